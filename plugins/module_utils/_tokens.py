@@ -61,14 +61,17 @@ def prove(aws: Aws, key: KeyPair, regions: list[str], until: datetime) -> None:
     refused at that moment.
     """
 
-    def accepted_everywhere() -> None:
-        for region in [*regions, *regions] or [None, None]:
-            aws.call("sts", "get_caller_identity", identity=key)
-            if region:
-                mint(aws, region, key)
+    def accepted() -> None:
+        aws.call("sts", "get_caller_identity", identity=key)
+        for region in regions:
+            mint(aws, region, key)
+
+    def accepted_twice() -> None:
+        accepted()
+        accepted()
 
     try:
-        patiently(aws, until, accepted_everywhere)
+        patiently(aws, until, accepted_twice)
     except AwsError as error:
         raise RunpodError(
             f"The new access key {key.access_key_id} was made and stored, but AWS still refuses it: {error} "
