@@ -1,0 +1,54 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: workload_users
+short_description: Find what else runs the images of these workloads
+description:
+  - Looks through what M(gpuops.runpod.runpod_info) returned for templates, endpoints and pods whose image lies in one of
+    the workloads' repositories. The workloads' own templates are left out.
+author: The gpuops.runpod authors (@gpuops)
+version_added: 0.1.0
+positional: _input
+options:
+  _input:
+    description: What P(gpuops.runpod.workloads#filter) returned.
+    type: list
+    elements: dict
+    required: true
+  held:
+    description: The result of M(gpuops.runpod.runpod_info), with C(templates), C(endpoints) and C(pods).
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show that nothing else runs the image in an empty account
+  ansible.builtin.debug:
+    msg: "{{ items | gpuops.runpod.workload_users(held={'templates': [], 'endpoints': [], 'pods': []}) }}"
+  vars:
+    image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+    items: "{{ [{'image': image}] | gpuops.runpod.workloads }}"
+"""
+
+RETURN = r"""
+_value:
+  description: Each user as C(kind), C(id), C(name), C(region) and C(repository_arn).
+  type: list
+  elements: dict
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import users
+
+
+class FilterModule:
+    """The filter's entry point for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"workload_users": users}
