@@ -5,7 +5,7 @@
 
 `RunpodSimulator.handle` serves one request without HTTP; `create_app` puts it behind WSGI and adds the control paths:
 
-    GET, PATCH  /_sandbox/switches            how the simulator behaves (the table SWITCHES tells what there is)
+    GET, PATCH  /_sandbox/switches            how the simulator behaves (the table SWITCHES of runpod_world.py)
     GET         /_sandbox/state               all that is held, passwords included
     POST        /_sandbox/seed/<collection>   hold an object, or a list of them, that was made elsewhere
 """
@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from werkzeug.wrappers import Request, Response
 
 from . import runpod_resources as resources
-from .runpod_resources import Call, Json, Refusal, World, getter, lister
+from .runpod_resources import getter, lister
 from .runpod_schemas import violations
+from .runpod_world import LIST_KEYS, Call, Json, Refusal, World, invalid, not_found
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -152,9 +153,9 @@ class RunpodSimulator:
         """Return all that is held, with what the API never shows: owners, passwords, bound templates."""
         return {key: deepcopy(list(records.values())) for key, records in self.world.held.items()}
 
-    def seed(self, key: str, given: Json) -> Json:
+    def seed(self, key: str, given: Any) -> Json:
         """Hold an object that was made elsewhere; what it does not say is filled in. Return it as it is held."""
-        return deepcopy(self.world.seed(key, given))
+        return deepcopy(resources.seed(self.world, key, given))
 
     def handle(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
@@ -222,7 +223,7 @@ class RunpodSimulator:
         if template == "/v2/registries/{id}" and patch != "present":
             del routes["PATCH"]
             if (method, patch) == ("PATCH", 404):
-                raise resources.not_found()
+                raise not_found()
         if method not in routes:
             allow = {"Allow": ", ".join(routes)}
             raise Refusal(405, "The requested method is not allowed for this path.", headers=allow)
@@ -232,11 +233,11 @@ class RunpodSimulator:
         key = path.removeprefix("/_sandbox/seed/")
         if (method, path) == ("GET", "/_sandbox/state"):
             return 200, self.state()
-        if method == "POST" and key in resources.LIST_KEYS:
+        if method == "POST" and key in LIST_KEYS:
             given = _parsed(body)
             return 201, [self.seed(key, one) for one in given] if isinstance(given, list) else self.seed(key, given)
         if path != "/_sandbox/switches" or method not in {"GET", "PATCH"}:
-            raise resources.not_found()
+            raise not_found()
         if method == "PATCH":
             self.world.set_switches(_parsed(body))
         return 200, dict(self.world.switches)
@@ -246,7 +247,7 @@ def _match(path: str) -> tuple[str, re.Match[str]]:
     for template, pattern in _PATTERNS.items():
         if match := pattern.fullmatch(path):
             return template, match
-    raise resources.not_found()
+    raise not_found()
 
 
 def _checked_body(schema: str, content_type: str, body: bytes) -> Json:
@@ -254,7 +255,7 @@ def _checked_body(schema: str, content_type: str, body: bytes) -> Json:
         raise Refusal(400, "the request body must be application/json")
     document = _parsed(body)
     if errors := violations(schema, document):
-        raise resources.invalid(errors)
+        raise invalid(errors)
     return document
 
 
@@ -292,6 +293,9 @@ def create_app(simulator: RunpodSimulator | None = None) -> WSGIApplication:
         else:
             query, given = request.args.to_dict(), dict(request.headers)
             status, headers, document = served.handle(request.method, request.path, query, given, body)
-        return Response(None if document is None else json.dumps(document), status, headers)
+        response = Response(None if document is None else json.dumps(document), status, headers)
+        if document is None:
+            del response.headers["Content-Type"]
+        return response
 
     return app

@@ -251,7 +251,7 @@ POD = _object(
         "createdAt": STRING,
         "startedAt": NULLABLE_STRING,
     },
-    f"id status actions {CONTAINER_KEYS} mounts cloud dataCenterId cudaVersion ssh template cost locked runtime "
+    f"id name status actions {CONTAINER_KEYS} mounts cloud dataCenterId cudaVersion ssh template cost locked runtime "
     "createdAt startedAt globalNetworking",
 )
 
