@@ -69,8 +69,13 @@ def workloads(given: Iterable[Any], template: Mapping[str, Any]) -> list[Json]:
     return complete
 
 
-def templates(items: Iterable[Json], registries: Mapping[str, str]) -> list[Json]:
-    """Return the templates to ensure: each with the credential of its image's region, unless it names another."""
+def templates(items: Iterable[Json], registries: Mapping[str, str] | None = None) -> list[Json]:
+    """Return the templates to ensure, each with the credential of its image's region unless it names another.
+
+    `registries` maps a region to the name of its credential; without it, the templates are to be absent.
+    """
+    if registries is None:
+        return [{"name": item["name"], "state": "absent"} for item in items]
     return [{"registry": registries[item["region"]], **item["template"]} for item in items]
 
 
@@ -91,7 +96,7 @@ def results(items: Iterable[Json], source: list[Json], proof: list[Json], made: 
     ]
 
 
-def repository_of(reference: str) -> Image | None:
+def repository_of(reference: str | None) -> Image | None:
     """Return the image a thing at RunPod runs when it lies in a private ECR repository."""
     try:
         image = parse(reference or "")
@@ -100,27 +105,35 @@ def repository_of(reference: str) -> Image | None:
     return image if image.account_id else None
 
 
-def users(items: Iterable[Json], held: Mapping[str, list[Json]]) -> list[Json]:
-    """Return what at RunPod still runs an image of these workloads' repositories, the workloads' templates left out.
+def users(items: Iterable[Json], held: Mapping[str, list[Json]], registries: Mapping[str, str]) -> list[Json]:
+    """Return what at RunPod still needs these workloads' access, the workloads' own templates left out.
 
-    `held` is what runpod_info returned. Each user is {kind, id, name, region, repository_arn}.
+    That is what runs an image of their repositories or refers to one of their credentials. `held` is what runpod_info
+    returned, `registries` maps a region to the name of its credential.
+    Each user is {kind, id, name, region, repository_arn, reason}; what only refers to the credential has no
+    repository_arn.
     """
     wanted = list(items)
     ours = {item["name"] for item in wanted}
     repositories = {item["repository_arn"] for item in wanted}
+    regions = {name: region for region, name in registries.items()}
+    credentials = {registry["id"]: regions.get(registry["name"]) for registry in held["registries"]}
     found = []
     for key, kind in KINDS.items():
-        for thing in held.get(key, []):
-            image = repository_of(thing.get("image") or "")
-            if image is None or image.repository_arn not in repositories or (kind == "template" and thing["name"] in ours):
-                continue
-            found.append(
-                {
-                    "kind": kind,
-                    "id": thing["id"],
-                    "name": thing["name"],
-                    "region": image.region,
-                    "repository_arn": image.repository_arn,
-                }
-            )
+        for thing in held[key]:
+            image = repository_of(thing.get("image"))
+            uses = image is not None and image.repository_arn in repositories
+            region = image.region if image and uses else credentials.get(thing.get("registry") or "")
+            if region and not (kind == "template" and thing["name"] in ours):
+                what = f"runs {image.reference}" if image and uses else "uses the credential of " + region
+                found.append(
+                    {
+                        "kind": kind,
+                        "id": thing["id"],
+                        "name": thing["name"],
+                        "region": region,
+                        "repository_arn": image.repository_arn if image and uses else None,
+                        "reason": f"The {kind} {thing['name']} ({thing['id']}) {what}",
+                    }
+                )
     return found
