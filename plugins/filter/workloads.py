@@ -38,7 +38,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - For each workload the C(name) of its template, C(image), C(region), C(repository_arn) and the complete C(template).
+    - For each workload the C(name) of its template, C(image), C(region), C(repository_arn) and the complete
+      C(template).
   type: list
   elements: dict
 """
@@ -47,6 +48,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import workloads as complete
 
