@@ -37,12 +37,11 @@ def mint(aws: Aws, region: str, identity: KeyPair | None = None) -> Token:
     return Token(username, password, data["expiresAt"].astimezone(UTC))
 
 
-def patiently[T](
-    aws: Aws, until: datetime | None, attempt: Callable[[], T], codes: Collection[str] = NOT_YET
-) -> T:
+def patiently[T](aws: Aws, until: datetime | None, attempt: Callable[[], T], codes: Collection[str] = NOT_YET) -> T:
     """Return what the attempt returns; while it is refused as a new key or right is, try again until that moment.
 
-    `codes` are the refusals that may pass. The pauses double from one to eight seconds. `until` None, or a moment in the past, means a single try.
+    The pauses double from one to eight seconds. `until` None, or a moment in the past, means a single try. `codes` are
+    the refusals that may pass.
     """
     pause = 1.0
     while True:
