@@ -1,0 +1,64 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: every failure it can name. An error renders its own fail_json arguments.
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+
+
+class RunpodError(Exception):
+    """A failure with cause and remedy; the base of all errors of this collection."""
+
+    def as_result(self) -> Json:
+        """Return the arguments for fail_json. They never hold a secret."""
+        return {"msg": str(self)}
+
+
+class InputError(RunpodError):
+    """The options contradict each other or what exists; nothing was changed."""
+
+
+class ConflictError(RunpodError):
+    """What exists belongs to somebody else or is ambiguous; nothing was changed."""
+
+
+class TransportError(RunpodError):
+    """No answer: the name, the connection, TLS or the timeout failed. The outcome of a write is unknown."""
+
+
+class ApiError(RunpodError):
+    """RunPod answered with an error status.
+
+    `problem` is the parsed problem+json document, or an empty dict when the body was something else.
+    """
+
+    def __init__(self, message: str, status: int, problem: Json | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.problem = problem or {}
+
+    def as_result(self) -> Json:
+        return {"msg": str(self), "status": self.status, "problem": self.problem}
+
+
+class NotFoundError(ApiError):
+    """404: not there, or not visible for this key. Only the caller knows whether that means absent."""
+
+
+class AwsError(RunpodError):
+    """AWS refused a call, or did not answer it (then `status` is None and the outcome of a write is unknown)."""
+
+    def __init__(self, message: str, call: str, code: str, text: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.call = call
+        self.code = code
+        self.text = text
+        self.status = status
+
+    def as_result(self) -> Json:
+        return {"msg": str(self), "error": {"call": self.call, "code": self.code, "message": self.text}}

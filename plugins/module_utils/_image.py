@@ -1,0 +1,105 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: what an image reference says. Pure.
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ._errors import InputError
+
+# The host grammar of Amazon's own credential helper (amazon-ecr-credential-helper, ecr-login/api/client.go): plain and
+# dual-stack hosts, FIPS, and the DNS suffixes of all partitions.
+HOST = re.compile(
+    r"(?P<account>\d{12})\.dkr[.\-]ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9][a-z0-9\-_]*)\."
+    r"(?P<suffix>amazonaws\.(?:com(?:\.cn)?|eu)|on\.(?:aws|amazonwebservices\.com\.cn)"
+    r"|sc2s\.sgov\.gov|c2s\.ic\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
+)
+# Names as the ECR API defines them; tags as Docker does, since clients refuse what only ECR would take.
+REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
+PUBLIC_HOSTS = {"public.ecr.aws", "ecr-public.aws.com"}
+
+# Region prefix -> partition; what has no entry lies in the partition aws.
+PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "eusc-": "aws-eusc",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "eu-isoe-": "aws-iso-e",
+    "us-isof-": "aws-iso-f",
+}
+
+
+class Image(NamedTuple):
+    """An image reference taken apart. For hosts other than ECR, `account_id`, `region` and `partition` are empty."""
+
+    reference: str
+    host: str
+    account_id: str
+    region: str
+    partition: str
+    repository: str
+    tag: str
+    digest: str
+
+    @property
+    def repository_arn(self) -> str:
+        """The ARN of the private ECR repository."""
+        return f"arn:{self.partition}:ecr:{self.region}:{self.account_id}:repository/{self.repository}"
+
+
+def partition_of(region: str) -> str:
+    """Return the partition a region lies in."""
+    return next((partition for prefix, partition in PARTITIONS.items() if region.startswith(prefix)), "aws")
+
+
+def split(reference: str) -> tuple[str, str, str, str]:
+    """Return host, repository, tag and digest; what is missing is empty. A port stays with the host."""
+    rest = re.sub(r"^(?:https?|docker)://", "", reference)
+    rest, dummy, digest = rest.partition("@")
+    host, slash, path = rest.partition("/")
+    if not slash or not (re.search(r"[.:]", host) or host == "localhost"):
+        host, path = "", rest  # a name of Docker Hub
+    path, colon, tag = path.partition(":")
+    if colon and not tag:
+        raise InputError(f"Image {reference!r} ends in a colon: name a tag after it.")
+    return host.lower(), path, tag, digest
+
+
+def parse(reference: str) -> Image:
+    """Take an image reference apart, of any registry. Raises InputError with what is wrong with it."""
+    host, repository, tag, digest = split(reference)
+    if not REPOSITORY.fullmatch(repository):
+        raise InputError(
+            f"Image {reference!r}: {repository!r} is not a repository name "
+            "(lower-case letters, digits, and single . _ - between them, parts separated by /)."
+        )
+    if tag and not TAG.fullmatch(tag):
+        raise InputError(f"Image {reference!r}: {tag!r} is not a tag (letters, digits, _ . -; at most 128 characters).")
+    if digest and not DIGEST.fullmatch(digest):
+        raise InputError(f"Image {reference!r}: {digest!r} is not a digest (sha256: and 64 hexadecimal digits).")
+    match = HOST.fullmatch(re.sub(r":\d+$", "", host))
+    if match is None:
+        return Image(reference, host, "", "", "", repository, tag, digest)
+    region = match["region"]
+    return Image(reference, host, match["account"], region, partition_of(region), repository, tag, digest)
+
+
+def parse_ecr(reference: str) -> Image:
+    """Take the reference of an image in a private ECR registry apart; it must name a tag or a digest."""
+    image = parse(reference)
+    if not image.account_id:
+        where = "Amazon ECR Public" if image.host in PUBLIC_HOSTS else image.host or "Docker Hub"
+        raise InputError(
+            f"Image {reference!r} is in {where}, not in a private ECR registry "
+            "(ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG)."
+        )
+    if not (image.tag or image.digest):
+        raise InputError(f"Image {reference!r} names neither a tag nor a digest: add :TAG or @sha256:….")
+    return image

@@ -1,0 +1,52 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the options of the modules that talk to RunPod, and the one way a module ends.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule, env_fallback
+
+from ._client import Client, opener
+from ._errors import Json, RunpodError
+from ._state import Outcome
+
+# Mirrored by the documentation fragment gpuops.runpod.runpod.
+ARGUMENTS: Json = {
+    "api_key": {"type": "str", "required": True, "no_log": True, "fallback": (env_fallback, ["RUNPOD_API_KEY"])},
+    "api_url": {
+        "type": "str",
+        "default": "https://api.runpod.io/v2",
+        "fallback": (env_fallback, ["RUNPOD_API_BASE_URL"]),
+    },
+    "api_timeout": {"type": "int", "default": 30},
+    "validate_certs": {"type": "bool", "default": True},
+    "ca_path": {"type": "path"},
+}
+
+Run = Callable[[Json, bool, Any], Outcome]
+Connect = Callable[[AnsibleModule], Any]
+
+
+def runpod_client(module: AnsibleModule) -> Client:
+    """Return the client that the module's options describe."""
+    return Client(module.params["api_url"], module.params["api_key"], opener(module.params))
+
+
+def execute(module: AnsibleModule, run: Run, key: str, connect: Connect = runpod_client) -> None:
+    """Run one resource and end the module: the only try, exit_json and fail_json.
+
+    `key` names the return value that shows the resource afterwards.
+    """
+    try:
+        outcome = run(module.params, module.check_mode, connect(module))
+    except RunpodError as error:
+        module.fail_json(**error.as_result())
+    for warning in outcome.warnings:
+        module.warn(warning)
+    diff = {"before": outcome.before or {}, "after": outcome.after or {}}
+    module.exit_json(changed=outcome.changed, diff=diff, **{key: outcome.after, **outcome.results})

@@ -1,0 +1,218 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the entry of a secret store that holds the pull user's key. Only these functions read or
+# write it; the secret goes from here straight into an AWS client.
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from ._aws import Aws, KeyPair
+from ._errors import AwsError, ConflictError, InputError, Json
+
+MANAGED = (
+    "gpuops.runpod/managed"  # the tag that makes a user or an entry ours; on an entry its value is the user's name
+)
+OURS = "gpuops.runpod/"  # what our tags start with
+GRANTED = "gpuops.runpod/granted"  # when the pull user's rights last grew: new rights need seconds to arrive everywhere
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+# Mirrored by the documentation fragment gpuops.runpod.secret_store.
+STORE_OPTIONS: Json = {
+    "type": {"type": "str", "choices": ["secretsmanager"], "default": "secretsmanager"},
+    "name": {"type": "str"},
+    "region": {"type": "str"},
+    "kms_key_id": {"type": "str", "no_log": False},
+    "tags": {"type": "dict"},
+}
+
+
+class Pending(NamedTuple):
+    """The note made before CreateAccessKey: it locks the entry and tells an orphan from a foreign key afterwards.
+
+    `since` is when the note was made, `known_key_ids` which keys the user had then; `abandoned` says that the run which
+    made it knows that it failed.
+    """
+
+    since: datetime
+    known_key_ids: tuple[str, ...]
+    abandoned: bool = False
+
+
+class Entry(NamedTuple):
+    """What the store holds: a key, a note about one being made, both (while a key is rotated), or neither.
+
+    `deleted` marks an entry in its recovery window, whose value cannot be read.
+    """
+
+    arn: str
+    key: KeyPair | None = None
+    created: datetime | None = None
+    pending: Pending | None = None
+    deleted: bool = False
+
+    def __repr__(self) -> str:
+        return f"Entry({self.arn}, {self.key!r})"
+
+
+class Freshness(NamedTuple):
+    """What a freshness tag of an entry says: until when the token at RunPod works and which key minted it."""
+
+    expires_at: datetime
+    access_key_id: str
+
+
+def format_time(moment: datetime) -> str:
+    """Return a moment as it stands in the store, in UTC and whole seconds."""
+    return moment.strftime(TIME)
+
+
+def parse_time(text: str) -> datetime:
+    """Return the moment that format_time wrote; ValueError for anything else."""
+    return datetime.strptime(text + "+0000", TIME + "%z")
+
+
+def encode(key: KeyPair | None, created: datetime | None, pending: Pending | None) -> str:
+    """Return the entry's value: flat JSON, so that other tools can read the key too."""
+    value: Json = {}
+    if key and created:
+        value = {
+            "access_key_id": key.access_key_id,
+            "secret_access_key": key.secret_access_key,
+            "created": format_time(created),
+        }
+    if pending:
+        note: Json = {"since": format_time(pending.since), "known_key_ids": sorted(pending.known_key_ids)}
+        value["pending"] = {**note, "abandoned": True} if pending.abandoned else note
+    return json.dumps(value)
+
+
+def decode(arn: str, text: str) -> Entry:
+    """Return the entry that encode wrote. Anything else is not ours and an error that repeats nothing of it."""
+    try:
+        value = json.loads(text)
+        note = value.get("pending")
+        pending = note and Pending(
+            parse_time(note["since"]), tuple(note["known_key_ids"]), bool(note.get("abandoned", False))
+        )
+        if "access_key_id" not in value:
+            if not pending:
+                raise KeyError("access_key_id")
+            return Entry(arn, pending=pending)
+        key = KeyPair(value["access_key_id"], value["secret_access_key"])
+        return Entry(arn, key, parse_time(value["created"]), pending)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConflictError(
+            f"The secret store's entry {arn} does not hold what this collection writes (JSON with access_key_id, "
+            "secret_access_key and created): name another entry in secret_store, or remove this one."
+        ) from None
+
+
+def freshness(tags: dict[str, str]) -> dict[str, Freshness]:
+    """Return registry id -> what its freshness tag says; tags of another form are none."""
+    found = {}
+    for name, value in tags.items():
+        expiry, dummy, key_id = value.partition(" ")
+        if not (name.startswith(OURS) and key_id):
+            continue
+        try:
+            found[name.removeprefix(OURS)] = Freshness(parse_time(expiry), key_id)
+        except ValueError:
+            continue
+    return found
+
+
+def young_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime | None:
+    """Return until when a refusal may only mean that the key or its rights have not arrived everywhere yet."""
+    moments = [entry.created] if entry.created else []
+    with suppress(ValueError):
+        moments.append(parse_time(tags.get(GRANTED, "")))
+    return max(moments) + timedelta(seconds=timeout) if moments else None
+
+
+class SecretsManager:
+    """One entry of AWS Secrets Manager. Raises AwsError, or ConflictError for an entry that is not ours."""
+
+    def __init__(self, aws: Aws, name: str, region: str, kms_key_id: str | None, tags: dict[str, str]) -> None:
+        self.aws = aws
+        self.name = name
+        self.region = region
+        self.kms_key_id = kms_key_id
+        self.user_tags = tags
+
+    def read(self) -> Entry | None:
+        """Return the entry, or None when it is definitely not there; AccessDenied or a KMS error is raised."""
+        try:
+            answer = self._call("get_secret_value", SecretId=self.name)
+        except AwsError as error:
+            if error.code == "ResourceNotFoundException":
+                return None
+            if error.code == "InvalidRequestException" and "delet" in error.text:
+                return Entry(self._call("describe_secret", SecretId=self.name)["ARN"], deleted=True)
+            raise
+        return decode(answer["ARN"], answer["SecretString"])
+
+    def tags(self) -> dict[str, str]:
+        """Return the entry's tags."""
+        answer = self._call("describe_secret", SecretId=self.name)
+        return {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
+
+    def create(self, user: str, pending: Pending) -> str:
+        """Make the entry with a note, tagged as ours, and return its ARN.
+
+        The name is a lock: when another run was faster, AwsError has the code ResourceExistsException.
+        """
+        options = {"KmsKeyId": self.kms_key_id} if self.kms_key_id else {}
+        answer = self._call(
+            "create_secret",
+            Name=self.name,
+            Description=f"Access key of the IAM user {user}, kept by gpuops.runpod",
+            SecretString=encode(None, None, pending),
+            Tags=[{"Key": key, "Value": value} for key, value in {**self.user_tags, MANAGED: user}.items()],
+            **options,
+        )
+        return answer["ARN"]
+
+    def put(self, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> None:
+        """Write the value."""
+        self._call("put_secret_value", SecretId=self.name, SecretString=encode(key, created, pending))
+
+    def tag(self, tags: dict[str, str]) -> None:
+        """Add or change these tags."""
+        self._call(
+            "tag_resource", SecretId=self.name, Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
+        )
+
+    def untag(self, names: list[str]) -> None:
+        """Drop these tags."""
+        self._call("untag_resource", SecretId=self.name, TagKeys=names)
+
+    def restore(self) -> None:
+        """Take the entry out of its recovery window."""
+        self._call("restore_secret", SecretId=self.name)
+
+    def delete(self) -> None:
+        """Remove the entry at once, without a recovery window in which its name would stay taken."""
+        self._call("delete_secret", SecretId=self.name, ForceDeleteWithoutRecovery=True)
+
+    def _call(self, operation: str, **request: Any) -> Json:
+        return self.aws.call("secretsmanager", operation, region=self.region, **request)
+
+
+def store_of(aws: Aws, options: Json, user: str | None = None) -> SecretsManager:
+    """Return the store that the option secret_store describes; without a name, the default one of the user."""
+    name = options["name"] or (f"runpod-ecr/{user}" if user else None)
+    if not name:
+        raise InputError("secret_store needs a name: that of the entry which ecr_pull_user made.")
+    tags = {key: str(value) for key, value in (options["tags"] or {}).items()}
+    reserved = sorted(key for key in tags if key.startswith(OURS))
+    if reserved:
+        raise InputError(
+            f"secret_store.tags: {', '.join(reserved)}: names that start with {OURS} are this collection's."
+        )
+    return SecretsManager(aws, name, options["region"] or aws.region, options["kms_key_id"], tags)

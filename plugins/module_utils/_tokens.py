@@ -1,0 +1,79 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: ECR tokens, and patience with AWS keys and rights that are seconds old.
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from ._aws import DENIED, Aws, KeyPair
+from ._errors import AwsError, RunpodError
+
+# What AWS answers while a new key or a new right has not arrived everywhere (IAM is eventually consistent).
+NOT_YET = {"InvalidClientTokenId", "UnrecognizedClientException", *DENIED}
+
+
+class Token(NamedTuple):
+    """An ECR token, as `docker login` takes it. It works for one region; its password shows in no representation."""
+
+    username: str
+    password: str
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"Token(expires_at={self.expires_at})"
+
+
+def mint(aws: Aws, region: str, identity: KeyPair | None = None) -> Token:
+    """Return a token for the ECR registries of a region, minted as the owner of the key or as the caller."""
+    answer = aws.call("ecr", "get_authorization_token", region=region, identity=identity)
+    data = answer["authorizationData"][0]
+    username, dummy, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
+    return Token(username, password, data["expiresAt"].astimezone(UTC))
+
+
+def patiently[T](aws: Aws, until: datetime | None, attempt: Callable[[], T]) -> T:
+    """Return what the attempt returns; while it is refused as a new key or right is, try again until that moment.
+
+    The pauses double from one to eight seconds. `until` None, or a moment in the past, means a single try.
+    """
+    pause = 1.0
+    while True:
+        try:
+            return attempt()
+        except AwsError as error:
+            left = (until - aws.clock()).total_seconds() if until else 0.0
+            if error.code not in NOT_YET or left <= 0:
+                raise
+            aws.sleep(min(pause, left))
+            pause = min(pause * 2, 8.0)
+
+
+def prove(aws: Aws, key: KeyPair, regions: list[str], until: datetime) -> None:
+    """Return once AWS accepts the key in every region, twice in a row: STS first, then ECR's tokens.
+
+    One success may come from a server that was quicker than its neighbours. Raises RunpodError when the key is still
+    refused at that moment.
+    """
+
+    def accepted() -> None:
+        aws.call("sts", "get_caller_identity", identity=key)
+        for region in regions:
+            mint(aws, region, key)
+
+    def accepted_twice() -> None:
+        accepted()
+        accepted()
+
+    try:
+        patiently(aws, until, accepted_twice)
+    except AwsError as error:
+        raise RunpodError(
+            f"The new access key {key.access_key_id} was made and stored, but AWS still refuses it: {error} "
+            "Run again; if it goes on, raise propagation_timeout and look for a service control policy or a boundary."
+        ) from error

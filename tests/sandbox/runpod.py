@@ -1,0 +1,301 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A simulator of RunPod's API v2: as strict as the API, and ignorant of what its callers want.
+
+`RunpodSimulator.handle` serves one request without HTTP; `create_app` puts it behind WSGI and adds the control paths:
+
+    GET, PATCH  /_sandbox/switches            how the simulator behaves (the table SWITCHES of runpod_world.py)
+    GET         /_sandbox/state               all that is held, passwords included
+    POST        /_sandbox/seed/<collection>   hold an object, or a list of them, that was made elsewhere
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+import string
+import time
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from werkzeug.wrappers import Request, Response
+
+from . import runpod_resources as resources
+from .runpod_resources import getter, lister
+from .runpod_schemas import violations
+from .runpod_world import LIST_KEYS, Call, Json, Refusal, World, invalid, not_found
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+API_KEY = "sandbox-api-key"
+WINDOWS = {"minute": 60, "hour": 3600, "day": 86400}
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    422: "Unprocessable Entity",
+    429: "Too Many Requests",
+}
+
+Answer = tuple[int, dict[str, str], Any]
+
+
+class Route(NamedTuple):
+    """One operation: where it is, what it answers with, what the key must be allowed, and what its body must be."""
+
+    method: str
+    path: str
+    status: int
+    scope: str
+    act: Callable[[World, Call], Json | None]
+    schema: str | None = None
+
+
+# The first path that fits wins, so a fixed one stands before one with an id in its place. Only secrets:write, for
+# the registry credentials, is known from the reference; the other scopes follow its pattern.
+ROUTES = (
+    Route("GET", "/v2/registries", 200, "secrets:read", lister("registries")),
+    Route("POST", "/v2/registries", 201, "secrets:write", resources.create_registry, "CreateRegistryRequest"),
+    Route("GET", "/v2/registries/delegations", 200, "secrets:read", lister("delegations")),
+    Route(
+        "POST",
+        "/v2/registries/delegations",
+        201,
+        "secrets:write",
+        resources.create_delegation,
+        "CreateDelegationRequest",
+    ),
+    Route("DELETE", "/v2/registries/delegations/{id}", 204, "secrets:write", resources.delete_delegation),
+    Route("GET", "/v2/registries/{id}", 200, "secrets:read", getter("registries")),
+    Route("PATCH", "/v2/registries/{id}", 200, "secrets:write", resources.update_registry, "UpdateRegistryRequest"),
+    Route("DELETE", "/v2/registries/{id}", 204, "secrets:write", resources.delete_registry),
+    Route("GET", "/v2/templates", 200, "templates:read", lister("templates")),
+    Route("POST", "/v2/templates", 201, "templates:write", resources.create_template, "CreateTemplateRequest"),
+    Route("GET", "/v2/templates/{id}", 200, "templates:read", resources.get_template),
+    Route("PATCH", "/v2/templates/{id}", 200, "templates:write", resources.update_template, "UpdateTemplateRequest"),
+    Route("DELETE", "/v2/templates/{id}", 204, "templates:write", resources.delete_template),
+    Route("GET", "/v2/serverless", 200, "serverless:read", lister("endpoints")),
+    Route("POST", "/v2/serverless", 201, "serverless:write", resources.create_endpoint, "CreateEndpointRequest"),
+    Route("GET", "/v2/serverless/{id}", 200, "serverless:read", getter("endpoints")),
+    Route("PATCH", "/v2/serverless/{id}", 200, "serverless:write", resources.update_endpoint, "UpdateEndpointRequest"),
+    Route("DELETE", "/v2/serverless/{id}", 204, "serverless:write", resources.delete_endpoint),
+    Route("GET", "/v2/pods", 200, "pods:read", resources.list_pods),
+    Route("GET", "/v2/pods/{id}", 200, "pods:read", getter("pods")),
+)
+_PATTERNS = {route.path: re.compile(route.path.replace("{id}", "(?P<id>[^/]+)")) for route in ROUTES}
+
+
+class Quota:
+    """Counts requests per minute, hour and day; a window opens with its first request and is fresh once it is over."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        self._opened = dict.fromkeys(WINDOWS, -math.inf)
+        self._used = dict.fromkeys(WINDOWS, 0)
+
+    def spend(self, limits: Mapping[str, int]) -> str | None:
+        """Count one request, or return the name of the window that refuses it."""
+        now = self._clock()
+        for name, length in WINDOWS.items():
+            if now >= self._opened[name] + length:
+                self._opened[name], self._used[name] = now, 0
+        for name in WINDOWS:
+            if self._used[name] >= limits[name]:
+                return name
+        self._used = {name: used + 1 for name, used in self._used.items()}
+        return None
+
+    def seconds_left(self, name: str) -> int:
+        return math.ceil(self._opened[name] + WINDOWS[name] - self._clock())
+
+    def headers(self, limits: Mapping[str, int]) -> dict[str, str]:
+        live = [f'"{name}";r={max(limits[name] - self._used[name], 0)};t={self.seconds_left(name)}' for name in WINDOWS]
+        policy = [f'"{name}";q={limits[name]};w={length}' for name, length in WINDOWS.items()]
+        return {"RateLimit": ", ".join(live), "RateLimit-Policy": ", ".join(policy)}
+
+
+class RunpodSimulator:
+    """One RunPod account behind one API key."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        api_key: str = API_KEY,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
+        self._api_key = api_key
+        self._lock = Lock()
+        self._quota = Quota(clock)
+        self.world = World(clock, new_id or _random_id)
+
+    def reset(self) -> None:
+        """Forget everything held, the switches that were set, and the requests that were counted."""
+        with self._lock:
+            self._quota.reset()
+            self.world.reset()
+
+    def switch(self, **changes: Any) -> None:
+        """Set switches of the table SWITCHES."""
+        self.world.set_switches(changes)
+
+    def state(self) -> dict[str, list[Json]]:
+        """Return all that is held, with what the API never shows: owners, passwords, bound templates."""
+        return {key: deepcopy(list(records.values())) for key, records in self.world.held.items()}
+
+    def seed(self, key: str, given: Any) -> Json:
+        """Hold an object that was made elsewhere; what it does not say is filled in. Return it as it is held."""
+        return deepcopy(resources.seed(self.world, key, given))
+
+    def handle(
+        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        """Serve one request for a percent-decoded path; return the status, the headers and the document, if any."""
+        lowered = {name.lower(): value for name, value in headers.items()}
+        with self._lock:
+            quota_headers: dict[str, str] = {}
+            try:
+                self._authenticate(lowered.get("authorization", ""))
+                quota_headers |= self._spend()
+                status, document = self._serve(method, path, query, lowered.get("content-type", ""), body)
+            except Refusal as refusal:
+                return _problem(refusal, quota_headers | self._quota_headers_of(refusal))
+            if document is None:
+                return status, quota_headers, None
+            return status, {"Content-Type": "application/json", **quota_headers}, deepcopy(document)
+
+    def control(self, method: str, path: str, body: bytes) -> Answer:
+        """Serve one request for a control path."""
+        with self._lock:
+            try:
+                status, document = self._control(method, path, body)
+            except Refusal as refusal:
+                return _problem(refusal, {})
+            return status, {"Content-Type": "application/json"}, document
+
+    def _authenticate(self, authorization: str) -> None:
+        if not authorization:
+            raise Refusal(401, "missing bearer token")
+        scheme, dummy, key = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not key:
+            raise Refusal(401, "malformed bearer token")
+        if key != self._api_key:
+            raise Refusal(401, "invalid bearer token")
+
+    def _spend(self) -> dict[str, str]:
+        limits = self.world.switches["rate_limits"]
+        if limits is None:
+            return {}
+        refused_by = self._quota.spend(limits)
+        if refused_by:
+            wait = {"Retry-After": str(self._quota.seconds_left(refused_by))}
+            raise Refusal(429, f"rate limit exceeded for the {refused_by} window", headers=wait)
+        return self._quota.headers(limits)
+
+    def _quota_headers_of(self, refusal: Refusal) -> dict[str, str]:
+        """Return what a 429 tells about the quota; every other answer has it already."""
+        return self._quota.headers(self.world.switches["rate_limits"]) if refusal.status == 429 else {}
+
+    def _serve(
+        self, method: str, path: str, query: Mapping[str, str], content_type: str, body: bytes
+    ) -> tuple[int, Json | None]:
+        route, identifier = self._route(method, path)
+        scopes = self.world.switches["scopes"]
+        if scopes is not None and route.scope not in scopes:
+            raise Refusal(403, "access denied")
+        document = _checked_body(route.schema, content_type, body) if route.schema else {}
+        return route.status, route.act(self.world, Call(identifier, query, document))
+
+    def _route(self, method: str, path: str) -> tuple[Route, str]:
+        template, match = _match(path)
+        routes = {route.method: route for route in ROUTES if route.path == template}
+        patch = self.world.switches["registry_patch"]
+        if template == "/v2/registries/{id}" and patch != "present":
+            del routes["PATCH"]
+            if (method, patch) == ("PATCH", 404):
+                raise not_found()
+        if method not in routes:
+            allow = {"Allow": ", ".join(routes)}
+            raise Refusal(405, "The requested method is not allowed for this path.", headers=allow)
+        return routes[method], match.groupdict().get("id", "")
+
+    def _control(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+        key = path.removeprefix("/_sandbox/seed/")
+        if (method, path) == ("GET", "/_sandbox/state"):
+            return 200, self.state()
+        if method == "POST" and key in LIST_KEYS:
+            given = _parsed(body)
+            return 201, [self.seed(key, one) for one in given] if isinstance(given, list) else self.seed(key, given)
+        if path != "/_sandbox/switches" or method not in {"GET", "PATCH"}:
+            raise not_found()
+        if method == "PATCH":
+            self.world.set_switches(_parsed(body))
+        return 200, dict(self.world.switches)
+
+
+def _match(path: str) -> tuple[str, re.Match[str]]:
+    for template, pattern in _PATTERNS.items():
+        if match := pattern.fullmatch(path):
+            return template, match
+    raise not_found()
+
+
+def _checked_body(schema: str, content_type: str, body: bytes) -> Json:
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise Refusal(400, "the request body must be application/json")
+    document = _parsed(body)
+    if errors := violations(schema, document):
+        raise invalid(errors)
+    return document
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except ValueError as error:
+        raise Refusal(400, "the request body is not valid JSON") from error
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _problem(refusal: Refusal, headers: Mapping[str, str]) -> Answer:
+    document: Json = {"title": TITLES[refusal.status], "status": refusal.status, "detail": refusal.detail}
+    if refusal.errors:
+        document["errors"] = refusal.errors
+    return refusal.status, {"Content-Type": "application/problem+json", **headers, **refusal.headers}, document
+
+
+def _random_id() -> str:
+    return "".join(random.choices(string.ascii_lowercase + string.digits, k=10))  # opaque, not secret
+
+
+def create_app(simulator: RunpodSimulator | None = None) -> WSGIApplication:
+    """Return the WSGI application of a simulator: the API and the control paths."""
+    served = simulator or RunpodSimulator()
+
+    @Request.application
+    def app(request: Request) -> Response:
+        body = request.get_data()
+        if request.path.startswith("/_sandbox/"):
+            status, headers, document = served.control(request.method, request.path, body)
+        else:
+            query, given = request.args.to_dict(), dict(request.headers)
+            status, headers, document = served.handle(request.method, request.path, query, given, body)
+        response = Response(None if document is None else json.dumps(document), status, headers)
+        if document is None:
+            del response.headers["Content-Type"]
+        return response
+
+    return app

@@ -1,0 +1,173 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one RunPod account holds, how the open questions about the API are answered, and how the API says no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from jsonschema import Draft202012Validator
+
+from .runpod_schemas import Schema, violations_of
+
+Json = dict[str, Any]
+
+ACCOUNT = "user_sandbox"
+LIST_KEYS = ("registries", "delegations", "templates", "endpoints", "pods")
+# Held beside the answer's fields, and never part of an answer.
+INTERNAL = frozenset({"owner", "username", "password", "boundTemplate"})
+
+
+class Refusal(Exception):
+    """The API says no."""
+
+    def __init__(
+        self, status: int, detail: str, errors: Iterable[str] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+
+
+def not_found() -> Refusal:
+    return Refusal(404, "resource not found")
+
+
+def invalid(errors: Iterable[str]) -> Refusal:
+    return Refusal(422, "Request validation failed.", errors)
+
+
+# Switches
+
+
+class Switch(NamedTuple):
+    """One way in which the real API may turn out to behave, or one thing a test wants to set."""
+
+    default: Any
+    schema: Schema
+    meaning: str
+
+
+def _one_of(*values: Any) -> Schema:
+    return {"enum": list(values)}
+
+
+_DUPLICATES = _one_of(400, 422, "allowed")
+_LIMITS: Schema = {
+    "type": ["object", "null"],
+    "properties": {name: {"type": "integer", "minimum": 1} for name in ("minute", "hour", "day")},
+    "required": ["minute", "hour", "day"],
+    "additionalProperties": False,
+}
+DELEGATION_FORMS = ("arn", "arn_tag", "uri_tag")
+
+SWITCHES = {
+    "registry_patch": Switch(
+        "present",
+        _one_of("present", 405, 404),
+        "PATCH of a registry credential: present, or the status it gets",
+    ),
+    "duplicate_registry_name": Switch(400, _DUPLICATES, "status of a second registry credential with one name"),
+    "duplicate_template_name": Switch(400, _DUPLICATES, "status of a second template with one name"),
+    "template_name_scope": Switch(
+        "account", _one_of("account", "global"), "among whose templates a template's name must be unique"
+    ),
+    "default_disk": Switch(50, {"type": "integer", "minimum": 1}, "disk of what was created without one, in GB"),
+    "delegation_forms": Switch(
+        list(DELEGATION_FORMS),
+        {"type": "array", "items": _one_of(*DELEGATION_FORMS), "uniqueItems": True},
+        "forms of a delegation's resource that are taken: ARN, ARN with tag, image URI with tag",
+    ),
+    "delegation_refusal": Switch(400, _one_of(400, 422), "status of a delegation whose resource is not taken"),
+    "duplicate_delegation": Switch(
+        "record",
+        _one_of("record", "error", "upsert"),
+        "second delegation of a repository: another record, the refusal above, or the first one with its tag and name",
+    ),
+    "endpoint_after_registry_delete": Switch(
+        "stale", _one_of("stale", "null"), "registry of an endpoint whose credential was deleted: the old id, or null"
+    ),
+    "scopes": Switch(
+        None,
+        {"type": ["array", "null"], "items": {"type": "string"}},
+        "what the API key may do, such as secrets:write; null: everything",
+    ),
+    "rate_limits": Switch(
+        {"minute": 180, "hour": 7200, "day": 86400},
+        _LIMITS,
+        "requests per window; null: the caller is exempt and gets no headers about it",
+    ),
+}
+_SWITCH_VALIDATOR = Draft202012Validator(
+    {
+        "type": "object",
+        "properties": {name: switch.schema for name, switch in SWITCHES.items()},
+        "additionalProperties": False,
+    }
+)
+
+
+# The world
+
+
+class Call(NamedTuple):
+    """A request that has passed authentication, routing and its schema."""
+
+    id: str
+    query: Mapping[str, str]
+    body: Json
+
+
+class World:
+    """Everything that is held, by collection and id, together with the switches."""
+
+    def __init__(self, clock: Callable[[], float], new_id: Callable[[], str]) -> None:
+        self._clock = clock
+        self._new_id = new_id
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything and put every switch back."""
+        self.held: dict[str, dict[str, Json]] = {key: {} for key in LIST_KEYS}
+        self.switches: Json = {name: switch.default for name, switch in SWITCHES.items()}
+
+    def set_switches(self, changes: Any) -> None:
+        if errors := violations_of(_SWITCH_VALIDATOR, changes):
+            raise invalid(errors)
+        self.switches |= changes
+
+    def now(self) -> str:
+        return datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def new_id(self) -> str:
+        """Return an id that nothing held bears."""
+        taken = {identifier for records in self.held.values() for identifier in records}
+        while (fresh := self._new_id()) in taken:
+            pass
+        return fresh
+
+    def add(self, key: str, record: Json) -> Json:
+        identifier = record.get("id") or self.new_id()
+        stored = {"owner": ACCOUNT, **record, "id": identifier}
+        self.held[key][identifier] = stored
+        return stored
+
+    def own(self, key: str) -> list[Json]:
+        return [record for record in self.held[key].values() if record["owner"] == ACCOUNT]
+
+    def find_own(self, key: str, identifier: str) -> Json:
+        record = self.held[key].get(identifier)
+        if record is None or record["owner"] != ACCOUNT:
+            raise not_found()
+        return record
+
+
+def answer(record: Json) -> Json:
+    """Return what the API shows of a record. The credential of a foreign template is nobody else's business."""
+    shown = {field: value for field, value in record.items() if field not in INTERNAL}
+    return {**shown, "registry": None} if "registry" in shown and record["owner"] != ACCOUNT else shown

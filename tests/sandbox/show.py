@@ -1,0 +1,68 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lists what stands in both clouds, as their APIs tell it: `python -m tests.sandbox.show`.
+
+Reads the addresses and keys from the environment, as the sandbox exports them. Shows no secret.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.request import Request, urlopen
+
+import boto3
+
+
+def aws() -> Iterator[tuple[str, str]]:
+    """Yield (kind, description) of each user, policy, key and secret."""
+    iam = boto3.client("iam")
+    for user in iam.list_users()["Users"]:
+        name = user["UserName"]
+        yield "IAM user", user["Arn"]
+        for policy in iam.list_user_policies(UserName=name)["PolicyNames"]:
+            document = iam.get_user_policy(UserName=name, PolicyName=policy)["PolicyDocument"]
+            for statement in document["Statement"]:
+                yield f"  may ({policy})", f"{listed(statement['Action'])} on {listed(statement['Resource'])}"
+        for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
+            yield "  access key", f"{key['AccessKeyId']} ({key['Status']})"
+    secrets = boto3.client("secretsmanager").list_secrets()["SecretList"]
+    for secret in secrets:
+        tags = ", ".join(f"{tag['Key']} = {tag['Value']}" for tag in secret.get("Tags", []))
+        yield "Secret", f"{secret['Name']} ({tags})"
+
+
+def runpod() -> Iterator[tuple[str, str]]:
+    """Yield (kind, description) of each credential and template."""
+    for registry in held("registries"):
+        yield "RunPod credential", f"{registry['name']} ({registry['id']})"
+    for template in held("templates"):
+        yield "RunPod template", f"{template['name']} ({template['id']}): {template['image']}"
+        yield "  pulls with", template["registry"] or "no credential"
+
+
+def held(collection: str) -> list[dict[str, Any]]:
+    """Return what RunPod's API lists of one kind."""
+    request = Request(
+        f"{os.environ['RUNPOD_API_BASE_URL']}/v2/{collection}",
+        headers={"Authorization": f"Bearer {os.environ['RUNPOD_API_KEY']}"},
+    )
+    with urlopen(request) as answer:
+        return json.load(answer)[collection]
+
+
+def listed(value: str | list[str]) -> str:
+    """Return one or many values as text."""
+    return value if isinstance(value, str) else ", ".join(value)
+
+
+def main() -> None:
+    for kind, description in [*aws(), *runpod()]:
+        print(f"{kind:<28}{description}")
+
+
+if __name__ == "__main__":
+    main()
