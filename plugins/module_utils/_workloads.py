@@ -79,11 +79,11 @@ def templates(items: Iterable[Json], registries: Mapping[str, str] | None = None
     return [{"registry": registries[item["region"]], **item["template"]} for item in items]
 
 
-def results(items: Iterable[Json], source: list[Json], proof: list[Json], made: list[Json]) -> list[Json]:
+def results(items: Iterable[Json], source: list[Json], proof: list[Json], templates: list[Json]) -> list[Json]:
     """Return what a run reports of each workload; `pullable` is null when nothing was proved."""
     found = {image["image"]: image for image in source}
     proved = {image["image"]: image for image in proof}
-    ids = {template["name"]: template.get("id") for template in made}
+    ids = {template["name"]: template.get("id") for template in templates}
     return [
         {
             "name": item["name"],

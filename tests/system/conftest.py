@@ -1,0 +1,122 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The front door: real ansible-playbook runs against the sandbox."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import boto3
+import pytest
+
+from tests.sandbox.server import Sandbox
+
+ROOT = Path(__file__).resolve().parents[2]
+REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+IMAGE = f"{REGISTRY}/runpod-gpu-training:v1"
+USER = "runpod-ecr-access"
+
+
+class Run(NamedTuple):
+    """What a finished ansible-playbook said."""
+
+    code: int
+    output: str
+
+    @property
+    def recap(self) -> dict[str, int]:
+        """The counters of the last recap."""
+        line = re.findall(r"^localhost\s+: (.*)$", self.output, re.MULTILINE)[-1]
+        return {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", line)}
+
+
+class House:
+    """The sandbox, and what stands in both clouds as their own APIs tell it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    def environment(self) -> dict[str, str]:
+        """Return nothing but what a user must set, and the path of the tools."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {"PATH": path, "HOME": os.environ["HOME"], "LANG": "C.UTF-8", **self.sandbox.environment}
+
+    def play(self, playbook: str | Path, *arguments: str, **environment: str) -> Run:
+        """Run a playbook from the checkout's root and return what it said."""
+        done = subprocess.run(
+            ["ansible-playbook", str(playbook), *arguments],
+            cwd=ROOT,
+            env={**self.environment(), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        return Run(done.returncode, done.stdout)
+
+    def main_job(self, *arguments: str, image: str = IMAGE, **environment: str) -> Run:
+        """Run the main playbook for an image."""
+        return self.play("playbooks/runpod_ecr.yml", "-e", f"runpod_ecr_image={image}", *arguments, **environment)
+
+    def client(self, service: str, region: str = "us-east-1") -> Any:
+        """Return a boto3 client that acts as the operator."""
+        environment = self.sandbox.environment
+        return boto3.client(
+            service,
+            region_name=region,
+            endpoint_url=environment["AWS_ENDPOINT_URL"],
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def keys(self) -> dict[str, str]:
+        """Return the pull user's access keys with their status."""
+        metadata = self.client("iam").list_access_keys(UserName=USER)["AccessKeyMetadata"]
+        return {key["AccessKeyId"]: key["Status"] for key in metadata}
+
+    def users(self) -> list[str]:
+        return [user["UserName"] for user in self.client("iam").list_users()["Users"]]
+
+    def secrets(self) -> list[str]:
+        return [secret["Name"] for secret in self.client("secretsmanager").list_secrets()["SecretList"]]
+
+    def entry(self) -> str:
+        """Return the value of the pull user's entry in the secret store."""
+        return self.client("secretsmanager").get_secret_value(SecretId=f"runpod-ecr/{USER}")["SecretString"]
+
+    def pullable(self) -> set[str]:
+        """Return the repositories that the pull user's policy names."""
+        iam = self.client("iam")
+        names = iam.list_user_policies(UserName=USER)["PolicyNames"]
+        documents = [iam.get_user_policy(UserName=USER, PolicyName=name)["PolicyDocument"] for name in names]
+        resources = [
+            resource
+            for document in documents
+            for statement in document["Statement"]
+            if statement["Resource"] != "*"
+            for resource in statement["Resource"]
+        ]
+        return {resource.rpartition("/")[2] for resource in resources}
+
+    def runpod(self) -> dict[str, Any]:
+        """Return all that the simulator holds, passwords included."""
+        return self.sandbox.runpod.state()
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def house(sandbox: Sandbox) -> House:
+    sandbox.reset()
+    return House(sandbox)

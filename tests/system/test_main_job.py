@@ -1,0 +1,198 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The main job as its users run it: one command, nothing but environment variables."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import IMAGE, REGISTRY, USER, House
+
+OTHER_IMAGE = f"{REGISTRY}/runpod-gpu-inference:v1"
+
+
+def test_a_second_run_changes_nothing(house: House) -> None:
+    first = house.main_job()
+    assert first.code == 0, first.output
+    assert first.recap["changed"] > 0
+    state = house.runpod()
+
+    second = house.main_job()
+    assert second.recap["changed"] == 0 == second.recap["failed"], second.output
+    assert house.runpod() == state
+
+
+def test_the_stored_token_is_the_pull_users_and_its_end_is_in_the_result(house: House) -> None:
+    run = house.main_job("-v")
+    assert '"expires_at"' in run.output
+    [registry] = house.runpod()["registries"]
+    assert registry["username"] == "AWS"
+    [key_id] = house.keys()
+    minted = [call for call in house.sandbox.aws_calls() if call["name"] == "ecr:GetAuthorizationToken"]
+    assert {call["access_key"] for call in minted} == {key_id}
+
+
+def test_another_image_is_added_and_takes_nothing_away(house: House) -> None:
+    house.main_job()
+    run = house.main_job(image=OTHER_IMAGE)
+    assert run.code == 0, run.output
+    assert house.pullable() == {"runpod-gpu-training", "runpod-gpu-inference"}
+    assert len(house.runpod()["templates"]) == 2
+    assert len(house.runpod()["registries"]) == 1
+
+
+def test_check_mode_on_an_empty_account_predicts_and_writes_nothing(house: House) -> None:
+    run = house.main_job("--check", "--diff")
+    assert run.code == 0, run.output
+    assert run.recap["changed"] > 0
+    reads = ("Get", "List", "Describe", "BatchGet")
+    written = [
+        call["name"] for call in house.sandbox.aws_calls() if not call["name"].partition(":")[2].startswith(reads)
+    ]
+    assert written == []
+    assert [call["name"] for call in house.sandbox.runpod_calls() if call["method"] != "GET"] == []
+
+
+def test_check_mode_on_a_converged_account_reports_no_change(house: House) -> None:
+    house.main_job()
+    run = house.main_job("--check", "--diff")
+    assert run.code == 0, run.output
+    assert run.recap["changed"] == 0, run.output
+
+
+@pytest.mark.parametrize(
+    ("image", "cause"),
+    [
+        (f"{REGISTRY}/runpod-gpu-training:missing", "missing"),
+        (f"{REGISTRY}/no-such-repository:v1", "no-such-repository"),
+        (f"{REGISTRY}/runpod-gpu-training@sha256:{'0' * 64}", "sha256:0000"),
+        (f"{REGISTRY}/runpod-arm-only:v1", "linux/amd64"),
+        (f"{REGISTRY.replace('us-east-1', 'eu-west-1')}/runpod-gpu-training:v1", "runpod-gpu-training"),
+        (f"{REGISTRY}/runpod-gpu-training", "tag"),
+        ("ghcr.io/team/app:v1", "ghcr.io"),
+        ("", "runpod_ecr_image"),
+    ],
+)
+def test_a_bad_image_stops_the_run_before_anything_changes(house: House, image: str, cause: str) -> None:
+    run = house.main_job(image=image)
+    assert run.code != 0
+    assert cause in run.output
+    assert house.users() == []
+    assert house.secrets() == []
+    assert house.runpod()["registries"] == []
+
+
+@pytest.mark.parametrize(
+    ("template", "cause"),
+    [
+        ({"env": {"DEBUG": True}}, "DEBUG"),
+        ({"persistent_mount": {"size": 5, "path": "/workspace"}, "serverless": False}, "10"),
+        ({"dsik": 5}, "dsik"),
+    ],
+)
+def test_a_bad_template_stops_the_run_before_anything_changes(house: House, template: dict, cause: str) -> None:
+    run = house.main_job("-e", json.dumps({"runpod_ecr_template": template}))
+    assert run.code != 0
+    assert cause in run.output
+    assert house.users() == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "cause"),
+    [
+        ({"RUNPOD_API_KEY": "wrong"}, "401"),
+        ({"RUNPOD_API_KEY": ""}, "api_key"),
+        ({"AWS_REGION": ""}, "region"),
+    ],
+)
+def test_a_missing_or_wrong_setting_stops_the_run_before_anything_changes(
+    house: House, environment: dict[str, str], cause: str
+) -> None:
+    run = house.main_job(**environment)
+    assert run.code != 0
+    assert cause in run.output
+    assert house.users() == []
+
+
+def test_absent_removes_what_was_made_and_a_converge_right_after_it_works(house: House) -> None:
+    house.main_job()
+    gone = house.main_job("-e", "runpod_ecr_state=absent")
+    assert gone.code == 0, gone.output
+    assert (house.users(), house.secrets()) == ([], [])
+    assert (house.runpod()["registries"], house.runpod()["templates"]) == ([], [])
+
+    again = house.main_job("-e", "runpod_ecr_state=absent")
+    assert again.recap["changed"] == 0, again.output
+    back = house.main_job()
+    assert back.code == 0, back.output
+    assert list(house.keys().values()) == ["Active"]
+
+
+def test_absent_takes_the_policies_first(house: House) -> None:
+    house.main_job()
+    house.sandbox.forget_calls()
+    house.main_job("-e", "runpod_ecr_state=absent")
+    deletions = [call["name"] for call in house.sandbox.aws_calls() if ":Delete" in call["name"]]
+    assert deletions == [
+        "iam:DeleteUserPolicy",
+        "iam:DeleteAccessKey",
+        "secretsmanager:DeleteSecret",
+        "iam:DeleteUser",
+    ]
+
+
+def test_absent_keeps_what_another_template_needs(house: House) -> None:
+    house.main_job()
+    house.main_job(image=OTHER_IMAGE)
+    run = house.main_job("-v", "-e", "runpod_ecr_state=absent")
+    assert run.code == 0, run.output
+    assert "runpod-gpu-inference" in run.output
+    assert house.pullable() == {"runpod-gpu-inference"}
+    assert [template["name"] for template in house.runpod()["templates"]] == ["runpod-gpu-inference"]
+    assert len(house.runpod()["registries"]) == 1
+    assert house.users() == [USER]
+
+    assert house.main_job("-e", "runpod_ecr_state=absent").recap["changed"] == 0
+    house.main_job("-e", "runpod_ecr_state=absent", image=OTHER_IMAGE)
+    assert (house.users(), house.secrets(), house.runpod()["registries"]) == ([], [], [])
+
+
+def test_absent_keeps_a_pull_user_whose_token_a_pod_uses(house: House) -> None:
+    house.main_job()
+    [registry] = house.runpod()["registries"]
+    house.sandbox.runpod.seed("pods", {"name": "trainer", "image": IMAGE, "registry": registry["id"]})
+    run = house.main_job("-v", "-e", "runpod_ecr_state=absent")
+    assert run.code == 0, run.output
+    assert "trainer" in run.output
+    assert house.users() == [USER]
+    assert house.pullable() == {"runpod-gpu-training"}
+
+
+def test_a_lost_answer_to_the_new_key_leaves_one_good_key_after_a_plain_re_run(house: House) -> None:
+    house.sandbox.fail_aws("iam:CreateAccessKey", effect="after", answer="reset")
+    first = house.main_job()
+    assert first.code != 0
+    second = house.main_job()
+    assert second.code == 0, second.output
+    [(key_id, status)] = house.keys().items()
+    assert status == "Active"
+    assert json.loads(house.entry())["access_key_id"] == key_id
+
+
+def test_a_foreign_key_survives_a_lost_answer(house: House) -> None:
+    house.main_job("--tags", "never")
+    iam = house.client("iam")
+    house.sandbox.fail_aws("iam:CreateAccessKey", effect="before", answer="reset")
+    house.main_job()
+    foreign = iam.create_access_key(UserName=USER)["AccessKey"]["AccessKeyId"]
+    house.sandbox.fail_aws("iam:CreateAccessKey", effect="after", answer="reset")
+    house.main_job()
+    run = house.main_job()
+    assert run.code == 0, run.output
+    keys = house.keys()
+    assert keys.pop(foreign) == "Active"
+    assert list(keys.values()) == ["Active"]
+    assert json.loads(house.entry())["access_key_id"] in keys

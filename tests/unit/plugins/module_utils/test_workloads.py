@@ -1,0 +1,142 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError
+from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import (
+    results,
+    templates,
+    users,
+    workloads,
+)
+
+EAST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+SEOUL = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com"
+TRAINING = {"image": f"{EAST}/runpod-gpu-training:v1"}
+APP = {"image": f"{SEOUL}/team/app:v1"}
+CREDENTIALS = {"us-east-1": "token-east", "ap-northeast-2": "token-seoul"}
+EMPTY = {"registries": [], "templates": [], "endpoints": [], "pods": []}
+
+
+def test_a_template_is_named_after_its_repository() -> None:
+    assert [item["name"] for item in workloads([TRAINING, APP], {})] == ["runpod-gpu-training", "team-app"]
+
+
+def test_a_workload_knows_where_its_image_lies() -> None:
+    [item] = workloads([APP], {})
+    assert item["region"] == "ap-northeast-2"
+    assert item["repository_arn"] == "arn:aws:ecr:ap-northeast-2:123456789012:repository/team/app"
+
+
+@pytest.mark.parametrize(
+    ("defaults", "template", "merged"),
+    [
+        ({"serverless": True}, None, {"serverless": True}),
+        ({"serverless": True}, {"serverless": False}, {"serverless": False}),
+        ({"disk": 80}, {"args": "run"}, {"disk": 80, "args": "run"}),
+        ({"env": {"A": "1", "B": "1"}}, {"env": {"B": "2"}}, {"env": {"A": "1", "B": "2"}}),
+        ({"env": {"A": "1"}}, {"env": {}}, {"env": {}}),  # empty means clear
+    ],
+)
+def test_a_template_is_merged_over_the_defaults(defaults: dict, template: dict | None, merged: dict) -> None:
+    [item] = workloads([{**TRAINING, "template": template}], defaults)
+    assert item["template"] == {**merged, "name": "runpod-gpu-training", "image": TRAINING["image"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([{}], "Workload 1: image is missing"),
+        ([TRAINING, {"image": ""}], "Workload 2: image is missing"),
+        (["an image"], "Workload 1: image is missing"),
+        ([{**TRAINING, "tempate": {}}], "Workload 1: tempate is not an option"),
+        ([{"image": f"{EAST}/app"}], "neither a tag nor a digest"),
+        ([{"image": "public.ecr.aws/alias/app:1"}], "Amazon ECR Public"),
+        ([TRAINING, APP, TRAINING], "Workloads 1 and 3 have the same template name 'runpod-gpu-training'"),
+        ([{**TRAINING, "template": {"env": {"DEBUG": True}}}], "DEBUG"),
+        ([{**TRAINING, "template": {"dsik": 50}}], "dsik"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_position(given: list, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        workloads(given, {})
+
+
+def test_everything_wrong_is_said_at_once() -> None:
+    with pytest.raises(InputError, match="Workload 1: .* Workload 3: "):
+        workloads([{}, TRAINING, {}], {})
+
+
+def test_each_template_gets_the_credential_of_its_region_unless_it_names_one() -> None:
+    own = {**TRAINING, "template": {"name": "own", "registry": "mine"}}
+    made = templates(workloads([TRAINING, APP, own], {}), CREDENTIALS)
+    assert [template["registry"] for template in made] == ["token-east", "token-seoul", "mine"]
+
+
+def test_templates_without_credentials_are_to_be_absent() -> None:
+    assert templates(workloads([TRAINING], {})) == [{"name": "runpod-gpu-training", "state": "absent"}]
+
+
+def test_results_join_by_image_and_by_name() -> None:
+    image = TRAINING["image"]
+    joined = results(
+        workloads([TRAINING], {}),
+        source=[{"image": image, "digest": "sha256:1"}],
+        proof=[{"image": image, "pullable": True}],
+        templates=[{"name": "other", "id": "x"}, {"name": "runpod-gpu-training", "id": "t1"}],
+    )
+    assert joined == [
+        {"name": "runpod-gpu-training", "image": image, "digest": "sha256:1", "template_id": "t1", "pullable": True}
+    ]
+
+
+def test_what_is_not_known_is_null_in_the_results() -> None:
+    [joined] = results(workloads([TRAINING], {}), source=[], proof=[], templates=[])
+    assert (joined["digest"], joined["template_id"], joined["pullable"]) == (None, None, None)
+
+
+def test_the_workloads_own_templates_are_no_users() -> None:
+    own = {"id": "t1", "name": "runpod-gpu-training", "image": TRAINING["image"], "registry": None}
+    assert users(workloads([TRAINING], {}), {**EMPTY, "templates": [own]}, CREDENTIALS) == []
+
+
+@pytest.mark.parametrize(
+    ("collection", "thing", "arn"),
+    [
+        ("templates", {"image": f"{EAST}/runpod-gpu-training:v9"}, True),
+        ("endpoints", {"image": f"{EAST}/runpod-gpu-training:v1", "name": "runpod-gpu-training"}, True),
+        ("pods", {"image": f"{EAST}/runpod-gpu-training@sha256:{'0' * 64}"}, True),
+        ("templates", {"image": f"{EAST}/other:v1", "registry": "r1"}, False),
+        ("pods", {"image": None, "registry": "r1"}, False),
+    ],
+)
+def test_a_user_of_the_repository_or_the_credential_is_found(collection: str, thing: dict, arn: bool) -> None:
+    held = {
+        **EMPTY,
+        "registries": [{"id": "r1", "name": "token-east"}],
+        collection: [{"id": "u1", "name": "user", "registry": None, **thing}],
+    }
+    [user] = users(workloads([TRAINING], {}), held, CREDENTIALS)
+    assert (user["id"], user["region"], user["repository_arn"] is not None) == ("u1", "us-east-1", arn)
+    assert "u1" in user["reason"]
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        {"image": f"{SEOUL}/runpod-gpu-training:v1"},
+        {"image": "runpod/pytorch:2"},
+        {"image": "Not An Image"},
+        {"image": f"{EAST}/other:v1", "registry": "r2"},
+    ],
+)
+def test_what_uses_neither_is_no_user(thing: dict) -> None:
+    held = {
+        **EMPTY,
+        "registries": [{"id": "r2", "name": "somebody-elses"}],
+        "templates": [{"id": "u1", "name": "user", "registry": None, **thing}],
+    }
+    assert users(workloads([TRAINING], {}), held, CREDENTIALS) == []
