@@ -98,7 +98,7 @@ def sanity(session: nox.Session) -> None:
     """ansible-test's sanity tests."""
     tree = ansible_test(session, "sanity", "--junit", *session.posargs)
     report = tree / "tests" / "output" / "junit"
-    for name in SANITY_THAT_COUNTS:
+    for name in () if session.posargs else SANITY_THAT_COUNTS:
         if not any(did_run(file) for file in report.glob(f"*sanity-{name}*.xml")):
             session.error(f"ansible-test found nothing to check for {name}")
 
