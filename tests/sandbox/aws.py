@@ -56,7 +56,7 @@ class AwsSimulator:
         self.clock = clock
         self.switches = dict(SWITCHES)
         self.layers: dict[str, bytes] = {}
-        self._access = Access(clock, lambda: self.switches["propagation_seconds"])
+        self._access = Access(lambda: self.clock(), lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
 
@@ -126,7 +126,7 @@ def create_app(simulator: AwsSimulator | None = None) -> WSGIApplication:
 
 
 def _repository(call: AwsCall) -> Repository:
-    name, registry = call.parameters.get("repositoryName"), call.parameters.get("registryId", ACCOUNT)
+    name, registry = call.parameters["repositoryName"], call.parameters.get("registryId", ACCOUNT)
     repository = ecr_backends[ACCOUNT][call.region].repositories.get(name) if registry == ACCOUNT else None
     if repository is None:
         text = f"The repository with name '{name}' does not exist in the registry with id '{registry}'"
@@ -160,7 +160,8 @@ def _put_image(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response
     response = forward(call.changed(imageDigest=digest))
     for image in before:
         if image not in repository.images:
-            image.image_tags, image.image_tag = [], None
+            untagged: Any = image
+            untagged.image_tags, untagged.image_tag = [], None
             repository.images.append(image)
     return response
 
@@ -264,7 +265,7 @@ def _create_user(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Respon
     boundary = _boundary(call)
     response = forward(call)
     if response.status_code == 200:
-        iam().users[call.parameters["UserName"]].permissions_boundary = boundary
+        _set_boundary(call, boundary)
         members = "".join(f"<{name}>{value}</{name}>" for name, value in boundary.items())
         shown = f"<PermissionsBoundary>{members}</PermissionsBoundary></User>"
         response.set_data(response.get_data(as_text=True).replace("</User>", shown))

@@ -93,11 +93,11 @@ def _parameters(call: AwsCall) -> list[str]:
 
 
 def _users(call: AwsCall) -> list[str]:
-    name = call.parameters.get("UserName")
+    name = call.parameters.get("UserName", "*")
     user = iam().users.get(name)
     if user is not None:
         return [user.arn]
-    return [f"arn:aws:iam::{ACCOUNT}:user{call.parameters.get('Path', '/')}{name or '*'}"]
+    return [f"arn:aws:iam::{ACCOUNT}:user{call.parameters.get('Path', '/')}{name}"]
 
 
 RESOURCES: dict[str, Callable[[AwsCall], list[str]]] = {

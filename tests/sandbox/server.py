@@ -66,6 +66,7 @@ class Sandbox:
             "aws": Faults(Service(aws.create_app(self.aws), _aws_name, refuse_raw, self._reset_aws)),
             "runpod": Faults(Service(runpod.create_app(self.runpod), _runpod_name, _problem, self.runpod.reset)),
         }
+        self._session: Any = boto3.session.Session()
         self._urls: dict[str, str] = {}
         self._running = ExitStack()
 
@@ -105,8 +106,7 @@ class Sandbox:
     def client(self, service: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY, **options: Any) -> Any:
         """Return a boto3 client; the operator's, unless a key is given."""
         identity = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
-        session: Any = boto3.session.Session()
-        return session.client(service, endpoint_url=self.aws_url, **{"region_name": REGION, **identity, **options})
+        return self._session.client(service, endpoint_url=self.aws_url, **{"region_name": REGION, **identity, **options})
 
     def aws_calls(self) -> list[dict[str, Any]]:
         return self._faults["aws"].calls()
