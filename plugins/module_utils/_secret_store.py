@@ -135,6 +135,16 @@ def young_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime 
     return max(moments) + timedelta(seconds=timeout) if moments else None
 
 
+def keyless(entry: Entry | None, name: str) -> str:
+    """Return why an entry gives no key and what to do; empty when it has one."""
+    if entry is not None and entry.key:
+        return ""
+    why = "does not exist"
+    if entry is not None:
+        why = "is being deleted" if entry.deleted else "holds no key yet, only a note that one is being made"
+    return f"The secret store's entry {name} {why}: run ecr_pull_user first."
+
+
 class SecretsManager:
     """One entry of AWS Secrets Manager. Raises AwsError, or ConflictError for an entry that is not ours."""
 
