@@ -18,11 +18,11 @@ from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import Request
 
 from ._errors import ApiError, Json, NotFoundError, RunpodError, TransportError
+from ._masking import MASK
 
 TRIES = 5
 LONGEST_WAIT = 90.0  # seconds; a minute's window can name 60, a day's 45,012
 SERVER_ERRORS = range(500, 600)
-MASK = "********"
 
 REMEDIES = {
     401: "The API key is missing, malformed or expired: check api_key or RUNPOD_API_KEY.",
@@ -136,6 +136,13 @@ class Client:
     def get(self, path: str) -> Json:
         return self.request("GET", path)
 
+    def items(self, path: str, key: str) -> list[Json]:
+        """Return what a listing holds under its key; an answer without it is an error, never an empty list."""
+        answer = self.get(path)
+        if not isinstance(answer, dict) or not isinstance(answer.get(key), list):
+            raise ApiError(f"GET {path}: the answer has no list {key!r}; does api_url point at RunPod's API v2?", 200)
+        return answer[key]
+
     def post(self, path: str, body: Json) -> Json:
         return self.request("POST", path, body)
 
@@ -216,7 +223,7 @@ def adopt(error: RunpodError, find: Callable[[], Json | None]) -> Json:
     except (TransportError, ApiError) as failure:
         raise TransportError(f"{error}. Looking it up failed too ({failure}): outcome unknown, run again.") from error
     if found is None:
-        raise TransportError(f"{error}. A look-up shows that nothing was created: run again.") from error
+        raise RunpodError(f"{error}. A look-up shows that nothing was created: run again.") from error
     return found
 
 

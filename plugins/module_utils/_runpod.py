@@ -13,6 +13,7 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from ._client import Client, opener
 from ._errors import Json, RunpodError
+from ._masking import hidden
 from ._state import Outcome
 
 # Mirrored by the documentation fragment gpuops.runpod.runpod.
@@ -32,15 +33,42 @@ Run = Callable[[Json, bool, Any], Outcome]
 Connect = Callable[[AnsibleModule], Any]
 
 
+class EnvModule(AnsibleModule):
+    """An AnsibleModule with an option `env`, in it or in its sub-options, whose values are shown nowhere.
+
+    They are masked by key where the module's arguments are echoed: in each result, also when the arguments themselves
+    are refused, and in the system's log. `no_log` would mask each value wherever it occurs, ids and names included.
+    """
+
+    def exit_json(self, **kwargs: Any) -> None:
+        super().exit_json(invocation=self._invocation(), **kwargs)
+
+    def fail_json(self, msg: str, **kwargs: Any) -> None:
+        super().fail_json(msg, invocation=self._invocation(), **kwargs)
+
+    def log(self, msg: str, log_args: Json | None = None) -> None:
+        if log_args:  # the module's arguments, as text
+            echo = hidden(self.params, self.argument_spec)
+            log_args = {
+                name: str(echo[name]) if isinstance(echo[name], dict | list) else text
+                for name, text in log_args.items()
+            }
+            msg = "Invoked with " + " ".join(f"{name}={text}" for name, text in log_args.items())
+        super().log(msg, log_args=log_args)
+
+    def _invocation(self) -> Json:
+        return {"module_args": hidden(self.params, self.argument_spec)}
+
+
 def runpod_client(module: AnsibleModule) -> Client:
     """Return the client that the module's options describe."""
     return Client(module.params["api_url"], module.params["api_key"], opener(module.params))
 
 
-def execute(module: AnsibleModule, run: Run, key: str, connect: Connect = runpod_client) -> None:
+def execute(module: AnsibleModule, run: Run, key: str | None, connect: Connect = runpod_client) -> None:
     """Run one resource and end the module: the only try, exit_json and fail_json.
 
-    `key` names the return value that shows the resource afterwards.
+    `key` names the return value that shows the resource afterwards; None when there is no such one.
     """
     try:
         outcome = run(module.params, module.check_mode, connect(module))
@@ -49,4 +77,5 @@ def execute(module: AnsibleModule, run: Run, key: str, connect: Connect = runpod
     for warning in outcome.warnings:
         module.warn(warning)
     diff = {"before": outcome.before or {}, "after": outcome.after or {}}
-    module.exit_json(changed=outcome.changed, diff=diff, **{key: outcome.after, **outcome.results})
+    resource = {key: outcome.after} if key else {}
+    module.exit_json(changed=outcome.changed, diff=diff, **{**resource, **outcome.results})

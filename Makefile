@@ -1,0 +1,14 @@
+# The front door of a fresh machine. What the commands do stands in tools/bootstrap and noxfile.py.
+.PHONY: help demo test
+
+help:
+	@echo "make demo   run the playbook twice against an embedded sandbox of AWS and RunPod"
+	@echo "make test   run every check (single ones: CONTRIBUTING.md)"
+
+demo:
+	@tools/bootstrap demo
+	@.venv/bin/nox -s demo
+
+test:
+	@tools/bootstrap test
+	@.venv/bin/nox -s test

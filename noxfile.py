@@ -1,0 +1,189 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The checks, each a session of its own: `.venv/bin/nox -s lint`, or `test` for all of them.
+
+The tools are those installed beside nox (tools/bootstrap test): no session downloads or makes an environment.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import nox
+
+CHECKS = ("lint", "ansible_lint", "docs", "units", "sanity", "system", "molecule")
+
+ROOT = Path(__file__).resolve().parent
+BIN = Path(sys.executable).parent
+BUILD = ROOT / ".build"
+REQUIREMENTS = Path("tools/requirements")
+PYTHON_VERSION = "{}.{}".format(*sys.version_info)
+
+# Stands in for the script, named after a version of pip, that ansible-test fetches from a site of its own.
+GET_PIP = "get_pip_25_2.py"
+GET_PIP_SCRIPT = """\
+import subprocess, sys
+
+packages = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+sys.exit(subprocess.call([{python!r}, "-m", "pip", "--python", sys.executable, "install", *packages]))
+"""
+
+# Sanity tests that must have looked at something: ansible-test calls it a success when all targets are skipped.
+SANITY_THAT_COUNTS = ("import", "pylint", "use-argspec-type-path", "validate-modules")
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["test"]
+
+
+def isolate() -> None:
+    """Let no check see the caller's accounts, or Ansible settings that others do not have."""
+    for name in list(os.environ):
+        if name.startswith(("ANSIBLE_", "AWS_", "MOLECULE_", "RUNPOD_")):
+            del os.environ[name]
+    os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    os.environ["ANSIBLE_HOME"] = str(BUILD / "ansible")
+    os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(ROOT / "playbooks" / "collections")
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+isolate()
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """Every check, with a summary at the end."""
+    for check in CHECKS:
+        session.notify(check)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and types of the Python code."""
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+
+
+@nox.session
+def ansible_lint(session: nox.Session) -> None:
+    """Roles, playbooks, meta data and every other YAML."""
+    session.run("ansible-lint", "--strict")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Documentation of the plugins, and the changelog."""
+    session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", ".")
+    session.run("antsibull-changelog", "lint")
+
+
+@nox.session
+def units(session: nox.Session) -> None:
+    """Unit tests: all of them with coverage, the plugins' again the way ansible-test isolates them."""
+    session.run("pytest", "--numprocesses=2", "--cov", *session.posargs)
+    session.run("coverage", "report", "--include=plugins/module_utils/*", "--fail-under=100")
+    ansible_test(session, "units", "--num-workers=2", "tests/unit/plugins/")
+
+
+@nox.session
+def sanity(session: nox.Session) -> None:
+    """ansible-test's sanity tests."""
+    tree = ansible_test(session, "sanity", "--junit", *session.posargs)
+    report = tree / "tests" / "output" / "junit"
+    for name in () if session.posargs else SANITY_THAT_COUNTS:
+        if not any(did_run(file) for file in report.glob(f"*sanity-{name}*.xml")):
+            session.error(f"ansible-test found nothing to check for {name}")
+
+
+def did_run(report: Path) -> bool:
+    return not any(True for dummy in ElementTree.parse(report).iter("skipped"))
+
+
+@nox.session
+def system(session: nox.Session) -> None:
+    """Real runs of the playbooks against the sandbox."""
+    session.run("pytest", "tests/system", *session.posargs)
+
+
+@nox.session
+def molecule(session: nox.Session) -> None:
+    """The role's scenarios."""
+    session.run("molecule", "test", "--all", "--workers=2", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The playbook against the sandbox, twice."""
+    session.run("python", "-m", "tests.sandbox", "run", "--state", ".sandbox/demo", "--", "tools/demo")
+
+
+@nox.session
+def locks(session: nox.Session) -> None:
+    """Renew the hash locks; `-- --upgrade` also moves what the .in files leave open."""
+    command = ["uv", "pip", "compile", "--quiet", "--no-config", "--universal", "--generate-hashes", "--no-header"]
+    command += ["--python-version=3.12", "--no-emit-index-url", "--no-emit-find-links", *session.posargs]
+    with session.chdir(REQUIREMENTS):
+        for name in ("uv", "demo", "test"):
+            session.run(*command, f"{name}.in", "--output-file", f"{name}.txt", external=True)
+        session.run(*command, "--no-deps", "collections.in", "--output-file", "collections.txt", external=True)
+
+
+def ansible_test(session: nox.Session, command: str, *arguments: str) -> Path:
+    """Run ansible-test in a tree and a home of its own; return the tree."""
+    home, tree = ansible_test_home(), ansible_test_tree()
+    with session.chdir(tree):
+        session.run("ansible-test", command, "--local", "--python", PYTHON_VERSION, *arguments, env={"HOME": str(home)})
+    return tree
+
+
+def ansible_test_tree() -> Path:
+    """Lay out the working tree as ansible-test wants it: its own repository at ansible_collections/gpuops/runpod."""
+    collections = BUILD / "ansible_collections"
+    tree = collections / "gpuops" / "runpod"
+    shutil.rmtree(collections, ignore_errors=True)
+    for name in git("ls-files", "--cached", "--others", "--exclude-standard").splitlines():
+        if os.path.lexists(ROOT / name):
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
+    git("init", "--quiet", str(tree))
+    git("-C", str(tree), "add", "--all")
+    (collections / "amazon").mkdir()
+    installed = next(BIN.parent.glob("lib/python*/site-packages/ansible_collections/amazon/aws"))
+    (collections / "amazon" / "aws").symlink_to(installed)
+    return tree
+
+
+def ansible_test_home() -> Path:
+    """Make the home in which ansible-test keeps its environments: with its pip at hand, and pip's settings in a file,
+    as it does not pass them on from the environment.
+    """
+    home = BUILD / "home"
+    get_pip = home / ".ansible" / "test" / "cache" / GET_PIP
+    get_pip.parent.mkdir(parents=True, exist_ok=True)
+    get_pip.write_text(GET_PIP_SCRIPT.format(python=sys.executable))
+    settings = home / ".config" / "pip" / "pip.conf"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.touch(mode=0o600)
+    settings.write_text("\n".join(["[global]", *pip_settings()]) + "\n")
+    return home
+
+
+def pip_settings() -> list[str]:
+    """The user's settings of pip, as lines of a configuration file."""
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    pairs = [line.split("=", maxsplit=1) for line in listing.splitlines()]
+    values = {"quiet": "1"} | {key.rpartition(".")[2]: str(ast.literal_eval(value)) for key, value in pairs}
+    return [f"{key} = {value}".replace("\n", "\n  ") for key, value in values.items()]
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout

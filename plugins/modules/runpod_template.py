@@ -1,0 +1,254 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: runpod_template
+short_description: Manage a template on RunPod
+version_added: 0.1.0
+author: The gpuops.runpod authors (@gpuops)
+description:
+  - Creates, changes or deletes the template called O(name), from which pods and serverless endpoints are started.
+  - For many templates M(gpuops.runpod.runpod_templates) needs far fewer requests.
+extends_documentation_fragment:
+  - gpuops.runpod.runpod
+  - gpuops.runpod.template
+  - gpuops.runpod.attributes
+  - gpuops.runpod.attributes.runpod_group
+options:
+  name:
+    description: Name of the template.
+    type: str
+    required: true
+  state:
+    description: Whether the template exists.
+    type: str
+    choices:
+      - present
+      - absent
+    default: present
+  image:
+    description: Reference of the image to run. Required to create the template.
+    type: str
+  args:
+    description: Arguments of the container's entry point, as one string.
+    type: str
+  disk:
+    description: Size in GB of the container's disk, which is wiped on each restart. A new template gets V(50).
+    type: int
+  env:
+    description:
+      - Environment variables. Values are strings; numbers are sent as strings.
+      - Booleans and null are refused, because how they would have to be spelt is anybody's guess. Quote them.
+    type: dict
+  ports:
+    description: Ports to expose, each as V(8888/http) or V(22/tcp).
+    type: list
+    elements: str
+  registry:
+    description:
+      - Name or id of the registry credential to pull the image with. The empty string takes it away.
+      - In check mode, a credential that does not exist yet is a warning, and the result shows its name.
+    type: str
+  persistent_mount:
+    description:
+      - Storage on the host that outlives restarts. Size and path go together.
+      - RunPod cannot take it away from a template that has it. V({}) there is an error.
+    type: dict
+    suboptions:
+      size:
+        description: Size in GB, at least 10.
+        type: int
+      path:
+        description: Where it is mounted in the container, such as V(/workspace).
+        type: str
+  serverless:
+    description: Whether the template is for serverless workers instead of pods. A new template is for pods.
+    type: bool
+  public:
+    description: Whether other users of RunPod see the template. A new template is private.
+    type: bool
+  category:
+    description: Under which hardware RunPod's console lists the template. A new template goes under V(NVIDIA).
+    type: str
+    choices:
+      - NVIDIA
+      - AMD
+      - CPU
+  start_ssh:
+    description: Whether pods get SSH access at their start. A new template has it on. Endpoints ignore it.
+    type: bool
+  start_jupyter:
+    description: Whether pods start JupyterLab, where the image can. A new template has it on. Endpoints ignore it.
+    type: bool
+  allowed_cuda_versions:
+    description: CUDA versions to accept, quoted, such as V("12.8"). Empty means any, as for a new template.
+    type: list
+    elements: str
+seealso:
+  - module: gpuops.runpod.runpod_templates
+  - module: gpuops.runpod.runpod_ecr_credential
+  - module: gpuops.runpod.runpod_info
+"""
+
+EXAMPLES = r"""
+- name: Ensure a template for serverless workers runs the image
+  gpuops.runpod.runpod_template:
+    name: training
+    image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+    serverless: true
+    disk: 80
+    env:
+      LOG_LEVEL: info
+
+- name: Ensure the same template runs the next version, everything else as it is
+  gpuops.runpod.runpod_template:
+    name: training
+    image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v2
+
+- name: Ensure a template for pods has storage, ports, and a token from RunPod's own secrets
+  gpuops.runpod.runpod_template:
+    name: notebook
+    image: runpod/pytorch:1.0.2-cu1281-torch280-ubuntu2404
+    ports:
+      - 8888/http
+      - 22/tcp
+    persistent_mount:
+      size: 20
+      path: /workspace
+    env:
+      HF_TOKEN: !unsafe "{{ RUNPOD_SECRET_hf_token }}"
+    allowed_cuda_versions:
+      - "12.8"
+
+- name: Ensure the template pulls without a credential
+  gpuops.runpod.runpod_template:
+    name: notebook
+    registry: ""
+
+- name: Ensure the templates are gone
+  gpuops.runpod.runpod_template:
+    name: "{{ item }}"
+    state: absent
+  loop:
+    - training
+    - notebook
+"""
+
+RETURN = r"""
+template:
+  description: The template afterwards; a prediction in check mode. Null once it is absent.
+  type: dict
+  returned: success
+  contains:
+    id:
+      description: Id of the template.
+      type: str
+      returned: once the template exists
+      sample: 30zmvf89kd
+    name:
+      description: Name of the template.
+      type: str
+      returned: always
+      sample: runpod-gpu-training
+    image:
+      description: Image that it runs.
+      type: str
+      returned: always
+      sample: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+    args:
+      description: Arguments of the entry point.
+      type: str
+      returned: always
+      sample: ""
+    disk:
+      description: Size of the container's disk in GB.
+      type: int
+      returned: always
+      sample: 50
+    env:
+      description: Environment variables by name; the values are masked.
+      type: dict
+      returned: always
+      sample:
+        LOG_LEVEL: "********"
+    ports:
+      description: Exposed ports.
+      type: list
+      elements: str
+      returned: always
+      sample:
+        - 8888/http
+    registry:
+      description: Id of the registry credential, or null.
+      type: str
+      returned: always
+      sample: clzdaifot0001l90809257ynb
+    persistent_mount:
+      description: Storage on the host, as C(size) in GB and C(path), or null.
+      type: dict
+      returned: always
+      sample:
+        size: 20
+        path: /workspace
+    serverless:
+      description: Whether it is for serverless workers.
+      type: bool
+      returned: always
+      sample: true
+    public:
+      description: Whether other users see it.
+      type: bool
+      returned: always
+      sample: false
+    category:
+      description: Under which hardware the console lists it.
+      type: str
+      returned: always
+      sample: NVIDIA
+    start_ssh:
+      description: Whether pods get SSH access.
+      type: bool
+      returned: always
+      sample: true
+    start_jupyter:
+      description: Whether pods start JupyterLab.
+      type: bool
+      returned: always
+      sample: true
+    allowed_cuda_versions:
+      description: CUDA versions that are accepted; empty means any.
+      type: list
+      elements: str
+      returned: always
+      sample: []
+"""
+
+from ..module_utils._client import Client
+from ..module_utils._errors import InputError, Json
+from ..module_utils._runpod import ARGUMENTS, EnvModule, execute
+from ..module_utils._state import Outcome
+from ..module_utils._template import OPTIONS, difference, faults, plan, read, result, write
+
+
+def run(params: Json, check_mode: bool, client: Client) -> Outcome:
+    wrong = faults(params)
+    if wrong:
+        raise InputError("; ".join(wrong) + ".")
+    templates, registries, warnings = read(client, [params], check_mode)
+    step = plan(params, templates, registries)
+    after = step.prediction if check_mode else write(client, step)
+    before_shown, after_shown = difference(step.current, after)
+    results = {"template": result(after)}
+    return Outcome(step.action != "unchanged", before_shown, after_shown, results, warnings)
+
+
+def main() -> None:
+    execute(EnvModule({**ARGUMENTS, **OPTIONS}, supports_check_mode=True), run, "template")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,486 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: runpod_templates
+short_description: Manage many templates on RunPod in one pass
+version_added: 0.1.0
+author: The gpuops.runpod authors (@gpuops)
+description:
+  - Creates, changes and deletes templates, from which pods and serverless endpoints are started.
+  - The account is read once, everything that is to be done is decided, and only then the first template is written.
+    An unchanged run makes one request, or two when a registry credential is named, however many templates there are.
+  - Templates are created first, then changed, then deleted.
+extends_documentation_fragment:
+  - gpuops.runpod.runpod
+  - gpuops.runpod.template
+  - gpuops.runpod.attributes
+  - gpuops.runpod.attributes.runpod_group
+options:
+  templates:
+    description: The templates. Two with one name are an error.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the template.
+        type: str
+        required: true
+      state:
+        description: Whether the template exists.
+        type: str
+        choices:
+          - present
+          - absent
+        default: present
+      image:
+        description: Reference of the image to run. Required to create the template.
+        type: str
+      args:
+        description: Arguments of the container's entry point, as one string.
+        type: str
+      disk:
+        description: Size in GB of the container's disk, which is wiped on each restart. A new template gets V(50).
+        type: int
+      env:
+        description:
+          - Environment variables. Values are strings; numbers are sent as strings.
+          - Booleans and null are refused, because how they would have to be spelt is anybody's guess. Quote them.
+        type: dict
+      ports:
+        description: Ports to expose, each as V(8888/http) or V(22/tcp).
+        type: list
+        elements: str
+      registry:
+        description:
+          - Name or id of the registry credential to pull the image with. The empty string takes it away.
+          - In check mode, a credential that does not exist yet is a warning, and the result shows its name.
+        type: str
+      persistent_mount:
+        description:
+          - Storage on the host that outlives restarts. Size and path go together.
+          - RunPod cannot take it away from a template that has it. V({}) there is an error.
+        type: dict
+        suboptions:
+          size:
+            description: Size in GB, at least 10.
+            type: int
+          path:
+            description: Where it is mounted in the container, such as V(/workspace).
+            type: str
+      serverless:
+        description: Whether the template is for serverless workers instead of pods. A new template is for pods.
+        type: bool
+      public:
+        description: Whether other users of RunPod see the template. A new template is private.
+        type: bool
+      category:
+        description: Under which hardware RunPod's console lists the template. A new template goes under V(NVIDIA).
+        type: str
+        choices:
+          - NVIDIA
+          - AMD
+          - CPU
+      start_ssh:
+        description: Whether pods get SSH access at their start. A new template has it on. Endpoints ignore it.
+        type: bool
+      start_jupyter:
+        description: Whether pods start JupyterLab, where the image can. A new template has it on. Endpoints ignore it.
+        type: bool
+      allowed_cuda_versions:
+        description: CUDA versions to accept, quoted, such as V("12.8"). Empty means any, as for a new template.
+        type: list
+        elements: str
+  prune:
+    description:
+      - Whether to delete the account's other templates whose name matches O(prune_pattern).
+      - A template that O(templates) names is never pruned, whatever its state.
+    type: bool
+    default: false
+  prune_pattern:
+    description:
+      - Which templates O(prune) may delete, as a shell pattern for the whole name, such as V(team-a-*).
+        Upper and lower case matter.
+      - Required with O(prune=true).
+    type: str
+  on_error:
+    description:
+      - What to do when RunPod refuses to write a template. The module fails in the end either way and tells what was
+        done.
+      - V(continue) goes on with the other templates, unless the refusal concerns all of them, as a wrong API key, a
+        spent quota or a server that does not answer.
+      - V(stop) writes nothing more.
+      - What is wrong with the options, or ambiguous at RunPod, is an error before anything is written.
+    type: str
+    choices:
+      - continue
+      - stop
+    default: continue
+seealso:
+  - module: gpuops.runpod.runpod_template
+  - module: gpuops.runpod.runpod_ecr_credential
+  - module: gpuops.runpod.runpod_info
+"""
+
+EXAMPLES = r"""
+- name: Ensure the templates of the team run these images
+  gpuops.runpod.runpod_templates:
+    templates:
+      - name: team-a-training
+        image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+        serverless: true
+      - name: team-a-inference
+        image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-inference:v1
+        serverless: true
+        env:
+          LOG_LEVEL: info
+
+- name: Ensure the team has this template and no other
+  gpuops.runpod.runpod_templates:
+    templates:
+      - name: team-a-training
+        image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v2
+    prune: true
+    prune_pattern: team-a-*
+
+- name: Ensure the template is gone
+  gpuops.runpod.runpod_templates:
+    templates:
+      - name: team-a-training
+        state: absent
+"""
+
+RETURN = r"""
+templates:
+  description:
+    - The templates of O(templates) that exist afterwards, by name; a prediction in check mode.
+    - One that could not be written is here as RunPod holds it.
+  type: list
+  elements: dict
+  returned: once the templates were read
+  contains:
+    id:
+      description: Id of the template.
+      type: str
+      returned: once the template exists
+      sample: 30zmvf89kd
+    name:
+      description: Name of the template.
+      type: str
+      returned: always
+      sample: runpod-gpu-training
+    image:
+      description: Image that it runs.
+      type: str
+      returned: always
+      sample: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+    args:
+      description: Arguments of the entry point.
+      type: str
+      returned: always
+      sample: ""
+    disk:
+      description: Size of the container's disk in GB.
+      type: int
+      returned: always
+      sample: 50
+    env:
+      description: Environment variables by name; the values are masked.
+      type: dict
+      returned: always
+      sample:
+        LOG_LEVEL: "********"
+    ports:
+      description: Exposed ports.
+      type: list
+      elements: str
+      returned: always
+      sample:
+        - 8888/http
+    registry:
+      description: Id of the registry credential, or null.
+      type: str
+      returned: always
+      sample: clzdaifot0001l90809257ynb
+    persistent_mount:
+      description: Storage on the host, as C(size) in GB and C(path), or null.
+      type: dict
+      returned: always
+      sample:
+        size: 20
+        path: /workspace
+    serverless:
+      description: Whether it is for serverless workers.
+      type: bool
+      returned: always
+      sample: true
+    public:
+      description: Whether other users see it.
+      type: bool
+      returned: always
+      sample: false
+    category:
+      description: Under which hardware the console lists it.
+      type: str
+      returned: always
+      sample: NVIDIA
+    start_ssh:
+      description: Whether pods get SSH access.
+      type: bool
+      returned: always
+      sample: true
+    start_jupyter:
+      description: Whether pods start JupyterLab.
+      type: bool
+      returned: always
+      sample: true
+    allowed_cuda_versions:
+      description: CUDA versions that are accepted; empty means any.
+      type: list
+      elements: str
+      returned: always
+      sample: []
+summary:
+  description: How many templates were, or in check mode would be, treated how. Those after a stop are in no number.
+  type: dict
+  returned: once the templates were read
+  contains:
+    created:
+      description: Number of templates created.
+      type: int
+      returned: always
+      sample: 1
+    changed:
+      description: Number of templates changed.
+      type: int
+      returned: always
+      sample: 0
+    deleted:
+      description: Number of templates deleted, pruned ones among them.
+      type: int
+      returned: always
+      sample: 0
+    unchanged:
+      description: Number of templates that were as they should be.
+      type: int
+      returned: always
+      sample: 499
+    failed:
+      description: Number of templates that could not be written.
+      type: int
+      returned: always
+      sample: 0
+failed_items:
+  description: The templates that could not be written.
+  type: list
+  elements: dict
+  returned: once the templates were read
+  contains:
+    name:
+      description: Name of the template.
+      type: str
+      returned: always
+      sample: team-a-training
+    action:
+      description: What was tried, one of V(create), V(change) and V(delete).
+      type: str
+      returned: always
+      sample: create
+    msg:
+      description: What went wrong and what to do about it.
+      type: str
+      returned: always
+      sample: "POST /templates: HTTP 400: template name must be unique"
+    status:
+      description: HTTP status of RunPod's answer.
+      type: int
+      returned: when RunPod refused
+      sample: 400
+    problem:
+      description: What RunPod answered.
+      type: dict
+      returned: when RunPod refused
+      sample:
+        title: Bad Request
+        status: 400
+        detail: template name must be unique
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from ..module_utils._client import Client
+from ..module_utils._errors import ApiError, ConflictError, InputError, Json, RunpodError, TransportError
+from ..module_utils._runpod import ARGUMENTS, EnvModule, execute
+from ..module_utils._state import Outcome
+from ..module_utils._template import (
+    OPTIONS,
+    IgnoredFieldError,
+    Step,
+    difference,
+    faults,
+    plan,
+    read,
+    result,
+    write,
+)
+
+ORDER = ("unchanged", "create", "change", "delete")
+DONE = {"create": "created", "change": "changed", "delete": "deleted", "unchanged": "unchanged"}
+FOR_ALL = {401, 403, 429}  # refusals that the next template would get too
+
+
+class Report(NamedTuple):
+    """What became of one step; without `tried`, an earlier failure has kept it from being taken."""
+
+    step: Step
+    after: Json | None
+    error: RunpodError | None = None
+    tried: bool = True
+
+
+class ItemsFailedError(RunpodError):
+    """Some templates could not be written; the results tell what was done all the same."""
+
+    def __init__(self, message: str, outcome: Outcome) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+    def as_result(self) -> Json:
+        done = self.outcome
+        diff = {"before": done.before, "after": done.after}
+        return {"msg": str(self), "changed": done.changed, "diff": diff, **done.results}
+
+
+def run(params: Json, check_mode: bool, client: Client) -> Outcome:
+    items = params["templates"]
+    require_sound(items)
+    templates, registries, warnings = read(client, items, check_mode)
+    steps = plan_all(items, templates, registries)
+    if params["prune"]:
+        steps += pruned(templates, {item["name"] for item in items}, params["prune_pattern"])
+    steps.sort(key=lambda step: (ORDER.index(step.action), step.name))
+    if check_mode:
+        reports = [Report(step, step.prediction) for step in steps]
+    else:
+        reports = carry_out(client, steps, params["on_error"])
+    outcome = summed_up(reports, {item["name"] for item in items})._replace(warnings=warnings)
+    if outcome.results["failed_items"]:
+        raise ItemsFailedError(message(reports), outcome)
+    return outcome
+
+
+def require_sound(items: Iterable[Json]) -> None:
+    """Raise InputError that tells everything wrong with the items, by position from 1."""
+    wrong = []
+    positions: dict[str, int] = {}
+    for position, item in enumerate(items, start=1):
+        wrong += [f"Template {position} ({item['name']!r}): {fault}." for fault in faults(item)]
+        first = positions.setdefault(item["name"], position)
+        if first != position:
+            wrong.append(f"Templates {first} and {position} have the same name {item['name']!r}.")
+    if wrong:
+        raise InputError(" ".join(wrong))
+
+
+def plan_all(items: Iterable[Json], templates: Iterable[Json], registries: list[Json]) -> list[Step]:
+    """Return what is to be done about each item. Raises one error for all items about which that cannot be said."""
+    by_name: dict[str, list[Json]] = {}
+    for template in templates:
+        by_name.setdefault(template["name"], []).append(template)
+    steps = []
+    wrong: list[RunpodError] = []
+    for item in items:
+        try:
+            steps.append(plan(item, by_name.get(item["name"], []), registries))
+        except (InputError, ConflictError) as error:
+            wrong.append(error)
+    if wrong:
+        raise type(wrong[0])(" ".join(str(error) for error in wrong))
+    return steps
+
+
+def pruned(templates: Iterable[Json], named: set[str], pattern: str) -> list[Step]:
+    """Return the steps that delete the templates which match the pattern and are not named."""
+    others = [template for template in templates if template["name"] not in named]
+    return [Step(template["name"], template, None) for template in others if fnmatchcase(template["name"], pattern)]
+
+
+def carry_out(client: Client, steps: list[Step], on_error: str) -> list[Report]:
+    """Take the steps in this order and return what became of each."""
+    reports = []
+    for step in steps:
+        report = attempt(client, step)
+        reports.append(report)
+        if report.error and (on_error == "stop" or concerns_all(report.error)):
+            break
+    return reports + [Report(step, step.current, tried=False) for step in steps[len(reports) :]]
+
+
+def attempt(client: Client, step: Step) -> Report:
+    """Take one step."""
+    try:
+        return Report(step, write(client, step))
+    except IgnoredFieldError as error:
+        return Report(step, error.template, error)
+    except RunpodError as error:
+        return Report(step, step.current, error)
+
+
+def concerns_all(error: RunpodError) -> bool:
+    """Return whether the next template would fail like this one."""
+    return isinstance(error, TransportError) or (isinstance(error, ApiError) and error.status in FOR_ALL)
+
+
+def summed_up(reports: list[Report], named: set[str]) -> Outcome:
+    """Return what a run did as the module's result."""
+    tried = [report for report in reports if report.tried]
+    count = Counter("failed" if report.error else DONE[report.step.action] for report in tried)
+    by_name = sorted(reports, key=lambda report: report.step.name)
+    changed = [report for report in by_name if report.after != report.step.current]
+    differences = [difference(report.step.current, report.after) for report in changed]
+    return Outcome(
+        changed=bool(changed),
+        before={"templates": [old for old, dummy in differences if old]},
+        after={"templates": [new for dummy, new in differences if new]},
+        results={
+            "templates": [result(report.after) for report in by_name if report.after and report.step.name in named],
+            "summary": {key: count[key] for key in (*DONE.values(), "failed")},
+            "failed_items": [
+                {"name": report.step.name, "action": report.step.action, **report.error.as_result()}
+                for report in by_name
+                if report.error
+            ],
+        },
+    )
+
+
+def message(reports: list[Report]) -> str:
+    """Return what to say about a run in which templates failed."""
+    failed = [report for report in reports if report.error]
+    untried = sum(not report.tried for report in reports)
+    skipped = f" {untried} were not tried after that." if untried else ""
+    first = failed[0]
+    return f"{len(failed)} of {len(reports)} templates failed.{skipped} {first.step.name}: {first.error}"
+
+
+def main() -> None:
+    spec = {
+        **ARGUMENTS,
+        "templates": {"type": "list", "elements": "dict", "required": True, "options": OPTIONS},
+        "prune": {"type": "bool", "default": False},
+        "prune_pattern": {"type": "str"},
+        "on_error": {"type": "str", "choices": ["continue", "stop"], "default": "continue"},
+    }
+    execute(EnvModule(spec, required_if=[("prune", True, ["prune_pattern"])], supports_check_mode=True), run, None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,308 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A simulator of AWS: moto's server behind a thin front that adds what moto lacks.
+
+What the front answers itself is in HANDLERS; who may call is in `aws_access`. Control paths:
+
+    GET, PATCH  /_sandbox/switches           how the simulator behaves (the table SWITCHES)
+    GET         /_sandbox/layers/<digest>    the bytes of an image layer, as GetDownloadUrlForLayer points to
+
+moto keeps what it holds per process, so a process has one such account.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable
+from threading import RLock
+from typing import TYPE_CHECKING, Any
+
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
+from moto.ecr.models import Image, Repository, ecr_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.secretsmanager.models import secretsmanager_backends
+from werkzeug.wrappers import Request, Response
+
+from .aws_access import Access, iam
+from .aws_calls import ACCOUNT, AwsCall, AwsRefusal, answer, collect, parse, refuse
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+Json = dict[str, Any]
+Forward = Callable[[AwsCall], Response]
+Handler = Callable[["AwsSimulator", AwsCall, Forward], Response]
+
+SWITCHES: dict[str, float] = {
+    "token_seconds": 12 * 3600.0,  # how long a registry token lives
+    "propagation_seconds": 0.0,  # how long a new key or a changed policy of a user takes to work
+}
+TOKEN_BYTES = 1400
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+BOUNDARY = re.compile(r"arn:aws:iam::(\d{12}|aws):policy/.+")
+
+
+class AwsSimulator:
+    """One AWS account, in all regions."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.clock = clock
+        self.switches = dict(SWITCHES)
+        self.layers: dict[str, bytes] = {}
+        self._access = Access(lambda: self.clock(), lambda: self.switches["propagation_seconds"])
+        self._lock = RLock()
+        self._moto = DomainDispatcherApplication(create_backend_app)
+
+    def reset(self) -> None:
+        """Forget everything held, and the switches that were set."""
+        with self._lock:
+            BackendDict.reset()
+            reset_model_data()
+            self.layers.clear()
+            self.switches = dict(SWITCHES)
+            self._access.reset()
+
+    def switch(self, **changes: float) -> None:
+        """Set switches of the table SWITCHES."""
+        if unknown := changes.keys() - SWITCHES.keys():
+            raise ValueError(f"no such switch: {', '.join(sorted(unknown))}")
+        with self._lock:
+            self.switches |= {name: float(value) for name, value in changes.items()}
+
+    def respond(self, environ: WSGIEnvironment) -> Response:
+        """Serve one request."""
+        request = Request(environ)
+        with self._lock:
+            if request.path.startswith("/_sandbox/"):
+                return self._control(request)
+            call = parse(environ)
+            try:
+                self._access.check(call)
+                return self._serve(call, environ)
+            except AwsRefusal as refusal:
+                return refuse(call, refusal.code, refusal.message, refusal.status)
+            finally:
+                self._access.observe()
+
+    def _serve(self, call: AwsCall, environ: WSGIEnvironment) -> Response:
+        def forward(changed: AwsCall) -> Response:
+            return collect(self._moto, changed.with_body(environ))
+
+        handler = HANDLERS.get(call.name)
+        return handler(self, call, forward) if handler else forward(call)
+
+    def _control(self, request: Request) -> Response:
+        if request.path == "/_sandbox/switches" and request.method in {"GET", "PATCH"}:
+            return self._switches(request)
+        layer = self.layers.get(request.path.removeprefix("/_sandbox/layers/"))
+        if layer is None or request.method != "GET":
+            return Response("not found\n", 404)
+        if "X-Amz-Signature" not in request.args:
+            return Response("the address is not signed\n", 403)
+        return Response(layer, content_type="application/octet-stream")
+
+    def _switches(self, request: Request) -> Response:
+        try:
+            self.switch(**(json.loads(request.get_data()) if request.method == "PATCH" else {}))
+        except (TypeError, ValueError) as error:
+            return Response(f"{error}\n", 422)
+        return Response(json.dumps(self.switches), content_type="application/json")
+
+
+def create_app(simulator: AwsSimulator | None = None) -> WSGIApplication:
+    """Return the WSGI application of a simulator."""
+    served = simulator or AwsSimulator()
+    return lambda environ, start_response: served.respond(environ)(environ, start_response)
+
+
+# The registry
+
+
+def _repository(call: AwsCall) -> Repository:
+    name, registry = call.parameters["repositoryName"], call.parameters.get("registryId", ACCOUNT)
+    repository = ecr_backends[ACCOUNT][call.region].repositories.get(name) if registry == ACCOUNT else None
+    if repository is None:
+        text = f"The repository with name '{name}' does not exist in the registry with id '{registry}'"
+        raise AwsRefusal("RepositoryNotFoundException", text)
+    return repository
+
+
+def _token(simulator: AwsSimulator, call: AwsCall, dummy: Forward) -> Response:
+    """moto's tokens are all the same, and expired in 2015."""
+
+    def token_of(registry: str) -> Json:
+        password = base64.b64encode(secrets.token_bytes(TOKEN_BYTES)).decode()
+        return {
+            "authorizationToken": base64.b64encode(f"AWS:{password}".encode()).decode(),
+            "expiresAt": simulator.clock() + simulator.switches["token_seconds"],
+            "proxyEndpoint": f"https://{registry}.dkr.ecr.{call.region}.amazonaws.com",
+        }
+
+    registries = call.parameters.get("registryIds") or [ACCOUNT]
+    return answer(call, {"authorizationData": [token_of(registry) for registry in registries]})
+
+
+def _put_image(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto invents digests, but keeps a given one; and it forgets an image that loses its only tag."""
+    repository = _repository(call)
+    digest = "sha256:" + hashlib.sha256(call.parameters["imageManifest"].encode()).hexdigest()
+    if call.parameters.get("imageDigest", digest) != digest:
+        text = "The provided digest does not match the digest of the image manifest"
+        raise AwsRefusal("ImageDigestDoesNotMatchException", text)
+    before = list(repository.images)
+    response = forward(call.changed(imageDigest=digest))
+    for image in before:
+        if image not in repository.images:
+            untagged: Any = image
+            untagged.image_tags, untagged.image_tag = [], None
+            repository.images.append(image)
+    return response
+
+
+def _batch_get_image(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto answers with the images that fit the tag or the digest, and does not say which digest it missed."""
+    repository = _repository(call)
+    images, failures = [], []
+    for given in call.parameters["imageIds"]:
+        image, failure = _image(repository, given.get("imageTag"), given.get("imageDigest"))
+        if image is None:
+            failures.append({"imageId": given, "failureCode": failure[0], "failureReason": failure[1]})
+        else:
+            images.append(_described(image, given))
+    return answer(call, {"images": images, "failures": failures})
+
+
+def _image(repository: Repository, tag: str | None, digest: str | None) -> tuple[Image | None, tuple[str, str]]:
+    """Return the image of a tag, a digest or both; else None and AWS' reason."""
+    if not tag and not digest:
+        return None, ("MissingDigestAndTag", "Invalid request parameters: both tag and digest cannot be null")
+    if digest and not DIGEST.fullmatch(digest):
+        reason = "Invalid request parameters: image digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'"
+        return None, ("InvalidImageDigest", reason)
+    tagged = [image for image in repository.images if not tag or tag in image.image_tags]
+    fitting = [image for image in tagged if not digest or image.image_digest == digest]
+    if fitting:
+        return fitting[0], ("", "")
+    if tagged and any(image.image_digest == digest for image in repository.images):
+        return None, ("ImageTagDoesNotMatchDigest", "The requested tag does not match the requested digest")
+    return None, ("ImageNotFound", "Requested image not found")
+
+
+def _described(image: Image, given: Json) -> Json:
+    tag = {"imageTag": given["imageTag"]} if given.get("imageTag") else {}
+    return {
+        "registryId": ACCOUNT,
+        "repositoryName": image.repository_name,
+        "imageId": {"imageDigest": image.image_digest, **tag},
+        "imageManifest": image.image_manifest,
+        "imageManifestMediaType": image.image_manifest_media_type,
+    }
+
+
+def _complete_layer_upload(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto keeps the digest and size of a layer only."""
+    upload = _repository(call).uploads.get(call.parameters["uploadId"])
+    blob = bytes(upload.layer_parts) if upload else b""
+    response = forward(call)
+    if response.status_code == 200:
+        simulator.layers["sha256:" + hashlib.sha256(blob).hexdigest()] = blob
+    return response
+
+
+def _download_url(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    digest = call.parameters["layerDigest"]
+    if digest not in _repository(call).layers:
+        text = f"Layers with digests '[{digest}]' not found in the repository"
+        raise AwsRefusal("LayersNotFoundException", text)
+    query = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600&X-Amz-Signature=example"
+    url = f"http://{call.headers['Host']}/_sandbox/layers/{digest}?{query}"
+    return answer(call, {"downloadUrl": url, "layerDigest": digest})
+
+
+# The secret store
+
+
+def _pending(call: AwsCall, key: str) -> bool:
+    secret = secretsmanager_backends[ACCOUNT][call.region].secrets.get(call.parameters[key])
+    return secret is not None and secret.is_deleted()
+
+
+def _create_secret(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    if _pending(call, "Name"):
+        text = "You can't create this secret because a secret with this name is already scheduled for deletion."
+        raise AwsRefusal("InvalidRequestException", text)
+    return forward(call)
+
+
+def _use_secret(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto lets some of these pass, and words the others differently."""
+    if _pending(call, "SecretId"):
+        text = "You can't perform this operation on the secret because it was marked for deletion."
+        raise AwsRefusal("InvalidRequestException", text)
+    return forward(call)
+
+
+# Permissions boundaries of users
+
+
+def _boundary(call: AwsCall) -> Json:
+    arn = call.parameters["PermissionsBoundary"]
+    if not BOUNDARY.fullmatch(arn):
+        raise AwsRefusal("ValidationError", f"ARN {arn} is not valid.", 400)
+    return {"PermissionsBoundaryType": "Policy", "PermissionsBoundaryArn": arn}
+
+
+def _create_user(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    if "PermissionsBoundary" not in call.parameters:
+        return forward(call)
+    boundary = _boundary(call)
+    response = forward(call)
+    if response.status_code == 200:
+        _set_boundary(call, boundary)
+        members = "".join(f"<{name}>{value}</{name}>" for name, value in boundary.items())
+        shown = f"<PermissionsBoundary>{members}</PermissionsBoundary></User>"
+        response.set_data(response.get_data(as_text=True).replace("</User>", shown))
+    return response
+
+
+def _put_boundary(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    return _set_boundary(call, _boundary(call))
+
+
+def _delete_boundary(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    return _set_boundary(call, None)
+
+
+def _set_boundary(call: AwsCall, boundary: Json | None) -> Response:
+    """moto shows the attributes of its user that bear the name of a field."""
+    name = call.parameters["UserName"]
+    user: Any = iam().users.get(name)
+    if user is None:
+        raise AwsRefusal("NoSuchEntity", f"The user with name {name} cannot be found.", 404)
+    user.permissions_boundary = boundary
+    return answer(call, {})
+
+
+HANDLERS: dict[str, Handler] = {
+    "ecr:GetAuthorizationToken": _token,
+    "ecr:PutImage": _put_image,
+    "ecr:BatchGetImage": _batch_get_image,
+    "ecr:CompleteLayerUpload": _complete_layer_upload,
+    "ecr:GetDownloadUrlForLayer": _download_url,
+    "secretsmanager:CreateSecret": _create_secret,
+    "secretsmanager:GetSecretValue": _use_secret,
+    "secretsmanager:PutSecretValue": _use_secret,
+    "secretsmanager:UpdateSecret": _use_secret,
+    "secretsmanager:TagResource": _use_secret,
+    "secretsmanager:UntagResource": _use_secret,
+    "iam:CreateUser": _create_user,
+    "iam:PutUserPermissionsBoundary": _put_boundary,
+    "iam:DeleteUserPermissionsBoundary": _delete_boundary,
+}

@@ -1,0 +1,223 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who makes a call to AWS, and whether the policies of an IAM user let it through.
+
+A user's inline and attached policies and its permissions boundary count. Groups, resource-based policies and conditions
+do not: a statement with a condition counts as if it had none.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from moto.iam.models import IAMBackend, iam_backends
+from moto.secretsmanager.models import secretsmanager_backends
+
+from .aws_calls import ACCOUNT, AwsCall, AwsRefusal
+
+# Needs no permission, and no policy can deny it.
+FREE = {"sts:GetCallerIdentity"}
+MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. "
+    "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+)
+
+Document = Mapping[str, Any]
+
+
+def iam() -> IAMBackend:
+    return iam_backends[ACCOUNT]["aws"]
+
+
+# What a policy says
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _fits(pattern: str, text: str) -> bool:
+    wildcard = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+    return re.fullmatch(wildcard, text, re.DOTALL) is not None
+
+
+def _names(statement: Document, key: str, text: str) -> bool:
+    """Tell whether a statement's Action or Resource, or what it excepts from all, covers a text."""
+    if key in statement:
+        return any(_fits(pattern, text) for pattern in _listed(statement[key]))
+    return not any(_fits(pattern, text) for pattern in _listed(statement[f"Not{key}"]))
+
+
+def _covers(statement: Document, action: str, resource: str) -> bool:
+    keys = statement.keys() & {"Action", "NotAction"}
+    lowered = {key: [one.lower() for one in _listed(statement[key])] for key in keys}
+    return _names(lowered, "Action", action.lower()) and _names(statement, "Resource", resource)
+
+
+def effects(documents: tuple[str, ...], action: str, resource: str) -> set[str]:
+    """Return the effects, of Allow and Deny, that policy documents have on an action."""
+    statements = [statement for text in documents for statement in _listed(json.loads(text)["Statement"])]
+    return {statement["Effect"] for statement in statements if _covers(statement, action, resource)}
+
+
+# What a call touches
+
+
+def _repositories(call: AwsCall) -> list[str]:
+    if call.operation == "GetAuthorizationToken":
+        return ["*"]
+    names = call.parameters.get("repositoryNames") or [call.parameters.get("repositoryName", "*")]
+    registry = call.parameters.get("registryId", ACCOUNT)
+    return [f"arn:aws:ecr:{call.region}:{registry}:repository/{name}" for name in names]
+
+
+def _secrets(call: AwsCall) -> list[str]:
+    name = call.parameters.get("SecretId") or call.parameters.get("Name") or "*"
+    held = secretsmanager_backends[ACCOUNT][call.region].secrets.get(name)
+    if held is not None:
+        return [held.arn]
+    return [name if name.startswith("arn:") else f"arn:aws:secretsmanager:{call.region}:{ACCOUNT}:secret:{name}"]
+
+
+def _parameters(call: AwsCall) -> list[str]:
+    given = call.parameters
+    names = given.get("Names") or [given.get("Name") or given.get("ResourceId") or given.get("Path") or "*"]
+    return [f"arn:aws:ssm:{call.region}:{ACCOUNT}:parameter/{name.removeprefix('/')}" for name in names]
+
+
+def _users(call: AwsCall) -> list[str]:
+    name = call.parameters.get("UserName", "*")
+    user = iam().users.get(name)
+    if user is not None:
+        return [user.arn]
+    return [f"arn:aws:iam::{ACCOUNT}:user{call.parameters.get('Path', '/')}{name}"]
+
+
+RESOURCES: dict[str, Callable[[AwsCall], list[str]]] = {
+    "ecr": _repositories,
+    "iam": _users,
+    "secretsmanager": _secrets,
+    "ssm": _parameters,
+}
+
+
+def resources(call: AwsCall) -> list[str]:
+    return RESOURCES.get(call.service, lambda dummy: ["*"])(call)
+
+
+# Who calls
+
+
+class Change(NamedTuple):
+    """The policies that a user had from some time on."""
+
+    since: float
+    documents: tuple[str, ...]
+
+
+class Access:
+    """Lets a call through, or raises AwsRefusal. A key that IAM never issued is the operator's and may do everything.
+
+    `delay` returns the seconds that a new key or a changed policy takes to work.
+    """
+
+    def __init__(self, clock: Callable[[], float], delay: Callable[[], float]) -> None:
+        self._clock = clock
+        self._delay = delay
+        self.reset()
+
+    def reset(self) -> None:
+        self._issued: dict[str, float] = {}
+        self._policies: dict[str, list[Change]] = {}
+
+    def observe(self) -> None:
+        """Note the keys and policies that are new in IAM, and when."""
+        now = self._clock()
+        for user in iam().users.values():
+            for key in user.access_keys:
+                self._issued.setdefault(key.access_key_id, now)
+            changes = self._policies.setdefault(user.id, [Change(float("-inf"), ())])
+            documents = tuple(_documents(user))
+            if documents != changes[-1].documents:
+                changes.append(Change(now, documents))
+
+    def check(self, call: AwsCall) -> None:
+        if call.access_key not in self._issued:
+            return
+        user, key = self._owner(call)
+        if _signature(call, key.secret_access_key) != call.signature:
+            raise _refusal(call, "InvalidSignatureException", "SignatureDoesNotMatch", MISMATCH)
+        if call.name not in FREE:
+            for resource in resources(call):
+                self._authorize(call, user, resource)
+
+    def _owner(self, call: AwsCall) -> tuple[Any, Any]:
+        held = [(user, key) for user in iam().users.values() for key in user.access_keys]
+        for user, key in held:
+            if key.access_key_id == call.access_key and self._works(call, key):
+                return user, key
+        text = "The security token included in the request is invalid."
+        raise _refusal(call, "UnrecognizedClientException", "InvalidClientTokenId", text)
+
+    def _settled(self, since: float) -> bool:
+        return self._clock() >= since + self._delay()
+
+    def _works(self, call: AwsCall, key: Any) -> bool:
+        known = self._settled(self._issued[call.access_key])
+        return known and key.status == "Active" and "X-Amz-Security-Token" not in call.headers
+
+    def _authorize(self, call: AwsCall, user: Any, resource: str) -> None:
+        visible = [one for one in self._policies[user.id] if self._settled(one.since)]
+        found = effects(visible[-1].documents, call.name, resource)
+        boundary = _boundary(user)
+        limit = {"Allow"} if boundary is None else effects((boundary,), call.name, resource)
+        for reason in _reasons(call.name, found, limit):
+            text = f"User: {user.arn} is not authorized to perform: {call.name} on resource: {resource} {reason}"
+            raise _refusal(call, "AccessDeniedException", "AccessDenied", text)
+
+
+def _reasons(action: str, found: set[str], limit: set[str]) -> Iterator[str]:
+    if "Deny" in found:
+        yield "with an explicit deny in an identity-based policy"
+    if "Deny" in limit:
+        yield "with an explicit deny in a permissions boundary"
+    if "Allow" not in found:
+        yield f"because no identity-based policy allows the {action} action"
+    if "Allow" not in limit:
+        yield f"because no permissions boundary allows the {action} action"
+
+
+def _documents(user: Any) -> Iterator[str]:
+    yield from user.policies.values()
+    for policy in user.managed_policies.values():
+        yield _document(policy)
+
+
+def _document(policy: Any) -> str:
+    return next(one.document for one in policy.versions if one.version_id == policy.default_version_id)
+
+
+def _boundary(user: Any) -> str | None:
+    """Return a user's boundary; one whose policy was never created limits nothing."""
+    held = getattr(user, "permissions_boundary", None)
+    policy = iam().managed_policies.get(held["PermissionsBoundaryArn"]) if held else None
+    return _document(policy) if policy else None
+
+
+def _signature(call: AwsCall, secret: str) -> str:
+    signer = SigV4Auth(Credentials(call.access_key, secret), call.service, call.region)
+    signed = {name: value for name, value in call.headers.items() if name.lower() in call.signed_headers}
+    request = AWSRequest(call.method, call.url, signed, call.body)
+    request.context["timestamp"] = call.headers.get("X-Amz-Date", "")
+    return signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+
+
+def _refusal(call: AwsCall, json_code: str, query_code: str, text: str) -> AwsRefusal:
+    return AwsRefusal(json_code, text, 400) if call.json else AwsRefusal(query_code, text, 403)

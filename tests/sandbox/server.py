@@ -1,0 +1,304 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The embedded sandbox: the two simulators served on loopback, in this process or in one of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from pathlib import Path
+from threading import Event, Thread
+from types import FrameType
+from typing import IO, TYPE_CHECKING, Any
+
+import boto3
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.wrappers import Response
+
+from . import aws, images, runpod
+from .aws_calls import parse, refuse_raw
+from .faults import CallName, Faults, Service
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+HOST = "127.0.0.1"
+REGION = "us-east-1"
+# The key of AWS' documentation.
+ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
+SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+# Would send a call past the sandbox, or with another identity.
+FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_DEFAULT_REGION")
+START_SECONDS = 60.0
+STOP_SECONDS = 10.0
+
+PID, LOG, ENV_JSON, ENV_SH = "sandbox.pid", "sandbox.log", "env.json", "env.sh"
+
+
+class SandboxError(Exception):
+    """The sandbox cannot do what was asked."""
+
+
+# In this process
+
+
+class _Handler(WSGIRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing: the calls are logged where a test can read them."""
+
+
+class Sandbox:
+    """Both servers in threads of this process; one at a time, for moto keeps its world per process."""
+
+    def __init__(self) -> None:
+        self.runpod = runpod.RunpodSimulator()
+        self.aws = aws.AwsSimulator()
+        self._faults = {
+            "aws": Faults(Service(aws.create_app(self.aws), _aws_name, refuse_raw, self._reset_aws)),
+            "runpod": Faults(Service(runpod.create_app(self.runpod), _runpod_name, _problem, self.runpod.reset)),
+        }
+        self._session: Any = boto3.session.Session()
+        self._urls: dict[str, str] = {}
+        self._running = ExitStack()
+
+    def __enter__(self) -> Sandbox:
+        with ExitStack() as starting:
+            self._urls = {name: starting.enter_context(_served(app)) for name, app in self._faults.items()}
+            self.reset()
+            self._running = starting.pop_all()
+        return self
+
+    def __exit__(self, *dummy: object) -> None:
+        self._running.close()
+
+    @property
+    def aws_url(self) -> str:
+        return self._urls["aws"]
+
+    @property
+    def runpod_url(self) -> str:
+        return self._urls["runpod"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that lead AWS' and RunPod's clients here."""
+        return {
+            "AWS_ENDPOINT_URL": self.aws_url,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "RUNPOD_API_BASE_URL": self.runpod_url,
+            "RUNPOD_API_KEY": runpod.API_KEY,
+            "NO_PROXY": f"{HOST},localhost",
+            "no_proxy": f"{HOST},localhost",
+        }
+
+    def client(self, service: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY, **options: Any) -> Any:
+        """Return a boto3 client; the operator's, unless a key is given."""
+        identity = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
+        return self._session.client(
+            service, endpoint_url=self.aws_url, **{"region_name": REGION, **identity, **options}
+        )
+
+    def aws_calls(self) -> list[dict[str, Any]]:
+        return self._faults["aws"].calls()
+
+    def runpod_calls(self) -> list[dict[str, Any]]:
+        return self._faults["runpod"].calls()
+
+    def forget_calls(self) -> None:
+        for faults in self._faults.values():
+            faults.forget_calls()
+
+    def fail(self, name: str, **rule: Any) -> None:
+        """Break calls, by the members of `faults.Fault`; a name with a path in it is one of RunPod."""
+        self._faults["runpod" if "/" in name else "aws"].fail(name=name, **rule)
+
+    def mend(self) -> None:
+        """Break no more calls."""
+        for faults in self._faults.values():
+            faults.mend()
+
+    def reset(self) -> None:
+        """Go back to how the sandbox starts."""
+        for faults in self._faults.values():
+            faults.reset()
+
+    def _reset_aws(self) -> None:
+        self.aws.reset()
+        images.seed(self.client)
+
+
+@contextmanager
+def _served(app: WSGIApplication) -> Iterator[str]:
+    """Serve an application in a thread; yield its address."""
+    server: BaseWSGIServer = make_server(HOST, 0, app, threaded=True, request_handler=_Handler)
+    # Closing is enough for an answer that was sent; what shutdown_request does before would spoil a reset.
+    server.shutdown_request = server.close_request  # type: ignore[method-assign]
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://{HOST}:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _aws_name(environ: WSGIEnvironment) -> CallName:
+    call = parse(environ)
+    return CallName(call.name, call.access_key or None)
+
+
+def _runpod_name(environ: WSGIEnvironment) -> CallName:
+    return CallName(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+
+
+def _problem(dummy: WSGIEnvironment, code: str, message: str, status: int) -> Response:
+    document = {"title": code, "status": status, "detail": message}
+    return Response(json.dumps(document), status, content_type="application/problem+json")
+
+
+# In a process of its own
+
+
+def start(state: Path) -> None:
+    """Start the sandbox in the background; return when it serves."""
+    if _running(state) is not None:
+        raise _second(state)
+    state.mkdir(parents=True, exist_ok=True)
+    _remove_files(state)
+    command = [sys.executable, "-m", "tests.sandbox", "serve", "--state", str(state.resolve())]
+    with (state / LOG).open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0, cwd=_root()
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while not (state / ENV_JSON).exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            text = (state / LOG).read_text(errors="replace")
+            process.kill()
+            process.wait()
+            _remove_files(state)
+            raise SandboxError(f"the sandbox did not start:\n{text}")
+        time.sleep(0.05)
+
+
+def stop(state: Path) -> None:
+    """End the sandbox of a directory, if there is one, and remove its files."""
+    pid = _running(state)
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+        if not _gone(state, STOP_SECONDS):
+            os.kill(pid, signal.SIGKILL)
+            _gone(state, STOP_SECONDS)
+    _remove_files(state)
+
+
+def serve(state: Path) -> None:
+    """Serve until SIGTERM."""
+    ended = Event()
+    signal.signal(signal.SIGTERM, lambda dummy, frame: ended.set())
+    signal.signal(signal.SIGINT, lambda dummy, frame: ended.set())
+    with _claim(state), Sandbox() as sandbox:
+        _write_environment(state, sandbox.environment)
+        ended.wait()
+
+
+def run(state: Path, command: list[str]) -> int:
+    """Run a command with a sandbox, which lives in this process and so ends with it; return the exit code."""
+    signal.signal(signal.SIGTERM, _exit)
+    with _claim(state):
+        try:
+            with Sandbox() as sandbox:
+                _write_environment(state, sandbox.environment)
+                return _passed_on(command, sandbox.environment)
+        finally:
+            _remove_files(state)
+
+
+def _exit(number: int, dummy: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _passed_on(command: list[str], environment: Mapping[str, str]) -> int:
+    inherited = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    try:
+        process = subprocess.Popen(command, env={**inherited, **environment})
+    except OSError as error:
+        raise SandboxError(f"{command[0]}: {error.strerror}") from error
+    try:
+        code = process.wait()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    return 128 - code if code < 0 else code
+
+
+def _write_environment(state: Path, environment: Mapping[str, str]) -> None:
+    unset = f"unset {' '.join(FOREIGN)}\n"
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+    (state / ENV_SH).write_text(unset + exports)
+    # Last and at once: who waits for the sandbox waits for this file.
+    unfinished = state / f"{ENV_JSON}.new"
+    unfinished.write_text(json.dumps(environment, indent=2) + "\n")
+    unfinished.replace(state / ENV_JSON)
+
+
+def _claim(state: Path) -> IO[str]:
+    """Make this process the sandbox of a directory until the returned file is closed, at the latest by its end."""
+    state.mkdir(parents=True, exist_ok=True)
+    held = (state / PID).open("a+")
+    try:
+        flock(held, LOCK_EX | LOCK_NB)
+    except BlockingIOError as error:
+        raise _second(state) from error
+    held.truncate(0)
+    held.write(f"{os.getpid()}\n")
+    held.flush()
+    return held
+
+
+def _second(state: Path) -> SandboxError:
+    return SandboxError(f"a sandbox runs already in {state} (process {_running(state)}): stop it first")
+
+
+def _running(state: Path) -> int | None:
+    """Return the process id of a directory's sandbox. It locks its file, so that no other process is taken for it."""
+    try:
+        with (state / PID).open() as held:
+            flock(held, LOCK_SH | LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return int((state / PID).read_text())
+    return None
+
+
+def _gone(state: Path, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while _running(state) is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _remove_files(state: Path) -> None:
+    for name in (PID, LOG, ENV_JSON, f"{ENV_JSON}.new", ENV_SH):
+        (state / name).unlink(missing_ok=True)
+
+
+def _root() -> Path:
+    return Path(__file__).resolve().parents[2]

@@ -1,0 +1,26 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sandbox.aws import SWITCHES
+from tests.sandbox.server import Sandbox
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(served: Sandbox) -> Sandbox:
+    """The module's sandbox, without the calls, faults and switches of the test before; what it holds stays."""
+    served.mend()
+    served.forget_calls()
+    served.aws.switch(**SWITCHES)
+    return served

@@ -1,0 +1,442 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The simulator of AWS, seen through boto3: what it adds to moto, and whom it lets in."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.sandbox.images import SAMPLES, build, digest
+from tests.sandbox.server import Sandbox
+
+TRAINING = "runpod-gpu-training"
+ARN = "arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-training"
+SINGLE = build(SAMPLES[0])
+INDEX = build(SAMPLES[1])
+ABSENT = digest(b"absent")
+
+
+def refusal(call: Any, **request: Any) -> tuple[str, str]:
+    """Return the code and the text with which a call is refused."""
+    with pytest.raises(ClientError) as caught:
+        call(**request)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def policy(action: Any, resource: Any = "*", effect: str = "Allow") -> dict[str, Any]:
+    return {"Effect": effect, "Action": action, "Resource": resource}
+
+
+def document(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def new_user(sandbox: Sandbox, *statements: dict[str, Any], **options: Any) -> dict[str, str]:
+    """Create a user with an inline policy; return the identity that its key gives, and its name."""
+    iam, name = sandbox.client("iam"), f"user-{uuid4().hex[:8]}"
+    iam.create_user(UserName=name, **options)
+    if statements:
+        iam.put_user_policy(UserName=name, PolicyName="inline", PolicyDocument=document(*statements))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"], "name": name}
+
+
+def identity(user: dict[str, str]) -> dict[str, str]:
+    return {name: user[name] for name in ("access_key", "secret_key")}
+
+
+# Registry tokens
+
+
+def test_every_token_is_fresh_and_lives_for_twelve_hours(sandbox: Sandbox) -> None:
+    ecr = sandbox.client("ecr", region_name="ap-northeast-2")
+    first, second = (ecr.get_authorization_token()["authorizationData"][0] for dummy in range(2))
+
+    assert base64.b64decode(first["authorizationToken"]).startswith(b"AWS:")
+    assert first["authorizationToken"] != second["authorizationToken"]
+    assert first["proxyEndpoint"] == "https://123456789012.dkr.ecr.ap-northeast-2.amazonaws.com"
+    assert first["expiresAt"].timestamp() - time.time() == pytest.approx(12 * 3600, abs=30)
+
+
+def test_the_life_of_a_token_can_be_switched(sandbox: Sandbox) -> None:
+    body = json.dumps({"token_seconds": 90}).encode()
+    request = urllib.request.Request(f"{sandbox.aws_url}/_sandbox/switches", data=body, method="PATCH")
+    with urllib.request.urlopen(request) as response:
+        assert json.load(response) == {"token_seconds": 90, "propagation_seconds": 0}
+
+    data = sandbox.client("ecr").get_authorization_token()["authorizationData"][0]
+    assert data["expiresAt"].timestamp() - time.time() == pytest.approx(90, abs=30)
+
+
+def test_an_unknown_switch_is_refused(sandbox: Sandbox) -> None:
+    request = urllib.request.Request(f"{sandbox.aws_url}/_sandbox/switches", data=b'{"nonsense": 1}', method="PATCH")
+    with pytest.raises(urllib.error.HTTPError, match="422"):
+        urllib.request.urlopen(request)
+
+
+# Images
+
+
+@pytest.mark.parametrize(
+    ("image_id", "manifest"),
+    [
+        ({"imageTag": "v1"}, SINGLE.manifest),
+        ({"imageDigest": digest(SINGLE.manifest)}, SINGLE.manifest),
+        ({"imageTag": "v1", "imageDigest": digest(SINGLE.manifest)}, SINGLE.manifest),
+        ({"imageTag": "v2"}, INDEX.manifest),
+        ({"imageDigest": digest(INDEX.platforms[0])}, INDEX.platforms[0]),
+        ({"imageDigest": digest(INDEX.platforms[1])}, INDEX.platforms[1]),
+    ],
+)
+def test_a_manifest_is_found_by_its_tag_and_by_the_digest_of_its_bytes(
+    sandbox: Sandbox, image_id: dict[str, str], manifest: bytes
+) -> None:
+    answer = sandbox.client("ecr").batch_get_image(repositoryName=TRAINING, imageIds=[image_id])
+
+    assert answer["failures"] == []
+    assert [image["imageManifest"].encode() for image in answer["images"]] == [manifest]
+    assert answer["images"][0]["imageId"] == {**image_id, "imageDigest": digest(manifest)}
+
+
+@pytest.mark.parametrize(
+    ("image_id", "code"),
+    [
+        ({"imageTag": "v9"}, "ImageNotFound"),
+        ({"imageDigest": ABSENT}, "ImageNotFound"),
+        ({"imageTag": "v1", "imageDigest": ABSENT}, "ImageNotFound"),
+        ({"imageTag": "v1", "imageDigest": digest(INDEX.manifest)}, "ImageTagDoesNotMatchDigest"),
+        ({"imageDigest": "sha256:short"}, "InvalidImageDigest"),
+        ({}, "MissingDigestAndTag"),
+    ],
+)
+def test_an_image_that_is_not_there_is_a_failure_beside_the_ones_that_are(
+    sandbox: Sandbox, image_id: dict[str, str], code: str
+) -> None:
+    answer = sandbox.client("ecr").batch_get_image(repositoryName=TRAINING, imageIds=[image_id, {"imageTag": "v1"}])
+
+    assert [(one["imageId"], one["failureCode"]) for one in answer["failures"]] == [(image_id, code)]
+    assert len(answer["images"]) == 1
+
+
+def test_images_are_described_with_the_digest_of_their_bytes(sandbox: Sandbox) -> None:
+    details = sandbox.client("ecr").describe_images(repositoryName=TRAINING, imageIds=[{"imageTag": "v1"}])
+    assert details["imageDetails"][0]["imageDigest"] == digest(SINGLE.manifest)
+
+
+def test_an_image_whose_tag_moves_on_stays_under_its_digest(sandbox: Sandbox) -> None:
+    ecr = sandbox.client("ecr")
+    ecr.create_repository(repositoryName="moving")
+    for manifest in (SINGLE.manifest, INDEX.platforms[1]):
+        ecr.put_image(repositoryName="moving", imageManifest=manifest.decode(), imageTag="latest")
+
+    details = ecr.describe_images(repositoryName="moving")["imageDetails"]
+    assert {one["imageDigest"]: one.get("imageTags") for one in details} == {
+        digest(SINGLE.manifest): None,
+        digest(INDEX.platforms[1]): ["latest"],
+    }
+
+
+def test_a_digest_that_is_not_the_manifests_is_refused(sandbox: Sandbox) -> None:
+    request = {"repositoryName": TRAINING, "imageManifest": SINGLE.manifest.decode(), "imageDigest": ABSENT}
+    assert refusal(sandbox.client("ecr").put_image, **request)[0] == "ImageDigestDoesNotMatchException"
+
+
+def test_the_bytes_of_a_layer_can_be_downloaded(sandbox: Sandbox) -> None:
+    ecr = sandbox.client("ecr")
+    for blob in SINGLE.blobs:
+        url = ecr.get_download_url_for_layer(repositoryName=TRAINING, layerDigest=digest(blob))["downloadUrl"]
+        with urllib.request.urlopen(url) as response:
+            assert response.read() == blob
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(url.partition("?")[0])
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "code"),
+    [
+        ("get_download_url_for_layer", {"layerDigest": ABSENT}, "LayersNotFoundException"),
+        (
+            "get_download_url_for_layer",
+            {"repositoryName": "absent", "layerDigest": ABSENT},
+            "RepositoryNotFoundException",
+        ),
+        ("get_download_url_for_layer", {"registryId": "1" * 12, "layerDigest": ABSENT}, "RepositoryNotFoundException"),
+        (
+            "batch_get_image",
+            {"repositoryName": "absent", "imageIds": [{"imageTag": "v1"}]},
+            "RepositoryNotFoundException",
+        ),
+        ("put_image", {"repositoryName": "absent", "imageManifest": "{}"}, "RepositoryNotFoundException"),
+        ("describe_images", {"imageIds": [{"imageTag": "v9"}]}, "ImageNotFoundException"),
+    ],
+)
+def test_what_the_registry_lacks_is_an_error(
+    sandbox: Sandbox, operation: str, request_: dict[str, Any], code: str
+) -> None:
+    call = getattr(sandbox.client("ecr"), operation)
+    assert refusal(call, **{"repositoryName": TRAINING, **request_})[0] == code
+
+
+# The secret store
+
+
+def test_a_secret_in_its_recovery_window_keeps_its_name_and_cannot_be_used(sandbox: Sandbox) -> None:
+    store = sandbox.client("secretsmanager")
+    store.create_secret(Name="window", SecretString="old")
+    store.delete_secret(SecretId="window", RecoveryWindowInDays=7)
+
+    code, text = refusal(store.create_secret, Name="window", SecretString="new")
+    assert code == "InvalidRequestException" and "scheduled for deletion" in text
+    marked = (
+        "InvalidRequestException",
+        "You can't perform this operation on the secret because it was marked for deletion.",
+    )
+    assert refusal(store.get_secret_value, SecretId="window") == marked
+    assert refusal(store.put_secret_value, SecretId="window", SecretString="new") == marked
+    assert refusal(store.tag_resource, SecretId="window", Tags=[{"Key": "a", "Value": "b"}]) == marked
+    assert "DeletedDate" in store.describe_secret(SecretId="window")
+
+    store.restore_secret(SecretId="window")
+    assert store.get_secret_value(SecretId="window")["SecretString"] == "old"
+
+
+def test_a_secret_deleted_for_good_frees_its_name_at_once(sandbox: Sandbox) -> None:
+    store = sandbox.client("secretsmanager")
+    store.create_secret(Name="forced", SecretString="old")
+    store.delete_secret(SecretId="forced", ForceDeleteWithoutRecovery=True)
+
+    assert refusal(store.get_secret_value, SecretId="forced")[0] == "ResourceNotFoundException"
+    store.create_secret(Name="forced", SecretString="new")
+    assert store.get_secret_value(SecretId="forced")["SecretString"] == "new"
+
+
+def test_the_name_of_a_secret_is_taken_once(sandbox: Sandbox) -> None:
+    store = sandbox.client("secretsmanager")
+    store.create_secret(Name="taken", SecretString="old")
+    assert refusal(store.create_secret, Name="taken", SecretString="new")[0] == "ResourceExistsException"
+
+
+# Permissions boundaries
+
+BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+
+
+def test_a_users_boundary_is_created_shown_changed_and_deleted(sandbox: Sandbox) -> None:
+    iam = sandbox.client("iam")
+
+    def shown() -> str | None:
+        return iam.get_user(UserName="bounded")["User"].get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+
+    created = iam.create_user(UserName="bounded", PermissionsBoundary=BOUNDARY)["User"]
+    assert created["PermissionsBoundary"]["PermissionsBoundaryArn"] == shown() == BOUNDARY
+    iam.put_user_permissions_boundary(UserName="bounded", PermissionsBoundary=f"{BOUNDARY}-2")
+    assert shown() == f"{BOUNDARY}-2"
+    iam.delete_user_permissions_boundary(UserName="bounded")
+    assert shown() is None
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "code"),
+    [
+        ("put_user_permissions_boundary", {"PermissionsBoundary": BOUNDARY}, "NoSuchEntity"),
+        ("delete_user_permissions_boundary", {}, "NoSuchEntity"),
+        ("create_user", {"PermissionsBoundary": "arn:aws:iam::1:role/not-a-policy"}, "ValidationError"),
+    ],
+)
+def test_a_boundary_that_cannot_be_set_is_refused(
+    sandbox: Sandbox, operation: str, request_: dict[str, str], code: str
+) -> None:
+    iam = sandbox.client("iam")
+    assert refusal(getattr(iam, operation), UserName="absent", **request_)[0] == code
+    assert refusal(iam.get_user, UserName="absent")[0] == "NoSuchEntity"
+
+
+# Who calls
+
+
+def _inactive(sandbox: Sandbox, user: dict[str, str]) -> dict[str, str]:
+    key = {"UserName": user["name"], "AccessKeyId": user["access_key"]}
+    sandbox.client("iam").update_access_key(**key, Status="Inactive")
+    return identity(user)
+
+
+def _deleted(sandbox: Sandbox, user: dict[str, str]) -> dict[str, str]:
+    sandbox.client("iam").delete_access_key(UserName=user["name"], AccessKeyId=user["access_key"])
+    return identity(user)
+
+
+def _wrong_secret(dummy: Sandbox, user: dict[str, str]) -> dict[str, str]:
+    return {**identity(user), "secret_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
+
+
+def _session_token(dummy: Sandbox, user: dict[str, str]) -> dict[str, str]:
+    return {**identity(user), "aws_session_token": "example"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "json_code", "query_code"),
+    [
+        (_inactive, "UnrecognizedClientException", "InvalidClientTokenId"),
+        (_deleted, "UnrecognizedClientException", "InvalidClientTokenId"),
+        (_session_token, "UnrecognizedClientException", "InvalidClientTokenId"),
+        (_wrong_secret, "InvalidSignatureException", "SignatureDoesNotMatch"),
+    ],
+)
+def test_a_key_that_does_not_work_is_refused_in_the_words_of_the_protocol(
+    sandbox: Sandbox, spoil: Any, json_code: str, query_code: str
+) -> None:
+    who = spoil(sandbox, new_user(sandbox, policy("*")))
+    assert refusal(sandbox.client("ecr", **who).get_authorization_token)[0] == json_code
+    assert refusal(sandbox.client("sts", **who).get_caller_identity)[0] == query_code
+
+
+def test_a_user_without_permissions_may_still_ask_who_it_is(sandbox: Sandbox) -> None:
+    user = new_user(sandbox, policy("*", effect="Deny"))
+    found = sandbox.client("sts", **identity(user)).get_caller_identity()
+    assert found["Arn"] == f"arn:aws:iam::123456789012:user/{user['name']}"
+
+
+def test_a_key_that_iam_never_issued_is_the_operators(sandbox: Sandbox) -> None:
+    assert sandbox.client("sts").get_caller_identity()["Account"] == "123456789012"
+    assert sandbox.client("iam", access_key="AKIAI44QH8DHBEXAMPLE").list_users()["Users"] is not None
+
+
+# What a user may do
+
+PULL = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [policy(PULL, ARN)],
+        [policy("ecr:*", "arn:aws:ecr:*:123456789012:repository/runpod-*")],
+        [policy("ECR:batchgetimag?")],
+        [{"Effect": "Allow", "NotAction": "iam:*", "NotResource": "arn:aws:ecr:us-east-1:123456789012:repository/x"}],
+        [policy(PULL, ARN), policy("ecr:DeleteRepository", effect="Deny")],
+    ],
+)
+def test_a_policy_that_covers_the_call_lets_it_through(sandbox: Sandbox, statements: list[dict[str, Any]]) -> None:
+    ecr = sandbox.client("ecr", **identity(new_user(sandbox, *statements)))
+    assert ecr.batch_get_image(repositoryName=TRAINING, imageIds=[{"imageTag": "v1"}])["images"]
+
+
+@pytest.mark.parametrize(
+    ("statements", "why"),
+    [
+        ([], "because no identity-based policy allows the ecr:BatchGetImage action"),
+        ([policy("ecr:GetAuthorizationToken")], "because no identity-based policy allows"),
+        ([policy(PULL, f"{ARN}-2")], "because no identity-based policy allows"),
+        ([policy(PULL, ARN.replace("us-east-1", "us-west-2"))], "because no identity-based policy allows"),
+        ([{"Effect": "Allow", "NotAction": "ecr:*", "Resource": "*"}], "because no identity-based policy allows"),
+        ([policy("*"), policy("ecr:Batch*", ARN, "Deny")], "with an explicit deny in an identity-based policy"),
+    ],
+)
+def test_a_call_that_no_policy_covers_or_one_denies_is_refused(
+    sandbox: Sandbox, statements: list[dict[str, Any]], why: str
+) -> None:
+    user = new_user(sandbox, *statements)
+    ecr = sandbox.client("ecr", **identity(user))
+    code, text = refusal(ecr.batch_get_image, repositoryName=TRAINING, imageIds=[{"imageTag": "v1"}])
+    assert code == "AccessDeniedException"
+    assert text.startswith(
+        f"User: arn:aws:iam::123456789012:user/{user['name']} is not authorized to perform: ecr:BatchGetImage"
+        f" on resource: {ARN} {why}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "request_", "resource", "code"),
+    [
+        ("iam", "get_user", {"UserName": "absent"}, "arn:aws:iam::123456789012:user/absent", "AccessDenied"),
+        ("iam", "list_roles", {}, "arn:aws:iam::123456789012:user/*", "AccessDenied"),
+        ("ecr", "describe_repositories", {}, f"{ARN.rpartition('/')[0]}/*", "AccessDeniedException"),
+        (
+            "secretsmanager",
+            "get_secret_value",
+            {"SecretId": "app/x"},
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:app/x",
+            "AccessDeniedException",
+        ),
+        (
+            "ssm",
+            "get_parameter",
+            {"Name": "/app/x"},
+            "arn:aws:ssm:us-east-1:123456789012:parameter/app/x",
+            "AccessDeniedException",
+        ),
+    ],
+)
+def test_a_refusal_names_the_resource_of_each_service(
+    sandbox: Sandbox, service: str, operation: str, request_: dict[str, str], resource: str, code: str
+) -> None:
+    client = sandbox.client(service, **identity(new_user(sandbox)))
+    refused = refusal(getattr(client, operation), **request_)
+    assert refused[0] == code
+    assert f" on resource: {resource} because" in refused[1]
+
+
+def test_an_attached_policy_counts_in_its_default_version(sandbox: Sandbox) -> None:
+    iam, user = sandbox.client("iam"), new_user(sandbox)
+    arn = iam.create_policy(PolicyName="attached", PolicyDocument=document(policy("iam:*")))["Policy"]["Arn"]
+    iam.attach_user_policy(UserName=user["name"], PolicyArn=arn)
+    ecr = sandbox.client("ecr", **identity(user))
+    assert refusal(ecr.get_authorization_token)[0] == "AccessDeniedException"
+
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=document(policy("ecr:*")), SetAsDefault=True)
+    assert ecr.get_authorization_token()["authorizationData"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "why"),
+    [
+        (policy("iam:*"), "because no permissions boundary allows the ecr:GetAuthorizationToken action"),
+        (policy("*", effect="Deny"), "with an explicit deny in a permissions boundary"),
+        (policy("ecr:*"), None),
+        (None, None),
+    ],
+)
+def test_a_boundary_limits_what_policies_allow_once_its_policy_exists(
+    sandbox: Sandbox, limit: dict[str, Any] | None, why: str | None
+) -> None:
+    name = f"limit-{uuid4().hex[:8]}"
+    if limit:
+        sandbox.client("iam").create_policy(PolicyName=name, PolicyDocument=document(limit))
+    arn = f"arn:aws:iam::123456789012:policy/{name}"
+    ecr = sandbox.client("ecr", **identity(new_user(sandbox, policy("*"), PermissionsBoundary=arn)))
+    if why is None:
+        assert ecr.get_authorization_token()["authorizationData"]
+    else:
+        assert refusal(ecr.get_authorization_token)[1].endswith(f"on resource: * {why}")
+
+
+# Propagation
+
+
+def test_a_new_key_and_a_changed_policy_work_after_a_while(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    iam, start = sandbox.client("iam"), time.time()
+    now = [start]
+    monkeypatch.setattr(sandbox.aws, "clock", lambda: now[0])
+    sandbox.aws.switch(propagation_seconds=10)
+    user = new_user(sandbox, policy("ecr:*"))
+    ecr = sandbox.client("ecr", **identity(user))
+    assert refusal(ecr.get_authorization_token)[0] == "UnrecognizedClientException"
+
+    now[0] = start + 10
+    assert ecr.get_authorization_token()["authorizationData"]
+    iam.delete_user_policy(UserName=user["name"], PolicyName="inline")
+    assert ecr.get_authorization_token()["authorizationData"]
+
+    now[0] = start + 20
+    assert refusal(ecr.get_authorization_token)[0] == "AccessDeniedException"

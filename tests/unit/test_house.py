@@ -1,0 +1,123 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules of the house that no linter knows."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCKS = ROOT / "tools" / "requirements"
+
+HEADER = """\
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""
+PLACES_OF_ONE_MACHINE = re.compile(
+    r"(?<![\w.*])/(?:home|opt|root|work|Users)/\w"
+    r"|pypi\.org|pythonhosted\.org|registry\.npmjs\.org|deb\.debian\.org"
+)
+
+
+def load(path: str) -> Any:
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+def files(pattern: str = "*") -> list[Path]:
+    """Tracked files, and those about to be."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", pattern]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    found = [ROOT / name for name in names if (ROOT / name).is_file()]
+    assert found, f"no file matches {pattern}"
+    return found
+
+
+def modules() -> list[str]:
+    return sorted(path.stem for path in files("plugins/modules/*.py"))
+
+
+def pins(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (LOCKS / name).read_text(), re.MULTILINE))
+
+
+def test_lowest_amazon_aws_is_the_one_tested() -> None:
+    manifest = resources.files("ansible_collections.amazon.aws").joinpath("MANIFEST.json")
+    installed = json.loads(manifest.read_text())["collection_info"]["version"]
+    assert load("galaxy.yml")["dependencies"] == {"amazon.aws": f">={installed}"}
+
+
+def test_lowest_ansible_core_is_the_one_tested() -> None:
+    major, minor = pins("demo.txt")["ansible-core"].split(".")[:2]
+    assert load("meta/runtime.yml")["requires_ansible"] == f">={major}.{minor}.0"
+    assert [path.name for path in files("tests/sanity/ignore-*.txt")] == [f"ignore-{major}.{minor}.txt"]
+
+
+def test_environment_of_the_tests_holds_that_of_the_demo() -> None:
+    demo = pins("demo.txt")
+    assert demo
+    assert demo.items() <= pins("test.txt").items()
+
+
+def test_locks_name_no_index() -> None:
+    for lock in files("tools/requirements/*.txt"):
+        lines = lock.read_text().splitlines()
+        assert not [line for line in lines if "://" in line or line.startswith("-")], lock.name
+
+
+def test_no_file_knows_one_machine() -> None:
+    found = []
+    for path in files():
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            continue
+        found += [f"{path.relative_to(ROOT)}: {match[0]}" for match in PLACES_OF_ONE_MACHINE.finditer(text)]
+    assert not found
+
+
+def test_python_files_carry_the_header() -> None:
+    wrong = []
+    for path in files("*.py"):
+        shebang = "#!/usr/bin/python\n" if path.parent == ROOT / "plugins" / "modules" else ""
+        text = path.read_text()
+        if not (text.startswith(shebang + HEADER) and "\nfrom __future__ import annotations\n" in text):
+            wrong.append(str(path.relative_to(ROOT)))
+    assert not wrong
+
+
+def test_action_groups_name_the_modules_and_nothing_else() -> None:
+    groups = load("meta/runtime.yml")["action_groups"].values()
+    named = {entry for group in groups for entry in group if isinstance(entry, str)}
+    assert sorted(named) == modules()
+
+
+@pytest.mark.parametrize("kind", ["modules", "module_utils", "filter"])
+def test_plugins_have_their_test_file(kind: str) -> None:
+    missing = [
+        path.name
+        for path in files(f"plugins/{kind}/*.py")
+        if not (ROOT / "tests" / "unit" / "plugins" / kind / f"test_{path.stem.lstrip('_')}.py").exists()
+    ]
+    assert not missing
+
+
+def test_playbooks_find_the_collection_beside_them() -> None:
+    link = ROOT / "playbooks" / "collections" / "ansible_collections" / "gpuops" / "runpod"
+    assert not link.readlink().is_absolute()
+    assert link.resolve() == ROOT
+
+
+def test_defaults_of_the_role_are_the_optional_variables_of_its_spec() -> None:
+    options = load("roles/runpod_ecr/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    optional = {name for name, option in options.items() if not option.get("required")}
+    assert set(load("roles/runpod_ecr/defaults/main.yml")) == optional

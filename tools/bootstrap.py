@@ -1,0 +1,132 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes .venv from the hash locks, and again whenever a lock or the Python has changed.
+
+Nothing but the standard library is used. Package indexes are those the user has configured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = ROOT / "tools" / "requirements"
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "bootstrap.stamp"
+
+COLLECTION = "ansible_collections/amazon/aws"
+LOCKED = ("--quiet", "--only-binary", ":all:", "--require-hashes", "--requirement")
+
+SATISFIED_BY = {"demo": ("demo", "test"), "test": ("test",)}  # the test environment holds all of the demo's
+
+NO_ENSUREPIP = """{python} cannot make a virtual environment: it comes without ensurepip, and uv is not there to help.
+Install one of the two, for example with 'apt install python{version}-venv'."""
+
+
+def digest(environment: str) -> str:
+    """What the environment is made from: this script, the Python and the locks."""
+    files = [Path(__file__), LOCKS / f"{environment}.txt", LOCKS / "collections.txt"]
+    parts = [sys.base_prefix.encode(), platform.python_version().encode(), *(path.read_bytes() for path in files)]
+    return environment + " " + hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def is_ready(environment: str) -> bool:
+    made_from = STAMP.read_text() if STAMP.exists() and PYTHON.exists() else ""
+    return made_from in [digest(name) for name in SATISFIED_BY[environment]]
+
+
+def run(*command: str | Path) -> None:
+    subprocess.run([str(part) for part in command], check=True)
+
+
+def set_up(environment: str) -> None:
+    """Make .venv from nothing: with the uv on PATH, with a uv that pip fetches, or with pip alone."""
+    may_use_uv = not pip_alone_has_an_index()
+    uv = shutil.which("uv")
+    if uv and may_use_uv:
+        run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, VENV)
+        if filled_by_uv(uv, environment):
+            return
+    if importlib.util.find_spec("ensurepip") is None:
+        sys.exit(NO_ENSUREPIP.format(python=sys.executable, version="{}.{}".format(*sys.version_info)))
+    run(sys.executable, "-m", "venv", "--clear", VENV)
+    may_fetch_uv = may_use_uv and not uv
+    if not (may_fetch_uv and is_uv_fetched() and filled_by_uv(VENV / "bin" / "uv", environment)):
+        fill_by_pip(environment)
+
+
+def pip_alone_has_an_index() -> bool:
+    """Whether the user named an index to pip and none to uv: then uv would ask the wrong one."""
+    if any(os.environ.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_CONFIG_FILE")):
+        return False
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    return ".index-url=" in subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def is_uv_fetched() -> bool:
+    command = [str(PYTHON), "-m", "pip", "install", *LOCKED, str(LOCKS / "uv.txt")]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def filled_by_uv(uv: str | Path, environment: str) -> bool:
+    install = [str(uv), "pip", "install", "--python", str(PYTHON)]
+    try:
+        run(*install, *LOCKED, LOCKS / f"{environment}.txt")
+        with tempfile.TemporaryDirectory(dir=VENV) as folder:
+            run(*install, "--no-deps", "--target", folder, *LOCKED, LOCKS / "collections.txt")
+            keep_collection(Path(folder))
+    except subprocess.CalledProcessError:
+        print("uv could not install what the locks name: trying plain pip ...", flush=True)
+        return False
+    return True
+
+
+def fill_by_pip(environment: str) -> None:
+    pip = [str(PYTHON), "-m", "pip"]
+    run(*pip, "install", *LOCKED, LOCKS / f"{environment}.txt")
+    with tempfile.TemporaryDirectory(dir=VENV) as folder:
+        run(*pip, "download", "--no-deps", "--dest", folder, *LOCKED, LOCKS / "collections.txt")
+        unpack_collection(next(Path(folder).glob("*.whl")))
+        keep_collection(Path(folder))
+
+
+def unpack_collection(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if name.startswith(f"{COLLECTION}/")]
+        archive.extractall(wheel.parent, names)
+
+
+def keep_collection(unpacked: Path) -> None:
+    """Move amazon.aws, and nothing else, in one step to where Ansible finds it."""
+    target = next(VENV.glob("lib/python*/site-packages")) / COLLECTION
+    target.parent.mkdir(parents=True)
+    os.rename(unpacked / COLLECTION, target)
+
+
+def main() -> None:
+    environment = sys.argv[1]
+    if is_ready(environment):
+        return
+    os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+    print(f"Setting up .venv for make {environment} with Python {platform.python_version()} ...", flush=True)
+    try:
+        set_up(environment)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"Could not set up .venv: this command failed, see above.\n{shlex.join(error.cmd)}")
+    STAMP.write_text(digest(environment))  # last: an interrupted run starts over
+
+
+if __name__ == "__main__":
+    main()
