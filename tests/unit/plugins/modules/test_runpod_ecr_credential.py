@@ -381,7 +381,7 @@ def test_a_created_credential_is_adopted_when_the_answer_is_lost(world: World) -
 
 def test_a_run_after_a_post_that_never_arrived_mends_it(world: World) -> None:
     world.runpod.faults["POST"] = ["lost before"]
-    with pytest.raises(TransportError, match="nothing was created: run again"):
+    with pytest.raises(RunpodError, match="nothing was created: run again"):
         world.run(PRESENT)
     assert world.run(PRESENT).changed is True and len(world.runpod.held) == 1
 
