@@ -81,7 +81,7 @@ def ansible_lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Documentation of the plugins, and the changelog."""
-    # It copies amazon.aws by git's list of files, which is empty as long as git takes .venv for a part of this repository.
+    # It copies amazon.aws by git's list of files, and .venv is ignored where git takes it for a part of the repository.
     no_git_in_venv = {"GIT_CEILING_DIRECTORIES": str(BIN.parent)}
     session.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", ".", env=no_git_in_venv)
     session.run("antsibull-changelog", "lint")

@@ -106,7 +106,9 @@ class Sandbox:
     def client(self, service: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY, **options: Any) -> Any:
         """Return a boto3 client; the operator's, unless a key is given."""
         identity = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
-        return self._session.client(service, endpoint_url=self.aws_url, **{"region_name": REGION, **identity, **options})
+        return self._session.client(
+            service, endpoint_url=self.aws_url, **{"region_name": REGION, **identity, **options}
+        )
 
     def aws_calls(self) -> list[dict[str, Any]]:
         return self._faults["aws"].calls()
