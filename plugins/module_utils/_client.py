@@ -17,7 +17,7 @@ from urllib.error import HTTPError
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import Request
 
-from ._errors import ApiError, Json, NotFoundError, RunpodError, TransportError
+from ._errors import ApiError, InputError, Json, NotFoundError, RunpodError, TransportError
 from ._masking import MASK
 
 TRIES = 5
@@ -37,6 +37,8 @@ def base_url(url: str) -> str:
 
     RunPod's own tools disagree on whether the address ends in /v2, so both forms are taken.
     """
+    if not re.match(r"https?://[^/]", url):
+        raise InputError(f"api_url {url!r} is not an address: it must start with https:// and name a host.")
     return re.sub(r"(/v2)?/*$", "", url.rstrip("/")) + "/v2"
 
 
@@ -221,9 +223,9 @@ def adopt(error: RunpodError, find: Callable[[], Json | None]) -> Json:
     try:
         found = find()
     except (TransportError, ApiError) as failure:
-        raise TransportError(f"{error}. Looking it up failed too ({failure}): outcome unknown, run again.") from error
+        raise TransportError(f"{error} (Looking it up failed too: {failure} Outcome unknown, run again.)") from error
     if found is None:
-        raise RunpodError(f"{error}. A look-up shows that nothing was created: run again.") from error
+        raise RunpodError(f"{error} (A look-up shows that nothing was created: run again.)") from error
     return found
 
 

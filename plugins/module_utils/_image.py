@@ -62,7 +62,9 @@ def partition_of(region: str) -> str:
 def split(reference: str) -> tuple[str, str, str, str]:
     """Return host, repository, tag and digest; what is missing is empty. A port stays with the host."""
     rest = re.sub(r"^(?:https?|docker)://", "", reference)
-    rest, dummy, digest = rest.partition("@")
+    rest, at, digest = rest.partition("@")
+    if at and not digest:
+        raise InputError(f"Image {reference!r} ends in an at sign: name a digest after it.")
     host, slash, path = rest.partition("/")
     if not slash or not (re.search(r"[.:]", host) or host == "localhost"):
         host, path = "", rest  # a name of Docker Hub

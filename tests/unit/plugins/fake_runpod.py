@@ -1,0 +1,138 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""RunPod's API in memory, small and trusting: the opener of a real client, which notes calls and naps."""
+
+from __future__ import annotations
+
+import io
+import json
+from email.message import Message
+from itertools import count
+from typing import Any
+from urllib.error import HTTPError
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
+
+URL = "https://runpod.test"
+KEY = "key-of-the-unit-tests"
+Json = dict[str, Any]
+
+# Path -> key of its listing.
+COLLECTIONS = {
+    "/templates": "templates",
+    "/registries": "registries",
+    "/registries/delegations": "delegations",
+    "/serverless": "endpoints",
+    "/pods": "pods",
+}
+TEMPLATE: Json = {
+    "args": "",
+    "disk": 50,
+    "env": {},
+    "ports": [],
+    "registry": None,
+    "mounts": {},
+    "serverless": False,
+    "public": False,
+    "category": "NVIDIA",
+    "startSsh": True,
+    "startJupyter": True,
+    "allowedCudaVersions": [],
+}
+
+
+class Lost:
+    """A scripted answer: the request takes effect, and its answer never arrives."""
+
+
+class Answer(io.BytesIO):
+    """A successful answer, with what the client reads of it."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(body)
+        self.status = status
+
+
+class FakeRunpod:
+    """One account. `calls` holds (method, path, body) of each request and `naps` the seconds the client slept.
+
+    `answers` are scripted, one for each of the next requests: (status, headers, document or bytes) is answered instead
+    of doing anything, an exception is raised instead, Lost() loses the answer, and None is served as ever.
+    """
+
+    def __init__(self, **held: list[Json]) -> None:
+        self.held: dict[str, list[Json]] = {key: list(held.get(key, [])) for key in COLLECTIONS.values()}
+        self.calls: list[tuple[str, str, Json | None]] = []
+        self.headers: list[dict[str, str]] = []
+        self.naps: list[float] = []
+        self.answers: list[Any] = []
+        self.client = Client(URL, KEY, self, self.naps.append)
+        self._ids = count(1)
+
+    def requests(self) -> list[str]:
+        """Return the calls so far without their bodies, and forget them."""
+        requests = [f"{method} {path}" for method, path, dummy in self.calls]
+        self.calls.clear()
+        return requests
+
+    def writes(self) -> list[str]:
+        """Return the calls so far that are no GET, and forget them all."""
+        return [request for request in self.requests() if not request.startswith("GET ")]
+
+    def open(self, method: str, url: str, data: str | None = None, headers: dict[str, str] | None = None) -> Answer:
+        """Serve one request as ansible.module_utils.urls.Request.open does."""
+        path, body = url.removeprefix(f"{URL}/v2"), json.loads(data) if data else None
+        self.calls.append((method, path, body))
+        self.headers.append(headers or {})
+        scripted = self.answers.pop(0) if self.answers else None
+        if isinstance(scripted, Exception):
+            raise scripted
+        if isinstance(scripted, tuple):
+            return answer(url, *scripted)
+        served = answer(url, *self.handle(method, path, body))
+        if isinstance(scripted, Lost):
+            raise TimeoutError("timed out")
+        return served
+
+    def handle(self, method: str, path: str, body: Json | None) -> tuple[int, dict[str, str], Any]:
+        """Serve one request and return status, headers and document."""
+        path = path.partition("?")[0]
+        if method == "GET":
+            return 200, {}, {COLLECTIONS[path]: self.held[COLLECTIONS[path]]}
+        if method == "POST":
+            defaults = TEMPLATE if path == "/templates" else {}
+            made = {"id": f"id-{next(self._ids)}", **defaults, **(body or {})}
+            self.held[COLLECTIONS[path]].append(made)
+            return 201, {}, made
+        collection, dummy, identifier = path.rpartition("/")
+        things = self.held[COLLECTIONS[collection]]
+        found = next((thing for thing in things if thing["id"] == identifier), None)
+        if found is None:
+            return 404, {}, {"title": "Not Found", "status": 404, "detail": "resource not found"}
+        if method == "DELETE":
+            things.remove(found)
+            return 204, {}, b""
+        found.update(body or {})
+        return 200, {}, found
+
+
+def template(name: str, **fields: Any) -> Json:
+    """Return a template as the API holds it."""
+    return {"id": f"t-{name}", "name": name, "image": "app:1", **TEMPLATE, **fields}
+
+
+def refusal(status: int, detail: str, **headers: str) -> tuple[int, dict[str, str], Json]:
+    """Return a scripted answer with a problem document."""
+    return status, headers, {"title": "Refused", "status": status, "detail": detail}
+
+
+def answer(url: str, status: int, headers: dict[str, str], document: Any) -> Answer:
+    """Return an answer, or raise it when it is an error, as urllib does."""
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    if status < 300:
+        return Answer(status, body)
+    message = Message()
+    for name, value in headers.items():
+        message[name.replace("_", "-")] = value
+    raise HTTPError(url, status, "", message, io.BytesIO(body))
