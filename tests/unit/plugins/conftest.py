@@ -11,6 +11,8 @@ import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
 from moto import mock_aws
 
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
+
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
@@ -24,3 +26,9 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
 
     with mock_aws():
         yield client
+
+
+@pytest.fixture
+def account(connect: Callable[..., Any]) -> Account:
+    """The same, with a note of every call and switches for faults."""
+    return Account()

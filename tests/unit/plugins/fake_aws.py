@@ -1,0 +1,157 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An AWS account in memory that notes every call, and loses, refuses or interrupts the calls it is told to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import botocore.exceptions
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
+
+Json = dict[str, Any]
+CLIENTS: dict[tuple[Any, ...], Any] = {}  # making one takes longer than all its calls
+READS = ("get_", "list_", "describe_")
+
+
+def lost() -> Exception:
+    """Return what botocore raises when no answer comes."""
+    return botocore.exceptions.ReadTimeoutError(endpoint_url="https://aws.example")
+
+
+def refusal(code: str, status: int = 400, text: str = "refused") -> Exception:
+    """Return what botocore raises when AWS says no."""
+    answer = {"Error": {"Code": code, "Message": text}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return botocore.exceptions.ClientError(answer, "Operation")
+
+
+def client(service: str, region: str = "us-east-1", key_id: str | None = None) -> Any:
+    """Return a client of moto; the secret of a key does not matter to it."""
+    key = (service, region, key_id)
+    if key not in CLIENTS:
+        secret = {"aws_access_key_id": key_id, "aws_secret_access_key": "any"} if key_id else {}
+        CLIENTS[key] = boto3.client(service, region_name=region, **secret)
+    return CLIENTS[key]
+
+
+class Killed(BaseException):
+    """The run's process dies."""
+
+
+class Account:
+    """Needs moto to be on; `connect` has the shape of AnsibleAWSModule.client.
+
+    `before` and `after` map a call, by its name or its number from 0, to what happens once around it: an exception to
+    raise, or a function to run. `during_nap` runs in the first pause.
+    """
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+        self.calls: list[str] = []
+        self.requests: list[tuple[str, Json]] = []
+        self.naps: list[float] = []
+        self.before: dict[str | int, Any] = {}
+        self.after: dict[str | int, Any] = {}
+        self.during_nap: Callable[[], Any] | None = None
+        self.boundaries: dict[str, str] = {}
+
+    def aws(self, region: str = "us-east-1") -> Aws:
+        return Aws(self.connect, region, clock=lambda: self.now, sleep=self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self.now += timedelta(seconds=seconds)
+        if self.during_nap:
+            run, self.during_nap = self.during_nap, None
+            run()
+
+    def connect(self, service: str, region: str, **options: Any) -> Any:
+        return Recorder(self, service, client(service, region, options.get("aws_access_key_id")))
+
+    def writes(self) -> list[str]:
+        return [call for call in self.calls if not call.partition(":")[2].startswith(READS)]
+
+    def forget(self) -> None:
+        self.calls.clear()
+        self.requests.clear()
+        self.naps.clear()
+
+    def happen(self, events: dict[str | int, Any], name: str, number: int) -> None:
+        for key in (name, number):
+            event = events.pop(key, None)
+            if isinstance(event, BaseException):
+                raise event
+            if event:
+                event()
+
+    # What is there, read without our own code
+
+    def keys(self, user: str) -> dict[str, str]:
+        found = client("iam").list_access_keys(UserName=user)["AccessKeyMetadata"]
+        return {key["AccessKeyId"]: key["Status"] for key in found}
+
+    def tags(self, user: str) -> dict[str, str]:
+        return {tag["Key"]: tag["Value"] for tag in client("iam").list_user_tags(UserName=user)["Tags"]}
+
+    def policy(self, user: str) -> Json:
+        return client("iam").get_user_policy(UserName=user, PolicyName="gpuops-runpod-pull")["PolicyDocument"]
+
+    def secret(self, name: str, region: str = "us-east-1") -> Json:
+        text = client("secretsmanager", region).get_secret_value(SecretId=name)["SecretString"]
+        return json.loads(text)
+
+    def secret_tags(self, name: str) -> dict[str, str]:
+        found = client("secretsmanager").describe_secret(SecretId=name)
+        return {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
+
+    # A user's boundary, which moto does not keep
+
+    def create_user(self, moto: Any, request: Json) -> Json:
+        boundary = request.get("PermissionsBoundary")
+        answer = moto.create_user(**request)
+        if boundary:
+            self.boundaries[request["UserName"]] = boundary
+        return answer
+
+    def get_user(self, moto: Any, request: Json) -> Json:
+        answer = moto.get_user(**request)
+        if boundary := self.boundaries.get(request["UserName"]):
+            answer["User"]["PermissionsBoundary"] = {"PermissionsBoundaryArn": boundary}
+        return answer
+
+    def put_user_permissions_boundary(self, dummy: Any, request: Json) -> Json:
+        self.boundaries[request["UserName"]] = request["PermissionsBoundary"]
+        return {}
+
+    def delete_user_permissions_boundary(self, dummy: Any, request: Json) -> Json:
+        del self.boundaries[request["UserName"]]
+        return {}
+
+
+class Recorder:
+    """One client of an account."""
+
+    def __init__(self, account: Account, service: str, moto: Any) -> None:
+        self.account = account
+        self.service = service
+        self.moto = moto
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        def call(aws_retry: bool = False, **request: Any) -> Any:
+            account, name, number = self.account, f"{self.service}:{operation}", len(self.account.calls)
+            account.calls.append(name)
+            account.requests.append((name, request))
+            account.happen(account.before, name, number)
+            own = getattr(account, operation, None)
+            try:
+                return own(self.moto, request) if own else getattr(self.moto, operation)(**request)
+            finally:
+                account.happen(account.after, name, number)
+
+        return call

@@ -1,0 +1,121 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws import KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError
+from ansible_collections.gpuops.runpod.plugins.module_utils._hand_over import (
+    Held,
+    Place,
+    abandon,
+    ensure_key,
+    look,
+    make_key,
+    refuse,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._keys import KeyPlan
+from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import Pending, store_of
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, lost
+
+OPTIONS: dict[str, Any] = {"type": "secretsmanager", "name": "mine", "region": None, "kms_key_id": None, "tags": None}
+
+
+@pytest.fixture
+def place(account: Account) -> Place:
+    """A user without keys, and a store without its entry."""
+    client("iam").create_user(UserName="puller")
+    aws = account.aws()
+    return Place(aws, store_of(aws, OPTIONS), "puller", 90)
+
+
+def new_key() -> Any:
+    return client("iam").create_access_key(UserName="puller")["AccessKey"]
+
+
+def test_key_is_made_between_the_note_and_the_store(place: Place, account: Account) -> None:
+    theirs = new_key()["AccessKeyId"]
+    seen = []
+    account.before["iam:create_access_key"] = lambda: seen.append((account.secret("mine"), account.tags("puller")))
+    held = make_key(place, look(place))
+    assert held is not None and held.entry is not None and held.entry.key is not None
+    (note, tags) = seen[0]
+    assert note == {"pending": {"since": f"{account.now:%Y-%m-%dT%H:%M:%SZ}", "known_key_ids": [theirs]}}
+    assert tags == {"gpuops.runpod/secret": held.entry.arn}
+    assert account.secret("mine")["secret_access_key"] == held.entry.key.secret_access_key
+    assert look(place).entry == held.entry._replace(
+        created=held.entry.created and held.entry.created.replace(microsecond=0)
+    )
+    assert [key.id for key in held.keys] == [theirs, held.entry.key.access_key_id]
+
+
+def test_note_of_a_lost_key_takes_its_place_in_the_entry(place: Place, account: Account) -> None:
+    make_key(place, look(place))
+    account.after["iam:create_access_key"] = lost()
+    before = look(place)
+    with pytest.raises(AwsError):
+        make_key(place, before)
+    assert set(account.secret("mine")) == {"pending"}
+    assert account.keys("puller").keys() == {key.id for key in before.keys}
+
+
+def test_note_left_beside_a_good_key_is_dropped(place: Place, account: Account) -> None:
+    held = make_key(place, look(place))
+    assert held and held.entry
+    place.store.put(held.entry.key, held.entry.created, Pending(account.now, ()))
+    after, wrote = ensure_key(place, look(place), lambda dummy: KeyPlan(forget=True))
+    assert wrote is True and after.entry and after.entry.key == held.entry.key
+    assert set(account.secret("mine")) == {"access_key_id", "secret_access_key", "created"}
+
+
+def test_nothing_to_do_writes_nothing(place: Place, account: Account) -> None:
+    held = look(place)
+    assert ensure_key(place, held, lambda dummy: KeyPlan()) == (held, False)
+    assert account.writes() == []
+
+
+def test_key_that_is_gone_already_counts_as_deleted(place: Place, account: Account) -> None:
+    made = new_key()["AccessKeyId"]
+    held = look(place)
+    client("iam").delete_access_key(UserName="puller", AccessKeyId=made)
+    after, wrote = ensure_key(place, held, lambda dummy: KeyPlan(delete=(made,)))
+    assert (after, wrote) == (Held((), None), True)
+
+
+def test_pauses_double_up_to_eight_seconds(place: Place, account: Account) -> None:
+    plans = [KeyPlan(wait=True)] * 6 + [KeyPlan()] * 2
+    ensure_key(place, Held((), None), lambda dummy: plans.pop(0))
+    assert account.naps == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+
+
+def test_several_keys_that_appeared_are_not_touched_and_the_note_stays(place: Place, account: Account) -> None:
+    made = (new_key()["AccessKeyId"], new_key()["AccessKeyId"])
+    abandon(place, Pending(account.now, ()), made)
+    assert account.calls == [] and account.keys("puller").keys() == set(made)
+
+
+def test_failure_while_cleaning_up_does_not_hide_the_first_one(place: Place, account: Account) -> None:
+    account.after["iam:create_access_key"] = lost()
+    account.before["iam:list_access_keys"] = lost()
+    with pytest.raises(AwsError, match="iam:CreateAccessKey"):
+        make_key(place, Held((), None))
+    assert "abandoned" not in account.secret("mine")["pending"]  # the next run waits, then finds the orphan
+
+
+def test_refusal_names_every_reason_and_the_commands() -> None:
+    with pytest.raises(ConflictError, match=r"one; two\. .*aws iam update-access-key --user-name puller"):
+        refuse(KeyPlan(blocked=("one", "two")), "puller")
+    refuse(KeyPlan(postponed=("later",)), "puller")
+
+
+def test_new_key_is_sent_once_and_its_answer_goes_nowhere_else(place: Place, account: Account) -> None:
+    held = make_key(place, Held((), None))
+    assert account.calls.count("iam:create_access_key") == 1
+    assert held and held.entry and isinstance(held.entry.key, KeyPair)
+    secret = held.entry.key.secret_access_key
+    assert [name for name, request in account.requests if secret in str(request)] == ["secretsmanager:put_secret_value"]
+    assert secret not in repr(held)
