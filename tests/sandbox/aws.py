@@ -57,7 +57,7 @@ class AwsSimulator:
         self.clock = clock
         self.switches = dict(SWITCHES)
         self.layers: dict[str, bytes] = {}
-        self._access = Access(lambda: self.clock(), lambda: self.switches["propagation_seconds"])
+        self._access = Access(clock, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
 

@@ -180,8 +180,7 @@ class World:
         self.store.put(key, created, pending)
 
     def password(self) -> str:
-        [record] = self.runpod.held.values()
-        return record["password"]
+        return next(iter(self.runpod.held.values()))["password"]
 
     def run(self, params: dict[str, Any], check_mode: bool = False) -> Outcome:
         return run(params, check_mode, self.client)
