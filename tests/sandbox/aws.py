@@ -57,9 +57,12 @@ class AwsSimulator:
         self.clock = clock
         self.switches = dict(SWITCHES)
         self.layers: dict[str, bytes] = {}
-        self._access = Access(clock, lambda: self.switches["propagation_seconds"])
+        self._access = Access(self._now, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
+
+    def _now(self) -> float:
+        return self.clock()
 
     def reset(self) -> None:
         """Forget everything held, and the switches that were set."""
