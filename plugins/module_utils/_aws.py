@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -65,6 +65,16 @@ def aws_error(failure: Exception, call: str, as_pull_user: bool = False) -> AwsE
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     advice = remedy(code, call, as_pull_user)
     return AwsError(f"{call}: {code}: {text}" + (f" {advice}" if advice else ""), call, code, text, status)
+
+
+@contextmanager
+def tolerating(*codes: str) -> Iterator[None]:
+    """Let these error codes of AWS pass: what was to be read or removed is not there, say."""
+    try:
+        yield
+    except AwsError as error:
+        if error.code not in codes:
+            raise
 
 
 class Aws:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -37,10 +37,11 @@ def mint(aws: Aws, region: str, identity: KeyPair | None = None) -> Token:
     return Token(username, password, data["expiresAt"].astimezone(UTC))
 
 
-def patiently[T](aws: Aws, until: datetime | None, attempt: Callable[[], T]) -> T:
+def patiently[T](aws: Aws, until: datetime | None, attempt: Callable[[], T], codes: Collection[str] = NOT_YET) -> T:
     """Return what the attempt returns; while it is refused as a new key or right is, try again until that moment.
 
-    The pauses double from one to eight seconds. `until` None, or a moment in the past, means a single try.
+    The pauses double from one to eight seconds. `until` None, or a moment in the past, means a single try. `codes` are
+    the refusals that may pass.
     """
     pause = 1.0
     while True:
@@ -48,7 +49,7 @@ def patiently[T](aws: Aws, until: datetime | None, attempt: Callable[[], T]) -> 
             return attempt()
         except AwsError as error:
             left = (until - aws.clock()).total_seconds() if until else 0.0
-            if error.code not in NOT_YET or left <= 0:
+            if error.code not in codes or left <= 0:
                 raise
             aws.sleep(min(pause, left))
             pause = min(pause * 2, 8.0)

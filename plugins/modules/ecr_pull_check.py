@@ -193,6 +193,7 @@ import http.client
 import json
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -302,7 +303,7 @@ def identify(params: Json, aws: Aws) -> tuple[Identity, str]:
     if entry is None or entry.key is None:
         return Identity("the pull user", None, lambda: None), keyless(entry, store.name)
     timeout = params["propagation_timeout"]
-    return Identity("the pull user", entry.key, lambda: young_until(entry, store.tags(), timeout)), ""
+    return Identity("the pull user", entry.key, cache(lambda: young_until(entry, store.tags(), timeout))), ""
 
 
 def report(image: Image) -> Json:
@@ -375,7 +376,8 @@ def named(pull: Pull, image: Image, found: Json) -> tuple[str, Json]:
         if not (image.tag and image.digest and code in {"tag_moved", "digest_not_found"}):
             raise
         answer = manifest_of(pull, image._replace(tag=""))
-        found["findings"].append(diagnose("ImageTagDoesNotMatchDigest", refusal.finding["raw"], facts(pull, image)))
+        moved = diagnose("ImageTagDoesNotMatchDigest", "", facts(pull, image))
+        found["findings"].append({**moved, "raw": refusal.finding["raw"]})
         return answer
 
 
@@ -385,7 +387,7 @@ def manifest_of(pull: Pull, image: Image) -> tuple[str, Json]:
     image_id = {key: value for key, value in given.items() if value}
     answer = ask(pull, image, "batch_get_image", imageIds=[image_id], acceptedMediaTypes=manifests.MEDIA_TYPES)
     if not answer.get("images"):
-        failure = next(iter(answer.get("failures", [])), {})
+        failure: Json = next(iter(answer.get("failures", [])), {})
         code, text = failure.get("failureCode", "ImageNotFound"), failure.get("failureReason", "")
         raise Refused(diagnose(code, text, facts(pull, image, "batch_get_image")))
     held = answer["images"][0]
@@ -461,15 +463,16 @@ def ask(pull: Pull, image: Image, operation: str, **request: Any) -> Json:
         )
 
     try:
-        try:
-            return attempt()
-        except AwsError as error:
-            until = pull.identity.young_until() if error.code in NOT_YET else None
-            if until is None or until <= pull.aws.clock():
-                raise
-        return patiently(pull.aws, until, attempt)
+        return attempt()
     except AwsError as error:
-        raise Refused(diagnose(error.code, error.text, facts(pull, image, operation))) from error
+        refusal = error
+    until = pull.identity.young_until() if refusal.code in NOT_YET else None
+    if until and until > pull.aws.clock():
+        try:
+            return patiently(pull.aws, until, attempt)
+        except AwsError as error:
+            refusal = error
+    raise Refused(diagnose(refusal.code, refusal.text, facts(pull, image, operation))) from refusal
 
 
 def connect(module: AnsibleAWSModule) -> Clients:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 Json = dict[str, Any]
-GARBAGE = "<html><body><h1>It works!</h1></body></html>"
+GARBAGE = "<!doctype html><html><body>It works!<br></body></html>"
 
 
 class CallName(NamedTuple):

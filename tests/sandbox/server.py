@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
@@ -21,6 +21,7 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 import boto3
+from botocore.config import Config
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
@@ -36,7 +37,7 @@ REGION = "us-east-1"
 # The key of AWS' documentation.
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-# Would send a call past the sandbox, or with another identity.
+# Would send a call past the sandbox, or with another identity. moto reads them too.
 FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_DEFAULT_REGION")
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
@@ -66,12 +67,14 @@ class Sandbox:
             "aws": Faults(Service(aws.create_app(self.aws), _aws_name, refuse_raw, self._reset_aws)),
             "runpod": Faults(Service(runpod.create_app(self.runpod), _runpod_name, _problem, self.runpod.reset)),
         }
-        self._session: Any = boto3.session.Session()
+        self._session: Any = None
         self._urls: dict[str, str] = {}
         self._running = ExitStack()
 
     def __enter__(self) -> Sandbox:
         with ExitStack() as starting:
+            starting.enter_context(_unset(FOREIGN))
+            self._session = boto3.session.Session()
             self._urls = {name: starting.enter_context(_served(app)) for name, app in self._faults.items()}
             self.reset()
             self._running = starting.pop_all()
@@ -106,7 +109,9 @@ class Sandbox:
     def client(self, service: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY, **options: Any) -> Any:
         """Return a boto3 client; the operator's, unless a key is given."""
         identity = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
-        return self._session.client(service, endpoint_url=self.aws_url, **{"region_name": REGION, **identity, **options})
+        config = Config(proxies={}).merge(options.pop("config", None) or Config())
+        given = {"region_name": REGION, **identity, **options}
+        return self._session.client(service, endpoint_url=self.aws_url, config=config, **given)
 
     def aws_calls(self) -> list[dict[str, Any]]:
         return self._faults["aws"].calls()
@@ -119,8 +124,8 @@ class Sandbox:
             faults.forget_calls()
 
     def fail(self, name: str, **rule: Any) -> None:
-        """Break calls, by the members of `faults.Fault`; a name with a path in it is one of RunPod."""
-        self._faults["runpod" if "/" in name else "aws"].fail(name=name, **rule)
+        """Break calls, by the members of `faults.Fault`. RunPod's names are the ones with a space in them."""
+        self._faults["runpod" if " " in name else "aws"].fail(name=name, **rule)
 
     def mend(self) -> None:
         """Break no more calls."""
@@ -135,6 +140,16 @@ class Sandbox:
     def _reset_aws(self) -> None:
         self.aws.reset()
         images.seed(self.client)
+
+
+@contextmanager
+def _unset(names: Iterable[str]) -> Iterator[None]:
+    """Take variables out of this process' environment for a while."""
+    former = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(former)
 
 
 @contextmanager
@@ -230,9 +245,8 @@ def _exit(number: int, dummy: FrameType | None) -> None:
 
 
 def _passed_on(command: list[str], environment: Mapping[str, str]) -> int:
-    inherited = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     try:
-        process = subprocess.Popen(command, env={**inherited, **environment})
+        process = subprocess.Popen(command, env={**os.environ, **environment})
     except OSError as error:
         raise SandboxError(f"{command[0]}: {error.strerror}") from error
     try:

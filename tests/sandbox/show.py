@@ -19,7 +19,8 @@ import boto3
 
 def aws() -> Iterator[tuple[str, str]]:
     """Yield (kind, description) of each user, policy, key and secret."""
-    iam = boto3.client("iam")
+    region = os.environ["AWS_REGION"]
+    iam = boto3.client("iam", region)
     for user in iam.list_users()["Users"]:
         name = user["UserName"]
         yield "IAM user", user["Arn"]
@@ -29,7 +30,7 @@ def aws() -> Iterator[tuple[str, str]]:
                 yield f"  may ({policy})", f"{listed(statement['Action'])} on {listed(statement['Resource'])}"
         for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
             yield "  access key", f"{key['AccessKeyId']} ({key['Status']})"
-    secrets = boto3.client("secretsmanager").list_secrets()["SecretList"]
+    secrets = boto3.client("secretsmanager", region).list_secrets()["SecretList"]
     for secret in secrets:
         tags = ", ".join(f"{tag['Key']} = {tag['Value']}" for tag in secret.get("Tags", []))
         yield "Secret", f"{secret['Name']} ({tags})"

@@ -1,0 +1,147 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the inline policy of a pull user. Pure.
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
+
+from ._errors import InputError, Json
+from ._image import HOST, REPOSITORY, partition_of, split
+
+NAME = "gpuops-runpod-pull"
+LIMIT = 2048  # characters of all inline policies of a user together; IAM does not count white space
+PULL = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"]
+
+ARN = re.compile(r"arn:aws[a-z-]*:ecr:(?P<region>[a-z0-9*?-]+):\d{12}:repository/(?P<name>.+)")
+PATTERN = re.compile(r"[a-z0-9._/-]*[*?][a-z0-9._/*?-]*")
+
+
+def repository_arn(given: str, partition: str, account: str, region: str) -> str:
+    """Return the ARN of a repository given as a name, an ARN or an image URI; its name may have wildcards.
+
+    A plain name means this partition, account and region.
+    """
+    if given.startswith("arn:"):
+        match = ARN.fullmatch(given)
+        if match is None:
+            raise InputError(
+                f"Repository {given!r} is not the ARN of an ECR repository "
+                "(arn:aws:ecr:REGION:ACCOUNT:repository/NAME)."
+            )
+        check_name(given, match["name"])
+        return given
+    host, name, tag, digest = split(given)
+    registry = HOST.fullmatch(host)
+    if registry:
+        check_name(given, name)
+        return (
+            f"arn:{partition_of(registry['region'])}:ecr:{registry['region']}:{registry['account']}:repository/{name}"
+        )
+    if host or tag or digest:
+        raise InputError(
+            f"Repository {given!r} is neither a plain name nor an image of a private ECR registry. "
+            "Give the ARN of a repository whose name looks like a host."
+        )
+    check_name(given, name)
+    return f"arn:{partition}:ecr:{region}:{account}:repository/{name}"
+
+
+def check_name(given: str, name: str) -> None:
+    """Raise InputError when this cannot be the name of a repository, or a pattern of names."""
+    if not (REPOSITORY.fullmatch(name) or PATTERN.fullmatch(name)):
+        raise InputError(
+            f"Repository {given!r}: {name!r} is not a repository name (lower-case letters, digits, and single . _ - "
+            "between them, parts separated by /; * and ? are wildcards)."
+        )
+
+
+def document(arns: Iterable[str]) -> Json:
+    """Return the least-privilege policy for pulling from these repositories; without any, only tokens are allowed."""
+    statements: list[Json] = [
+        {"Sid": "Token", "Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}
+    ]
+    resources = sorted(set(arns))
+    if resources:
+        statements.append({"Sid": "Pull", "Effect": "Allow", "Action": PULL, "Resource": resources})
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def repositories_of(policy: Json | None) -> list[str]:
+    """Return the repositories that a document of ours opens; what is no repository's ARN there is not of our making."""
+    statements = (policy or {}).get("Statement", [])
+    for statement in [statements] if isinstance(statements, dict) else statements:
+        if statement.get("Sid") == "Pull":
+            resources = statement.get("Resource", [])
+            resources = [resources] if isinstance(resources, str) else resources
+            return sorted(resource for resource in resources if ARN.fullmatch(resource))
+    return []
+
+
+def wanted_document(current: Json | None, arns: list[str] | None, purge: bool) -> Json | None:
+    """Return the document as it should be: these repositories, and those it has already unless they are purged.
+
+    None of both stays what it is when no repositories are asked for (`arns` None).
+    """
+    if arns is None:
+        return current
+    return document(arns if purge else [*arns, *repositories_of(current)])
+
+
+def differs(current: Json | None, wanted: Json | None) -> bool:
+    """Return whether two documents mean something different; order and one-item lists do not matter."""
+    if current is None or wanted is None:
+        return current is not wanted
+    return compare_policies(current, wanted)
+
+
+def grows(current: Json | None, wanted: Json | None) -> bool:
+    """Return whether the new document may allow what the current one does not."""
+    had = repositories_of(current)
+    return not set(repositories_of(wanted)) <= set(had) or differs(current, document(had))
+
+
+def compact(policy: Json) -> str:
+    """Return the document as it is sent."""
+    return json.dumps(policy, separators=(",", ":"))
+
+
+def size(policy: Json | None) -> int:
+    """Return how many characters of the limit a document takes."""
+    return len(re.sub(r"\s", "", compact(policy))) if policy else 0
+
+
+def regions_of(arns: Iterable[str]) -> list[str]:
+    """Return the regions of these repositories; one with a wildcard names none."""
+    return sorted({region for region in (arn.split(":")[3] for arn in arns) if not re.search(r"[*?]", region)})
+
+
+def commonest_prefix(arns: Iterable[str]) -> str:
+    """Return the pattern that would stand for most of these repositories; empty when no two have a prefix in common."""
+    names = (arn.partition(":repository/")[2] for arn in arns)
+    prefixes = Counter(name.rpartition("/")[0] for name in names if "/" in name and not name.endswith("*"))
+    prefix, count = prefixes.most_common(1)[0] if prefixes else ("", 0)
+    return f"{prefix}/*" if count > 1 else ""
+
+
+def check_size(user: str, policy: Json, others: int) -> None:
+    """Raise InputError with the figures when the document does not fit beside the user's other inline policies."""
+    own = size(policy)
+    if own + others <= LIMIT:
+        return
+    arns = repositories_of(policy)
+    pattern = commonest_prefix(arns)
+    example = f"such as {pattern!r}, " if pattern else ""
+    beside = f" and the user's other inline policies {others}" if others else ""
+    raise InputError(
+        f"The policy {NAME} of the user {user} for {len(arns)} repositories would have {own} characters{beside}, but "
+        f"IAM allows {LIMIT} for all inline policies of a user. Nothing was changed. Name a prefix with a wildcard, "
+        f"{example}instead of single repositories, with purge_repositories: true so that it replaces them."
+    )

@@ -1,0 +1,707 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ecr_pull_user
+short_description: Manage an IAM user that can pull from Amazon ECR
+version_added: 0.1.0
+author: The gpuops.runpod authors (@gpuops)
+description:
+  - Keeps an IAM user that can pull these repositories and do nothing else, with one good access key in a secret store.
+  - The secret of the key goes from the call that makes it straight into the store. It is never returned, shown or
+    logged, and there is no way to have it returned. M(gpuops.runpod.runpod_ecr_credential) and
+    M(gpuops.runpod.ecr_pull_check) read it from the store themselves.
+  - A run that is interrupted anywhere leaves what works in place, and a plain second run finishes its job.
+options:
+  name:
+    description:
+      - Name of the user.
+      - IAM ignores the case of names, so a user of the same name in another spelling is an error.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) ensures the user, its policy, its key and the entry of the secret store.
+      - V(absent) removes the policy, then the keys of this collection, then the entry of the secret store at once and
+        without a recovery window, then the user.
+      - A user on which something else hangs stays, see RV(remaining). All that this collection made is removed.
+    type: str
+    choices: [present, absent]
+    default: present
+  path:
+    description:
+      - Path of the user. It must begin and end with a slash.
+      - A user with another path is moved, which changes its ARN. Policies that name the former ARN stop working.
+    type: str
+    default: /runpod/
+  permissions_boundary:
+    description:
+      - ARN of the managed policy that is the user's permissions boundary.
+      - When not set, the boundary is left alone. An empty text removes it.
+    type: str
+  user_tags:
+    description:
+      - Tags of the user.
+      - When not set, tags are left alone.
+      - Names that start with C(gpuops.runpod/) or look like the id of an access key cannot be set.
+    type: dict
+  purge_tags:
+    description:
+      - Whether tags that O(user_tags) does not name are removed, when O(user_tags) is set.
+      - Tags of this collection, those of AWS itself, and those named like the id of an access key are never removed.
+        The AWS console keeps the description of an access key in such a tag.
+    type: bool
+    default: true
+  repositories:
+    description:
+      - The repositories that the user can pull from, each as a name, an ARN or the URI of an image.
+      - A name means a repository in the account of the user and in the module's region.
+      - The wildcards V(*) and V(?) stand for any characters, C(/) included, so V(team/*) covers V(team/a/b).
+      - When not set, the policy is left alone. A user without a policy cannot pull anything.
+    type: list
+    elements: str
+  purge_repositories:
+    description:
+      - With V(false), O(repositories) are added to those in the policy, and nothing is taken away.
+      - With V(true), the policy has exactly O(repositories). An empty list leaves the right to get tokens only.
+    type: bool
+    default: false
+  key_state:
+    description:
+      - V(present) ensures that the secret store holds a key of the user that can be used.
+      - V(absent) removes the keys of this collection and then the entry of the secret store. User and policy stay.
+    type: str
+    choices: [present, absent]
+    default: present
+  rotate_after_days:
+    description:
+      - Age in days from which RV(rotation_due) is V(true). Nothing is rotated.
+      - When not set, RV(rotation_due) is V(false).
+    type: int
+  propagation_timeout:
+    description:
+      - Seconds that a new key may take until AWS accepts it everywhere. After that the module fails. The key is in the
+        store then, and a second run does not make another.
+      - Also the seconds that a run which finds another one making the key waits for it before it takes over.
+    type: int
+    default: 90
+extends_documentation_fragment:
+  - gpuops.runpod.secret_store
+  - gpuops.runpod.attributes
+  - gpuops.runpod.attributes.aws_group
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+seealso:
+  - module: gpuops.runpod.runpod_ecr_credential
+  - module: gpuops.runpod.ecr_pull_check
+notes:
+  - The region is that of the secret store and of repositories given by name. IAM has no regions.
+  - When O(secret_store.name) is not set, the entry is named C(runpod-ecr/) and the name of the user.
+  - The inline policy C(gpuops-runpod-pull) allows C(ecr:GetAuthorizationToken), and C(ecr:BatchGetImage),
+    C(ecr:GetDownloadUrlForLayer) and C(ecr:BatchCheckLayerAvailability) on the repositories. Two policies are the same
+    when they mean the same; the order in a list does not matter. Whatever else somebody wrote into this policy is
+    removed. Other policies of the user are never read for what they allow, and never changed.
+  - IAM allows 2,048 characters for all inline policies of a user. A policy that does not fit is refused with the
+    figures before anything is changed.
+  - A user without the tag C(gpuops.runpod/managed), or an entry of the secret store whose tag of that name does not
+    name the user, was made by somebody else. It is an error and nothing is changed.
+  - An access key that somebody else made on the user is never changed. It is reported, and takes up one of the two
+    keys that IAM allows.
+  - A key in the store that is not active is an error, because somebody may have deactivated it on purpose. Activate it,
+    or delete it at IAM and run again; then a new one is made.
+  - The module cannot compare the secret in the store with the one at IAM, which shows it only once. It compares the id.
+  - >-
+    IAM actions for V(present): C(iam:GetUser), C(iam:CreateUser), C(iam:UpdateUser), C(iam:TagUser), C(iam:UntagUser),
+    C(iam:GetUserPolicy), C(iam:ListUserPolicies), C(iam:PutUserPolicy), C(iam:ListAccessKeys),
+    C(iam:GetAccessKeyLastUsed), C(iam:CreateAccessKey), C(iam:DeleteAccessKey), and for a permissions boundary
+    C(iam:PutUserPermissionsBoundary) and C(iam:DeleteUserPermissionsBoundary). For the store
+    C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret), C(secretsmanager:CreateSecret),
+    C(secretsmanager:PutSecretValue), C(secretsmanager:TagResource) and C(secretsmanager:RestoreSecret).
+  - >-
+    IAM actions for V(absent) besides: C(iam:DeleteUserPolicy), C(iam:ListAttachedUserPolicies),
+    C(iam:ListGroupsForUser), C(iam:DeleteUser) and C(secretsmanager:DeleteSecret). C(iam:ListUsers) is optional; with
+    it the error about a name in another spelling can tell that spelling.
+"""
+
+EXAMPLES = r"""
+- name: Ensure a user that can pull the repository of an image
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-pull
+    repositories:
+      - 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+  register: pull_user
+
+- name: Let it pull from more repositories, with a boundary of what it may ever do
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-pull
+    repositories:
+      - runpod-gpu-inference
+      - arn:aws:ecr:ap-northeast-2:123456789012:repository/team/*
+    user_tags:
+      team: training
+
+- name: Let it pull from exactly one repository, and tell whether its key is older than 90 days
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-pull
+    repositories:
+      - runpod-gpu-training
+    purge_repositories: true
+    rotate_after_days: 90
+
+- name: Ensure a user whose key is kept in an entry of its own name
+  gpuops.runpod.ecr_pull_user:
+    name: team-pull
+    path: /team/
+    repositories:
+      - team/*
+    secret_store:
+      name: team/registry-key
+      tags:
+        team: training
+
+- name: Remove its key, and keep user and policy
+  gpuops.runpod.ecr_pull_user:
+    name: team-pull
+    path: /team/
+    key_state: absent
+    secret_store:
+      name: team/registry-key
+
+- name: Remove the users and all that belongs to them
+  gpuops.runpod.ecr_pull_user:
+    name: "{{ item.name }}"
+    state: absent
+    secret_store:
+      name: "{{ item.store }}"
+  loop:
+    - name: team-pull
+      store: team/registry-key
+    - name: runpod-pull
+      store: runpod-ecr/runpod-pull
+"""
+
+RETURN = r"""
+user:
+  description: The user afterwards; a prediction in check mode, V(null) when there is none.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Its name.
+      returned: always
+      type: str
+      sample: runpod-ecr-access
+    arn:
+      description: Its ARN.
+      returned: always
+      type: str
+      sample: arn:aws:iam::123456789012:user/runpod/runpod-ecr-access
+    path:
+      description: Its path.
+      returned: always
+      type: str
+      sample: /runpod/
+    tags:
+      description: All its tags, those of this collection included.
+      returned: always
+      type: dict
+      sample:
+        gpuops.runpod/managed: "true"
+        team: training
+    permissions_boundary:
+      description: ARN of its permissions boundary, V(null) when it has none.
+      returned: always
+      type: str
+      sample: arn:aws:iam::123456789012:policy/runpod-pull-boundary
+policy:
+  description: The inline policy of this collection.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Its name.
+      returned: always
+      type: str
+      sample: gpuops-runpod-pull
+    document:
+      description: Its document, V(null) when the user has none.
+      returned: always
+      type: dict
+      sample:
+        Version: "2012-10-17"
+        Statement:
+          - Sid: Token
+            Effect: Allow
+            Action: ecr:GetAuthorizationToken
+            Resource: "*"
+    size:
+      description: Its characters, as IAM counts them.
+      returned: always
+      type: int
+      sample: 349
+    limit:
+      description: How many characters IAM allows for all inline policies of a user.
+      returned: always
+      type: int
+      sample: 2048
+    repositories:
+      description: ARNs of the repositories it opens.
+      returned: always
+      type: list
+      elements: str
+      sample: ["arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-training"]
+    extra_repositories:
+      description: Those of them that O(repositories) does not name; none when O(repositories) is not set.
+      returned: always
+      type: list
+      elements: str
+      sample: ["arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-inference"]
+access_keys:
+  description: The access keys of the user, those that others made included. None of them has a secret.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: Its id, V(null) in check mode for one that would be made.
+      returned: always
+      type: str
+      sample: AKIAIOSFODNN7EXAMPLE
+    status:
+      description: Its status, only V(Active) is usable.
+      returned: always
+      type: str
+      sample: Active
+    created:
+      description: When it was made, in UTC.
+      returned: always
+      type: str
+      sample: "2026-08-01T12:00:00Z"
+    age_days:
+      description: Its age in whole days.
+      returned: always
+      type: int
+      sample: 12
+    last_used:
+      description: When it was last used, in UTC, as far as IAM knows. V(null) when it never was.
+      returned: always
+      type: str
+      sample: "2026-08-12T08:15:00Z"
+    ours:
+      description: Whether this collection made it.
+      returned: always
+      type: bool
+      sample: true
+    stored:
+      description: Whether it is the one in the secret store.
+      returned: always
+      type: bool
+      sample: true
+secret_store:
+  description: The entry of the secret store.
+  returned: success
+  type: dict
+  contains:
+    type:
+      description: The kind of store.
+      returned: always
+      type: str
+      sample: secretsmanager
+    name:
+      description: Name of the entry.
+      returned: always
+      type: str
+      sample: runpod-ecr/runpod-ecr-access
+    arn:
+      description: ARN of the entry, V(null) when there is none.
+      returned: always
+      type: str
+      sample: arn:aws:secretsmanager:us-east-1:123456789012:secret:runpod-ecr/runpod-ecr-access-AbCdEf
+    region:
+      description: Region of the entry.
+      returned: always
+      type: str
+      sample: us-east-1
+    access_key_id:
+      description: Id of the key that it holds, V(null) when it holds none.
+      returned: always
+      type: str
+      sample: AKIAIOSFODNN7EXAMPLE
+rotation_due:
+  description: Whether the key in the store is older than O(rotate_after_days).
+  returned: success
+  type: bool
+  sample: false
+rotated:
+  description: Whether the key was replaced because of its age. Always V(false).
+  returned: success
+  type: bool
+  sample: false
+remaining:
+  description: What keeps the user from being removed. This collection did not make it and does not remove it.
+  returned: O(state=absent)
+  type: list
+  elements: dict
+  contains:
+    kind:
+      description: What it is, for example V(access key), V(inline policy), V(attached policy) or V(group).
+      returned: always
+      type: str
+      sample: attached policy
+    name:
+      description: Its id, name or ARN, or the words of AWS.
+      returned: always
+      type: str
+      sample: arn:aws:iam::aws:policy/ReadOnlyAccess
+    remedy:
+      description: How to remove it.
+      returned: always
+      type: str
+      sample: >-
+        aws iam detach-user-policy --policy-arn arn:aws:iam::aws:policy/ReadOnlyAccess --user-name runpod-ecr-access
+"""
+
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+from ..module_utils import _policy
+from ..module_utils._aws import Aws, aws_client, tolerating
+from ..module_utils._errors import Json
+from ..module_utils._hand_over import SOON, Held, Place, ensure_key, refuse, remove_keys
+from ..module_utils._keys import FOREIGN, KeyPlan, is_due, owners, plan_keys
+from ..module_utils._pull_user import (
+    Found,
+    UserChange,
+    delete_user,
+    find,
+    find_remaining,
+    find_user,
+    marked_keys,
+    other_policies_size,
+    plan_marks,
+    plan_user,
+    tags_after,
+    user_after,
+    write_tags,
+    write_user,
+)
+from ..module_utils._runpod import execute
+from ..module_utils._secret_store import GRANTED, MANAGED, STORE_OPTIONS, Entry, format_time, store_of
+from ..module_utils._state import Outcome
+from ..module_utils._tokens import patiently, prove
+
+CHECK_DELETED = (
+    "The entry {0} of the secret store is pending deletion and would be restored. What it holds cannot be read before, "
+    "so check mode cannot tell whether a new access key would be made."
+)
+CHECK_WAIT = "Another run is making the access key of the user {0}: outside check mode this one would wait for it."
+
+
+class Picture(NamedTuple):
+    """The user and what belongs to it, before a run or after it; `promised` is a key that check mode foresees."""
+
+    user: Json | None
+    document: Json | None
+    held: Held
+    promised: bool = False
+
+
+class Wanted(NamedTuple):
+    """What the options come to: what the user lacks, the repositories asked for, and the policy as it should be."""
+
+    change: UserChange
+    asked: list[str] | None
+    document: Json | None
+    rewrite: bool
+
+
+def run(params: Json, check_mode: bool, aws: Aws) -> Outcome:
+    place = Place(
+        aws, store_of(aws, params["secret_store"], params["name"]), params["name"], params["propagation_timeout"]
+    )
+    user = find_user(aws, place.user)
+    if params["state"] == "present":
+        return present(place, params, user, check_mode)
+    if user is None:
+        return absent_user(place, params, check_mode)
+    return absent(place, params, user, check_mode)
+
+
+def present(place: Place, params: Json, user: Json | None, check_mode: bool) -> Outcome:
+    """Read, decide, and only then write: what cannot be done changes nothing."""
+    found = find(place.aws, place.store, place.user, user)
+    before = Picture(user, found.document, Held(found.keys, found.entry))
+    wanted = decide(place, params, found)
+    plan_for = partial(key_plan, place, params, (user or {}).get("tags", {}))
+    if params["key_state"] == "present" and not is_deleted(found.entry):
+        refuse(plan_for(before.held), place.user)
+    warnings: tuple[str, ...] = ()
+    if not check_mode:
+        write_user(place.aws, place.user, wanted.change)
+        write_policy(place, found, wanted)
+    if params["key_state"] == "absent":
+        held, wrote = drop_keys(place, before, check_mode)
+        promised = False
+    elif check_mode:
+        held, promised, wrote, warnings = foresee_key(place, before.held, plan_for)
+    else:
+        held, wrote = ensure_key(place, before.held, plan_for)
+        promised = False
+    after = Picture(user_after(found, place.user, wanted.change), wanted.document, held, promised)
+    after, marked = mark(place, after, check_mode)
+    if not check_mode:
+        prove_new(place, before, after)
+    changed = wanted.change != UserChange() or wanted.rewrite or wrote or marked
+    return outcome(place, params, changed, before, after, wanted.asked, warnings=warnings)
+
+
+def decide(place: Place, params: Json, found: Found) -> Wanted:
+    """Return what to make true. Raises InputError when the policy would not fit."""
+    change = plan_user(found.user, params)
+    asked = params["repositories"]
+    if asked is not None:
+        asked = [_policy.repository_arn(name, found.partition, found.account, place.aws.region) for name in asked]
+    document = _policy.wanted_document(found.document, asked, params["purge_repositories"])
+    rewrite = _policy.differs(found.document, document)
+    if rewrite and document:
+        others = other_policies_size(place.aws, place.user) if found.user else 0
+        _policy.check_size(place.user, document, others)
+    return Wanted(change, asked, document, rewrite)
+
+
+def key_plan(place: Place, params: Json, tags: Json, held: Held) -> KeyPlan:
+    """Return what to do about the keys now; none is rotated or retired."""
+    return plan_keys(
+        held.keys,
+        marked=marked_keys(tags),
+        stored_id=stored_id(held.entry),
+        pending=held.entry.pending if held.entry else None,
+        fresh=(),
+        now=place.aws.clock(),
+        lock_seconds=place.patience,
+    )
+
+
+def stored_id(entry: Entry | None) -> str | None:
+    """Return the id of the key that the entry holds."""
+    return entry.key.access_key_id if entry and entry.key else None
+
+
+def is_deleted(entry: Entry | None) -> bool:
+    """Return whether the entry is in its recovery window."""
+    return bool(entry and entry.deleted)
+
+
+def write_policy(place: Place, found: Found, wanted: Wanted) -> None:
+    """Write the policy when it differs; first tell the readers of the key to be patient with new rights."""
+    if not (wanted.rewrite and wanted.document):
+        return
+    if stored_id(found.entry) and _policy.grows(found.document, wanted.document):
+        place.store.tag({GRANTED: format_time(place.aws.clock())})
+    request: Json = {"PolicyName": _policy.NAME, "PolicyDocument": _policy.compact(wanted.document)}
+    until = place.until() if wanted.change.create else None
+    patiently(place.aws, until, lambda: place.aws.call("iam", "put_user_policy", UserName=place.user, **request), SOON)
+
+
+def foresee_key(place: Place, held: Held, plan_for: partial[KeyPlan]) -> tuple[Held, bool, bool, tuple[str, ...]]:
+    """Return what would be held, whether with a new key and whether by a write, and what cannot be foreseen."""
+    if is_deleted(held.entry):
+        return held, False, True, (CHECK_DELETED.format(place.store.name),)
+    plan = plan_for(held)
+    if plan.wait:
+        return held, False, False, (CHECK_WAIT.format(place.user),)
+    keys = tuple(key for key in held.keys if key.id not in plan.delete)
+    entry = held.entry._replace(key=None, pending=None) if held.entry and plan.create else held.entry
+    return Held(keys, entry), plan.create, plan.create or plan.forget or bool(plan.delete), ()
+
+
+def drop_keys(place: Place, before: Picture, check_mode: bool) -> tuple[Held, bool]:
+    """Remove the keys that are ours, then the entry. Returns what is left, and whether anything was written."""
+    keys, entry = before.held
+    whose = owners_of(before)
+    doomed = tuple(key.id for key in keys if whose[key.id] != FOREIGN)
+    there = entry is not None and not entry.deleted
+    if not check_mode:
+        remove_keys(place.aws, place.user, keys, doomed)
+        if there:
+            delete_entry(place)
+    return Held(tuple(key for key in keys if key.id not in doomed), None), bool(doomed) or there
+
+
+def delete_entry(place: Place) -> None:
+    """Remove the entry; one that is gone already is as good."""
+    with tolerating("ResourceNotFoundException"):
+        place.store.delete()
+
+
+def mark(place: Place, picture: Picture, check_mode: bool) -> tuple[Picture, bool]:
+    """Make the user's tags name its entry and its keys. Returns the picture with them, and whether they changed."""
+    if picture.user is None or picture.promised:
+        return picture, picture.promised
+    tag, untag = plan_marks(picture.user["tags"], picture.held.entry, picture.held.keys)
+    if not check_mode:
+        write_tags(place.aws, place.user, tag, untag)
+    user = {**picture.user, "tags": tags_after(picture.user["tags"], tag, untag)}
+    return picture._replace(user=user), bool(tag or untag)
+
+
+def prove_new(place: Place, before: Picture, after: Picture) -> None:
+    """Return once AWS accepts the key in the store wherever it will be used, if it was not there before."""
+    entry = after.held.entry
+    if entry and entry.key and entry.key.access_key_id not in {key.id for key in before.held.keys}:
+        regions = _policy.regions_of(_policy.repositories_of(after.document))
+        prove(place.aws, entry.key, regions, place.until())
+
+
+def absent(place: Place, params: Json, user: Json, check_mode: bool) -> Outcome:
+    """Remove what is ours, rights first since that ends tokens in use, then the user when nothing else is on it."""
+    found = find(place.aws, place.store, place.user, user)
+    before = Picture(user, found.document, Held(found.keys, found.entry))
+    if found.document is not None and not check_mode:
+        with tolerating("NoSuchEntity"):
+            place.aws.call("iam", "delete_user_policy", UserName=place.user, PolicyName=_policy.NAME)
+    held, wrote = drop_keys(place, before, check_mode)
+    remaining = find_remaining(place.aws, place.user, held.keys)
+    if not remaining and not check_mode:
+        remaining = delete_user(place.aws, place.user)
+    after, marked = mark(place, Picture(user if remaining else None, None, held), check_mode)
+    changed = not remaining or found.document is not None or wrote or marked
+    return outcome(place, params, changed, before, after, None, remaining)
+
+
+def absent_user(place: Place, params: Json, check_mode: bool) -> Outcome:
+    """Remove the entry that a user which is gone has left behind; an entry of somebody else is none of it."""
+    entry = None
+    with tolerating("ResourceNotFoundException"):
+        if place.store.tags().get(MANAGED) == place.user:
+            entry = place.store.read()
+    there = entry is not None and not entry.deleted
+    if there and not check_mode:
+        delete_entry(place)
+    before = Picture(None, None, Held((), entry if there else None))
+    return outcome(place, params, there, before, Picture(None, None, Held((), None)), None, [])
+
+
+def outcome(
+    place: Place,
+    params: Json,
+    changed: bool,
+    before: Picture,
+    after: Picture,
+    asked: list[str] | None,
+    remaining: list[Json] | None = None,
+    warnings: tuple[str, ...] = (),
+) -> Outcome:
+    """Return what the module reports."""
+    now = place.aws.clock()
+    stored = next((key for key in after.held.keys if key.id == stored_id(after.held.entry)), None)
+    results = {
+        "user": after.user,
+        "policy": policy_result(after.document, asked),
+        "access_keys": keys_result(after, now),
+        "secret_store": {
+            "type": params["secret_store"]["type"],
+            "name": place.store.name,
+            "arn": after.held.entry.arn if after.held.entry else None,
+            "region": place.store.region,
+            "access_key_id": stored_id(after.held.entry),
+        },
+        "rotation_due": bool(stored and is_due(stored, now, params["rotate_after_days"])),
+        "rotated": False,
+    }
+    if remaining is not None:
+        results["remaining"] = remaining
+    if remaining:
+        warnings = (*warnings, still_there(place.user, remaining))
+    return Outcome(changed, for_diff(before), for_diff(after), results, warnings)
+
+
+def policy_result(document: Json | None, asked: list[str] | None) -> Json:
+    """Return what is reported of the policy."""
+    repositories = _policy.repositories_of(document)
+    return {
+        "name": _policy.NAME,
+        "document": document,
+        "size": _policy.size(document),
+        "limit": _policy.LIMIT,
+        "repositories": repositories,
+        "extra_repositories": [] if asked is None else [arn for arn in repositories if arn not in asked],
+    }
+
+
+def keys_result(picture: Picture, now: datetime) -> list[Json]:
+    """Return what is reported of the keys, one that check mode foresees included."""
+    whose, stored = owners_of(picture), stored_id(picture.held.entry)
+    found = [
+        {
+            "id": key.id,
+            "status": key.status,
+            "created": format_time(key.created),
+            "age_days": max((now - key.created).days, 0),
+            "last_used": format_time(key.last_used) if key.last_used else None,
+            "ours": whose[key.id] != FOREIGN,
+            "stored": key.id == stored,
+        }
+        for key in picture.held.keys
+    ]
+    if picture.promised:
+        new = {"id": None, "status": "Active", "created": None, "age_days": 0, "last_used": None}
+        found.append({**new, "ours": True, "stored": True})
+    return found
+
+
+def owners_of(picture: Picture) -> dict[str, str]:
+    """Return key id -> whose it is, for the keys of a picture."""
+    keys, entry = picture.held
+    marked = marked_keys(picture.user["tags"]) if picture.user else set()
+    return owners(keys, marked, stored_id(entry), entry.pending if entry else None)
+
+
+def for_diff(picture: Picture) -> Json | None:
+    """Return what the diff shows: nothing secret, and nothing that changes by itself."""
+    keys, entry = picture.held
+    if not (picture.user or entry):
+        return None
+    access_keys = [{"id": key.id, "status": key.status} for key in keys]
+    return {
+        "user": picture.user,
+        "policy": picture.document,
+        "access_keys": [*access_keys, {"id": None, "status": "Active"}] if picture.promised else access_keys,
+        "secret_store": None if entry is None or entry.deleted else entry.arn,
+    }
+
+
+def still_there(user: str, remaining: list[Json]) -> str:
+    """Return the warning about a user that could not be removed."""
+    things = "; ".join(f"{thing['kind']} {thing['name']} ({thing['remedy']})" for thing in remaining)
+    return f"The user {user} stays, without anything of this collection on it, because of what others gave it: {things}"
+
+
+def main() -> None:
+    spec = {
+        "name": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "path": {"type": "str", "default": "/runpod/"},
+        "permissions_boundary": {"type": "str"},
+        "user_tags": {"type": "dict"},
+        "purge_tags": {"type": "bool", "default": True},
+        "repositories": {"type": "list", "elements": "str"},
+        "purge_repositories": {"type": "bool", "default": False},
+        "key_state": {"type": "str", "choices": ["present", "absent"], "default": "present", "no_log": False},
+        "rotate_after_days": {"type": "int"},
+        "secret_store": {"type": "dict", "options": STORE_OPTIONS, "apply_defaults": True, "no_log": False},
+        "propagation_timeout": {"type": "int", "default": 90},
+    }
+    execute(AnsibleAWSModule(argument_spec=spec, supports_check_mode=True), run, "user", connect=aws_client)
+
+
+if __name__ == "__main__":
+    main()

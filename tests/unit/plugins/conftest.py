@@ -1,0 +1,26 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
+from moto import mock_aws
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """An AWS account in memory, behind a function with the shape of AnsibleAWSModule.client."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+
+    def client(service: str, region: str, retry_decorator: Any = None, aws_config: Any = None, **options: Any) -> Any:
+        made = boto3.client(service, region_name=region, **options)
+        return RetryingBotoClientWrapper(made, retry_decorator) if retry_decorator else made
+
+    with mock_aws():
+        yield client

@@ -1,0 +1,479 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from typing import Any
+from urllib.error import HTTPError
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, InputError
+from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import (
+    GRANTED,
+    Pending,
+    SecretsManager,
+    format_time,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
+from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_check import Clients, NotPullableError, run, verdict
+
+NOW = datetime(2026, 8, 1, tzinfo=UTC)
+KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+STORE = {"type": "secretsmanager", "name": "runpod-ecr/puller", "region": None, "kms_key_id": None, "tags": None}
+HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+APP = f"{HOST}/app"
+OPTIONS = {
+    "images": [f"{APP}:v1"],
+    "platform": "linux/amd64",
+    "identity": "caller",
+    "secret_store": None,
+    "via": "api",
+    "fail_when_denied": True,
+    "propagation_timeout": 90,
+}
+AS_USER = {**OPTIONS, "identity": "secret_store", "secret_store": STORE}
+LAX = {"fail_when_denied": False}
+SIGNATURE = "X-Amz-Signature=presigned"
+
+
+class Ecr:
+    """ECR in memory: manifests by their real digests, and addresses of configurations.
+
+    `errors` are raised first, one per call; `failures` replace the answer of BatchGetImage for a tag or a digest.
+    """
+
+    def __init__(self) -> None:
+        self.manifests: dict[str, str] = {}
+        self.tags: dict[str, str] = {}
+        self.configs: dict[str, dict[str, Any]] = {}
+        self.errors: list[Exception] = []
+        self.failures: dict[str, str] = {}
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def push(self, document: dict[str, Any], tag: str | None = None) -> str:
+        text = json.dumps(document)
+        digest = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+        self.manifests[digest] = text
+        if tag:
+            self.tags[tag] = digest
+        return digest
+
+    def push_image(self, config: dict[str, Any], tag: str | None = None) -> str:
+        digest = "sha256:" + hashlib.sha256(json.dumps(config).encode()).hexdigest()
+        self.configs[digest] = config
+        layers = [{"digest": "sha256:l1", "size": 1000}, {"digest": "sha256:l2", "size": 200}]
+        return self.push({"config": {"digest": digest, "size": 34}, "layers": layers}, tag)
+
+    def push_index(self, tag: str, *architectures: str) -> str:
+        entries = [
+            {"digest": self.push_image(linux(name)), "platform": {"os": "linux", "architecture": name}}
+            for name in architectures
+        ]
+        unknown = {"os": "unknown", "architecture": "unknown"}
+        return self.push({"manifests": [*entries, {"digest": "sha256:a", "platform": unknown}]}, tag)
+
+    def batch_get_image(self, **request: Any) -> dict[str, Any]:
+        self.heard("batch_get_image", request)
+        [wanted] = request["imageIds"]
+        digest = wanted.get("imageDigest") or self.tags.get(wanted["imageTag"])
+        code = next((code for name, code in self.failures.items() if name in wanted.values()), None)
+        if digest not in self.manifests:
+            code = code or "ImageNotFound"
+        elif "imageTag" in wanted and self.tags.get(wanted["imageTag"]) != digest:
+            code = code or "ImageTagDoesNotMatchDigest"
+        if code:
+            return {"images": [], "failures": [{"imageId": wanted, "failureCode": code, "failureReason": "no"}]}
+        return {"images": [{"imageId": {"imageDigest": digest}, "imageManifest": self.manifests[digest]}]}
+
+    def get_download_url_for_layer(self, **request: Any) -> dict[str, Any]:
+        self.heard("get_download_url_for_layer", request)
+        return {"downloadUrl": f"https://layers.test/{request['layerDigest']}?{SIGNATURE}"}
+
+    def heard(self, operation: str, request: dict[str, Any]) -> None:
+        request.pop("aws_retry", None)
+        self.calls.append((operation, request))
+        if self.errors:
+            raise self.errors.pop(0)
+
+    def open(self, method: str, address: str) -> io.BytesIO:
+        """Serve a configuration, as the layers' host does."""
+        assert method == "GET" and address.endswith(SIGNATURE)
+        return io.BytesIO(json.dumps(self.configs[address.split("/")[3].split("?")[0]]).encode())
+
+
+class World:
+    """ECR and the secret store, and a client for them."""
+
+    def __init__(self, connect: Callable[..., Any]) -> None:
+        self.ecr, self.naps, self.now = Ecr(), [], NOW
+        self.opener: Any = self.ecr
+        self.connections: list[tuple[str, dict[str, Any]]] = []
+
+        def route(service: str, **options: Any) -> Any:
+            self.connections.append((service, options))
+            return self.ecr if service == "ecr" else connect(service, **options)
+
+        def sleep(seconds: float) -> None:
+            self.naps.append(seconds)
+            self.now += timedelta(seconds=seconds)
+
+        self.aws = Aws(route, "us-east-1", clock=lambda: self.now, sleep=sleep)
+        self.store = SecretsManager(self.aws, STORE["name"], "us-east-1", None, {})
+
+    def keep(self, key: KeyPair | None = KEY, created: datetime = NOW - timedelta(days=30)) -> None:
+        self.store.create("puller", Pending(NOW, ()))
+        if key:
+            self.store.put(key, created, None)
+
+    def run(self, params: dict[str, Any] = OPTIONS, check_mode: bool = False, **options: Any) -> Outcome:
+        return run({**params, **options}, check_mode, Clients(self.aws, self.opener))
+
+    def only(self, params: dict[str, Any] = OPTIONS, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+        """Return the report on the only image, without failing."""
+        [found] = self.run({**params, **LAX}, check_mode, **options).results["images"]
+        return found
+
+
+@pytest.fixture
+def world(connect: Callable[..., Any]) -> World:
+    return World(connect)
+
+
+def linux(architecture: str) -> dict[str, Any]:
+    return {"os": "linux", "architecture": architecture}
+
+
+def refusal(code: str, text: str = "no") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": text}}, "BatchGetImage")
+
+
+def codes(found: dict[str, Any]) -> list[str]:
+    return [finding["code"] for finding in found["findings"]]
+
+
+def test_a_single_image_can_be_pulled(world: World) -> None:
+    digest = world.ecr.push_image(linux("amd64"), "v1")
+    outcome = world.run()
+    assert outcome.changed is False and outcome.results["pullable"] is True
+    assert outcome.results["images"] == [
+        {
+            "image": f"{APP}:v1",
+            "digest": digest,
+            "platforms": ["linux/amd64"],
+            "size": 1234,
+            "pullable": True,
+            "findings": [],
+        }
+    ]
+
+
+def test_a_multi_platform_image_can_be_pulled(world: World) -> None:
+    digest = world.ecr.push_index("v1", "arm64", "amd64")
+    found = world.only()
+    assert found["digest"] == digest and found["platforms"] == ["linux/arm64", "linux/amd64"]
+    assert found["pullable"] is True and found["size"] == 1234
+    operations = [operation for operation, dummy in world.ecr.calls]
+    assert operations == ["batch_get_image", "batch_get_image", "get_download_url_for_layer"]
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_every_call_only_reads_and_a_second_run_says_the_same(world: World, check_mode: bool) -> None:
+    world.ecr.push_image(linux("amd64"), "v1")
+    assert world.run(check_mode=check_mode) == world.run(check_mode=check_mode)
+    assert {operation for operation, dummy in world.ecr.calls} == {"batch_get_image", "get_download_url_for_layer"}
+
+
+def test_each_image_is_looked_for_in_its_own_region_and_account(world: World) -> None:
+    world.ecr.push_image(linux("amd64"), "v1")
+    world.run(images=["210987654321.dkr.ecr.ap-northeast-2.amazonaws.com/team/app:v1"])
+    assert [(service, options["region"]) for service, options in world.connections] == [("ecr", "ap-northeast-2")]
+    for request in [request for dummy, request in world.ecr.calls]:
+        assert (request["registryId"], request["repositoryName"]) == ("210987654321", "team/app")
+
+
+def test_the_pull_user_pulls_with_the_key_from_the_store(world: World) -> None:
+    world.keep()
+    world.ecr.push_image(linux("amd64"), "v1")
+    assert world.run(AS_USER).results["pullable"] is True
+    identities = [options.get("aws_access_key_id") for service, options in world.connections if service == "ecr"]
+    assert identities == [KEY.access_key_id]
+
+
+def test_all_bad_references_are_named_before_any_call(world: World) -> None:
+    bad = ["nginx:latest", f"{APP}", f"{APP}:v1", "public.ecr.aws/x/y:1"]
+    with pytest.raises(InputError, match="Docker Hub.*neither a tag nor a digest.*Amazon ECR Public"):
+        world.run(images=bad)
+    assert world.connections == []
+
+
+def test_a_malformed_platform_is_refused_before_any_call(world: World) -> None:
+    with pytest.raises(InputError, match="'amd64' is not OS/ARCHITECTURE"):
+        world.run(platform="amd64")
+    assert world.connections == []
+
+
+def test_one_error_names_all_bad_images_and_holds_all_results(world: World) -> None:
+    world.ecr.push_image(linux("amd64"), "v1")
+    world.ecr.push_image(linux("arm64"), "arm")
+    with pytest.raises(NotPullableError) as caught:
+        world.run(images=[f"{APP}:v1", f"{APP}:v2", f"{APP}:arm"])
+    result = caught.value.as_result()
+    assert result["msg"].startswith(f"2 of 3 images cannot be pulled. {APP}:v2: The repository app holds no image")
+    assert f"{APP}:arm: The image is not for linux/amd64; it is for linux/arm64. Build it" in result["msg"]
+    assert result["pullable"] is False
+    assert [found["pullable"] for found in result["images"]] == [True, False, False]
+
+
+def test_without_failing_the_findings_are_returned(world: World) -> None:
+    outcome = world.run(**LAX)
+    [finding] = outcome.results["images"][0]["findings"]
+    assert outcome.results["pullable"] is False
+    assert finding["code"] == "tag_not_found" and finding["severity"] == "error"
+    assert finding["raw"] == "ImageNotFound: no"
+
+
+def test_a_digest_that_is_not_there(world: World) -> None:
+    found = world.only(images=[f"{APP}@sha256:{'0' * 64}"])
+    assert codes(found) == ["digest_not_found"] and "0" * 64 in found["findings"][0]["cause"]
+
+
+def test_with_tag_and_digest_both_are_asked_for(world: World) -> None:
+    digest = world.ecr.push_image(linux("amd64"), "v1")
+    assert world.only(images=[f"{APP}:v1@{digest}"])["findings"] == []
+    assert world.ecr.calls[0][1]["imageIds"] == [{"imageDigest": digest, "imageTag": "v1"}]
+
+
+def test_a_tag_that_moved_is_a_warning_because_the_digest_is_pulled(world: World) -> None:
+    digest = world.ecr.push_image(linux("amd64"), "v1")
+    world.ecr.push_image({**linux("amd64"), "newer": True}, "v1")
+    outcome = world.run(images=[f"{APP}:v1@{digest}"])
+    [found] = outcome.results["images"]
+    assert found["pullable"] is True and found["digest"] == digest and codes(found) == ["tag_moved"]
+    assert "does not name sha256:" in outcome.warnings[0]
+
+
+def test_a_tag_and_a_digest_that_are_both_gone(world: World) -> None:
+    found = world.only(images=[f"{APP}:v1@sha256:{'0' * 64}"])
+    assert codes(found) == ["digest_not_found"] and found["pullable"] is False
+
+
+def test_a_missing_platform_names_what_is_there(world: World) -> None:
+    digest = world.ecr.push_index("v1", "arm64", "riscv64")
+    found = world.only()
+    assert found["pullable"] is False and found["digest"] == digest and found["size"] is None
+    assert found["platforms"] == ["linux/arm64", "linux/riscv64"]
+    assert "it is for linux/arm64, linux/riscv64." in found["findings"][0]["cause"]
+
+
+def test_an_image_that_names_no_platform(world: World) -> None:
+    world.ecr.push_image({"rootfs": {}}, "v1")
+    found = world.only()
+    assert codes(found) == ["platform_missing"] and found["platforms"] == []
+
+
+def test_another_platform_can_be_asked_for(world: World) -> None:
+    world.ecr.push_index("v1", "arm64")
+    assert world.only(platform="linux/arm64/v8")["pullable"] is True
+
+
+def test_a_platforms_manifest_that_is_missing(world: World) -> None:
+    digest = world.ecr.push_index("v1", "amd64")
+    [child] = [held for held in world.ecr.manifests if held != digest]
+    del world.ecr.manifests[child]
+    found = world.only()
+    assert codes(found) == ["digest_not_found"] and child in found["findings"][0]["cause"]
+
+
+@pytest.mark.parametrize("manifest", [{"layers": []}, {"config": {}}, {}])
+def test_what_is_not_an_image(world: World, manifest: dict[str, Any]) -> None:
+    world.ecr.push(manifest, "v1")
+    found = world.only()
+    assert codes(found) == ["other"] and "not a container image" in found["findings"][0]["cause"]
+
+
+class Closed:
+    """An opener that answers nothing but `failure`, or `text`."""
+
+    def __init__(self, failure: Exception | None, text: bytes = b"") -> None:
+        self.failure, self.text = failure, text
+
+    def open(self, method: str, address: str) -> io.BytesIO:
+        if isinstance(self.failure, ValueError):
+            raise ValueError(f"unknown address: {address}")
+        if self.failure:
+            raise self.failure
+        return io.BytesIO(self.text)
+
+
+@pytest.mark.parametrize(
+    "opener, why",
+    [
+        (Closed(HTTPError(f"https://x/?{SIGNATURE}", 403, "Forbidden", Message(), None)), "HTTP 403"),
+        (Closed(ConnectionRefusedError()), "ConnectionRefusedError"),
+        (Closed(TimeoutError()), "TimeoutError"),
+        (Closed(ValueError()), "ValueError"),
+        (Closed(None, b"<html>"), "JSONDecodeError"),
+        (Closed(None, b"[]"), "not a configuration"),
+        (Closed(None, b"{" + b" " * 2_000_000 + b"}"), "JSONDecodeError"),
+    ],
+)
+def test_a_configuration_out_of_reach_is_a_warning_without_its_address(world: World, opener: Closed, why: str) -> None:
+    world.ecr.push_image(linux("amd64"), "v1")
+    world.opener = opener
+    outcome = world.run()
+    [found] = outcome.results["images"]
+    assert found["pullable"] is True and found["platforms"] == [] and found["size"] == 1234
+    assert codes(found) == ["platform_unverified"] and len(outcome.warnings) == 1
+    assert found["findings"][0]["raw"] == f"PlatformUnread: layers.test: {why}"
+    assert SIGNATURE not in repr(outcome)
+
+
+def test_a_configuration_is_not_fetched_when_the_index_names_the_platform(world: World) -> None:
+    world.ecr.push_index("v1", "amd64")
+    world.opener = Closed(TimeoutError())
+    assert world.only()["findings"] == []
+
+
+@pytest.mark.parametrize(
+    "error, code",
+    [
+        (refusal("RepositoryNotFoundException"), "repository_not_found"),
+        (refusal("AccessDeniedException"), "denied"),
+        (refusal("UnrecognizedClientException"), "key_invalid"),
+        (refusal("ExpiredTokenException"), "credentials_expired"),
+        (EndpointConnectionError(endpoint_url="https://api.ecr.nowhere"), "endpoint_unreachable"),
+        (refusal("ServerException"), "other"),
+    ],
+)
+def test_what_aws_refuses_is_a_finding(world: World, error: Exception, code: str) -> None:
+    world.ecr.push_image(linux("amd64"), "v1")
+    world.ecr.errors = [error]
+    found = world.only()
+    assert codes(found) == [code] and found["pullable"] is False
+
+
+def test_failures_that_come_with_a_good_status_are_findings(world: World) -> None:
+    world.ecr.push_image(linux("amd64"), "v1")
+    for failure, code in (("KmsError", "kms"), ("ImageInaccessible", "archived"), ("UpstreamUnavailable", "other")):
+        world.ecr.failures = {"v1": failure}
+        assert codes(world.only()) == [code]
+
+
+def test_a_layer_that_may_not_be_fetched_denies_the_pull(world: World) -> None:
+    world.ecr.push_image(linux("amd64"), "v1")
+    get_url = world.ecr.get_download_url_for_layer
+
+    def denied(**request: Any) -> Any:
+        world.ecr.errors = [refusal("AccessDeniedException")]
+        return get_url(**request)
+
+    world.ecr.get_download_url_for_layer = denied  # type: ignore[method-assign]
+    [finding] = world.only()["findings"]
+    assert finding["code"] == "denied"
+    assert "The caller may not call ecr:GetDownloadUrlForLayer on arn:aws:ecr:us-east-1:" in finding["cause"]
+
+
+def test_a_young_key_gets_its_time(world: World) -> None:
+    world.keep(created=NOW)
+    world.ecr.push_image(linux("amd64"), "v1")
+    world.ecr.errors = [refusal("UnrecognizedClientException")] * 3
+    assert world.run(AS_USER).results["pullable"] is True
+    assert world.naps == [1, 2]
+
+
+def test_a_young_right_gets_its_time_and_all_images_share_it(world: World) -> None:
+    world.keep()
+    world.store.tag({GRANTED: format_time(NOW)})
+    world.ecr.errors = [refusal("AccessDeniedException")] * 100
+    outcome = world.run(AS_USER, images=[f"{APP}:v1", f"{APP}:v2"], **LAX)
+    assert outcome.results["pullable"] is False
+    assert sum(world.naps) == 90
+
+
+def test_an_old_key_that_is_refused_is_not_waited_for(world: World) -> None:
+    world.keep()
+    world.ecr.errors = [refusal("AccessDeniedException")]
+    assert codes(world.only(AS_USER)) == ["denied"]
+    assert world.naps == [] and len(world.ecr.calls) == 1
+
+
+def test_a_store_that_cannot_be_read_is_no_verdict_on_the_image(world: World) -> None:
+    world.keep(created=NOW)
+    world.ecr.errors = [refusal("AccessDeniedException")]
+
+    def refuse(**dummy: Any) -> Any:
+        raise refusal("AccessDeniedException", "not authorized to perform: secretsmanager:DescribeSecret")
+
+    world.store.read()
+    for key, client in world.aws._clients.items():
+        if key[0] == "secretsmanager":
+            client.describe_secret = refuse
+    with pytest.raises(AwsError, match="secretsmanager:DescribeSecret"):
+        world.run(AS_USER)
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_without_a_key_check_mode_cannot_know(world: World, made: bool) -> None:
+    if made:
+        world.keep(key=None)
+    outcome = world.run(AS_USER, check_mode=True)
+    assert outcome.results["pullable"] is None and outcome.changed is False
+    assert [found["pullable"] for found in outcome.results["images"]] == [None]
+    assert "run ecr_pull_user first" in outcome.warnings[0] and world.ecr.calls == []
+    with pytest.raises(InputError, match="run ecr_pull_user first"):
+        world.run(AS_USER)
+
+
+def test_rights_that_check_mode_would_have_granted_are_not_known(world: World) -> None:
+    world.keep()
+    world.ecr.errors = [refusal("AccessDeniedException")]
+    outcome = world.run(AS_USER, check_mode=True)
+    assert outcome.results["pullable"] is None and "may not call ecr:BatchGetImage" in outcome.warnings[0]
+
+
+def test_in_check_mode_too_a_missing_image_fails(world: World) -> None:
+    world.keep()
+    with pytest.raises(NotPullableError):
+        world.run(AS_USER, check_mode=True)
+
+
+def test_in_check_mode_too_the_callers_missing_rights_fail(world: World) -> None:
+    world.ecr.errors = [refusal("AccessDeniedException")]
+    with pytest.raises(NotPullableError):
+        world.run(check_mode=True)
+
+
+@pytest.mark.parametrize(
+    "pullable, expected",
+    [([True, True], True), ([True, None], None), ([None, False], False), ([False, True], False)],
+)
+def test_verdict(pullable: list[bool | None], expected: bool | None) -> None:
+    assert verdict(pullable) is expected
+
+
+def test_no_secret_shows(world: World) -> None:
+    world.keep()
+    world.ecr.push_image(linux("arm64"), "v1")
+    outcome = world.run(AS_USER, **LAX)
+    with pytest.raises(NotPullableError) as caught:
+        world.run(AS_USER)
+    said = repr(outcome) + json.dumps(caught.value.as_result())
+    assert KEY.secret_access_key not in said and SIGNATURE not in said
+
+
+def test_the_pull_user_is_the_default_and_needs_a_store(capsys: pytest.CaptureFixture[str]) -> None:
+    with patch_module_args({"images": [f"{APP}:v1"]}), pytest.raises(SystemExit):
+        ecr_pull_check.main()
+    said = json.loads(capsys.readouterr().out)["msg"]
+    assert said == "identity is secret_store but all of the following are missing: secret_store"

@@ -1,0 +1,555 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from botocore.exceptions import ClientError
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
+from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+    ApiError,
+    AwsError,
+    ConflictError,
+    InputError,
+    RunpodError,
+    TransportError,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import (
+    GRANTED,
+    Entry,
+    Pending,
+    SecretsManager,
+    format_time,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import (
+    Clients,
+    Held,
+    fresh,
+    long_past,
+    run,
+)
+
+NOW = datetime(2026, 8, 1, tzinfo=UTC)
+LONG_AGO = NOW - timedelta(days=30)
+KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+NEW_KEY = KeyPair("AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY")
+PENDING = Pending(NOW, ())
+STORE = {"type": "secretsmanager", "name": "runpod-ecr/puller", "region": None, "kms_key_id": None, "tags": None}
+PRESENT = {
+    "name": "ecr",
+    "image": None,
+    "registry_region": "us-east-1",
+    "secret_store": STORE,
+    "min_validity_hours": 9.0,
+    "force": False,
+    "propagation_timeout": 90,
+    "state": "present",
+}
+ABSENT = {**PRESENT, "registry_region": None, "state": "absent"}
+AS_CALLER = {**PRESENT, "secret_store": None}
+
+
+class Answer(io.BytesIO):
+    """What the opener returns: a body with a status."""
+
+    def __init__(self, status: int, document: Any) -> None:
+        super().__init__(b"" if document is None else json.dumps(document).encode())
+        self.status = status
+
+
+class Registries:
+    """RunPod as far as registry credentials go: an opener with a state, a log and faults.
+
+    `faults` maps a verb to what its next calls meet: a status, "lost before" or "lost after" the effect, or None.
+    `meanwhile` is called once before the next POST, as another run.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[str, dict[str, Any]] = {}
+        self.users: dict[str, list[dict[str, Any]]] = {"templates": [], "serverless": [], "pods": []}
+        self.calls: list[tuple[str, str]] = []
+        self.faults: dict[str, list[int | str | None]] = {}
+        self.meanwhile: Callable[[], Any] = lambda: None
+        self.next_id = 1
+
+    def add(self, name: str, password: str = "theirs") -> str:
+        identifier = f"reg_{self.next_id}"
+        self.next_id += 1
+        self.held[identifier] = {"id": identifier, "name": name, "username": "AWS", "password": password}
+        return identifier
+
+    def writes(self) -> list[str]:
+        return [f"{method} {path}" for method, path in self.calls if method != "GET"]
+
+    def open(self, method: str, url: str, data: str | None = None, headers: Any = None) -> Answer:
+        path = urlsplit(url).path.removeprefix("/v2")
+        self.calls.append((method, path))
+        if method == "POST":
+            meanwhile, self.meanwhile = self.meanwhile, lambda: None
+            meanwhile()
+        faults = self.faults.get(method) or [None]
+        fault = faults.pop(0)
+        if fault == "lost before":
+            raise ConnectionResetError("reset")
+        status, document = (fault, {}) if isinstance(fault, int) else self.act(method, path, json.loads(data or "{}"))
+        if fault == "lost after":
+            raise ConnectionResetError("reset")
+        if status >= 400:
+            problem = {"title": "No", "status": status, "detail": f"refused with {data}"}
+            raise HTTPError(url, status, "No", Message(), io.BytesIO(json.dumps(problem).encode()))
+        return Answer(status, document)
+
+    def act(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        kind, dummy, identifier = path.lstrip("/").partition("/")
+        if kind != "registries":
+            return 200, {"endpoints" if kind == "serverless" else kind: self.users[kind]}
+        if method == "GET" and not identifier:
+            return 200, {"registries": [self.shown(record) for record in self.held.values()]}
+        if method == "POST":
+            made = self.add(body["name"], body["password"])
+            return 201, self.shown(self.held[made])
+        if identifier not in self.held:
+            return 404, None
+        if method == "DELETE":
+            del self.held[identifier]
+            return 204, None
+        self.held[identifier].update(body)
+        return 200, self.shown(self.held[identifier])
+
+    @staticmethod
+    def shown(record: dict[str, Any]) -> dict[str, Any]:
+        return {"id": record["id"], "name": record["name"]}
+
+
+class Ecr:
+    """Mints tokens that live for twelve hours; `refusals` are met first."""
+
+    def __init__(self) -> None:
+        self.minted: list[str] = []
+        self.identities: list[dict[str, Any]] = []
+        self.refusals: list[str] = []
+        self.life = timedelta(hours=12)
+
+    def get_authorization_token(self, **dummy: Any) -> dict[str, Any]:
+        if self.refusals:
+            code = self.refusals.pop(0)
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, "GetAuthorizationToken")
+        self.minted.append(f"token-number-{len(self.minted) + 1}")
+        data = base64.b64encode(f"AWS:{self.minted[-1]}".encode()).decode()
+        return {"authorizationData": [{"authorizationToken": data, "expiresAt": NOW + self.life}]}
+
+
+class World:
+    """Both clouds, an entry in the store, and a client for them."""
+
+    def __init__(self, connect: Callable[..., Any]) -> None:
+        self.runpod, self.ecr, self.naps, self.now = Registries(), Ecr(), [], NOW
+
+        def route(service: str, **options: Any) -> Any:
+            if service != "ecr":
+                return connect(service, **options)
+            self.ecr.identities.append(options)
+            return self.ecr
+
+        def sleep(seconds: float) -> None:
+            self.naps.append(seconds)
+            self.now += timedelta(seconds=seconds)
+
+        aws = Aws(route, "us-east-1", clock=lambda: self.now, sleep=sleep)
+        self.client = Clients(aws, Client("https://runpod.test", "api-key", self.runpod, sleep=sleep))
+        self.store = SecretsManager(aws, STORE["name"], "us-east-1", None, {})
+
+    def keep(self, key: KeyPair | None, created: datetime = LONG_AGO, pending: Pending | None = None) -> None:
+        if self.store.read() is None:
+            self.store.create("puller", PENDING)
+        self.store.put(key, created, pending)
+
+    def password(self) -> str:
+        [record] = self.runpod.held.values()
+        return record["password"]
+
+    def run(self, params: dict[str, Any], check_mode: bool = False) -> Outcome:
+        return run(params, check_mode, self.client)
+
+
+@pytest.fixture
+def world(connect: Callable[..., Any]) -> World:
+    made = World(connect)
+    made.keep(KEY)
+    return made
+
+
+def tag(identifier: str, hours: float, key: KeyPair = KEY) -> dict[str, str]:
+    """Return a freshness tag for a token that works so many hours more."""
+    return {f"gpuops.runpod/{identifier}": f"{format_time(NOW + timedelta(hours=hours))} {key.access_key_id}"}
+
+
+def held(tags: dict[str, str], key: KeyPair | None = KEY, current: str | None = "reg_1") -> Held:
+    registry = {"id": current, "name": "ecr"} if current else None
+    return Held(None, Entry("arn", key, LONG_AGO), tags, [registry] if registry else [], registry)
+
+
+@pytest.mark.parametrize(
+    "state, expected",
+    [
+        (held(tag("reg_1", 12)), True),
+        (held(tag("reg_1", 9)), True),  # to the second
+        (held(tag("reg_1", 8.99)), False),
+        (held(tag("reg_1", -1)), False),
+        (held(tag("reg_1", 12), key=NEW_KEY), False),  # minted with a key that is not in the store any more
+        (held(tag("reg_1", 12), key=None), False),
+        (held(tag("reg_2", 12)), False),  # another credential's
+        (held({}), False),
+        (held({"gpuops.runpod/reg_1": "nonsense"}), False),
+        (held(tag("reg_1", 12), current=None), False),
+        (Held(None, None, {}, [{"id": "reg_1"}], {"id": "reg_1"}), False),  # minted as the caller: never known
+    ],
+)
+def test_fresh(state: Held, expected: bool) -> None:
+    assert fresh(state, NOW + timedelta(hours=9)) is expected
+
+
+@pytest.mark.parametrize(
+    "tags, expected",
+    [
+        (tag("reg_9", -25), ["gpuops.runpod/reg_9"]),
+        (tag("reg_9", -23), []),
+        (tag("reg_9", 1), []),  # it may be that of another RunPod account
+        (tag("reg_1", -25), []),  # still there, so it is due, not gone
+        ({"gpuops.runpod/managed": "puller", "team": "ml"}, []),
+    ],
+)
+def test_long_past(tags: dict[str, str], expected: list[str]) -> None:
+    assert long_past(held(tags), NOW) == expected
+
+
+def test_nine_steps(world: World) -> None:
+    refresh = {**PRESENT, "force": True}
+    steps = [
+        (PRESENT, "POST /registries", False),
+        (refresh, "PATCH /registries/reg_1", True),
+        (ABSENT, "DELETE /registries/reg_1", False),
+    ]
+    for params, write, always in steps:
+        for check_mode, changed, writes in (
+            (True, True, []),
+            (False, True, [write]),
+            (False, always, [write] * always),
+        ):
+            world.runpod.calls.clear()
+            assert world.run(params, check_mode).changed is changed
+            assert world.runpod.writes() == writes
+
+
+def test_a_new_credential_holds_the_pull_users_token(world: World) -> None:
+    outcome = world.run(PRESENT)
+    assert world.runpod.held["reg_1"] == {
+        "id": "reg_1",
+        "name": "ecr",
+        "username": "AWS",
+        "password": world.ecr.minted[0],
+    }
+    assert world.ecr.identities[0]["aws_access_key_id"] == KEY.access_key_id
+    assert outcome.after == {"id": "reg_1", "name": "ecr", "region": "us-east-1", "expires_at": "2026-08-01T12:00:00Z"}
+    assert outcome.results == {"expires_at": "2026-08-01T12:00:00Z", "refreshed": True}
+    assert world.store.tags()["gpuops.runpod/reg_1"] == f"2026-08-01T12:00:00Z {KEY.access_key_id}"
+
+
+def test_the_image_names_the_region(world: World) -> None:
+    image = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/team/app:v1"
+    assert world.run({**PRESENT, "registry_region": None, "image": image}).after["region"] == "ap-northeast-2"
+    assert [options["region"] for options in world.ecr.identities] == ["ap-northeast-2"]
+
+
+def test_a_fresh_credential_is_left_alone(world: World) -> None:
+    world.run(PRESENT)
+    outcome = world.run(PRESENT)
+    assert outcome.changed is False and outcome.results == {"expires_at": "2026-08-01T12:00:00Z", "refreshed": False}
+    assert len(world.ecr.minted) == 1
+
+
+def test_a_token_that_ends_soon_is_replaced_in_place(world: World) -> None:
+    world.run(PRESENT)
+    world.now += timedelta(hours=4)
+    world.ecr.life = timedelta(hours=16)
+    outcome = world.run(PRESENT)
+    assert outcome.changed and outcome.before["id"] == outcome.after["id"] == "reg_1"
+    assert (outcome.before["expires_at"], outcome.after["expires_at"]) == (
+        "2026-08-01T12:00:00Z",
+        "2026-08-01T16:00:00Z",
+    )
+    assert world.password() == world.ecr.minted[-1] == "token-number-2"
+
+
+def test_a_new_key_in_the_store_forces_a_refresh(world: World) -> None:
+    world.run(PRESENT)
+    world.keep(NEW_KEY)
+    assert world.run(PRESENT).results["refreshed"] is True
+    assert world.store.tags()["gpuops.runpod/reg_1"].endswith(NEW_KEY.access_key_id)
+    assert world.run(PRESENT).changed is False
+
+
+def test_a_key_that_is_being_rotated_still_mints(world: World) -> None:
+    world.keep(KEY, pending=PENDING)
+    assert world.run(PRESENT).changed is True
+
+
+def test_as_the_caller_each_run_refreshes(world: World) -> None:
+    outcomes = [world.run(AS_CALLER), world.run(AS_CALLER)]
+    assert [(outcome.changed, outcome.results["refreshed"]) for outcome in outcomes] == [(True, True), (True, True)]
+    assert world.runpod.writes() == ["POST /registries", "PATCH /registries/reg_1"]
+    assert "aws_access_key_id" not in world.ecr.identities[0]
+
+
+@pytest.mark.parametrize("key, created, says", [(None, NOW, "holds no key yet"), ("deleted", NOW, "is being deleted")])
+def test_an_entry_without_a_key(world: World, key: Any, created: datetime, says: str) -> None:
+    if key == "deleted":
+        world.store._call("delete_secret", SecretId=world.store.name)
+    else:
+        world.keep(None, created, PENDING)
+    with pytest.raises(InputError, match=f"{says}.*run ecr_pull_user first"):
+        world.run(PRESENT)
+    predicted = world.run(PRESENT, check_mode=True)
+    assert predicted.changed and says in predicted.warnings[0]
+    assert world.runpod.writes() == [] and world.ecr.minted == []
+
+
+def test_an_entry_that_is_not_there(connect: Callable[..., Any]) -> None:
+    world = World(connect)
+    with pytest.raises(InputError, match="entry runpod-ecr/puller does not exist: run ecr_pull_user first"):
+        world.run(PRESENT)
+    predicted = world.run(PRESENT, check_mode=True)
+    assert predicted.after == {"name": "ecr", "region": "us-east-1", "expires_at": None}
+    assert predicted.changed and "does not exist" in predicted.warnings[0]
+
+
+@pytest.mark.parametrize("hours", [0, -1, 12, 13])
+def test_a_validity_no_token_can_have_is_refused(world: World, hours: float) -> None:
+    with pytest.raises(InputError, match="more than 0 and less than 12"):
+        world.run({**PRESENT, "min_validity_hours": hours})
+    assert world.runpod.calls == []
+
+
+def test_a_token_shorter_than_asked_for_is_a_warning_and_no_loop(world: World) -> None:
+    world.ecr.life = timedelta(hours=2)
+    outcome = world.run(PRESENT)
+    assert "until 2026-08-01T02:00:00Z" in outcome.warnings[0] and len(world.ecr.minted) == 1
+
+
+def test_a_young_key_gets_its_time(world: World) -> None:
+    world.keep(KEY, created=NOW)
+    world.ecr.refusals = ["UnrecognizedClientException", "AccessDeniedException"]
+    assert world.run(PRESENT).changed is True
+    assert world.naps == [1, 2]
+
+
+def test_a_young_right_gets_its_time(world: World) -> None:
+    world.store.tag({GRANTED: format_time(NOW)})
+    world.ecr.refusals = ["AccessDeniedException"]
+    assert world.run(PRESENT).changed is True
+
+
+def test_an_old_key_that_is_refused_fails_at_once(world: World) -> None:
+    world.ecr.refusals = ["UnrecognizedClientException"]
+    with pytest.raises(AwsError, match="UnrecognizedClientException"):
+        world.run(PRESENT)
+    assert world.naps == [] and world.runpod.writes() == []
+
+
+def test_a_created_credential_is_adopted_when_the_answer_is_lost(world: World) -> None:
+    world.runpod.faults["POST"] = ["lost after"]
+    assert world.run(PRESENT).after["id"] == "reg_1"
+    assert world.runpod.writes() == ["POST /registries", "PATCH /registries/reg_1"]
+    assert world.password() == world.ecr.minted[0]
+    assert world.run(PRESENT).changed is False
+
+
+def test_a_run_after_a_post_that_never_arrived_mends_it(world: World) -> None:
+    world.runpod.faults["POST"] = ["lost before"]
+    with pytest.raises(RunpodError, match="nothing was created: run again"):
+        world.run(PRESENT)
+    assert world.run(PRESENT).changed is True and len(world.runpod.held) == 1
+
+
+@pytest.mark.parametrize("fault", ["lost before", "lost after", 500])
+def test_a_refresh_is_repeated_when_its_answer_is_lost(world: World, fault: int | str) -> None:
+    world.run(PRESENT)
+    world.runpod.faults["PATCH"] = [fault]
+    assert world.run({**PRESENT, "force": True}).changed is True
+    assert world.password() == world.ecr.minted[-1]
+
+
+def test_a_refresh_that_is_never_answered_is_not_noted_as_done(world: World) -> None:
+    world.run(PRESENT)
+    world.now += timedelta(hours=6)
+    world.runpod.faults["PATCH"] = ["lost after"] * 5
+    with pytest.raises(TransportError):
+        world.run(PRESENT)
+    assert world.store.tags()["gpuops.runpod/reg_1"].startswith("2026-08-01T12:00:00Z")
+    assert world.run(PRESENT).changed is True
+
+
+@pytest.mark.parametrize("status", [405, 404])
+def test_an_api_without_a_refresh_in_place_is_named(world: World, status: int) -> None:
+    world.run(PRESENT)
+    world.runpod.faults["PATCH"] = [status]
+    with pytest.raises(RunpodError, match="does not offer to replace the token.*delete the credential 'ecr'"):
+        world.run({**PRESENT, "force": True})
+
+
+def test_a_credential_that_goes_meanwhile_is_made_anew(world: World) -> None:
+    world.run(PRESENT)
+    client = world.client.api
+    patch = client.patch
+
+    def too_late(path: str, body: dict[str, Any]) -> Any:
+        world.runpod.held.clear()
+        return patch(path, body)
+
+    client.patch = too_late  # type: ignore[method-assign]
+    assert world.run({**PRESENT, "force": True}).after["id"] == "reg_2"
+
+
+@pytest.mark.parametrize("verb, params", [("POST", PRESENT), ("PATCH", {**PRESENT, "force": True}), ("DELETE", ABSENT)])
+def test_a_refused_write_is_reported_and_not_repeated(world: World, verb: str, params: dict[str, Any]) -> None:
+    if verb != "POST":
+        world.run(PRESENT)
+    world.runpod.calls.clear()
+    world.runpod.faults[verb] = [403]
+    with pytest.raises(ApiError, match=f"{verb} /registries.*HTTP 403.*lacks the scope") as caught:
+        world.run(params)
+    assert caught.value.status == 403 and len(world.runpod.writes()) == 1
+
+
+def test_two_credentials_with_the_name_are_an_error(world: World) -> None:
+    world.runpod.add("ecr")
+    world.runpod.add("ecr")
+    for params in (PRESENT, ABSENT):
+        with pytest.raises(ConflictError, match="ids reg_1, reg_2"):
+            world.run(params)
+    assert world.runpod.writes() == []
+
+
+def test_of_two_runs_the_later_removes_what_it_made(world: World) -> None:
+    world.runpod.meanwhile = lambda: world.runpod.add("ecr")
+    assert world.run(PRESENT).after["id"] == "reg_1"
+    assert world.runpod.writes() == ["POST /registries", "DELETE /registries/reg_2", "PATCH /registries/reg_1"]
+    assert world.password() == world.ecr.minted[0]
+
+
+def test_of_two_runs_the_earlier_keeps_what_it_made(world: World) -> None:
+    world.runpod.next_id = 2
+
+    def later() -> None:
+        world.runpod.held["reg_9"] = {"id": "reg_9", "name": "ecr", "username": "AWS", "password": "theirs"}
+
+    world.runpod.meanwhile = later
+    assert world.run(PRESENT).after["id"] == "reg_2"
+    assert world.runpod.writes() == ["POST /registries"] and set(world.runpod.held) == {"reg_2", "reg_9"}
+
+
+def test_of_two_runs_nothing_that_is_in_use_is_removed(world: World) -> None:
+    world.runpod.users["templates"] = [{"id": "tpl_1", "name": "app", "registry": "reg_2"}]
+    world.runpod.meanwhile = lambda: world.runpod.add("ecr")
+    with pytest.raises(ConflictError, match="ids reg_1, reg_2"):
+        world.run(PRESENT)
+    assert set(world.runpod.held) == {"reg_1", "reg_2"}
+
+
+def test_notes_of_credentials_long_gone_are_dropped(world: World) -> None:
+    world.store.tag({**tag("reg_8", -25), **tag("reg_9", 3), "team": "ml"})
+    world.run(PRESENT)
+    assert set(world.store.tags()) == {"gpuops.runpod/managed", "gpuops.runpod/reg_1", "gpuops.runpod/reg_9", "team"}
+
+
+@pytest.mark.parametrize(
+    "listing, user, kind",
+    [
+        ("templates", {"id": "tpl_1", "name": "app", "registry": "reg_1"}, "template"),
+        ("serverless", {"id": "ep_1", "name": "app", "registry": "reg_1"}, "endpoint"),
+        ("pods", {"id": "pod_1", "name": "app", "registry": "reg_1", "status": "EXITED"}, "pod"),
+    ],
+)
+def test_a_credential_in_use_stays(world: World, listing: str, user: dict[str, Any], kind: str) -> None:
+    world.run(PRESENT)
+    world.runpod.users[listing] = [{"id": "x", "name": "other", "registry": None}, user]
+    outcome = world.run(ABSENT)
+    reason = f"The {kind} app ({user['id']}) refers to the credential ecr."
+    assert outcome.changed is False and outcome.after["id"] == "reg_1" and reason in outcome.warnings[0]
+    assert outcome.results["in_use_by"] == [{"kind": kind, "id": user["id"], "name": "app", "reason": reason}]
+    assert "reg_1" in world.runpod.held and "gpuops.runpod/reg_1" in world.store.tags()
+
+
+def test_a_terminated_pod_keeps_no_credential(world: World) -> None:
+    world.run(PRESENT)
+    world.runpod.users["pods"] = [{"id": "pod_1", "name": "app", "registry": "reg_1", "status": "TERMINATED"}]
+    assert world.run(ABSENT).after is None and world.runpod.held == {}
+
+
+def test_a_removed_credential_takes_its_note_along_and_names_those_left(world: World) -> None:
+    world.run(PRESENT)
+    world.run({**PRESENT, "name": "ecr-seoul", "registry_region": "ap-northeast-2"})
+    world.runpod.add("somebody's")
+    world.store.tag(tag("reg_99", 5))  # not at RunPod
+    outcome = world.run(ABSENT)
+    assert outcome.changed and outcome.after is None and outcome.results["in_use_by"] == []
+    assert [(other["id"], other["name"]) for other in outcome.results["other_registries"]] == [("reg_2", "ecr-seoul")]
+    assert "gpuops.runpod/reg_1" not in world.store.tags() and "gpuops.runpod/reg_2" in world.store.tags()
+    assert len(world.ecr.minted) == 2
+
+
+def test_absent_needs_no_entry(connect: Callable[..., Any]) -> None:
+    world = World(connect)
+    world.runpod.add("ecr")
+    assert world.run(ABSENT).results["other_registries"] == [] and world.runpod.held == {}
+    assert world.run({**ABSENT, "secret_store": None}).changed is False
+
+
+def test_absent_copes_with_an_entry_that_is_being_deleted(world: World) -> None:
+    world.run(PRESENT)
+    world.store._call("delete_secret", SecretId=world.store.name)
+    assert world.run(ABSENT).changed is True and world.runpod.held == {}
+
+
+def test_no_secret_shows_in_outcomes(world: World) -> None:
+    outcomes = [world.run(params, check) for params in (PRESENT, AS_CALLER, ABSENT) for check in (True, False)]
+    said = repr(outcomes) + repr(world.store.read())
+    assert len(world.ecr.minted) == 2
+    assert not [secret for secret in (KEY.secret_access_key, "api-key", *world.ecr.minted) if secret in said]
+
+
+@pytest.mark.parametrize("status", [400, 405, 422])
+def test_no_secret_shows_in_errors_though_the_server_echoes_it(world: World, status: int) -> None:
+    world.run(PRESENT)
+    world.runpod.faults["PATCH"] = [status]
+    with pytest.raises(RunpodError) as caught:
+        world.run({**PRESENT, "force": True})
+    assert world.ecr.minted[-1] not in json.dumps(caught.value.as_result()) + repr(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({}, "state is present but any of the following are missing: image, registry_region"),
+        ({"image": "i", "registry_region": "r"}, "mutually exclusive: image|registry_region"),
+    ],
+)
+def test_options_that_do_not_fit(options: dict[str, str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with patch_module_args({"name": "ecr", "api_key": "k", **options}), pytest.raises(SystemExit):
+        runpod_ecr_credential.main()
+    assert says in json.loads(capsys.readouterr().out)["msg"]
