@@ -11,8 +11,8 @@ short_description: Let RunPod's own roles pull from repositories in Amazon ECR
 version_added: 0.1.0
 author: The gpuops.runpod authors (@gpuops)
 description:
-  - Keeps one statement, found by its Sid, in the policy of each repository. It lets the AWS roles with which RunPod pulls
-    read the repository, and is the text that RunPod asks for. No secret is involved.
+  - Keeps one statement, found by its Sid, in the policy of each repository. It lets the AWS roles with which RunPod
+    pulls read the repository, and is the text that RunPod asks for. No secret is involved.
   - All other statements of a policy stay as they are, and so do its version and its id.
   - All repositories are read before the first one is written. When a repository does not exist, when the Sid is taken
     by somebody else, or when a policy would become too long, nothing is written at all.
@@ -231,7 +231,7 @@ import json
 import re
 from datetime import timedelta
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -258,7 +258,7 @@ class Repository(NamedTuple):
     def name(self) -> str:
         return self.arn.partition(":repository/")[2]
 
-    def call(self, aws: Aws, operation: str, **request: str) -> Json:
+    def call(self, aws: Aws, operation: str, **request: Any) -> Json:
         """Return the answer of an operation of ECR, in the repository's own region and account."""
         region, account = self.arn.split(":")[3:5]
         return aws.call("ecr", operation, region=region, registryId=account, repositoryName=self.name, **request)
