@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -37,11 +38,17 @@ def mint(aws: Aws, region: str, identity: KeyPair | None = None) -> Token:
     return Token(username, password, data["expiresAt"].astimezone(UTC))
 
 
-def patiently(aws: Aws, until: datetime | None, attempt: Callable[[], Any], codes: Collection[str] = NOT_YET) -> Any:
+def patiently(
+    aws: Aws,
+    until: datetime | None,
+    attempt: Callable[[], Any],
+    codes: Collection[str] = NOT_YET,
+    text: str = "",
+) -> Any:
     """Return what the attempt returns; while it is refused as a new key or right is, try again until that moment.
 
     The pauses double from one to eight seconds. `until` None, or a moment in the past, means a single try. `codes` are
-    the refusals that may pass.
+    the refusals that may pass, when the pattern `text` is found in what AWS says.
     """
     pause = 1.0
     while True:
@@ -49,7 +56,7 @@ def patiently(aws: Aws, until: datetime | None, attempt: Callable[[], Any], code
             return attempt()
         except AwsError as error:
             left = (until - aws.clock()).total_seconds() if until else 0.0
-            if error.code not in codes or left <= 0:
+            if error.code not in codes or not re.search(text, error.text) or left <= 0:
                 raise
             aws.sleep(min(pause, left))
             pause = min(pause * 2, 8.0)

@@ -216,6 +216,21 @@ def test_name_in_another_spelling_is_refused(account: Account) -> None:
         converge(account)
 
 
+def test_user_that_another_run_makes_meanwhile_is_taken(account: Account) -> None:
+    tags = [{"Key": MANAGED, "Value": "true"}]
+    account.before["iam:create_user"] = lambda: iam().create_user(UserName=NAME, Path="/runpod/", Tags=tags)
+    converge(account)
+    check_good(account)
+
+
+def test_only_the_user_in_question_is_named_when_the_spelling_differs(account: Account) -> None:
+    for name in ("Another", "Puller"):
+        iam().create_user(UserName=name)
+    account.before["iam:create_user"] = refusal("EntityAlreadyExists", 409)
+    with pytest.raises(ConflictError, match="IAM user 'Puller'"):
+        converge(account)
+
+
 def test_user_that_somebody_else_makes_meanwhile_is_refused(account: Account) -> None:
     account.before["iam:create_user"] = lambda: iam().create_user(UserName=NAME)
     with pytest.raises(ConflictError, match="Somebody else made the user puller just now"):
