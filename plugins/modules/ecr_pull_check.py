@@ -203,11 +203,12 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ..module_utils import _manifest as manifests
 from ..module_utils._aws import Aws, KeyPair, aws_client
+from ..module_utils._entry import keyless, young_until
 from ..module_utils._errors import AwsError, InputError, Json, RunpodError
 from ..module_utils._findings import diagnose
 from ..module_utils._image import Image, parse_ecr
 from ..module_utils._runpod import execute
-from ..module_utils._secret_store import STORE_OPTIONS, keyless, store_of, young_until
+from ..module_utils._secret_store import STORE_OPTIONS, store_of
 from ..module_utils._state import Outcome
 from ..module_utils._tokens import NOT_YET, patiently
 

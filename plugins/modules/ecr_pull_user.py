@@ -374,6 +374,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ..module_utils import _policy
 from ..module_utils._aws import Aws, aws_client, tolerating
+from ..module_utils._entry import GRANTED, MANAGED, Entry, format_time
 from ..module_utils._errors import Json
 from ..module_utils._hand_over import SOON, Held, Place, ensure_key, refuse, remove_keys
 from ..module_utils._keys import FOREIGN, KeyPlan, is_due, owners, plan_keys
@@ -394,7 +395,7 @@ from ..module_utils._pull_user import (
     write_user,
 )
 from ..module_utils._runpod import execute
-from ..module_utils._secret_store import GRANTED, MANAGED, STORE_OPTIONS, Entry, format_time, store_of
+from ..module_utils._secret_store import STORE_OPTIONS, store_of
 from ..module_utils._state import Outcome
 from ..module_utils._tokens import patiently, prove
 
@@ -532,14 +533,8 @@ def drop_keys(place: Place, before: Picture, check_mode: bool) -> tuple[Held, bo
     if not check_mode:
         remove_keys(place.aws, place.user, keys, doomed)
         if there:
-            delete_entry(place)
+            place.store.delete()
     return Held(tuple(key for key in keys if key.id not in doomed), None), bool(doomed) or there
-
-
-def delete_entry(place: Place) -> None:
-    """Remove the entry; one that is gone already is as good."""
-    with tolerating("ResourceNotFoundException"):
-        place.store.delete()
 
 
 def mark(place: Place, picture: Picture, check_mode: bool) -> tuple[Picture, bool]:
@@ -579,13 +574,11 @@ def absent(place: Place, params: Json, user: Json, check_mode: bool) -> Outcome:
 
 def absent_user(place: Place, params: Json, check_mode: bool) -> Outcome:
     """Remove the entry that a user which is gone has left behind; an entry of somebody else is none of it."""
-    entry = None
-    with tolerating("ResourceNotFoundException"):
-        if place.store.tags().get(MANAGED) == place.user:
-            entry = place.store.read()
+    ours = place.store.tags().get(MANAGED) == place.user
+    entry = place.store.read() if ours else None
     there = entry is not None and not entry.deleted
     if there and not check_mode:
-        delete_entry(place)
+        place.store.delete()
     before = Picture(None, None, Held((), entry if there else None))
     return outcome(place, params, there, before, Picture(None, None, Held((), None)), None, [])
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ConflictError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import AccessKey
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import (
@@ -22,7 +23,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import (
     plan_user,
     user_after,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import Entry
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)

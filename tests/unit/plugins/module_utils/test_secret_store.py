@@ -9,23 +9,22 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import KeyPair
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError, InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import (
     GRANTED,
     MANAGED,
     Entry,
     Freshness,
     Pending,
-    SecretsManager,
     decode,
     encode,
     format_time,
     freshness,
     keyless,
     parse_time,
-    store_of,
     young_until,
 )
+from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError, InputError
+from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import SecretsManager, store_of
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, refusal
 
 ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mine-AbCdEf"

@@ -17,13 +17,9 @@ from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, Pending, format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import (
-    GRANTED,
-    Pending,
-    SecretsManager,
-    format_time,
-)
+from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import SecretsManager
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_check import Clients, NotPullableError, run, verdict

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, Entry, Pending, format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
     ApiError,
     AwsError,
@@ -27,13 +28,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
     RunpodError,
     TransportError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import (
-    GRANTED,
-    Entry,
-    Pending,
-    SecretsManager,
-    format_time,
-)
+from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import SecretsManager
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import (
