@@ -112,7 +112,7 @@ def did_run(report: Path) -> bool:
 @nox.session
 def system(session: nox.Session) -> None:
     """Real runs of the playbooks against the sandbox."""
-    session.run("pytest", "tests/system", *session.posargs)
+    session.run("pytest", "--numprocesses=2", "tests/system", *session.posargs)
 
 
 @nox.session

@@ -78,7 +78,7 @@ TABLE = [  # the first that fits counts
         "kms",
         "The KMS key that encrypts the repository {repository} cannot be used.",
         "Enable the key, cancel its deletion, or restore ECR's grant on it.",
-        text=r"(?i)\bkms\b",
+        text=r"(?i)\bkms:|\bkms key",  # a repository may be called kms
     ),
     Row(
         DENIED,

@@ -280,7 +280,7 @@ def find_remaining(aws: Aws, name: str, keys: tuple[AccessKey, ...]) -> list[Jso
     return [
         {"kind": kind, "name": thing, "remedy": f"aws iam {remedy} {thing} --user-name {name}"}
         for kind, thing, remedy in found
-        if thing != _policy.NAME
+        if (kind, thing) != ("inline policy", _policy.NAME)
     ]
 
 

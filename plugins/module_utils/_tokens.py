@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ._aws import DENIED, Aws, KeyPair
 from ._errors import AwsError, RunpodError
@@ -37,7 +37,7 @@ def mint(aws: Aws, region: str, identity: KeyPair | None = None) -> Token:
     return Token(username, password, data["expiresAt"].astimezone(UTC))
 
 
-def patiently[T](aws: Aws, until: datetime | None, attempt: Callable[[], T], codes: Collection[str] = NOT_YET) -> T:
+def patiently(aws: Aws, until: datetime | None, attempt: Callable[[], Any], codes: Collection[str] = NOT_YET) -> Any:
     """Return what the attempt returns; while it is refused as a new key or right is, try again until that moment.
 
     The pauses double from one to eight seconds. `until` None, or a moment in the past, means a single try. `codes` are

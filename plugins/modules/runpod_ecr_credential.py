@@ -252,7 +252,9 @@ def run(params: Json, check_mode: bool, client: Clients) -> Outcome:
     hours = params["min_validity_hours"]
     if not 0 < hours < 12:
         raise InputError(f"min_validity_hours is {hours:g}: it must be more than 0 and less than 12, a token's life.")
-    region = parse_ecr(params["image"]).region if params["image"] else params["registry_region"]
+    region = parse_ecr(params["image"]).region if params["image"] is not None else params["registry_region"]
+    if region == "":
+        raise InputError("registry_region is empty: name the region of the ECR registries, as in us-east-1.")
     held = look(params, client)
     if params["state"] == "absent":
         return remove(held, region, check_mode, client.api)
@@ -264,7 +266,7 @@ def look(params: Json, client: Clients) -> Held:
     store = store_of(client.aws, params["secret_store"]) if params["secret_store"] else None
     entry = store.read() if store else None
     tags = store.tags() if store and entry else {}
-    registries = client.api.get(PATH)["registries"]
+    registries = client.api.items(PATH, "registries")
     return Held(store, entry, tags, registries, one_by_name(registries, params["name"], KIND))
 
 
@@ -385,7 +387,7 @@ def make(api: Client, name: str, token: Token) -> Json:
 
     def adopt() -> Json | None:
         """Look for what an unanswered POST made; whose token it holds cannot be told, so it gets ours."""
-        found = one_by_name(api.get(PATH)["registries"], name, KIND)
+        found = one_by_name(api.items(PATH, "registries"), name, KIND)
         if found and replace(api, found, token):
             adopted.append(found)
         return adopted[0] if adopted else None
@@ -396,7 +398,7 @@ def make(api: Client, name: str, token: Token) -> Json:
 
 def settle(api: Client, made: Json, token: Token) -> Json:
     """Return the credential of this name with the lowest id; drop the one this run made when that is another."""
-    twins = [registry for registry in api.get(PATH)["registries"] if registry["name"] == made["name"]]
+    twins = [registry for registry in api.items(PATH, "registries") if registry["name"] == made["name"]]
     lowest = min([made, *twins], key=lambda registry: registry["id"])
     if lowest["id"] == made["id"]:
         return made
@@ -416,7 +418,7 @@ def users_of(api: Client, registry: Json) -> list[Json]:
             "reason": f"The {kind} {thing['name']} ({thing['id']}) refers to the credential {registry['name']}.",
         }
         for kind, (path, key) in USERS.items()
-        for thing in api.get(path)[key]
+        for thing in api.items(path, key)
         if thing.get("registry") == registry["id"] and thing.get("status") != "TERMINATED"
     ]
 
@@ -425,7 +427,8 @@ def others(held: Held) -> list[Json]:
     """Return the further credentials that hold tokens of the same entry."""
     return [
         {
-            **registry,
+            "id": registry["id"],
+            "name": registry["name"],
             "reason": f"The credential {registry['name']} ({registry['id']}) holds a token of the same pull user.",
         }
         for registry in held.registries

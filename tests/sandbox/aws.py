@@ -45,6 +45,7 @@ SWITCHES: dict[str, float] = {
     "propagation_seconds": 0.0,  # how long a new key or a changed policy of a user takes to work
 }
 TOKEN_BYTES = 1400
+INLINE_QUOTA = 2048
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 LEVEL = re.compile(r"[A-Za-z0-9_.-]+")  # of a parameter's name
 MOST_LEVELS = 15
@@ -63,9 +64,12 @@ class AwsSimulator:
         self.clock = clock
         self.switches = dict(SWITCHES)
         self.layers: dict[str, bytes] = {}
-        self._access = Access(lambda: self.clock(), lambda: self.switches["propagation_seconds"])
+        self._access = Access(self._now, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
+
+    def _now(self) -> float:
+        return self.clock()
 
     def reset(self) -> None:
         """Forget everything held, and the switches that were set."""
@@ -113,6 +117,8 @@ class AwsSimulator:
             return Response("not found\n", 404)
         if "X-Amz-Signature" not in request.args:
             return Response("the address is not signed\n", 403)
+        if "Authorization" in request.headers:  # S3 takes one or the other
+            return Response("only one auth mechanism is allowed\n", 400)
         return Response(layer, content_type="application/octet-stream")
 
     def _switches(self, request: Request) -> Response:
@@ -270,7 +276,26 @@ def _put_parameter(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Resp
     return forward(call)
 
 
-# Permissions boundaries of users
+# Users
+
+
+def _put_user_policy(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto knows the size of one policy only; AWS counts all inline ones of a user, without their white space."""
+    user = iam().users.get(call.parameters["UserName"])
+    others = user.policies if user else {}
+    documents = {**others, call.parameters["PolicyName"]: call.parameters["PolicyDocument"]}
+    if sum(len("".join(document.split())) for document in documents.values()) > INLINE_QUOTA:
+        text = f"Maximum policy size of {INLINE_QUOTA} bytes exceeded for user {call.parameters['UserName']}"
+        raise AwsRefusal("LimitExceeded", text, 409)
+    return forward(call)
+
+
+def _delete_user(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto deletes a user who still has keys."""
+    user = iam().users.get(call.parameters["UserName"])
+    if user and user.access_keys:
+        raise AwsRefusal("DeleteConflict", "Cannot delete entity, must delete access keys first.", 409)
+    return forward(call)
 
 
 def _boundary(call: AwsCall) -> Json:
@@ -281,6 +306,9 @@ def _boundary(call: AwsCall) -> Json:
 
 
 def _create_user(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    name = call.parameters["UserName"]
+    if name.lower() in {taken.lower() for taken in iam().users}:  # moto minds the case
+        raise AwsRefusal("EntityAlreadyExists", f"User with name {name} already exists.", 409)
     if "PermissionsBoundary" not in call.parameters:
         return forward(call)
     boundary = _boundary(call)
@@ -325,6 +353,8 @@ HANDLERS: dict[str, Handler] = {
     "secretsmanager:UntagResource": _use_secret,
     "ssm:PutParameter": _put_parameter,
     "iam:CreateUser": _create_user,
+    "iam:DeleteUser": _delete_user,
+    "iam:PutUserPolicy": _put_user_policy,
     "iam:PutUserPermissionsBoundary": _put_boundary,
     "iam:DeleteUserPermissionsBoundary": _delete_boundary,
 }

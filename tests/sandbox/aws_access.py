@@ -19,11 +19,15 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from moto.iam.models import IAMBackend, iam_backends
 from moto.secretsmanager.models import secretsmanager_backends
+from moto.sts.models import sts_backends
 
 from .aws_calls import ACCOUNT, AwsCall, AwsRefusal
 
 # Needs no permission, and no policy can deny it.
 FREE = {"sts:GetCallerIdentity"}
+# The keys of AWS' documentation: the operator's.
+OPERATOR = re.compile(r"A(KIA|SIA)[A-Z0-9]+EXAMPLE")
+UNKNOWN = "The security token included in the request is invalid."
 MISMATCH = (
     "The request signature we calculated does not match the signature you provided. "
     "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
@@ -123,7 +127,7 @@ class Change(NamedTuple):
 
 
 class Access:
-    """Lets a call through, or raises AwsRefusal. A key that IAM never issued is the operator's and may do everything.
+    """Lets a call through, or raises AwsRefusal. The operator may do everything, and so may a role that STS lent.
 
     `delay` returns the seconds that a new key or a changed policy takes to work.
     """
@@ -149,8 +153,13 @@ class Access:
                 changes.append(Change(now, documents))
 
     def check(self, call: AwsCall) -> None:
+        if not call.access_key:
+            code = "MissingAuthenticationToken"
+            raise _refusal(call, f"{code}Exception", code, "Request is missing Authentication Token")
         if call.access_key not in self._issued:
-            return
+            if OPERATOR.fullmatch(call.access_key) or _role(call.access_key):
+                return
+            raise _refusal(call, "UnrecognizedClientException", "InvalidClientTokenId", UNKNOWN)
         user, key = self._owner(call)
         if _signature(call, key.secret_access_key) != call.signature:
             raise _refusal(call, "InvalidSignatureException", "SignatureDoesNotMatch", MISMATCH)
@@ -163,8 +172,7 @@ class Access:
         for user, key in held:
             if key.access_key_id == call.access_key and self._works(call, key):
                 return user, key
-        text = "The security token included in the request is invalid."
-        raise _refusal(call, "UnrecognizedClientException", "InvalidClientTokenId", text)
+        raise _refusal(call, "UnrecognizedClientException", "InvalidClientTokenId", UNKNOWN)
 
     def _settled(self, since: float) -> bool:
         return self._clock() >= since + self._delay()
@@ -192,6 +200,10 @@ def _reasons(action: str, found: set[str], limit: set[str]) -> Iterator[str]:
         yield f"because no identity-based policy allows the {action} action"
     if "Allow" not in limit:
         yield f"because no permissions boundary allows the {action} action"
+
+
+def _role(access_key: str) -> bool:
+    return sts_backends[ACCOUNT]["aws"].get_assumed_role_from_access_key(access_key) is not None
 
 
 def _documents(user: Any) -> Iterator[str]:

@@ -37,8 +37,8 @@ REGION = "us-east-1"
 # The key of AWS' documentation.
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
 SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-# Would send a call past the sandbox, or with another identity. moto reads them too.
-FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_DEFAULT_REGION")
+# Would send a call past the sandbox (AWS_ENDPOINT_URL_ECR, say), or with another identity. moto reads some of them too.
+FOREIGN = ("AWS_", "RUNPOD_")
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
@@ -73,7 +73,7 @@ class Sandbox:
 
     def __enter__(self) -> Sandbox:
         with ExitStack() as starting:
-            starting.enter_context(_unset(FOREIGN))
+            starting.enter_context(_unset([name for name in os.environ if name.startswith(FOREIGN)]))
             self._session = boto3.session.Session()
             self._urls = {name: starting.enter_context(_served(app)) for name, app in self._faults.items()}
             self.reset()
@@ -259,7 +259,8 @@ def _passed_on(command: list[str], environment: Mapping[str, str]) -> int:
 
 
 def _write_environment(state: Path, environment: Mapping[str, str]) -> None:
-    unset = f"unset {' '.join(FOREIGN)}\n"
+    names = " ".join(rf"-e 's/^\({prefix}[A-Za-z0-9_]*\)=.*/\1/p'" for prefix in FOREIGN)
+    unset = f"unset $(env | sed -n {names})\n"
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     (state / ENV_SH).write_text(unset + exports)
     # Last and at once: who waits for the sandbox waits for this file.

@@ -58,6 +58,7 @@ class House:
             stderr=subprocess.STDOUT,
             text=True,
             timeout=300,
+            check=False,
         )
         return Run(done.returncode, done.stdout)
 

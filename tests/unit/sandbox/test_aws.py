@@ -160,6 +160,8 @@ def test_the_bytes_of_a_layer_can_be_downloaded(sandbox: Sandbox) -> None:
             assert response.read() == blob
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(url.partition("?")[0])
+        with pytest.raises(urllib.error.HTTPError, match="400"):  # a token and a signed address are one too many
+            urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": "Basic QVdTOng="}))
 
 
 @pytest.mark.parametrize(
@@ -349,9 +351,59 @@ def test_a_user_without_permissions_may_still_ask_who_it_is(sandbox: Sandbox) ->
     assert found["Arn"] == f"arn:aws:iam::123456789012:user/{user['name']}"
 
 
-def test_a_key_that_iam_never_issued_is_the_operators(sandbox: Sandbox) -> None:
-    assert sandbox.client("sts").get_caller_identity()["Account"] == "123456789012"
-    assert sandbox.client("iam", access_key="AKIAI44QH8DHBEXAMPLE").list_users()["Users"] is not None
+@pytest.mark.parametrize("access_key", ["AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE", "ASIAIOSFODNN7EXAMPLE"])
+def test_a_key_of_the_documentation_is_the_operators(sandbox: Sandbox, access_key: str) -> None:
+    assert sandbox.client("sts", access_key).get_caller_identity()["Account"] == "123456789012"
+    assert sandbox.client("iam", access_key).list_users()["Users"] is not None
+
+
+def test_a_key_that_was_never_issued_is_refused(sandbox: Sandbox) -> None:
+    made_up = "AKIA" + "A" * 16
+    assert refusal(sandbox.client("iam", made_up).list_users)[0] == "InvalidClientTokenId"
+    assert refusal(sandbox.client("ecr", made_up).describe_repositories)[0] == "UnrecognizedClientException"
+
+
+def test_the_key_of_a_role_is_good(sandbox: Sandbox) -> None:
+    role = {"RoleArn": "arn:aws:iam::123456789012:role/operator", "RoleSessionName": "session"}
+    lent = sandbox.client("sts").assume_role(**role)["Credentials"]
+    iam = sandbox.client("iam", lent["AccessKeyId"], lent["SecretAccessKey"], aws_session_token=lent["SessionToken"])
+    assert iam.list_users()["Users"] is not None
+
+
+def test_an_unsigned_call_is_refused(sandbox: Sandbox) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(sandbox.aws_url, b"Action=ListUsers&Version=2010-05-08")
+
+
+# What moto would let pass for users
+
+
+def test_a_user_with_keys_is_not_deleted(sandbox: Sandbox) -> None:
+    iam, user = sandbox.client("iam"), new_user(sandbox)
+    assert refusal(iam.delete_user, UserName=user["name"])[0] == "DeleteConflict"
+    iam.delete_access_key(UserName=user["name"], AccessKeyId=user["access_key"])
+    iam.delete_user(UserName=user["name"])
+    assert refusal(iam.delete_user, UserName=user["name"])[0] == "NoSuchEntity"
+
+
+def test_the_name_of_a_user_is_taken_whatever_its_case(sandbox: Sandbox) -> None:
+    taken = new_user(sandbox)["name"].upper()
+    assert refusal(sandbox.client("iam").create_user, UserName=taken, Path="/team/")[0] == "EntityAlreadyExists"
+
+
+def test_the_inline_policies_of_a_user_share_one_quota(sandbox: Sandbox) -> None:
+    iam, user = sandbox.client("iam"), new_user(sandbox)["name"]
+
+    def put(name: str, length: int) -> dict[str, str]:
+        spaced = json.dumps(json.loads(document(policy("ecr:*", f"{ARN}/{'x' * length}"))), indent=200)
+        return {"UserName": user, "PolicyName": name, "PolicyDocument": spaced}
+
+    for length in (1400, 1401):  # a policy takes the place of the one with its name, and white space does not count
+        iam.put_user_policy(**put("one", length))
+    assert refusal(iam.put_user_policy, **put("two", 500))[0] == "LimitExceeded"
+    assert iam.list_user_policies(UserName=user)["PolicyNames"] == ["one"]
+    unknown = {**put("one", 1), "UserName": "nobody"}
+    assert refusal(iam.put_user_policy, **unknown)[0] == "NoSuchEntity"
 
 
 # What a user may do

@@ -63,7 +63,7 @@ def launcher(*arguments: str) -> subprocess.Popen[str]:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "AWS_PROFILE": "elsewhere"},
+        env={**os.environ, "AWS_PROFILE": "elsewhere", "AWS_ENDPOINT_URL_ECR": "http://elsewhere"},
     )
 
 
@@ -85,8 +85,11 @@ def test_start_serves_in_a_group_of_its_own_and_stop_leaves_nothing(tmp_path: Pa
         assert {path.name for path in state.iterdir()} == {"sandbox.pid", "sandbox.log", "env.json", "env.sh"}
         assert os.getpgid(pid) == pid != os.getpgid(0)
         assert answers(environment["AWS_ENDPOINT_URL"]) and answers(environment["RUNPOD_API_BASE_URL"])
-        sourced = subprocess.run(["sh", "-c", ". ./env.sh; env"], cwd=state, capture_output=True, text=True, check=True)
-        assert {f"{name}={value}" for name, value in environment.items()} <= set(sourced.stdout.splitlines())
+        foreign = {**os.environ, "AWS_SESSION_TOKEN": "elsewhere", "RUNPOD_OTHER": "elsewhere"}
+        source = ["sh", "-c", ". ./env.sh; env"]
+        sourced = subprocess.run(source, env=foreign, cwd=state, capture_output=True, text=True, check=True).stdout
+        assert {f"{name}={value}" for name, value in environment.items()} <= set(sourced.splitlines())
+        assert "elsewhere" not in sourced
         with pytest.raises(SandboxError, match=f"runs already .* \\(process {pid}\\)"):
             server.start(state)
         assert answers(environment["AWS_ENDPOINT_URL"])
@@ -130,7 +133,7 @@ def test_run_hands_the_variables_and_the_exit_code_on_and_leaves_nothing(tmp_pat
     assert process.returncode == 7, errors
     environment = json.loads(shown)
     assert environment.keys() >= NAMES
-    assert "AWS_PROFILE" not in environment
+    assert not {"AWS_PROFILE", "AWS_ENDPOINT_URL_ECR"} & environment.keys()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -37,7 +37,9 @@ class Spy:
 
     def answer(self, **request: Any) -> Any:
         self.requests.append(request)
-        answer = self.answers.pop(0) if self.answers else {}
+        if not self.answers:
+            return {}
+        answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -40,6 +40,8 @@ SKEWED = "Signature expired: 20260801T000000Z is now earlier than 20260801T01000
         ("NotAnImage", "", "other"),
         ("AccessDeniedException", "is not authorized to perform: ecr:BatchGetImage", "denied"),
         ("AccessDenied", "", "denied"),
+        ("AccessDeniedException", "is not authorized to perform: ecr:BatchGetImage on repository/kms", "denied"),
+        ("AccessDeniedException", "is not authorized to perform: kms:Decrypt", "kms"),
         ("AccessDeniedException", ENCRYPTED, "kms"),
         ("KmsError", "", "kms"),
         ("KmsException", "", "kms"),

@@ -124,6 +124,14 @@ def test_only_the_random_suffix_of_a_recorded_store_is_ignored() -> None:
         check_user(user, STORE)
 
 
+def test_parameter_has_no_random_suffix_to_ignore() -> None:
+    parameter = "arn:aws:ssm:us-east-1:123456789012:parameter/runpod-ecr/puller"
+    user = {**USER, "tags": {**USER["tags"], SECRET: parameter + "-second"}}
+    check_user(user, parameter + "-second")
+    with pytest.raises(ConflictError, match="secret_store means"):
+        check_user(user, parameter)
+
+
 def test_user_in_the_answer_under_another_spelling_is_refused(account: Account) -> None:
     client("iam").create_user(UserName="Puller")
     account.get_user = lambda moto, request: moto.get_user(UserName="Puller")  # type: ignore[method-assign]

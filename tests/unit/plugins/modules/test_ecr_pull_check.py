@@ -135,13 +135,14 @@ class World:
         if key:
             self.store.put(key, created, None)
 
-    def run(self, params: dict[str, Any] = OPTIONS, check_mode: bool = False, **options: Any) -> Outcome:
-        store = {"secret_store": self.store_option} if params["secret_store"] else {}
-        return run({**params, **store, **options}, check_mode, Clients(self.aws, self.opener))
+    def run(self, params: dict[str, Any] | None = None, check_mode: bool = False, **options: Any) -> Outcome:
+        given = params or OPTIONS
+        store = {"secret_store": self.store_option} if given["secret_store"] else {}
+        return run({**given, **store, **options}, check_mode, Clients(self.aws, self.opener))
 
-    def only(self, params: dict[str, Any] = OPTIONS, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+    def only(self, params: dict[str, Any] | None = None, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         """Return the report on the only image, without failing."""
-        [found] = self.run({**params, **LAX}, check_mode, **options).results["images"]
+        [found] = self.run({**(params or OPTIONS), **LAX}, check_mode, **options).results["images"]
         return found
 
 

@@ -178,8 +178,7 @@ class World:
         self.store.put(key, created, pending)
 
     def password(self) -> str:
-        [record] = self.runpod.held.values()
-        return record["password"]
+        return next(iter(self.runpod.held.values()))["password"]
 
     def run(self, params: dict[str, Any], check_mode: bool = False) -> Outcome:
         store = {"secret_store": self.store_option} if params["secret_store"] else {}
@@ -348,6 +347,15 @@ def test_a_validity_no_token_can_have_is_refused(world: World, hours: float) -> 
     assert world.runpod.calls == []
 
 
+@pytest.mark.parametrize(
+    "options", [{"registry_region": ""}, {"image": "", "registry_region": None}, {"image": "python:3"}]
+)
+def test_a_region_that_is_not_named_is_refused_before_any_call(world: World, options: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        world.run({**AS_CALLER, **options})
+    assert world.runpod.calls == [] and world.ecr.minted == []
+
+
 def test_a_token_shorter_than_asked_for_is_a_warning_and_no_loop(world: World) -> None:
     world.ecr.life = timedelta(hours=2)
     outcome = world.run(PRESENT)
@@ -498,6 +506,43 @@ def test_a_credential_in_use_stays(world: World, listing: str, user: dict[str, A
     assert outcome.changed is False and outcome.after["id"] == "reg_1" and reason in outcome.warnings[0]
     assert outcome.results["in_use_by"] == [{"kind": kind, "id": user["id"], "name": "app", "reason": reason}]
     assert "reg_1" in world.runpod.held and "gpuops.runpod/reg_1" in world.store.tags()
+
+
+def test_cluster_pods_are_looked_at_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    urls: list[str] = []
+    serve = world.runpod.open
+
+    def noting(method: str, url: str, **options: Any) -> Answer:
+        urls.append(url)
+        return serve(method, url, **options)
+
+    monkeypatch.setattr(world.runpod, "open", noting)
+    world.runpod.add("ecr")
+    world.run(ABSENT)
+    assert "https://runpod.test/v2/pods?includeClusterPods=true" in urls
+
+
+@pytest.mark.parametrize("before", [1, 2, 3], ids=["templates", "endpoints", "pods"])
+def test_a_credential_whose_users_cannot_be_listed_stays(world: World, before: int) -> None:
+    world.runpod.add("ecr")
+    world.runpod.faults["GET"] = [*[None] * before, 403]
+    with pytest.raises(ApiError, match="HTTP 403"):
+        world.run(ABSENT)
+    assert world.runpod.writes() == []
+
+
+@pytest.mark.parametrize("listing", ["registries", "templates", "serverless", "pods"])
+def test_a_listing_without_its_key_is_an_error_and_not_an_empty_one(
+    world: World, monkeypatch: pytest.MonkeyPatch, listing: str
+) -> None:
+    world.runpod.add("ecr")
+    act = world.runpod.act
+    monkeypatch.setattr(
+        world.runpod, "act", lambda method, path, body: (200, {}) if path == f"/{listing}" else act(method, path, body)
+    )
+    with pytest.raises(ApiError, match="has no list"):
+        world.run(ABSENT)
+    assert world.runpod.writes() == []
 
 
 def test_a_terminated_pod_keeps_no_credential(world: World) -> None:
