@@ -85,7 +85,7 @@ class FakeRunpod:
         path, body = url.removeprefix(f"{URL}/v2"), json.loads(data) if data else None
         self.calls.append((method, path, body))
         self.headers.append(headers or {})
-        scripted = self.answers.pop(0) if self.answers else None
+        scripted = (self.answers or [None]).pop(0)
         if isinstance(scripted, Exception):
             raise scripted
         if isinstance(scripted, tuple):
