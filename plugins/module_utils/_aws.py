@@ -27,6 +27,7 @@ RETRIED = [
     "ServerException",
     "EntityTemporarilyUnmodifiable",
     "ConcurrentModification",
+    "TooManyUpdates",
 ]
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}

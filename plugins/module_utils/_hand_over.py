@@ -20,14 +20,15 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from ._aws import Aws, KeyPair, tolerating
+from ._entry import Entry, Pending
 from ._errors import AwsError, ConflictError
 from ._keys import AccessKey, KeyPlan
 from ._pull_user import SECRET, check_entry, find_keys, write_tags
-from ._secret_store import Entry, Pending, SecretsManager
+from ._secret_store import SecretStore
 from ._tokens import patiently
 
 SOON = {"NoSuchEntity"}  # what IAM says of a user that is seconds old
-LEAVING = {"InvalidRequestException"}  # what Secrets Manager says of a name whose entry is still being deleted
+SECOND_LOOK = 4.0  # seconds until a name is tried again whose entry is still being deleted
 
 
 class Held(NamedTuple):
@@ -41,7 +42,7 @@ class Place(NamedTuple):
     """Where a key is made and kept, and for how many seconds something new may take to arrive everywhere."""
 
     aws: Aws
-    store: SecretsManager
+    store: SecretStore
     user: str
     patience: float
 
@@ -63,7 +64,7 @@ def ensure_key(place: Place, held: Held, decide: Callable[[Held], KeyPlan]) -> t
 
     `decide` plans anew after each look. While another run is making the key, waits for that.
     """
-    wrote = False
+    wrote, until = False, place.until()
     if held.entry and held.entry.deleted:
         held, wrote = restore(place), True
     while True:
@@ -79,24 +80,29 @@ def ensure_key(place: Place, held: Held, decide: Callable[[Held], KeyPlan]) -> t
         made = make_key(place, held)
         if made:
             return made, True
-        held = look_after_losing(place)
+        held = look_after_losing(place, until)
 
 
-def look_after_losing(place: Place) -> Held:
-    """Return what is held when another run made the entry first."""
+def look_after_losing(place: Place, until: datetime) -> Held:
+    """Return what is held when the entry's name is taken: by another run, or by an entry that is just being deleted.
+
+    The latter counts as none, and gets until that moment to go.
+    """
     held = look(place)
-    if held.entry is None:
+    if held.entry and not held.entry.deleted:
+        return held
+    if place.aws.clock() >= until:
         raise ConflictError(
             f"The secret store refuses to make the entry {place.store.name} because it exists, and cannot find it "
-            "either: another run may be removing it. Run again."
+            "either: it may still be being deleted. Run again."
         )
-    return held
+    place.aws.sleep(SECOND_LOOK)
+    return Held(held.keys, None)
 
 
 def restore(place: Place) -> Held:
     """Take the entry out of its recovery window; one that is gone by now is none."""
-    with tolerating("ResourceNotFoundException"):
-        place.store.restore()
+    place.store.restore()
     return look(place)
 
 
@@ -130,7 +136,7 @@ def remove_keys(aws: Aws, user: str, keys: tuple[AccessKey, ...], doomed: tuple[
 
 
 def make_key(place: Place, held: Held) -> Held | None:
-    """Make a key and put it into the store. Returns None, having made nothing, when another run was faster."""
+    """Make a key and put it into the store. Returns None, having made nothing, when the entry's name is taken."""
     pending = Pending(place.aws.clock(), tuple(key.id for key in held.keys))
     arn = note(place, held.entry, pending)
     if arn is None:
@@ -146,13 +152,11 @@ def make_key(place: Place, held: Held) -> Held | None:
 
 
 def note(place: Place, entry: Entry | None, pending: Pending) -> str | None:
-    """Write into the store that a key is going to be made; returns the entry's ARN, or None when another run did."""
+    """Write into the store that a key is going to be made; returns the entry's ARN, or None when its name is taken."""
     if entry:
         place.store.put(None, None, pending)
         return entry.arn
-    with tolerating("ResourceExistsException"):
-        return patiently(place.aws, place.until(), lambda: place.store.create(place.user, pending), LEAVING)
-    return None
+    return place.store.create(place.user, pending)
 
 
 def create_key(place: Place, pending: Pending) -> tuple[KeyPair, datetime]:

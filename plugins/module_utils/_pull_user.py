@@ -11,15 +11,16 @@ from typing import NamedTuple
 
 from . import _policy
 from ._aws import DENIED, Aws, tolerating
+from ._entry import MANAGED, OURS, Entry
 from ._errors import AwsError, ConflictError, InputError, Json
 from ._keys import AccessKey
-from ._secret_store import MANAGED, OURS, Entry, SecretsManager
+from ._secret_store import SecretStore
 
 SECRET = "gpuops.runpod/secret"  # the tag of a user that names its entry in the secret store, by ARN
 # A key's own tag has the key's id as its name, which is where the AWS console keeps the description of a key.
 KEY_MARK = "gpuops.runpod"
 KEY_ID = re.compile(r"A[A-Z0-9]{15,127}")
-RANDOM_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")  # what Secrets Manager appends to an entry's name in its ARN
+RANDOM_SUFFIX = re.compile(r"(:secretsmanager:.*)-[A-Za-z0-9]{6}$")  # Secrets Manager appends it to the name in an ARN
 
 
 class Found(NamedTuple):
@@ -43,12 +44,12 @@ class UserChange(NamedTuple):
     untag: tuple[str, ...] = ()
 
 
-def find(aws: Aws, store: SecretsManager, name: str, user: Json | None) -> Found:
+def find(aws: Aws, store: SecretStore, name: str, user: Json | None) -> Found:
     """Read what belongs to the user. Raises ConflictError when it or its entry is not ours."""
     identity = user["arn"] if user else aws.call("sts", "get_caller_identity")["Arn"]
     partition, account = identity.split(":")[1], identity.split(":")[4]
     if user:
-        check_user(user, f"arn:{partition}:secretsmanager:{store.region}:{account}:secret:{store.name}")
+        check_user(user, store.arn(partition, account))
     document = find_document(aws, name, _policy.NAME) if user else None
     keys = find_keys(aws, name) if user else ()
     entry = store.read()
@@ -106,22 +107,21 @@ def check_user(user: Json, store_arn: str) -> None:
             f"or hand it over: aws iam tag-user --user-name {name} --tags Key={MANAGED},Value=true"
         )
     recorded = tags.get(SECRET)
-    if recorded and RANDOM_SUFFIX.sub("", recorded) != store_arn:
+    if recorded and RANDOM_SUFFIX.sub(r"\1", recorded) != store_arn:
         raise ConflictError(
             f"The access key of the user {name} is in {recorded}, but secret_store means {store_arn}. Name the store "
             "that holds the key, or remove the key first (key_state: absent with the former store)."
         )
 
 
-def check_entry(store: SecretsManager, entry: Entry, name: str, user: Json | None) -> None:
+def check_entry(store: SecretStore, entry: Entry, name: str, user: Json | None) -> None:
     """Raise ConflictError when the entry is not ours. The user's tag proves that it is; else the entry's own tag."""
     if user and user["tags"].get(SECRET) == entry.arn:
         return
     if store.tags().get(MANAGED) != name:
         raise ConflictError(
             f"The entry {store.name} of the secret store exists, but its tag {MANAGED} does not name the user {name}. "
-            "Name another entry in secret_store, or hand this one over: aws secretsmanager tag-resource "
-            f"--region {store.region} --secret-id {store.name} --tags Key={MANAGED},Value={name}"
+            f"Name another entry in secret_store, or hand this one over: {store.claim(name)}"
         )
 
 

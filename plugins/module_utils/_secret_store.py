@@ -2,151 +2,41 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the entry of a secret store that holds the pull user's key. Only these functions read or
-# write it; the secret goes from here straight into an AWS client.
+# Private to this collection: the two secret stores. Only these classes read or write the entry that holds the pull
+# user's key; the secret goes from here straight into an AWS client.
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
+import re
+from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from secrets import token_hex
+from typing import Any, ClassVar
 
-from ._aws import Aws, KeyPair
+from ._aws import Aws, KeyPair, tolerating
+from ._entry import MANAGED, OURS, Entry, Pending, decode, encode
 from ._errors import AwsError, ConflictError, InputError, Json
-
-MANAGED = (
-    "gpuops.runpod/managed"  # the tag that makes a user or an entry ours; on an entry its value is the user's name
-)
-OURS = "gpuops.runpod/"  # what our tags start with
-GRANTED = "gpuops.runpod/granted"  # when the pull user's rights last grew: new rights need seconds to arrive everywhere
-TIME = "%Y-%m-%dT%H:%M:%SZ"
+from ._tokens import patiently
 
 # Mirrored by the documentation fragment gpuops.runpod.secret_store.
 STORE_OPTIONS: Json = {
-    "type": {"type": "str", "choices": ["secretsmanager"], "default": "secretsmanager"},
+    "type": {"type": "str", "choices": ["secretsmanager", "ssm"], "default": "secretsmanager"},
     "name": {"type": "str"},
     "region": {"type": "str"},
     "kms_key_id": {"type": "str", "no_log": False},
     "tags": {"type": "dict"},
 }
+SETTLING = timedelta(seconds=10)  # how long a new parameter may take until it can be read
 
 
-class Pending(NamedTuple):
-    """The note made before CreateAccessKey: it locks the entry and tells an orphan from a foreign key afterwards.
+class SecretStore(ABC):
+    """One entry of a secret store. Raises AwsError, or ConflictError for an entry that is not ours."""
 
-    `since` is when the note was made, `known_key_ids` which keys the user had then; `abandoned` says that the run which
-    made it knows that it failed.
-    """
-
-    since: datetime
-    known_key_ids: tuple[str, ...]
-    abandoned: bool = False
-
-
-class Entry(NamedTuple):
-    """What the store holds: a key, a note about one being made, both (while a key is rotated), or neither.
-
-    `deleted` marks an entry in its recovery window, whose value cannot be read.
-    """
-
-    arn: str
-    key: KeyPair | None = None
-    created: datetime | None = None
-    pending: Pending | None = None
-    deleted: bool = False
-
-    def __repr__(self) -> str:
-        return f"Entry({self.arn}, {self.key!r})"
-
-
-class Freshness(NamedTuple):
-    """What a freshness tag of an entry says: until when the token at RunPod works and which key minted it."""
-
-    expires_at: datetime
-    access_key_id: str
-
-
-def format_time(moment: datetime) -> str:
-    """Return a moment as it stands in the store, in UTC and whole seconds."""
-    return moment.strftime(TIME)
-
-
-def parse_time(text: str) -> datetime:
-    """Return the moment that format_time wrote; ValueError for anything else."""
-    return datetime.strptime(text + "+0000", TIME + "%z")
-
-
-def encode(key: KeyPair | None, created: datetime | None, pending: Pending | None) -> str:
-    """Return the entry's value: flat JSON, so that other tools can read the key too."""
-    value: Json = {}
-    if key and created:
-        value = {
-            "access_key_id": key.access_key_id,
-            "secret_access_key": key.secret_access_key,
-            "created": format_time(created),
-        }
-    if pending:
-        note: Json = {"since": format_time(pending.since), "known_key_ids": sorted(pending.known_key_ids)}
-        value["pending"] = {**note, "abandoned": True} if pending.abandoned else note
-    return json.dumps(value)
-
-
-def decode(arn: str, text: str) -> Entry:
-    """Return the entry that encode wrote. Anything else is not ours and an error that repeats nothing of it."""
-    try:
-        value = json.loads(text)
-        note = value.get("pending")
-        pending = note and Pending(
-            parse_time(note["since"]), tuple(note["known_key_ids"]), bool(note.get("abandoned", False))
-        )
-        if "access_key_id" not in value:
-            if not pending:
-                raise KeyError("access_key_id")
-            return Entry(arn, pending=pending)
-        key = KeyPair(value["access_key_id"], value["secret_access_key"])
-        return Entry(arn, key, parse_time(value["created"]), pending)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ConflictError(
-            f"The secret store's entry {arn} does not hold what this collection writes (JSON with access_key_id, "
-            "secret_access_key and created): name another entry in secret_store, or remove this one."
-        ) from None
-
-
-def freshness(tags: dict[str, str]) -> dict[str, Freshness]:
-    """Return registry id -> what its freshness tag says; tags of another form are none."""
-    found = {}
-    for name, value in tags.items():
-        expiry, dummy, key_id = value.partition(" ")
-        if not (name.startswith(OURS) and key_id):
-            continue
-        try:
-            found[name.removeprefix(OURS)] = Freshness(parse_time(expiry), key_id)
-        except ValueError:
-            continue
-    return found
-
-
-def young_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime | None:
-    """Return until when a refusal may only mean that the key or its rights have not arrived everywhere yet."""
-    moments = [entry.created] if entry.created else []
-    with suppress(ValueError):
-        moments.append(parse_time(tags.get(GRANTED, "")))
-    return max(moments) + timedelta(seconds=timeout) if moments else None
-
-
-def keyless(entry: Entry | None, name: str) -> str:
-    """Return why an entry gives no key and what to do; empty when it has one."""
-    if entry is not None and entry.key:
-        return ""
-    why = "does not exist"
-    if entry is not None:
-        why = "is being deleted" if entry.deleted else "holds no key yet, only a note that one is being made"
-    return f"The secret store's entry {name} {why}: run ecr_pull_user first."
-
-
-class SecretsManager:
-    """One entry of AWS Secrets Manager. Raises AwsError, or ConflictError for an entry that is not ours."""
+    SERVICE: ClassVar[str]
+    TITLE: ClassVar[str]
+    FOLDER: ClassVar[str]  # where the entries without a given name lie
+    NAME: ClassVar[re.Pattern[str]]
+    NAME_RULE: ClassVar[str]
 
     def __init__(self, aws: Aws, name: str, region: str, kms_key_id: str | None, tags: dict[str, str]) -> None:
         self.aws = aws
@@ -155,74 +45,230 @@ class SecretsManager:
         self.kms_key_id = kms_key_id
         self.user_tags = tags
 
+    @abstractmethod
+    def arn(self, partition: str, account: str) -> str:
+        """Return the ARN that an entry of this name has, without what AWS appends at random."""
+
+    @abstractmethod
+    def claim(self, user: str) -> str:
+        """Return the command that makes an existing entry the user's."""
+
+    @abstractmethod
     def read(self) -> Entry | None:
         """Return the entry, or None when it is definitely not there; AccessDenied or a KMS error is raised."""
+
+    @abstractmethod
+    def tags(self) -> dict[str, str]:
+        """Return the entry's tags; one that is not there has none."""
+
+    @abstractmethod
+    def create(self, user: str, pending: Pending) -> str | None:
+        """Make the entry with a note, tagged as ours, and return its ARN.
+
+        The name is a lock: None says that it is taken, by another run's entry or by one that is just being deleted.
+        """
+
+    @abstractmethod
+    def put(self, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> None:
+        """Write the value."""
+
+    @abstractmethod
+    def tag(self, tags: dict[str, str]) -> None:
+        """Add or change these tags."""
+
+    @abstractmethod
+    def untag(self, names: list[str]) -> None:
+        """Drop these tags."""
+
+    @abstractmethod
+    def restore(self) -> None:
+        """Take the entry out of its recovery window; one that is gone by now stays gone."""
+
+    @abstractmethod
+    def delete(self) -> None:
+        """Remove the entry at once, without a recovery window; one that is gone already is as good."""
+
+    def _call(self, operation: str, **request: Any) -> Json:
+        return self.aws.call(self.SERVICE, operation, region=self.region, **request)
+
+    def _description(self, user: str) -> str:
+        return f"Access key of the IAM user {user}, kept by gpuops.runpod"
+
+
+def tag_list(tags: dict[str, str]) -> list[Json]:
+    """Return tags in the form of AWS' calls."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+class SecretsManager(SecretStore):
+    """An entry of AWS Secrets Manager."""
+
+    SERVICE = "secretsmanager"
+    TITLE = "AWS Secrets Manager"
+    FOLDER = "runpod-ecr/"
+    NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
+    NAME_RULE = "up to 512 of A-Z, a-z, 0-9 and /_+=.@-"
+    GONE = "ResourceNotFoundException"
+
+    def arn(self, partition: str, account: str) -> str:
+        return f"arn:{partition}:secretsmanager:{self.region}:{account}:secret:{self.name}"
+
+    def claim(self, user: str) -> str:
+        return (
+            f"aws secretsmanager tag-resource --region {self.region} --secret-id {self.name} "
+            f"--tags Key={MANAGED},Value={user}"
+        )
+
+    def read(self) -> Entry | None:
         try:
             answer = self._call("get_secret_value", SecretId=self.name)
         except AwsError as error:
-            if error.code == "ResourceNotFoundException":
+            if error.code == self.GONE:
                 return None
-            if error.code == "InvalidRequestException" and "delet" in error.text:
+            if being_deleted(error):
                 return Entry(self._call("describe_secret", SecretId=self.name)["ARN"], deleted=True)
             raise
         return decode(answer["ARN"], answer["SecretString"])
 
     def tags(self) -> dict[str, str]:
-        """Return the entry's tags."""
-        answer = self._call("describe_secret", SecretId=self.name)
-        return {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
+        with tolerating(self.GONE):
+            answer = self._call("describe_secret", SecretId=self.name)
+            return {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
+        return {}
 
-    def create(self, user: str, pending: Pending) -> str:
-        """Make the entry with a note, tagged as ours, and return its ARN.
-
-        The name is a lock: when another run was faster, AwsError has the code ResourceExistsException.
-        """
+    def create(self, user: str, pending: Pending) -> str | None:
         options = {"KmsKeyId": self.kms_key_id} if self.kms_key_id else {}
-        answer = self._call(
-            "create_secret",
-            Name=self.name,
-            Description=f"Access key of the IAM user {user}, kept by gpuops.runpod",
-            SecretString=encode(None, None, pending),
-            Tags=[{"Key": key, "Value": value} for key, value in {**self.user_tags, MANAGED: user}.items()],
-            **options,
-        )
+        try:
+            answer = self._call(
+                "create_secret",
+                Name=self.name,
+                Description=self._description(user),
+                SecretString=encode(None, None, pending),
+                Tags=tag_list({**self.user_tags, MANAGED: user}),
+                **options,
+            )
+        except AwsError as error:
+            if error.code == "ResourceExistsException" or being_deleted(error):
+                return None
+            raise
         return answer["ARN"]
 
     def put(self, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> None:
-        """Write the value."""
         self._call("put_secret_value", SecretId=self.name, SecretString=encode(key, created, pending))
 
     def tag(self, tags: dict[str, str]) -> None:
-        """Add or change these tags."""
-        self._call(
-            "tag_resource", SecretId=self.name, Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
-        )
+        self._call("tag_resource", SecretId=self.name, Tags=tag_list(tags))
 
     def untag(self, names: list[str]) -> None:
-        """Drop these tags."""
         self._call("untag_resource", SecretId=self.name, TagKeys=names)
 
     def restore(self) -> None:
-        """Take the entry out of its recovery window."""
-        self._call("restore_secret", SecretId=self.name)
+        with tolerating(self.GONE):
+            self._call("restore_secret", SecretId=self.name)
 
     def delete(self) -> None:
-        """Remove the entry at once, without a recovery window in which its name would stay taken."""
-        self._call("delete_secret", SecretId=self.name, ForceDeleteWithoutRecovery=True)
-
-    def _call(self, operation: str, **request: Any) -> Json:
-        return self.aws.call("secretsmanager", operation, region=self.region, **request)
+        with tolerating(self.GONE):
+            self._call("delete_secret", SecretId=self.name, ForceDeleteWithoutRecovery=True)
 
 
-def store_of(aws: Aws, options: Json, user: str | None = None) -> SecretsManager:
+def being_deleted(error: AwsError) -> bool:
+    """Return whether Secrets Manager refused a call because the entry is on its way out."""
+    return error.code == "InvalidRequestException" and "delet" in error.text
+
+
+class ParameterStore(SecretStore):
+    """A SecureString of AWS Systems Manager. Its deletion is immediate and for good, so no entry is ever `deleted`."""
+
+    SERVICE = "ssm"
+    TITLE = "AWS Systems Manager Parameter Store"
+    FOLDER = "/runpod-ecr/"
+    # AWS counts the head of the ARN into its limit of 1,011 characters; this leaves room for the longest one.
+    NAME = re.compile(r"(?!/?(?i:aws|ssm))(?=.{1,940}$)([A-Za-z0-9_.-]+|(/[A-Za-z0-9_.-]+){1,15})")
+    NAME_RULE = (
+        "up to 940 of A-Z, a-z, 0-9 and _.-, in up to 15 levels that each start with a /, or without any /; neither "
+        "aws nor ssm may be what it starts with"
+    )
+    GONE = "ParameterNotFound"
+
+    def arn(self, partition: str, account: str) -> str:
+        return f"arn:{partition}:ssm:{self.region}:{account}:parameter/{self.name.removeprefix('/')}"
+
+    def claim(self, user: str) -> str:
+        return (
+            f"aws ssm add-tags-to-resource --region {self.region} --resource-type Parameter "
+            f"--resource-id {self.name} --tags Key={MANAGED},Value={user}"
+        )
+
+    def read(self) -> Entry | None:
+        with tolerating(self.GONE):
+            parameter = self._get()
+            if parameter["Type"] != "SecureString":
+                raise ConflictError(
+                    f"The parameter {self.name} has the type {parameter['Type']}, which is not encrypted: name another "
+                    "entry in secret_store, or remove this one."
+                )
+            return decode(parameter["ARN"], parameter["Value"])
+        return None
+
+    def tags(self) -> dict[str, str]:
+        with tolerating("InvalidResourceId"):
+            answer = self._call("list_tags_for_resource", **self._resource())
+            return {tag["Key"]: tag["Value"] for tag in answer["TagList"]}
+        return {}
+
+    def create(self, user: str, pending: Pending) -> str | None:
+        """Unlike Secrets Manager, this one does not know a call that is sent again because its answer was lost."""
+        value = encode(None, None, pending, run=token_hex(8))
+        with tolerating("ParameterAlreadyExists"):
+            self._put(value, Description=self._description(user), Tags=tag_list({**self.user_tags, MANAGED: user}))
+        with tolerating(self.GONE):
+            parameter = patiently(self.aws, self.aws.clock() + SETTLING, self._get, {self.GONE})
+            return parameter["ARN"] if parameter["Value"] == value else None
+        return None
+
+    def put(self, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> None:
+        self._put(encode(key, created, pending), Overwrite=True)
+
+    def tag(self, tags: dict[str, str]) -> None:
+        self._call("add_tags_to_resource", **self._resource(), Tags=tag_list(tags))
+
+    def untag(self, names: list[str]) -> None:
+        self._call("remove_tags_from_resource", **self._resource(), TagKeys=names)
+
+    def restore(self) -> None:
+        """There is nothing to restore, ever."""
+
+    def delete(self) -> None:
+        with tolerating(self.GONE):
+            self._call("delete_parameter", Name=self.name)
+
+    def _get(self) -> Json:
+        return self._call("get_parameter", Name=self.name, WithDecryption=True)["Parameter"]
+
+    def _put(self, value: str, **options: Any) -> None:
+        """Write a value; each write names its key, since without one it would be encrypted with the default key."""
+        key = {"KeyId": self.kms_key_id} if self.kms_key_id else {}
+        self._call("put_parameter", Name=self.name, Value=value, Type="SecureString", **key, **options)
+
+    def _resource(self) -> Json:
+        return {"ResourceType": "Parameter", "ResourceId": self.name}
+
+
+STORES: dict[str, type[SecretStore]] = {"secretsmanager": SecretsManager, "ssm": ParameterStore}
+
+
+def store_of(aws: Aws, options: Json, user: str | None = None) -> SecretStore:
     """Return the store that the option secret_store describes; without a name, the default one of the user."""
-    name = options["name"] or (f"runpod-ecr/{user}" if user else None)
+    kind = STORES[options["type"]]
+    name = options["name"] or (f"{kind.FOLDER}{user}" if user else None)
     if not name:
         raise InputError("secret_store needs a name: that of the entry which ecr_pull_user made.")
+    if not kind.NAME.fullmatch(name):
+        raise InputError(f"secret_store.name: {kind.TITLE} takes no entry {name!r}, but {kind.NAME_RULE}.")
     tags = {key: str(value) for key, value in (options["tags"] or {}).items()}
     reserved = sorted(key for key in tags if key.startswith(OURS))
     if reserved:
         raise InputError(
             f"secret_store.tags: {', '.join(reserved)}: names that start with {OURS} are this collection's."
         )
-    return SecretsManager(aws, name, options["region"] or aws.region, options["kms_key_id"], tags)
+    return kind(aws, name, options["region"] or aws.region, options["kms_key_id"], tags)

@@ -65,9 +65,9 @@ options:
     type: int
     default: 90
 notes:
-  - The identity that pulls needs C(ecr:BatchGetImage) and C(ecr:GetDownloadUrlForLayer) on the repositories. With
-    O(identity=secret_store) the caller needs C(secretsmanager:GetSecretValue) and C(secretsmanager:DescribeSecret) on
-    the entry.
+  - The identity that pulls needs C(ecr:BatchGetImage) and C(ecr:GetDownloadUrlForLayer) on the repositories.
+  - With O(identity=secret_store) the caller needs C(secretsmanager:GetSecretValue) and C(secretsmanager:DescribeSecret)
+    on the entry. With O(secret_store.type=ssm) these are C(ssm:GetParameter) and C(ssm:ListTagsForResource).
   - In check mode an earlier task may only have predicted the pull user, its key or its rights. What depends on them is
     then V(null), not a failure.
 seealso:
@@ -203,11 +203,12 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ..module_utils import _manifest as manifests
 from ..module_utils._aws import Aws, KeyPair, aws_client
+from ..module_utils._entry import keyless, young_until
 from ..module_utils._errors import AwsError, InputError, Json, RunpodError
 from ..module_utils._findings import diagnose
 from ..module_utils._image import Image, parse_ecr
 from ..module_utils._runpod import execute
-from ..module_utils._secret_store import STORE_OPTIONS, keyless, store_of, young_until
+from ..module_utils._secret_store import STORE_OPTIONS, store_of
 from ..module_utils._state import Outcome
 from ..module_utils._tokens import NOT_YET, patiently
 

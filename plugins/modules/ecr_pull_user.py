@@ -101,7 +101,8 @@ seealso:
   - module: gpuops.runpod.ecr_pull_check
 notes:
   - The region is that of the secret store and of repositories given by name. IAM has no regions.
-  - When O(secret_store.name) is not set, the entry is named C(runpod-ecr/) and the name of the user.
+  - When O(secret_store.name) is not set, the entry is named C(runpod-ecr/) and the name of the user, with
+    O(secret_store.type=ssm) C(/runpod-ecr/) and the name of the user.
   - The inline policy C(gpuops-runpod-pull) allows C(ecr:GetAuthorizationToken), and C(ecr:BatchGetImage),
     C(ecr:GetDownloadUrlForLayer) and C(ecr:BatchCheckLayerAvailability) on the repositories. Two policies are the same
     when they mean the same; the order in a list does not matter. Whatever else somebody wrote into this policy is
@@ -119,13 +120,18 @@ notes:
     IAM actions for V(present): C(iam:GetUser), C(iam:CreateUser), C(iam:UpdateUser), C(iam:TagUser), C(iam:UntagUser),
     C(iam:GetUserPolicy), C(iam:ListUserPolicies), C(iam:PutUserPolicy), C(iam:ListAccessKeys),
     C(iam:GetAccessKeyLastUsed), C(iam:CreateAccessKey), C(iam:DeleteAccessKey), and for a permissions boundary
-    C(iam:PutUserPermissionsBoundary) and C(iam:DeleteUserPermissionsBoundary). For the store
-    C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret), C(secretsmanager:CreateSecret),
-    C(secretsmanager:PutSecretValue), C(secretsmanager:TagResource) and C(secretsmanager:RestoreSecret).
+    C(iam:PutUserPermissionsBoundary) and C(iam:DeleteUserPermissionsBoundary).
   - >-
     IAM actions for V(absent) besides: C(iam:DeleteUserPolicy), C(iam:ListAttachedUserPolicies),
-    C(iam:ListGroupsForUser), C(iam:DeleteUser) and C(secretsmanager:DeleteSecret). C(iam:ListUsers) is optional; with
-    it the error about a name in another spelling can tell that spelling.
+    C(iam:ListGroupsForUser) and C(iam:DeleteUser). C(iam:ListUsers) is optional; with it the error about a name in
+    another spelling can tell that spelling.
+  - >-
+    IAM actions on the entry with O(secret_store.type=secretsmanager): C(secretsmanager:GetSecretValue),
+    C(secretsmanager:DescribeSecret), C(secretsmanager:CreateSecret), C(secretsmanager:PutSecretValue),
+    C(secretsmanager:TagResource), C(secretsmanager:RestoreSecret), and to remove it C(secretsmanager:DeleteSecret).
+  - >-
+    IAM actions on the entry with O(secret_store.type=ssm): C(ssm:GetParameter), C(ssm:ListTagsForResource),
+    C(ssm:PutParameter), C(ssm:AddTagsToResource), and to remove it C(ssm:DeleteParameter).
 """
 
 EXAMPLES = r"""
@@ -153,14 +159,15 @@ EXAMPLES = r"""
     purge_repositories: true
     rotate_after_days: 90
 
-- name: Ensure a user whose key is kept in an entry of its own name
+- name: Ensure a user whose key is kept in Parameter Store, under a name of your own
   gpuops.runpod.ecr_pull_user:
     name: team-pull
     path: /team/
     repositories:
       - team/*
     secret_store:
-      name: team/registry-key
+      type: ssm
+      name: /team/registry-key
       tags:
         team: training
 
@@ -170,19 +177,22 @@ EXAMPLES = r"""
     path: /team/
     key_state: absent
     secret_store:
-      name: team/registry-key
+      type: ssm
+      name: /team/registry-key
 
 - name: Remove the users and all that belongs to them
   gpuops.runpod.ecr_pull_user:
     name: "{{ item.name }}"
     state: absent
-    secret_store:
-      name: "{{ item.store }}"
+    secret_store: "{{ item.store }}"
   loop:
     - name: team-pull
-      store: team/registry-key
+      store:
+        type: ssm
+        name: /team/registry-key
     - name: runpod-pull
-      store: runpod-ecr/runpod-pull
+      store:
+        name: runpod-ecr/runpod-pull
 """
 
 RETURN = r"""
@@ -374,6 +384,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ..module_utils import _policy
 from ..module_utils._aws import Aws, aws_client, tolerating
+from ..module_utils._entry import GRANTED, MANAGED, Entry, format_time
 from ..module_utils._errors import Json
 from ..module_utils._hand_over import SOON, Held, Place, ensure_key, refuse, remove_keys
 from ..module_utils._keys import FOREIGN, KeyPlan, is_due, owners, plan_keys
@@ -394,7 +405,7 @@ from ..module_utils._pull_user import (
     write_user,
 )
 from ..module_utils._runpod import execute
-from ..module_utils._secret_store import GRANTED, MANAGED, STORE_OPTIONS, Entry, format_time, store_of
+from ..module_utils._secret_store import STORE_OPTIONS, store_of
 from ..module_utils._state import Outcome
 from ..module_utils._tokens import patiently, prove
 
@@ -532,14 +543,8 @@ def drop_keys(place: Place, before: Picture, check_mode: bool) -> tuple[Held, bo
     if not check_mode:
         remove_keys(place.aws, place.user, keys, doomed)
         if there:
-            delete_entry(place)
+            place.store.delete()
     return Held(tuple(key for key in keys if key.id not in doomed), None), bool(doomed) or there
-
-
-def delete_entry(place: Place) -> None:
-    """Remove the entry; one that is gone already is as good."""
-    with tolerating("ResourceNotFoundException"):
-        place.store.delete()
 
 
 def mark(place: Place, picture: Picture, check_mode: bool) -> tuple[Picture, bool]:
@@ -579,13 +584,11 @@ def absent(place: Place, params: Json, user: Json, check_mode: bool) -> Outcome:
 
 def absent_user(place: Place, params: Json, check_mode: bool) -> Outcome:
     """Remove the entry that a user which is gone has left behind; an entry of somebody else is none of it."""
-    entry = None
-    with tolerating("ResourceNotFoundException"):
-        if place.store.tags().get(MANAGED) == place.user:
-            entry = place.store.read()
+    ours = place.store.tags().get(MANAGED) == place.user
+    entry = place.store.read() if ours else None
     there = entry is not None and not entry.deleted
     if there and not check_mode:
-        delete_entry(place)
+        place.store.delete()
     before = Picture(None, None, Held((), entry if there else None))
     return outcome(place, params, there, before, Picture(None, None, Held((), None)), None, [])
 

@@ -80,9 +80,10 @@ attributes:
 notes:
   - The RunPod API key needs to read and write registry credentials (C(secrets:write)), and with O(state=absent) to read
     templates, serverless endpoints and pods.
-  - The caller needs C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret), C(secretsmanager:TagResource)
-    and C(secretsmanager:UntagResource) on the entry. The pull user, or without O(secret_store) the caller, needs
-    C(ecr:GetAuthorizationToken).
+  - On the entry, the caller needs C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret),
+    C(secretsmanager:TagResource) and C(secretsmanager:UntagResource). With O(secret_store.type=ssm) these are
+    C(ssm:GetParameter), C(ssm:ListTagsForResource), C(ssm:AddTagsToResource) and C(ssm:RemoveTagsFromResource).
+  - The pull user, or without O(secret_store) the caller, needs C(ecr:GetAuthorizationToken).
   - Neither the token nor the key is ever returned or shown.
 seealso:
   - module: gpuops.runpod.ecr_pull_user
@@ -212,20 +213,11 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ..module_utils._aws import Aws, aws_client
 from ..module_utils._client import Client, create
+from ..module_utils._entry import OURS, Entry, format_time, freshness, keyless, young_until
 from ..module_utils._errors import ApiError, InputError, Json, NotFoundError, RunpodError
 from ..module_utils._image import parse_ecr
 from ..module_utils._runpod import ARGUMENTS, execute, runpod_client
-from ..module_utils._secret_store import (
-    OURS,
-    STORE_OPTIONS,
-    Entry,
-    SecretsManager,
-    format_time,
-    freshness,
-    keyless,
-    store_of,
-    young_until,
-)
+from ..module_utils._secret_store import STORE_OPTIONS, SecretStore, store_of
 from ..module_utils._state import Outcome, one_by_name
 from ..module_utils._tokens import Token, mint, patiently
 
@@ -249,7 +241,7 @@ class Clients(NamedTuple):
 class Held(NamedTuple):
     """What the clouds hold: the store's entry with its tags (nothing when tokens are the caller's), and credentials."""
 
-    store: SecretsManager | None
+    store: SecretStore | None
     entry: Entry | None
     tags: dict[str, str]
     registries: list[Json]

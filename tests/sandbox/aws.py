@@ -47,6 +47,13 @@ SWITCHES: dict[str, float] = {
 TOKEN_BYTES = 1400
 INLINE_QUOTA = 2048
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+LEVEL = re.compile(r"[A-Za-z0-9_.-]+")  # of a parameter's name
+MOST_LEVELS = 15
+PARAMETER_NAME = (
+    'Parameter name: can\'t be prefixed with "ssm" (case-insensitive). If formed as a path, it can consist of '
+    "sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 "
+    "symbols .-_"
+)
 BOUNDARY = re.compile(r"arn:aws:iam::(\d{12}|aws):policy/.+")
 
 
@@ -255,6 +262,20 @@ def _use_secret(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Respons
     return forward(call)
 
 
+def _put_parameter(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto looks at the start of a name only; it takes the others for good that Parameter Store refuses."""
+    name = call.parameters["Name"]
+    levels = name.removeprefix("/").split("/")
+    if "/" in name and not name.startswith("/"):
+        raise AwsRefusal("ValidationException", "Parameter name must be a fully qualified name.")
+    if not all(LEVEL.fullmatch(level) for level in levels):
+        raise AwsRefusal("ValidationException", PARAMETER_NAME)
+    if len(levels) > MOST_LEVELS:
+        text = f"A hierarchy can have a maximum of {MOST_LEVELS} levels."
+        raise AwsRefusal("HierarchyLevelLimitExceededException", text)
+    return forward(call)
+
+
 # Users
 
 
@@ -330,6 +351,7 @@ HANDLERS: dict[str, Handler] = {
     "secretsmanager:UpdateSecret": _use_secret,
     "secretsmanager:TagResource": _use_secret,
     "secretsmanager:UntagResource": _use_secret,
+    "ssm:PutParameter": _put_parameter,
     "iam:CreateUser": _create_user,
     "iam:DeleteUser": _delete_user,
     "iam:PutUserPolicy": _put_user_policy,

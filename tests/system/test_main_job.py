@@ -131,6 +131,23 @@ def test_absent_removes_what_was_made_and_a_converge_right_after_it_works(house:
     assert list(house.keys().values()) == ["Active"]
 
 
+def test_the_key_is_kept_in_parameter_store_when_asked(house: House) -> None:
+    ssm = ("-e", json.dumps({"runpod_ecr_secret_store": {"type": "ssm"}}))
+    first = house.main_job(*ssm)
+    assert first.code == 0, first.output
+    held = house.client("ssm").get_parameter(Name=f"/runpod-ecr/{USER}", WithDecryption=True)["Parameter"]
+    assert held["Type"] == "SecureString"
+    assert {json.loads(held["Value"])["access_key_id"]: "Active"} == house.keys()
+    assert house.secrets() == []
+
+    second = house.main_job(*ssm)
+    assert second.recap["changed"] == 0 == second.recap["failed"], second.output
+
+    gone = house.main_job(*ssm, "-e", "runpod_ecr_state=absent")
+    assert gone.code == 0, gone.output
+    assert (house.users(), house.client("ssm").describe_parameters()["Parameters"]) == ([], [])
+
+
 def test_absent_takes_the_policies_first(house: House) -> None:
     house.main_job()
     house.sandbox.forget_calls()

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
 from moto import mock_aws
 
-from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES, Account
 
 
 @pytest.fixture
@@ -29,6 +29,6 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def account(connect: Callable[..., Any]) -> Account:
-    """The same, with a note of every call and switches for faults."""
-    return Account()
+def account(connect: Callable[..., Any], request: pytest.FixtureRequest) -> Account:
+    """The same, with a note of every call and switches for faults; the mark BOTH_STORES asks for either store."""
+    return Account(STORES[getattr(request, "param", "secretsmanager")])

@@ -12,6 +12,7 @@ from typing import Any
 
 import boto3
 import botocore.exceptions
+import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
 
@@ -39,6 +40,92 @@ def client(service: str, region: str = "us-east-1") -> Any:
     return CLIENTS[key]
 
 
+def options_of(kind: str) -> Json:
+    """Return the option secret_store with nothing but its kind."""
+    return {"type": kind, "name": None, "region": None, "kms_key_id": None, "tags": None}
+
+
+def tag_list(tags: dict[str, str]) -> list[Json]:
+    """Return tags in the form of AWS' calls."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def tag_dict(listed: list[Json]) -> dict[str, str]:
+    """Return tags by their names."""
+    return {tag["Key"]: tag["Value"] for tag in listed}
+
+
+class Secrets:
+    """The user puller's default entry in Secrets Manager, without our own code, and the names of the calls."""
+
+    options = options_of("secretsmanager")
+    name = "runpod-ecr/puller"
+    create, read, put = (f"secretsmanager:{call}" for call in ("create_secret", "get_secret_value", "put_secret_value"))
+    tag, delete = "secretsmanager:tag_resource", "secretsmanager:delete_secret"
+
+    def entries(self) -> list[str]:
+        return [held["Name"] for held in client("secretsmanager").list_secrets()["SecretList"]]
+
+    def value(self) -> Json:
+        return json.loads(client("secretsmanager").get_secret_value(SecretId=self.name)["SecretString"])
+
+    def arn(self) -> str:
+        return client("secretsmanager").describe_secret(SecretId=self.name)["ARN"]
+
+    def tags(self) -> dict[str, str]:
+        return tag_dict(client("secretsmanager").describe_secret(SecretId=self.name).get("Tags", []))
+
+    def make(self, value: Json, tags: dict[str, str]) -> None:
+        text = json.dumps(value)
+        client("secretsmanager").create_secret(Name=self.name, SecretString=text, Tags=tag_list(tags))
+
+    def write(self, value: Json) -> None:
+        client("secretsmanager").put_secret_value(SecretId=self.name, SecretString=json.dumps(value))
+
+    def remove(self) -> None:
+        client("secretsmanager").delete_secret(SecretId=self.name, ForceDeleteWithoutRecovery=True)
+
+
+class Parameters:
+    """The same in Parameter Store."""
+
+    options = options_of("ssm")
+    name = "/runpod-ecr/puller"
+    create = put = "ssm:put_parameter"
+    read, tag, delete = "ssm:get_parameter", "ssm:add_tags_to_resource", "ssm:delete_parameter"
+
+    def entries(self) -> list[str]:
+        return [held["Name"] for held in client("ssm").describe_parameters()["Parameters"]]
+
+    def value(self) -> Json:
+        return json.loads(self._held()["Value"])
+
+    def arn(self) -> str:
+        return self._held()["ARN"]
+
+    def tags(self) -> dict[str, str]:
+        listed = client("ssm").list_tags_for_resource(ResourceType="Parameter", ResourceId=self.name)
+        return tag_dict(listed["TagList"])
+
+    def make(self, value: Json, tags: dict[str, str]) -> None:
+        text = json.dumps(value)
+        client("ssm").put_parameter(Name=self.name, Value=text, Type="SecureString", Tags=tag_list(tags))
+
+    def write(self, value: Json) -> None:
+        client("ssm").put_parameter(Name=self.name, Value=json.dumps(value), Overwrite=True)
+
+    def remove(self) -> None:
+        client("ssm").delete_parameter(Name=self.name)
+
+    def _held(self) -> Json:
+        return client("ssm").get_parameter(Name=self.name, WithDecryption=True)["Parameter"]
+
+
+Store = Secrets | Parameters
+STORES: dict[str, Store] = {"secretsmanager": Secrets(), "ssm": Parameters()}
+BOTH_STORES = pytest.mark.parametrize("account", STORES, indirect=True)
+
+
 class Killed(BaseException):
     """The run's process dies."""
 
@@ -50,7 +137,8 @@ class Account:
     raise, or a function to run. `during_nap` runs in the first pause.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store = STORES["secretsmanager"]) -> None:
+        self.store = store
         self.now = datetime.now(UTC)
         self.calls: list[str] = []
         self.requests: list[tuple[str, Json]] = []
@@ -96,7 +184,7 @@ class Account:
         return {key["AccessKeyId"]: key["Status"] for key in found}
 
     def tags(self, user: str) -> dict[str, str]:
-        return {tag["Key"]: tag["Value"] for tag in client("iam").list_user_tags(UserName=user)["Tags"]}
+        return tag_dict(client("iam").list_user_tags(UserName=user)["Tags"])
 
     def policy(self, user: str) -> Json:
         return client("iam").get_user_policy(UserName=user, PolicyName="gpuops-runpod-pull")["PolicyDocument"]
@@ -106,8 +194,7 @@ class Account:
         return json.loads(text)
 
     def secret_tags(self, name: str) -> dict[str, str]:
-        found = client("secretsmanager").describe_secret(SecretId=name)
-        return {tag["Key"]: tag["Value"] for tag in found.get("Tags", [])}
+        return tag_dict(client("secretsmanager").describe_secret(SecretId=name).get("Tags", []))
 
     # A user's boundary, which moto does not keep
 

@@ -229,6 +229,48 @@ def test_the_name_of_a_secret_is_taken_once(sandbox: Sandbox) -> None:
     assert refusal(store.create_secret, Name="taken", SecretString="new")[0] == "ResourceExistsException"
 
 
+# The parameter store
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("runpod-ecr/puller", "ValidationException", "must be a fully qualified name"),
+        ("/runpod ecr/puller", "ValidationException", "mix of letters, numbers and the following 3 symbols"),
+        ("/runpod-ecr/puller/", "ValidationException", "mix of letters, numbers and the following 3 symbols"),
+        ("/a" * 16, "HierarchyLevelLimitExceededException", "maximum of 15 levels"),
+        ("ssm-mine", "ValidationException", "can't be prefixed"),
+        ("/aws/mine", "AccessDeniedException", "reserved parameter name"),
+    ],
+)
+def test_a_name_that_parameter_store_refuses(sandbox: Sandbox, name: str, code: str, words: str) -> None:
+    store = sandbox.client("ssm")
+    said, text = refusal(store.put_parameter, Name=name, Value="x", Type="SecureString")
+    assert said == code and words in text
+    assert store.describe_parameters()["Parameters"] == []
+
+
+@pytest.mark.parametrize("name", ["/runpod-ecr/puller", "puller", "/a" * 15])
+def test_a_parameter_from_its_making_to_its_end(sandbox: Sandbox, name: str) -> None:
+    store = sandbox.client("ssm")
+    tag = {"Key": "team", "Value": "x"}
+    store.put_parameter(Name=name, Value="old", Type="SecureString", Tags=[tag])
+    assert refusal(store.put_parameter, Name=name, Value="new", Type="SecureString")[0] == "ParameterAlreadyExists"
+    both = {"Name": name, "Value": "new", "Type": "SecureString", "Overwrite": True, "Tags": [tag]}
+    assert refusal(store.put_parameter, **both)[0] == "ValidationException"
+
+    store.put_parameter(Name=name, Value="new", Type="SecureString", Overwrite=True)
+    held = store.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+    assert held["Value"] == "new" != store.get_parameter(Name=name)["Parameter"]["Value"]
+    assert held["ARN"] == f"arn:aws:ssm:us-east-1:123456789012:parameter/{name.removeprefix('/')}"
+    assert store.list_tags_for_resource(ResourceType="Parameter", ResourceId=name)["TagList"] == [tag]
+
+    store.delete_parameter(Name=name)
+    assert refusal(store.get_parameter, Name=name)[0] == "ParameterNotFound"
+    absent = refusal(store.list_tags_for_resource, ResourceType="Parameter", ResourceId=name)
+    assert absent[0] == "InvalidResourceId"
+
+
 # Permissions boundaries
 
 BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Pending
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError
 from ansible_collections.gpuops.runpod.plugins.module_utils._hand_over import (
     Held,
@@ -19,7 +20,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._hand_over import (
     refuse,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import KeyPlan
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import Pending, store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, lost
 
 OPTIONS: dict[str, Any] = {"type": "secretsmanager", "name": "mine", "region": None, "kms_key_id": None, "tags": None}

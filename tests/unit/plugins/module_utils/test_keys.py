@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Freshness, Pending
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import (
     FOREIGN,
     MARKED,
@@ -20,7 +21,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._keys import (
     owners,
     plan_keys,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import Freshness, Pending
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ConflictError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import AccessKey
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import (
@@ -22,7 +23,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import (
     plan_user,
     user_after,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import Entry
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
@@ -122,6 +122,14 @@ def test_only_the_random_suffix_of_a_recorded_store_is_ignored() -> None:
     check_user(user, STORE + "-access")
     with pytest.raises(ConflictError, match="secret_store means"):
         check_user(user, STORE)
+
+
+def test_parameter_has_no_random_suffix_to_ignore() -> None:
+    parameter = "arn:aws:ssm:us-east-1:123456789012:parameter/runpod-ecr/puller"
+    user = {**USER, "tags": {**USER["tags"], SECRET: parameter + "-second"}}
+    check_user(user, parameter + "-second")
+    with pytest.raises(ConflictError, match="secret_store means"):
+        check_user(user, parameter)
 
 
 def test_user_in_the_answer_under_another_spelling_is_refused(account: Account) -> None:

@@ -9,132 +9,36 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import MANAGED, Entry, Pending
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError, InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import (
-    GRANTED,
-    MANAGED,
-    Entry,
-    Freshness,
-    Pending,
-    SecretsManager,
-    decode,
-    encode,
-    format_time,
-    freshness,
-    keyless,
-    parse_time,
-    store_of,
-    young_until,
-)
+from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import SecretStore, store_of
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, refusal
 
-ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mine-AbCdEf"
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
-NOTE = Pending(NOW, ("B", "A"))
-OPTIONS: dict[str, Any] = {"type": "secretsmanager", "name": "mine", "region": None, "kms_key_id": None, "tags": None}
+NOTE = Pending(NOW, ("A", "B"))
+SECRETS: dict[str, Any] = {"type": "secretsmanager", "name": "mine", "region": None, "kms_key_id": None, "tags": None}
+SSM: dict[str, Any] = {**SECRETS, "type": "ssm", "name": "/mine/key"}
+
+
+@pytest.fixture(params=[SECRETS, SSM], ids=["secretsmanager", "ssm"])
+def options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return request.param
 
 
 @pytest.fixture
-def store(account: Account) -> SecretsManager:
-    return store_of(account.aws(), {**OPTIONS, "tags": {"cost": 7}})
+def store(account: Account, options: dict[str, Any]) -> SecretStore:
+    return store_of(account.aws(), {**options, "tags": {"cost": 7}})
 
 
-@pytest.mark.parametrize(
-    ("key", "created", "pending"),
-    [(KEY, NOW, None), (None, None, NOTE), (KEY, NOW, NOTE), (None, None, NOTE._replace(abandoned=True))],
-)
-def test_what_is_encoded_is_decoded(key: KeyPair | None, created: datetime | None, pending: Pending | None) -> None:
-    entry = decode(ARN, encode(key, created, pending))
-    expected = pending and pending._replace(known_key_ids=("A", "B"))
-    assert entry == Entry(ARN, key, created, expected)
+# Both stores
 
 
-def test_value_is_flat_so_that_other_tools_can_read_it() -> None:
-    assert encode(KEY, NOW, None) == (
-        '{"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", '
-        '"created": "2026-08-01T12:00:00Z"}'
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "topsecret",
-        '"topsecret"',
-        '["topsecret"]',
-        "null",
-        "{}",
-        '{"password": "topsecret"}',
-        '{"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "topsecret"}',
-        '{"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "topsecret", "created": "yesterday"}',
-        '{"pending": {"since": "topsecret"}}',
-        '{"pending": "topsecret"}',
-    ],
-)
-def test_value_of_another_form_is_refused_without_repeating_it(text: str) -> None:
-    with pytest.raises(ConflictError, match="does not hold what this collection writes") as caught:
-        decode(ARN, text)
-    assert "topsecret" not in str(caught.value) and caught.value.__suppress_context__
-
-
-def test_entry_does_not_show_its_secret() -> None:
-    assert KEY.secret_access_key not in repr([Entry(ARN, KEY, NOW), {"held": KEY}])
-
-
-def test_time_is_utc_in_whole_seconds() -> None:
-    assert format_time(NOW.replace(microsecond=9)) == "2026-08-01T12:00:00Z"
-    assert parse_time("2026-08-01T12:00:00Z") == NOW
-    with pytest.raises(ValueError, match="does not match"):
-        parse_time("2026-08-01")
-
-
-def test_freshness_takes_its_own_tags_only() -> None:
-    tags = {
-        "gpuops.runpod/reg1": "2026-08-01T12:00:00Z AKIAIOSFODNN7EXAMPLE",
-        "gpuops.runpod/reg2": "soon AKIAIOSFODNN7EXAMPLE",
-        MANAGED: "puller",
-        GRANTED: "2026-08-01T12:00:00Z",
-        "team": "2026-08-01T12:00:00Z AKIAIOSFODNN7EXAMPLE",
-    }
-    assert freshness(tags) == {"reg1": Freshness(NOW, "AKIAIOSFODNN7EXAMPLE")}
-
-
-@pytest.mark.parametrize(
-    ("created", "granted", "expected"),
-    [
-        (None, None, None),
-        (NOW, None, "2026-08-01T12:01:30Z"),
-        (NOW, "2026-08-01T11:00:00Z", "2026-08-01T12:01:30Z"),
-        (NOW, "2026-08-01T13:00:00Z", "2026-08-01T13:01:30Z"),
-        (NOW, "nonsense", "2026-08-01T12:01:30Z"),
-        (None, "2026-08-01T13:00:00Z", "2026-08-01T13:01:30Z"),
-    ],
-)
-def test_young_until_the_later_of_key_and_rights(
-    created: datetime | None, granted: str | None, expected: str | None
-) -> None:
-    moment = young_until(Entry(ARN, KEY, created), {GRANTED: granted} if granted else {}, 90)
-    assert (moment and format_time(moment)) == expected
-
-
-@pytest.mark.parametrize(
-    ("entry", "words"),
-    [
-        (None, "does not exist"),
-        (Entry(ARN, deleted=True), "is being deleted"),
-        (Entry(ARN, pending=NOTE), "holds no key yet"),
-        (Entry(ARN, KEY, NOW), ""),
-    ],
-)
-def test_keyless(entry: Entry | None, words: str) -> None:
-    assert words in keyless(entry, "mine") and bool(keyless(entry, "mine")) is bool(words)
-
-
-def test_entry_from_its_making_to_its_end(store: SecretsManager) -> None:
-    assert store.read() is None
+def test_entry_from_its_making_to_its_end(store: SecretStore) -> None:
+    assert store.read() is None and store.tags() == {}
     arn = store.create("puller", NOTE)
-    assert store.read() == Entry(arn, pending=NOTE._replace(known_key_ids=("A", "B")))
+    assert arn is not None and arn.startswith(store.arn("aws", "123456789012"))
+    assert store.read() == Entry(arn, pending=NOTE)
     assert store.tags() == {MANAGED: "puller", "cost": "7"}
     store.put(KEY, NOW, None)
     assert store.read() == Entry(arn, KEY, NOW)
@@ -142,46 +46,177 @@ def test_entry_from_its_making_to_its_end(store: SecretsManager) -> None:
     store.untag(["one"])
     assert store.tags() == {MANAGED: "puller", "cost": "7", "two": "2"}
     store.delete()
-    assert store.read() is None
-    store.create("puller", NOTE)  # the name is free at once
+    store.delete()  # what is gone is as good as deleted
+    assert store.read() is None and store.tags() == {}
+    assert store.create("puller", NOTE)  # the name is free at once
 
 
-def test_second_maker_of_an_entry_learns_that_it_lost(store: SecretsManager) -> None:
-    store.create("puller", NOTE)
-    with pytest.raises(AwsError) as caught:
+def test_second_maker_of_an_entry_learns_that_it_lost(store: SecretStore) -> None:
+    assert store.create("puller", NOTE)
+    assert store.create("puller", NOTE) is None
+
+
+def test_entry_whose_making_is_refused_is_an_error(account: Account, store: SecretStore) -> None:
+    account.before["secretsmanager:create_secret"] = refusal("InvalidRequestException", 400, "no such key")
+    account.before["ssm:put_parameter"] = refusal("InvalidKeyId")
+    with pytest.raises(AwsError, match="CreateSecret: Inv.*no such key|PutParameter: InvalidKeyId"):
         store.create("puller", NOTE)
-    assert caught.value.code == "ResourceExistsException"
-
-
-def test_entry_in_its_recovery_window_is_seen_and_restored(store: SecretsManager) -> None:
-    arn = store.create("puller", NOTE)
-    client("secretsmanager").delete_secret(SecretId="mine")
-    assert store.read() == Entry(arn, deleted=True)
-    store.restore()
-    assert store.read() == Entry(arn, pending=NOTE._replace(known_key_ids=("A", "B")))
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "DecryptionFailure", "InvalidRequestException"])
-def test_only_a_definite_answer_means_that_there_is_no_entry(
-    account: Account, store: SecretsManager, code: str
-) -> None:
-    account.before["secretsmanager:get_secret_value"] = refusal(code)
-    with pytest.raises(AwsError, match=code):
-        store.read()
+def test_only_a_definite_answer_means_that_there_is_no_entry(account: Account, store: SecretStore, code: str) -> None:
+    for read in (store.read, store.tags):
+        for call in ("get_secret_value", "describe_secret"):
+            account.before[f"secretsmanager:{call}"] = refusal(code)
+        for call in ("get_parameter", "list_tags_for_resource"):
+            account.before[f"ssm:{call}"] = refusal(code)
+        with pytest.raises(AwsError, match=code):
+            read()
 
 
-def test_options_of_the_store(account: Account) -> None:
+def test_options_of_the_store(account: Account, options: dict[str, Any]) -> None:
     aws = account.aws("eu-west-1")
-    assert store_of(aws, {**OPTIONS, "name": None}, "puller").name == "runpod-ecr/puller"
-    assert store_of(aws, OPTIONS, "puller").name == "mine"
-    assert store_of(aws, OPTIONS).region == "eu-west-1"
-    assert store_of(aws, {**OPTIONS, "region": "us-west-2"}).region == "us-west-2"
+    assert store_of(aws, options, "puller").name == options["name"]
+    assert store_of(aws, options).region == "eu-west-1"
+    assert store_of(aws, {**options, "region": "us-west-2"}).region == "us-west-2"
     with pytest.raises(InputError, match="needs a name"):
-        store_of(aws, {**OPTIONS, "name": None})
+        store_of(aws, {**options, "name": None})
     with pytest.raises(InputError, match="gpuops.runpod/x"):
-        store_of(aws, {**OPTIONS, "tags": {"gpuops.runpod/x": "1"}})
+        store_of(aws, {**options, "tags": {"gpuops.runpod/x": "1"}})
 
 
-def test_kms_key_is_used_when_the_entry_is_made(account: Account) -> None:
-    store_of(account.aws(), {**OPTIONS, "kms_key_id": "alias/mine"}).create("puller", NOTE)
+@pytest.mark.parametrize(
+    ("kind", "name", "arn", "command"),
+    [
+        (
+            "secretsmanager",
+            "runpod-ecr/puller",
+            "arn:aws-cn:secretsmanager:us-east-1:123456789012:secret:runpod-ecr/puller",
+            "aws secretsmanager tag-resource --region us-east-1 --secret-id runpod-ecr/puller",
+        ),
+        (
+            "ssm",
+            "/runpod-ecr/puller",
+            "arn:aws-cn:ssm:us-east-1:123456789012:parameter/runpod-ecr/puller",
+            "aws ssm add-tags-to-resource --region us-east-1 --resource-type Parameter "
+            "--resource-id /runpod-ecr/puller",
+        ),
+    ],
+)
+def test_default_entry_of_a_user(account: Account, kind: str, name: str, arn: str, command: str) -> None:
+    store = store_of(account.aws(), {**SECRETS, "type": kind, "name": None}, "puller")
+    assert (store.name, store.arn("aws-cn", "123456789012")) == (name, arn)
+    assert store.claim("puller") == f"{command} --tags Key=gpuops.runpod/managed,Value=puller"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "good"),
+    [
+        ("secretsmanager", "team/pull_+=.@-", True),
+        ("secretsmanager", "runpod-ecr/runpod-ecr-access", True),
+        ("secretsmanager", "x" * 512, True),
+        ("secretsmanager", "x" * 513, False),
+        ("secretsmanager", "team pull", False),
+        ("secretsmanager", "arn:aws:secretsmanager:us-east-1:123456789012:secret:x", False),
+        ("secretsmanager", "pull\n", False),
+        ("ssm", "puller", True),
+        ("ssm", "/puller", True),
+        ("ssm", "/runpod-ecr/puller_1.2", True),
+        ("ssm", "/a" * 15, True),
+        ("ssm", "/a" * 16, False),
+        ("ssm", "runpod-ecr/puller", False),
+        ("ssm", "/runpod-ecr/", False),
+        ("ssm", "/runpod-ecr//puller", False),
+        ("ssm", "/", False),
+        ("ssm", "/runpod-ecr/a@b", False),
+        ("ssm", "/runpod ecr", False),
+        ("ssm", "awsome", False),
+        ("ssm", "/AWS/puller", False),
+        ("ssm", "SSM-puller", False),
+        ("ssm", "/ssm/puller", False),
+        ("ssm", "/team/aws-ssm", True),
+        ("ssm", "x" * 940, True),
+        ("ssm", "x" * 941, False),
+        ("ssm", "puller\n", False),
+        ("ssm", "/runpod-ecr/püller", False),
+    ],
+)
+def test_names(account: Account, kind: str, name: str, good: bool) -> None:
+    options = {**SECRETS, "type": kind, "name": name}
+    if good:
+        assert store_of(account.aws(), options).name == name
+    else:
+        with pytest.raises(InputError, match="takes no entry"):
+            store_of(account.aws(), options)
+    assert account.calls == []
+
+
+def test_default_name_that_the_store_does_not_take_asks_for_one(account: Account) -> None:
+    with pytest.raises(InputError, match="secret_store.name: .* takes no entry '/runpod-ecr/a@b', but up to 940"):
+        store_of(account.aws(), {**SSM, "name": None}, "a@b")
+
+
+# Secrets Manager
+
+
+def test_entry_in_its_recovery_window_is_seen_and_restored(account: Account) -> None:
+    store = store_of(account.aws(), SECRETS)
+    arn = store.create("puller", NOTE)
+    assert arn
+    client("secretsmanager").delete_secret(SecretId="mine")
+    assert store.read() == Entry(arn, deleted=True)
+    store.restore()
+    assert store.read() == Entry(arn, pending=NOTE)
+
+
+def test_kms_key_is_used_when_the_secret_is_made(account: Account) -> None:
+    store_of(account.aws(), {**SECRETS, "kms_key_id": "alias/mine"}).create("puller", NOTE)
     assert client("secretsmanager").describe_secret(SecretId="mine")["KmsKeyId"] == "alias/mine"
+
+
+# Parameter Store
+
+
+def test_kms_key_is_named_whenever_a_parameter_is_written(account: Account) -> None:
+    def key() -> str:
+        return client("ssm").describe_parameters()["Parameters"][0]["KeyId"]
+
+    store_of(account.aws(), SSM).create("puller", NOTE)
+    assert key() == "alias/aws/ssm"
+    store_of(account.aws(), {**SSM, "kms_key_id": "alias/mine"}).put(KEY, NOW, None)
+    assert key() == "alias/mine"
+
+
+def test_parameter_is_encrypted(account: Account) -> None:
+    store = store_of(account.aws(), SSM)
+    store.create("puller", NOTE)
+    store.put(KEY, NOW, None)
+    assert client("ssm").get_parameter(Name="/mine/key")["Parameter"]["Type"] == "SecureString"
+
+
+def test_parameter_in_clear_text_is_refused(account: Account) -> None:
+    client("ssm").put_parameter(Name="/mine/key", Value="topsecret", Type="String")
+    with pytest.raises(ConflictError, match="has the type String, which is not encrypted") as caught:
+        store_of(account.aws(), SSM).read()
+    assert "topsecret" not in str(caught.value)
+
+
+def test_parameter_that_is_made_twice_because_an_answer_was_lost_is_ours(account: Account) -> None:
+    def first_try() -> None:
+        client("ssm").put_parameter(**account.requests[-1][1])
+
+    account.before["ssm:put_parameter"] = first_try
+    store = store_of(account.aws(), SSM)
+    assert store.create("puller", NOTE) == store.arn("aws", "123456789012")
+
+
+def test_parameter_that_cannot_be_read_at_once_is_waited_for(account: Account) -> None:
+    account.before["ssm:get_parameter"] = refusal("ParameterNotFound")
+    assert store_of(account.aws(), SSM).create("puller", NOTE)
+    assert account.naps == [1.0]
+
+
+def test_name_of_a_parameter_that_was_just_deleted_is_taken(account: Account) -> None:
+    account.before["ssm:put_parameter"] = refusal("ParameterAlreadyExists")
+    assert store_of(account.aws(), SSM).create("puller", NOTE) is None
+    assert sum(account.naps) == 10.0

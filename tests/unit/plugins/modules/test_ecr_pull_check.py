@@ -17,13 +17,9 @@ from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, Pending, format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import (
-    GRANTED,
-    Pending,
-    SecretsManager,
-    format_time,
-)
+from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_check import Clients, NotPullableError, run, verdict
@@ -31,6 +27,8 @@ from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_check import Cli
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 STORE = {"type": "secretsmanager", "name": "runpod-ecr/puller", "region": None, "kms_key_id": None, "tags": None}
+SSM_STORE = {**STORE, "type": "ssm", "name": "/runpod-ecr/puller"}
+BOTH_STORES = pytest.mark.parametrize("world", [STORE, SSM_STORE], ids=["secretsmanager", "ssm"], indirect=True)
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 APP = f"{HOST}/app"
 OPTIONS = {
@@ -115,7 +113,7 @@ class Ecr:
 class World:
     """ECR and the secret store, and a client for them."""
 
-    def __init__(self, connect: Callable[..., Any]) -> None:
+    def __init__(self, connect: Callable[..., Any], store: dict[str, Any]) -> None:
         self.ecr, self.naps, self.now = Ecr(), [], NOW
         self.opener: Any = self.ecr
         self.connections: list[tuple[str, dict[str, Any]]] = []
@@ -129,7 +127,8 @@ class World:
             self.now += timedelta(seconds=seconds)
 
         self.aws = Aws(route, "us-east-1", clock=lambda: self.now, sleep=sleep)
-        self.store = SecretsManager(self.aws, STORE["name"], "us-east-1", None, {})
+        self.store = store_of(self.aws, store)
+        self.store_option = store
 
     def keep(self, key: KeyPair | None = KEY, created: datetime = NOW - timedelta(days=30)) -> None:
         self.store.create("puller", Pending(NOW, ()))
@@ -137,7 +136,9 @@ class World:
             self.store.put(key, created, None)
 
     def run(self, params: dict[str, Any] | None = None, check_mode: bool = False, **options: Any) -> Outcome:
-        return run({**(params or OPTIONS), **options}, check_mode, Clients(self.aws, self.opener))
+        given = params or OPTIONS
+        store = {"secret_store": self.store_option} if given["secret_store"] else {}
+        return run({**given, **store, **options}, check_mode, Clients(self.aws, self.opener))
 
     def only(self, params: dict[str, Any] | None = None, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         """Return the report on the only image, without failing."""
@@ -146,8 +147,8 @@ class World:
 
 
 @pytest.fixture
-def world(connect: Callable[..., Any]) -> World:
-    return World(connect)
+def world(connect: Callable[..., Any], request: pytest.FixtureRequest) -> World:
+    return World(connect, getattr(request, "param", STORE))
 
 
 def linux(architecture: str) -> dict[str, Any]:
@@ -384,6 +385,7 @@ def test_a_layer_that_may_not_be_fetched_denies_the_pull(world: World) -> None:
     assert "The caller may not call ecr:GetDownloadUrlForLayer on arn:aws:ecr:us-east-1:" in finding["cause"]
 
 
+@BOTH_STORES
 def test_a_young_key_gets_its_time(world: World) -> None:
     world.keep(created=NOW)
     world.ecr.push_image(linux("amd64"), "v1")
@@ -392,6 +394,7 @@ def test_a_young_key_gets_its_time(world: World) -> None:
     assert world.naps == [1, 2]
 
 
+@BOTH_STORES
 def test_a_young_right_gets_its_time_and_all_images_share_it(world: World) -> None:
     world.keep()
     world.store.tag({GRANTED: format_time(NOW)})
@@ -423,6 +426,7 @@ def test_a_store_that_cannot_be_read_is_no_verdict_on_the_image(world: World) ->
         world.run(AS_USER)
 
 
+@BOTH_STORES
 @pytest.mark.parametrize("made", [True, False])
 def test_without_a_key_check_mode_cannot_know(world: World, made: bool) -> None:
     if made:

@@ -19,16 +19,22 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_user
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_user import run
-from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, Killed, client, lost, refusal
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
+    BOTH_STORES,
+    STORES,
+    Account,
+    Killed,
+    client,
+    lost,
+    refusal,
+)
 
 Json = dict[str, Any]
 
 NAME = "puller"
-STORE = "runpod-ecr/puller"
 APP = "arn:aws:ecr:us-east-1:123456789012:repository/team/app"
 API = "arn:aws:ecr:us-east-1:123456789012:repository/team/api"
 MANAGED, SECRET, GRANTED = "gpuops.runpod/managed", "gpuops.runpod/secret", "gpuops.runpod/granted"
-SECRETS: Json = {"type": "secretsmanager", "name": None, "region": None, "kms_key_id": None, "tags": None}
 V1: Json = {
     "name": NAME,
     "state": "present",
@@ -40,7 +46,6 @@ V1: Json = {
     "purge_repositories": False,
     "key_state": "present",
     "rotate_after_days": None,
-    "secret_store": SECRETS,
     "propagation_timeout": 90,
 }
 GONE: Json = {**V1, "state": "absent"}
@@ -59,26 +64,27 @@ def users() -> list[str]:
     return [user["UserName"] for user in iam().list_users()["Users"]]
 
 
-def entries() -> list[str]:
-    return [entry["Name"] for entry in store().list_secrets()["SecretList"]]
+def play(account: Account, params: Json, check_mode: bool = False) -> Outcome:
+    """Run with the kind of store that the account is for."""
+    return run({"secret_store": account.store.options, **params}, check_mode, account.aws())
 
 
 def converge(account: Account, **changes: Any) -> Outcome:
-    return run({**V1, **changes}, False, account.aws())
+    return play(account, {**V1, **changes})
 
 
 def check_good(account: Account, foreign: tuple[str, ...] = ()) -> None:
     """Everything is as a single undisturbed run leaves it, and a further run agrees."""
-    held = account.secret(STORE)
+    held = account.store.value()
     assert set(held) == {"access_key_id", "secret_access_key", "created"}
     assert account.keys(NAME) == {held["access_key_id"]: "Active"} | dict.fromkeys(foreign, "Active")
     assert account.tags(NAME) == {
         MANAGED: "true",
-        SECRET: store().describe_secret(SecretId=STORE)["ARN"],
+        SECRET: account.store.arn(),
         held["access_key_id"]: "gpuops.runpod",
     }
     assert account.policy(NAME)["Statement"][1]["Resource"] == [APP]
-    assert account.secret_tags(STORE)[MANAGED] == NAME
+    assert account.store.tags()[MANAGED] == NAME
     account.forget()
     assert converge(account).changed is False
     assert account.writes() == []
@@ -87,6 +93,7 @@ def check_good(account: Account, foreign: tuple[str, ...] = ()) -> None:
 # The nine steps
 
 
+@BOTH_STORES
 def test_nine_steps(account: Account) -> None:
     proof = ["sts:get_caller_identity", "ecr:get_authorization_token"]
     steps = (
@@ -95,20 +102,20 @@ def test_nine_steps(account: Account) -> None:
             [
                 "iam:create_user",
                 "iam:put_user_policy",
-                "secretsmanager:create_secret",
+                account.store.create,
                 "iam:tag_user",
                 "iam:create_access_key",
-                "secretsmanager:put_secret_value",
+                account.store.put,
                 "iam:tag_user",
             ],
         ),
-        ({**V1, "repositories": ["team/api"]}, ["secretsmanager:tag_resource", "iam:put_user_policy"]),
+        ({**V1, "repositories": ["team/api"]}, [account.store.tag, "iam:put_user_policy"]),
         (
             GONE,
             [
                 "iam:delete_user_policy",
                 "iam:delete_access_key",
-                "secretsmanager:delete_secret",
+                account.store.delete,
                 "iam:delete_user",
             ],
         ),
@@ -116,16 +123,17 @@ def test_nine_steps(account: Account) -> None:
     for params, writes in steps:
         for check_mode, changed, expected in ((True, True, []), (False, True, writes), (False, False, [])):
             account.forget()
-            assert run(params, check_mode, account.aws()).changed is changed
+            assert play(account, params, check_mode).changed is changed
             assert [call for call in account.writes() if call not in proof] == expected
-    assert users() == [] and entries() == []
+    assert users() == [] and account.store.entries() == []
 
 
+@BOTH_STORES
 def test_first_run_makes_everything_and_reports_it(account: Account) -> None:
-    outcome = converge(account, user_tags={"team": "x"}, secret_store={**SECRETS, "tags": {"cost": 7}})
-    key_id = account.secret(STORE)["access_key_id"]
-    arn = store().describe_secret(SecretId=STORE)["ARN"]
-    assert account.secret_tags(STORE) == {MANAGED: NAME, "cost": "7"}
+    outcome = converge(account, user_tags={"team": "x"}, secret_store={**account.store.options, "tags": {"cost": 7}})
+    key_id = account.store.value()["access_key_id"]
+    arn = account.store.arn()
+    assert account.store.tags() == {MANAGED: NAME, "cost": "7"}
     results = outcome.results
     assert results["user"] == {
         "name": NAME,
@@ -141,8 +149,8 @@ def test_first_run_makes_everything_and_reports_it(account: Account) -> None:
         (key_id, "Active", True, True)
     ]
     assert results["secret_store"] == {
-        "type": "secretsmanager",
-        "name": STORE,
+        "type": account.store.options["type"],
+        "name": account.store.name,
         "arn": arn,
         "region": "us-east-1",
         "access_key_id": key_id,
@@ -150,6 +158,7 @@ def test_first_run_makes_everything_and_reports_it(account: Account) -> None:
     assert (results["rotation_due"], results["rotated"]) == (False, False)
 
 
+@BOTH_STORES
 def test_unchanged_run_makes_five_calls(account: Account) -> None:
     converge(account)
     account.forget()
@@ -159,13 +168,14 @@ def test_unchanged_run_makes_five_calls(account: Account) -> None:
         "iam:get_user_policy",
         "iam:list_access_keys",
         "iam:get_access_key_last_used",
-        "secretsmanager:get_secret_value",
+        account.store.read,
     ]
 
 
+@BOTH_STORES
 def test_check_mode_foresees_what_a_run_then_does(account: Account) -> None:
-    foreseen = run(V1, True, account.aws())
-    done = run(V1, False, account.aws())
+    foreseen = play(account, V1, True)
+    done = play(account, V1)
     assert foreseen.before is None and done.before is None
     for outcome in (foreseen, done):
         outcome.results["user"]["tags"] = None  # the ids of what is not there yet
@@ -193,7 +203,7 @@ def test_user_of_somebody_else_is_refused_with_the_command_to_hand_it_over(accou
     for params in (V1, GONE):
         account.forget()
         with pytest.raises(ConflictError, match="aws iam tag-user --user-name puller --tags Key=gpuops.runpod/managed"):
-            run(params, False, account.aws())
+            play(account, params)
         assert account.writes() == []
 
 
@@ -335,13 +345,14 @@ def test_policy_that_is_too_large_changes_nothing(account: Account) -> None:
     assert users() == [] and account.writes() == []
 
 
+@BOTH_STORES
 def test_readers_are_told_of_new_rights_before_they_are_granted(account: Account) -> None:
     converge(account)
-    assert GRANTED not in account.secret_tags(STORE)  # the key itself is as young
-    account.after["secretsmanager:tag_resource"] = Killed()
+    assert GRANTED not in account.store.tags()  # the key itself is as young
+    account.after[account.store.tag] = Killed()
     with pytest.raises(Killed):
         converge(account, repositories=["team/api"])
-    assert account.secret_tags(STORE)[GRANTED] == f"{account.now:%Y-%m-%dT%H:%M:%SZ}"
+    assert account.store.tags()[GRANTED] == f"{account.now:%Y-%m-%dT%H:%M:%SZ}"
     account.forget()
     converge(account, repositories=[], purge_repositories=True)
     assert account.writes() == ["iam:put_user_policy"]
@@ -354,7 +365,7 @@ def test_partition_is_that_of_the_account(
     account: Account, monkeypatch: pytest.MonkeyPatch, region: str, partition: str
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
-    results = run(V1, False, account.aws(region)).results
+    results = run({**V1, "secret_store": account.store.options}, False, account.aws(region)).results
     assert results["user"]["arn"] == f"arn:{partition}:iam::123456789012:user/runpod/puller"
     assert results["policy"]["repositories"] == [f"arn:{partition}:ecr:{region}:123456789012:repository/team/app"]
 
@@ -363,75 +374,97 @@ def test_partition_is_that_of_the_account(
 
 
 def test_store_in_another_region(account: Account) -> None:
-    elsewhere = {**SECRETS, "region": "eu-west-1", "name": "mine"}
+    elsewhere = {**account.store.options, "region": "eu-west-1", "name": "mine"}
     outcome = converge(account, secret_store=elsewhere)
     assert account.secret("mine", "eu-west-1")["access_key_id"] == outcome.results["secret_store"]["access_key_id"]
     assert converge(account, secret_store=elsewhere).changed is False
 
 
-@pytest.mark.parametrize("other", [{"name": "other"}, {"region": "eu-west-1"}])
+@BOTH_STORES
+@pytest.mark.parametrize("other", [{"name": "other"}, {"region": "eu-west-1"}, {"type": "another kind"}])
 @pytest.mark.parametrize("params", [V1, GONE, KEYLESS])
 def test_another_store_than_the_recorded_one_is_refused(account: Account, params: Json, other: Json) -> None:
     converge(account)
     account.forget()
-    with pytest.raises(ConflictError, match=f"is in arn:aws:secretsmanager:us-east-1:123456789012:secret:{STORE}"):
-        run({**params, "secret_store": {**SECRETS, **other}}, False, account.aws())
+    wanted = {**account.store.options, **other}
+    if "type" in other:
+        wanted = next(store.options for store in STORES.values() if store is not account.store)
+    with pytest.raises(ConflictError, match=f"The access key of the user puller is in {account.store.arn()}, but"):
+        play(account, {**params, "secret_store": wanted})
     assert account.writes() == []
 
 
+@BOTH_STORES
 def test_entry_of_somebody_else_is_refused(account: Account) -> None:
     theirs = {"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "x", "created": "2026-01-01T00:00:00Z"}
-    store().create_secret(Name=STORE, SecretString=json.dumps(theirs))
+    account.store.make(theirs, {})
     with pytest.raises(ConflictError, match="does not name the user puller"):
         converge(account)
     assert account.writes() == []
-    assert run(GONE, False, account.aws()).changed is False
-    assert entries() == [STORE]
+    assert play(account, GONE).changed is False
+    assert account.store.entries() == [account.store.name]
 
 
 def test_entry_made_anew_by_hand_is_recorded(account: Account) -> None:
     converge(account)
-    value = store().get_secret_value(SecretId=STORE)["SecretString"]
-    store().delete_secret(SecretId=STORE, ForceDeleteWithoutRecovery=True)
-    store().create_secret(Name=STORE, SecretString=value, Tags=[{"Key": MANAGED, "Value": NAME}])
+    value = account.store.value()
+    account.store.remove()
+    account.store.make(value, {MANAGED: NAME})
     assert converge(account).changed is True
     check_good(account)
 
 
 def test_entry_pending_deletion_is_restored_with_its_key(account: Account) -> None:
     converge(account)
-    held = account.secret(STORE)
-    store().delete_secret(SecretId=STORE)
+    held = account.store.value()
+    store().delete_secret(SecretId=account.store.name)
     account.forget()
-    foreseen = run(V1, True, account.aws())
+    foreseen = play(account, V1, True)
     assert foreseen.changed is True and "pending deletion" in foreseen.warnings[0] and account.writes() == []
     assert converge(account).changed is True
-    assert account.secret(STORE) == held
+    assert account.store.value() == held
     check_good(account)
 
 
 def test_entry_that_is_gone_when_it_is_to_be_restored_is_made_anew(account: Account) -> None:
     converge(account)
-    store().delete_secret(SecretId=STORE)
-    account.before["secretsmanager:restore_secret"] = lambda: store().delete_secret(
-        SecretId=STORE, ForceDeleteWithoutRecovery=True
-    )
+    store().delete_secret(SecretId=account.store.name)
+    account.before["secretsmanager:restore_secret"] = account.store.remove
     converge(account)
     assert len(account.keys(NAME)) == 2
-    assert account.secret(STORE)["access_key_id"] in account.keys(NAME)
+    assert account.store.value()["access_key_id"] in account.keys(NAME)
 
 
+def taken(account: Account) -> Exception:
+    """Return what the store says of a name whose entry is just being deleted."""
+    code = {"ssm": "ParameterAlreadyExists", "secretsmanager": "InvalidRequestException"}
+    return refusal(code[account.store.options["type"]], 400, "scheduled for deletion")
+
+
+@BOTH_STORES
 def test_name_whose_entry_is_still_being_deleted_is_waited_for(account: Account) -> None:
-    account.before["secretsmanager:create_secret"] = refusal("InvalidRequestException", 400, "scheduled for deletion")
+    account.before[account.store.create] = taken(account)
     converge(account)
-    assert account.naps == [1.0]
+    assert 4 <= sum(account.naps) <= 14
     check_good(account)
+
+
+@BOTH_STORES
+def test_name_that_is_not_freed_in_time_is_an_error(account: Account) -> None:
+    def refuse() -> None:
+        account.before[account.store.create] = refuse
+        raise taken(account)
+
+    account.before[account.store.create] = refuse
+    with pytest.raises(ConflictError, match="Run again"):
+        converge(account)
+    assert 90 <= sum(account.naps) <= 104 and account.keys(NAME) == {}
 
 
 def test_unreadable_entry_is_never_taken_for_lost(account: Account) -> None:
     converge(account)
     account.forget()
-    account.before["secretsmanager:get_secret_value"] = refusal("AccessDeniedException")
+    account.before[account.store.read] = refusal("AccessDeniedException")
     with pytest.raises(AwsError, match="GetSecretValue: AccessDeniedException"):
         converge(account)
     assert account.writes() == []
@@ -440,19 +473,20 @@ def test_unreadable_entry_is_never_taken_for_lost(account: Account) -> None:
 # The key
 
 
+@BOTH_STORES
 def test_lost_secret_is_replaced_without_taking_the_old_key(account: Account) -> None:
     converge(account)
     (old,) = account.keys(NAME)
-    store().delete_secret(SecretId=STORE, ForceDeleteWithoutRecovery=True)
+    account.store.remove()
     outcome = converge(account)
-    new = account.secret(STORE)["access_key_id"]
+    new = account.store.value()["access_key_id"]
     assert account.keys(NAME) == {old: "Active", new: "Active"} and old != new
     assert {key["id"]: (key["ours"], key["stored"]) for key in outcome.results["access_keys"]} == {
         old: (True, False),
         new: (True, True),
     }
     assert converge(account).changed is False
-    store().delete_secret(SecretId=STORE, ForceDeleteWithoutRecovery=True)
+    account.store.remove()
     account.forget()
     with pytest.raises(ConflictError, match=f"{old} .*is an older key of this collection.*{new}"):
         converge(account)
@@ -466,7 +500,7 @@ def test_key_deleted_by_hand_is_replaced(account: Account) -> None:
     converge(account)
     (old,) = account.keys(NAME)
     iam().delete_access_key(UserName=NAME, AccessKeyId=old)
-    assert run(V1, True, account.aws()).changed is True
+    assert play(account, V1, True).changed is True
     assert converge(account).changed is True
     check_good(account)
 
@@ -488,7 +522,7 @@ def test_two_foreign_keys_are_named(account: Account) -> None:
     theirs = [iam().create_access_key(UserName=NAME)["AccessKey"]["AccessKeyId"] for dummy in range(2)]
     for check_mode in (True, False):
         with pytest.raises(ConflictError, match="not made by this collection") as caught:
-            run(V1, check_mode, account.aws())
+            play(account, V1, check_mode)
         assert all(key in str(caught.value) for key in theirs)
     assert account.writes() == []
 
@@ -497,7 +531,7 @@ def test_missing_mark_of_the_stored_key_is_mended(account: Account) -> None:
     converge(account)
     (key,) = account.keys(NAME)
     iam().untag_user(UserName=NAME, TagKeys=[key, SECRET])
-    assert run(V1, True, account.aws()).changed is True
+    assert play(account, V1, True).changed is True
     assert converge(account).results["access_keys"][0]["ours"] is True
     check_good(account)
 
@@ -514,7 +548,7 @@ def test_new_key_is_proved_in_the_regions_of_its_repositories(account: Account) 
 def test_key_that_is_not_accepted_in_time_is_an_error_and_stays(account: Account) -> None:
     def refuse() -> None:
         account.before["sts:get_caller_identity"] = refuse
-        if "secretsmanager:put_secret_value" in account.calls:
+        if account.store.put in account.calls:
             raise refusal("InvalidClientTokenId", 403)
 
     account.before["sts:get_caller_identity"] = refuse
@@ -544,16 +578,17 @@ def test_rotation_is_only_reported(account: Account) -> None:
     assert converge(account).results["rotation_due"] is False
 
 
+@BOTH_STORES
 def test_key_state_absent_keeps_user_and_policy(account: Account) -> None:
     converge(account)
     foreign = iam().create_access_key(UserName=NAME)["AccessKey"]["AccessKeyId"]
     for check_mode, changed in ((True, True), (False, True), (False, False)):
-        outcome = run(KEYLESS, check_mode, account.aws())
+        outcome = play(account, KEYLESS, check_mode)
         assert outcome.changed is changed
         assert [key["id"] for key in outcome.results["access_keys"]] == [foreign]
         assert outcome.results["secret_store"]["arn"] is None
         assert outcome.results["user"]["tags"] == {MANAGED: "true"}
-    assert account.keys(NAME) == {foreign: "Active"} and entries() == []
+    assert account.keys(NAME) == {foreign: "Active"} and account.store.entries() == []
     assert account.tags(NAME) == {MANAGED: "true"} and account.policy(NAME)
     iam().delete_access_key(UserName=NAME, AccessKeyId=foreign)
     converge(account)
@@ -563,6 +598,7 @@ def test_key_state_absent_keeps_user_and_policy(account: Account) -> None:
 # Runs that die, answers that are lost, calls that are refused
 
 
+@BOTH_STORES
 def test_lost_answer_of_the_new_key_needs_no_wait_afterwards(account: Account) -> None:
     account.after["iam:create_access_key"] = lost()
     with pytest.raises(AwsError, match="CreateAccessKey"):
@@ -591,6 +627,7 @@ def test_refused_key_costs_nobody_a_key_and_needs_no_wait_afterwards(account: Ac
     check_good(account, (theirs,))
 
 
+@BOTH_STORES
 def test_run_killed_after_the_new_key_leaves_an_orphan_that_the_next_one_removes(account: Account) -> None:
     iam().create_user(UserName=NAME, Path="/runpod/", Tags=[{"Key": MANAGED, "Value": "true"}])
     foreign = iam().create_access_key(UserName=NAME)["AccessKey"]["AccessKeyId"]
@@ -599,7 +636,7 @@ def test_run_killed_after_the_new_key_leaves_an_orphan_that_the_next_one_removes
         converge(account)
     assert len(account.keys(NAME)) == 2
     account.forget()
-    foreseen = run(V1, True, account.aws())
+    foreseen = play(account, V1, True)
     assert "another run" in foreseen.warnings[0].lower() and account.naps == [] and account.writes() == []
     converge(account)
     assert 90 <= sum(account.naps) <= 98 and max(account.naps) == 8.0
@@ -618,7 +655,7 @@ def test_one_of_two_keys_that_appeared_is_somebody_elses_so_both_stay(account: A
 
 
 def test_failure_to_store_the_key_takes_the_key_back(account: Account) -> None:
-    account.before["secretsmanager:put_secret_value"] = refusal("InternalServiceError", 500)
+    account.before[account.store.put] = refusal("InternalServiceError", 500)
     with pytest.raises(AwsError, match="PutSecretValue"):
         converge(account)
     assert account.keys(NAME) == {}
@@ -631,17 +668,18 @@ def test_failure_to_store_the_key_takes_the_key_back(account: Account) -> None:
 def calls_of(account: Account, params: Json) -> int:
     """Return how many calls an undisturbed run makes."""
     account.forget()
-    run(params, False, account.aws())
+    play(account, params)
     return len(account.calls)
 
 
+@BOTH_STORES
 @pytest.mark.parametrize("fault", [lost, Killed])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_plain_second_run_finishes_a_converge_that_failed_anywhere(account: Account, moment: str, fault: Any) -> None:
     total = calls_of(account, V1)
     assert total > 10
     for number in range(total):
-        run(GONE, False, account.aws())
+        play(account, GONE)
         account.forget()
         getattr(account, moment)[number] = fault()
         with pytest.raises((RunpodError, Killed)):
@@ -650,6 +688,7 @@ def test_plain_second_run_finishes_a_converge_that_failed_anywhere(account: Acco
         check_good(account)
 
 
+@BOTH_STORES
 @pytest.mark.parametrize("fault", [lost, Killed])
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("params", [GONE, KEYLESS])
@@ -663,12 +702,12 @@ def test_plain_second_run_finishes_a_removal_that_failed_anywhere(
         account.forget()
         getattr(account, moment)[number] = fault()
         with pytest.raises((AwsError, Killed)):
-            run(params, False, account.aws())
-        run(params, False, account.aws())
-        assert entries() == []
+            play(account, params)
+        play(account, params)
+        assert account.store.entries() == []
         assert users() == ([] if params is GONE else [NAME])
         account.forget()
-        assert run(params, False, account.aws()).changed is False
+        assert play(account, params).changed is False
         assert account.writes() == []
 
 
@@ -676,18 +715,19 @@ def test_plain_second_run_finishes_a_removal_that_failed_anywhere(
 
 
 def test_run_that_loses_the_race_takes_the_winners_key(account: Account) -> None:
-    other = Account()
-    account.before["secretsmanager:create_secret"] = lambda: converge(other)
+    other = Account(account.store)
+    account.before[account.store.create] = lambda: converge(other)
     converge(account)
     assert "iam:create_access_key" not in account.calls and account.naps == []
     check_good(account)
 
 
+@BOTH_STORES
 def test_run_that_loses_the_race_waits_for_the_winner(account: Account) -> None:
-    other = Account()
+    other = Account(account.store)
 
     def at_work() -> None:
-        account.during_nap = finish
+        account.during_nap = lambda: finish(account)
         converge(account)
         raise Killed  # what it had left to do was done in `finish`
 
@@ -698,7 +738,7 @@ def test_run_that_loses_the_race_waits_for_the_winner(account: Account) -> None:
     check_good(account)
 
 
-def finish() -> None:
+def finish(account: Account) -> None:
     """Do what a run has left to do once its note is made."""
     made = iam().create_access_key(UserName=NAME)["AccessKey"]
     value = {
@@ -706,22 +746,16 @@ def finish() -> None:
         "secret_access_key": made["SecretAccessKey"],
         "created": f"{made['CreateDate']:%Y-%m-%dT%H:%M:%SZ}",
     }
-    store().put_secret_value(SecretId=STORE, SecretString=json.dumps(value))
+    account.store.write(value)
 
 
+@BOTH_STORES
 def test_entry_that_somebody_else_makes_meanwhile_is_refused(account: Account) -> None:
-    account.before["secretsmanager:create_secret"] = lambda: store().create_secret(
-        Name=STORE, SecretString=json.dumps({"pending": {"since": "2026-01-01T00:00:00Z", "known_key_ids": []}})
-    )
+    note = {"pending": {"since": "2026-01-01T00:00:00Z", "known_key_ids": []}}
+    account.before[account.store.create] = lambda: account.store.make(note, {})
     with pytest.raises(ConflictError, match="does not name the user puller"):
         converge(account)
     assert account.keys(NAME) == {}
-
-
-def test_entry_that_comes_and_goes_is_an_error_not_a_loop(account: Account) -> None:
-    account.before["secretsmanager:create_secret"] = refusal("ResourceExistsException")
-    with pytest.raises(ConflictError, match="Run again"):
-        converge(account)
 
 
 # Absent
@@ -738,7 +772,7 @@ def test_absent_leaves_what_others_gave_the_user(account: Account) -> None:
     iam().create_group(GroupName="crew")
     iam().add_user_to_group(GroupName="crew", UserName=NAME)
     for check_mode, changed in ((True, True), (False, True), (False, False), (True, False)):
-        outcome = run(GONE, check_mode, account.aws())
+        outcome = play(account, GONE, check_mode)
         assert outcome.changed is changed
         assert [(thing["kind"], thing["name"]) for thing in outcome.results["remaining"]] == [
             ("access key", foreign),
@@ -749,19 +783,20 @@ def test_absent_leaves_what_others_gave_the_user(account: Account) -> None:
         assert f"aws iam delete-access-key --access-key-id {foreign} --user-name puller" in outcome.warnings[0]
         assert outcome.results["user"]["tags"] == {MANAGED: "true"}
     assert account.keys(NAME) == {foreign: "Active"} and account.tags(NAME) == {MANAGED: "true"}
-    assert ours not in account.keys(NAME) and entries() == []
+    assert ours not in account.keys(NAME) and account.store.entries() == []
 
 
 def test_what_only_aws_knows_of_keeps_the_user_too(account: Account) -> None:
     converge(account)
     for changed in (True, False):
         account.before["iam:delete_user"] = refusal("DeleteConflict", 409, "must delete login profile first.")
-        outcome = run(GONE, False, account.aws())
+        outcome = play(account, GONE)
         assert outcome.changed is changed
         assert outcome.results["remaining"][0]["name"] == "must delete login profile first."
     assert account.tags(NAME) == {MANAGED: "true"}
 
 
+@BOTH_STORES
 def test_absent_user_whose_entry_is_left_behind(account: Account) -> None:
     converge(account)
     (key,) = account.keys(NAME)
@@ -769,10 +804,11 @@ def test_absent_user_whose_entry_is_left_behind(account: Account) -> None:
     iam().delete_user_policy(UserName=NAME, PolicyName="gpuops-runpod-pull")
     iam().delete_user(UserName=NAME)
     for check_mode, changed in ((True, True), (False, True), (False, False)):
-        assert run(GONE, check_mode, account.aws()).changed is changed
-    assert entries() == []
+        assert play(account, GONE, check_mode).changed is changed
+    assert account.store.entries() == []
 
 
+@BOTH_STORES
 def test_user_made_anew_with_the_entry_of_its_predecessor(account: Account) -> None:
     converge(account)
     (key,) = account.keys(NAME)
@@ -785,41 +821,43 @@ def test_user_made_anew_with_the_entry_of_its_predecessor(account: Account) -> N
 
 def test_entry_pending_deletion_counts_as_removed(account: Account) -> None:
     converge(account)
-    store().delete_secret(SecretId=STORE)
-    assert run(GONE, False, account.aws()).changed is True
-    assert run(GONE, False, account.aws()).changed is False
+    store().delete_secret(SecretId=account.store.name)
+    assert play(account, GONE).changed is True
+    assert play(account, GONE).changed is False
     assert users() == []
 
 
+@BOTH_STORES
 def test_absent_removes_an_orphan_too(account: Account) -> None:
     account.after["iam:create_access_key"] = Killed()
     with pytest.raises(Killed):
         converge(account)
-    run(GONE, False, account.aws())
-    assert users() == [] and entries() == []
+    play(account, GONE)
+    assert users() == [] and account.store.entries() == []
 
 
 # Secrets, and the seam to Ansible
 
 
+@BOTH_STORES
 def test_secret_shows_nowhere(account: Account) -> None:
-    outcomes = [converge(account), converge(account, repositories=["team/api"]), run(V1, True, account.aws())]
-    secret = account.secret(STORE)["secret_access_key"]
+    outcomes = [converge(account), converge(account, repositories=["team/api"]), play(account, V1, True)]
+    secret = account.store.value()["secret_access_key"]
     errors = []
-    for call in ("secretsmanager:get_secret_value", "iam:get_user"):
+    for call in (account.store.read, "iam:get_user"):
         account.after[call] = refusal("ServiceFailure", 500)
         with pytest.raises(AwsError) as caught:
             converge(account)
         errors.append(caught.value)
-    outcomes.append(run(GONE, False, account.aws()))
+    outcomes.append(play(account, GONE))
     assert secret not in repr(outcomes) + repr([error.as_result() for error in errors])
 
 
 def test_failure_to_store_the_key_does_not_show_it(account: Account) -> None:
-    account.before["secretsmanager:put_secret_value"] = refusal("AccessDeniedException", 400)
+    account.before[account.store.put] = refusal("AccessDeniedException", 400)
     with pytest.raises(AwsError) as caught:
         converge(account)
-    sent = next(request for name, request in account.requests if name == "secretsmanager:put_secret_value")
+    sent = next(request for name, request in account.requests if name == account.store.put)
     secret = json.loads(sent["SecretString"])["secret_access_key"]
     assert secret not in str(caught.value) + repr(caught.value.as_result())
 
@@ -836,7 +874,7 @@ def test_options_reach_the_module_and_its_result_leaves_it(
         assert result["changed"] is changed
         assert result["user"]["name"] == NAME
         assert result["diff"]["after"]["user"] == result["user"]
-    assert account.secret(STORE)["secret_access_key"] not in json.dumps(result)
+    assert account.store.value()["secret_access_key"] not in json.dumps(result)
 
 
 def test_no_region_is_an_error_with_a_remedy(

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, Entry, Pending, format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
     ApiError,
     AwsError,
@@ -27,13 +28,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
     RunpodError,
     TransportError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import (
-    GRANTED,
-    Entry,
-    Pending,
-    SecretsManager,
-    format_time,
-)
+from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import (
@@ -50,6 +45,8 @@ KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 NEW_KEY = KeyPair("AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY")
 PENDING = Pending(NOW, ())
 STORE = {"type": "secretsmanager", "name": "runpod-ecr/puller", "region": None, "kms_key_id": None, "tags": None}
+SSM_STORE = {**STORE, "type": "ssm", "name": "/runpod-ecr/puller"}
+BOTH_STORES = pytest.mark.parametrize("world", [STORE, SSM_STORE], ids=["secretsmanager", "ssm"], indirect=True)
 PRESENT = {
     "name": "ecr",
     "image": None,
@@ -157,7 +154,7 @@ class Ecr:
 class World:
     """Both clouds, an entry in the store, and a client for them."""
 
-    def __init__(self, connect: Callable[..., Any]) -> None:
+    def __init__(self, connect: Callable[..., Any], store: dict[str, Any] = STORE) -> None:
         self.runpod, self.ecr, self.naps, self.now = Registries(), Ecr(), [], NOW
 
         def route(service: str, **options: Any) -> Any:
@@ -171,8 +168,9 @@ class World:
             self.now += timedelta(seconds=seconds)
 
         aws = Aws(route, "us-east-1", clock=lambda: self.now, sleep=sleep)
+        self.store_option = store
         self.client = Clients(aws, Client("https://runpod.test", "api-key", self.runpod, sleep=sleep))
-        self.store = SecretsManager(aws, STORE["name"], "us-east-1", None, {})
+        self.store = store_of(aws, store)
 
     def keep(self, key: KeyPair | None, created: datetime = LONG_AGO, pending: Pending | None = None) -> None:
         if self.store.read() is None:
@@ -183,12 +181,13 @@ class World:
         return next(iter(self.runpod.held.values()))["password"]
 
     def run(self, params: dict[str, Any], check_mode: bool = False) -> Outcome:
-        return run(params, check_mode, self.client)
+        store = {"secret_store": self.store_option} if params["secret_store"] else {}
+        return run({**params, **store}, check_mode, self.client)
 
 
 @pytest.fixture
-def world(connect: Callable[..., Any]) -> World:
-    made = World(connect)
+def world(connect: Callable[..., Any], request: pytest.FixtureRequest) -> World:
+    made = World(connect, getattr(request, "param", STORE))
     made.keep(KEY)
     return made
 
@@ -237,6 +236,7 @@ def test_long_past(tags: dict[str, str], expected: list[str]) -> None:
     assert long_past(held(tags), NOW) == expected
 
 
+@BOTH_STORES
 def test_nine_steps(world: World) -> None:
     refresh = {**PRESENT, "force": True}
     steps = [
@@ -255,6 +255,7 @@ def test_nine_steps(world: World) -> None:
             assert world.runpod.writes() == writes
 
 
+@BOTH_STORES
 def test_a_new_credential_holds_the_pull_users_token(world: World) -> None:
     outcome = world.run(PRESENT)
     assert world.runpod.held["reg_1"] == {
@@ -275,6 +276,7 @@ def test_the_image_names_the_region(world: World) -> None:
     assert [options["region"] for options in world.ecr.identities] == ["ap-northeast-2"]
 
 
+@BOTH_STORES
 def test_a_fresh_credential_is_left_alone(world: World) -> None:
     world.run(PRESENT)
     outcome = world.run(PRESENT)
@@ -295,6 +297,7 @@ def test_a_token_that_ends_soon_is_replaced_in_place(world: World) -> None:
     assert world.password() == world.ecr.minted[-1] == "token-number-2"
 
 
+@BOTH_STORES
 def test_a_new_key_in_the_store_forces_a_refresh(world: World) -> None:
     world.run(PRESENT)
     world.keep(NEW_KEY)
@@ -366,6 +369,7 @@ def test_a_young_key_gets_its_time(world: World) -> None:
     assert world.naps == [1, 2]
 
 
+@BOTH_STORES
 def test_a_young_right_gets_its_time(world: World) -> None:
     world.store.tag({GRANTED: format_time(NOW)})
     world.ecr.refusals = ["AccessDeniedException"]
@@ -479,6 +483,7 @@ def test_of_two_runs_nothing_that_is_in_use_is_removed(world: World) -> None:
     assert set(world.runpod.held) == {"reg_1", "reg_2"}
 
 
+@BOTH_STORES
 def test_notes_of_credentials_long_gone_are_dropped(world: World) -> None:
     world.store.tag({**tag("reg_8", -25), **tag("reg_9", 3), "team": "ml"})
     world.run(PRESENT)
@@ -546,6 +551,7 @@ def test_a_terminated_pod_keeps_no_credential(world: World) -> None:
     assert world.run(ABSENT).after is None and world.runpod.held == {}
 
 
+@BOTH_STORES
 def test_a_removed_credential_takes_its_note_along_and_names_those_left(world: World) -> None:
     world.run(PRESENT)
     world.run({**PRESENT, "name": "ecr-seoul", "registry_region": "ap-northeast-2"})
@@ -571,6 +577,7 @@ def test_absent_copes_with_an_entry_that_is_being_deleted(world: World) -> None:
     assert world.run(ABSENT).changed is True and world.runpod.held == {}
 
 
+@BOTH_STORES
 def test_no_secret_shows_in_outcomes(world: World) -> None:
     outcomes = [world.run(params, check) for params in (PRESENT, AS_CALLER, ABSENT) for check in (True, False)]
     said = repr(outcomes) + repr(world.store.read())

@@ -1,0 +1,140 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: what the entry of a secret store holds, as text and as tags. Pure: no store, no call.
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from ._aws import KeyPair
+from ._errors import ConflictError, Json
+
+MANAGED = (
+    "gpuops.runpod/managed"  # the tag that makes a user or an entry ours; on an entry its value is the user's name
+)
+OURS = "gpuops.runpod/"  # what our tags start with
+GRANTED = "gpuops.runpod/granted"  # when the pull user's rights last grew: new rights need seconds to arrive everywhere
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class Pending(NamedTuple):
+    """The note made before CreateAccessKey: it locks the entry and tells an orphan from a foreign key afterwards.
+
+    `since` is when the note was made, `known_key_ids` which keys the user had then; `abandoned` says that the run which
+    made it knows that it failed.
+    """
+
+    since: datetime
+    known_key_ids: tuple[str, ...]
+    abandoned: bool = False
+
+
+class Entry(NamedTuple):
+    """What the store holds: a key, a note about one being made, both (while a key is rotated), or neither.
+
+    `deleted` marks an entry in its recovery window, whose value cannot be read.
+    """
+
+    arn: str
+    key: KeyPair | None = None
+    created: datetime | None = None
+    pending: Pending | None = None
+    deleted: bool = False
+
+    def __repr__(self) -> str:
+        return f"Entry({self.arn}, {self.key!r})"
+
+
+class Freshness(NamedTuple):
+    """What a freshness tag of an entry says: until when the token at RunPod works and which key minted it."""
+
+    expires_at: datetime
+    access_key_id: str
+
+
+def format_time(moment: datetime) -> str:
+    """Return a moment as it stands in the store, in UTC and whole seconds."""
+    return moment.strftime(TIME)
+
+
+def parse_time(text: str) -> datetime:
+    """Return the moment that format_time wrote; ValueError for anything else."""
+    return datetime.strptime(text + "+0000", TIME + "%z")
+
+
+def encode(key: KeyPair | None, created: datetime | None, pending: Pending | None, run: str = "") -> str:
+    """Return the entry's value: flat JSON, so that other tools can read the key too.
+
+    `run` tells the note of one run from an equal one of another; nobody needs it afterwards.
+    """
+    value: Json = {}
+    if key and created:
+        value = {
+            "access_key_id": key.access_key_id,
+            "secret_access_key": key.secret_access_key,
+            "created": format_time(created),
+        }
+    if pending:
+        note: Json = {"since": format_time(pending.since), "known_key_ids": sorted(pending.known_key_ids)}
+        if run:
+            note["run"] = run
+        value["pending"] = {**note, "abandoned": True} if pending.abandoned else note
+    return json.dumps(value)
+
+
+def decode(arn: str, text: str) -> Entry:
+    """Return the entry that encode wrote. Anything else is not ours and an error that repeats nothing of it."""
+    try:
+        value = json.loads(text)
+        note = value.get("pending")
+        pending = note and Pending(
+            parse_time(note["since"]), tuple(note["known_key_ids"]), bool(note.get("abandoned", False))
+        )
+        if "access_key_id" not in value:
+            if not pending:
+                raise KeyError("access_key_id")
+            return Entry(arn, pending=pending)
+        key = KeyPair(value["access_key_id"], value["secret_access_key"])
+        return Entry(arn, key, parse_time(value["created"]), pending)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConflictError(
+            f"The secret store's entry {arn} does not hold what this collection writes (JSON with access_key_id, "
+            "secret_access_key and created): name another entry in secret_store, or remove this one."
+        ) from None
+
+
+def freshness(tags: dict[str, str]) -> dict[str, Freshness]:
+    """Return registry id -> what its freshness tag says; tags of another form are none."""
+    found = {}
+    for name, value in tags.items():
+        expiry, dummy, key_id = value.partition(" ")
+        if not (name.startswith(OURS) and key_id):
+            continue
+        try:
+            found[name.removeprefix(OURS)] = Freshness(parse_time(expiry), key_id)
+        except ValueError:
+            continue
+    return found
+
+
+def young_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime | None:
+    """Return until when a refusal may only mean that the key or its rights have not arrived everywhere yet."""
+    moments = [entry.created] if entry.created else []
+    with suppress(ValueError):
+        moments.append(parse_time(tags.get(GRANTED, "")))
+    return max(moments) + timedelta(seconds=timeout) if moments else None
+
+
+def keyless(entry: Entry | None, name: str) -> str:
+    """Return why an entry gives no key and what to do; empty when it has one."""
+    if entry is not None and entry.key:
+        return ""
+    why = "does not exist"
+    if entry is not None:
+        why = "is being deleted" if entry.deleted else "holds no key yet, only a note that one is being made"
+    return f"The secret store's entry {name} {why}: run ecr_pull_user first."
