@@ -137,4 +137,4 @@ def keyless(entry: Entry | None, name: str) -> str:
     why = "does not exist"
     if entry is not None:
         why = "is being deleted" if entry.deleted else "holds no key yet, only a note that one is being made"
-    return f"The secret store's entry {name} {why}: run ecr_pull_user first."
+    return f"The secret store's entry {name} {why}: ecr_pull_user makes it."

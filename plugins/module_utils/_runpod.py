@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
+from ansible.module_utils.common.warnings import warn
 
 from ._client import Client, opener
 from ._errors import Json, RunpodError
@@ -75,7 +76,7 @@ def execute(module: AnsibleModule, run: Run, key: str | None, connect: Connect =
     except RunpodError as error:
         module.fail_json(**error.as_result())
     for warning in outcome.warnings:
-        module.warn(warning)
+        warn(warning)  # not module.warn(): amazon.aws would repeat it in a way that ansible-core deprecates
     diff = {"before": outcome.before or {}, "after": outcome.after or {}}
     resource = {key: outcome.after} if key else {}
     module.exit_json(changed=outcome.changed, diff=diff, **{**resource, **outcome.results})

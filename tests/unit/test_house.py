@@ -100,6 +100,24 @@ def test_action_groups_name_the_modules_and_nothing_else() -> None:
     assert sorted(named) == modules()
 
 
+def test_no_option_bears_the_name_of_one_of_amazon_aws() -> None:
+    standard = resources.files("ansible_collections.amazon.aws").joinpath("plugins", "doc_fragments")
+    reserved = set()
+    for name in ("common", "region"):
+        documented = yaml.safe_load(
+            re.findall(r'MODULES = r"""(.*?)"""', standard.joinpath(f"{name}.py").read_text(), re.S)[0]
+        )
+        for option, said in documented["options"].items():
+            reserved |= {option, *said.get("aliases", [])}
+    assert {"access_key", "region"} <= reserved
+    reserved.remove("validate_certs")  # means the same for RunPod, and runpod_ecr_credential has it once
+    for name in load("meta/runtime.yml")["action_groups"]["aws"]:
+        if isinstance(name, str):
+            source = (ROOT / "plugins" / "modules" / f"{name}.py").read_text()
+            ours = yaml.safe_load(re.findall(r'^DOCUMENTATION = r"""(.*?)"""', source, re.S | re.M)[0])["options"]
+            assert not reserved & ours.keys(), name
+
+
 def test_modules_have_their_test_file() -> None:
     tests = ROOT / "tests" / "unit" / "plugins" / "modules"
     assert not [name for name in modules() if not (tests / f"test_{name}.py").exists()]

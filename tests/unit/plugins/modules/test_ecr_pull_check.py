@@ -434,8 +434,8 @@ def test_without_a_key_check_mode_cannot_know(world: World, made: bool) -> None:
     outcome = world.run(AS_USER, check_mode=True)
     assert outcome.results["pullable"] is None and outcome.changed is False
     assert [found["pullable"] for found in outcome.results["images"]] == [None]
-    assert "run ecr_pull_user first" in outcome.warnings[0] and world.ecr.calls == []
-    with pytest.raises(InputError, match="run ecr_pull_user first"):
+    assert "ecr_pull_user makes it" in outcome.warnings[0] and world.ecr.calls == []
+    with pytest.raises(InputError, match="ecr_pull_user makes it"):
         world.run(AS_USER)
 
 

@@ -324,7 +324,7 @@ def test_an_entry_without_a_key(world: World, key: Any, created: datetime, says:
         world.store._call("delete_secret", SecretId=world.store.name)
     else:
         world.keep(None, created, PENDING)
-    with pytest.raises(InputError, match=f"{says}.*run ecr_pull_user first"):
+    with pytest.raises(InputError, match=f"{says}.*ecr_pull_user makes it"):
         world.run(PRESENT)
     predicted = world.run(PRESENT, check_mode=True)
     assert predicted.changed and says in predicted.warnings[0]
@@ -333,7 +333,7 @@ def test_an_entry_without_a_key(world: World, key: Any, created: datetime, says:
 
 def test_an_entry_that_is_not_there(connect: Callable[..., Any]) -> None:
     world = World(connect)
-    with pytest.raises(InputError, match="entry runpod-ecr/puller does not exist: run ecr_pull_user first"):
+    with pytest.raises(InputError, match="entry runpod-ecr/puller does not exist: ecr_pull_user makes it"):
         world.run(PRESENT)
     predicted = world.run(PRESENT, check_mode=True)
     assert predicted.after == {"name": "ecr", "region": "us-east-1", "expires_at": None}
