@@ -410,7 +410,7 @@ def read_platform(pull: Pull, image: Image, found: Json, address: str) -> None:
     except Unreadable as failure:
         found["findings"].append(diagnose("PlatformUnread", str(failure), facts(pull, image)))
         return
-    found["platforms"] = [platform] if platform else []
+    found["platforms"] = [platform]
     if not manifests.same(platform, pull.platform):
         raise Refused(wrong_platform(pull, image, found["platforms"]))
 
@@ -425,6 +425,8 @@ def fetch(opener: Any, address: str) -> Json:
         raise Unreadable(f"{urlsplit(address).hostname}: {why}") from None
     if not isinstance(document, dict):
         raise Unreadable(f"{urlsplit(address).hostname}: not a configuration")
+    if not manifests.platform_of(document):
+        raise Unreadable(f"{urlsplit(address).hostname}: the configuration names no platform")
     return document
 
 

@@ -277,10 +277,10 @@ def test_a_missing_platform_names_what_is_there(world: World) -> None:
     assert "it is for linux/arm64, linux/riscv64." in found["findings"][0]["cause"]
 
 
-def test_an_image_that_names_no_platform(world: World) -> None:
+def test_an_image_that_names_no_platform_is_a_warning(world: World) -> None:
     world.ecr.push_image({"rootfs": {}}, "v1")
     found = world.only()
-    assert codes(found) == ["platform_missing"] and found["platforms"] == []
+    assert codes(found) == ["platform_unverified"] and found["platforms"] == [] and found["pullable"] is True
 
 
 def test_another_platform_can_be_asked_for(world: World) -> None:
