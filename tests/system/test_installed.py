@@ -1,0 +1,33 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is published works without the checkout: built, installed, and run by name."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+from pathlib import Path
+
+from .conftest import IMAGE, ROOT, House
+
+
+def galaxy(house: House, *arguments: str) -> None:
+    subprocess.run(["ansible-galaxy", "collection", *arguments], cwd=ROOT, env=house.environment(), check=True)
+
+
+def test_installed_collection_runs_by_name(house: House, tmp_path: Path) -> None:
+    galaxy(house, "build", "--output-path", str(tmp_path))
+    [archive] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as content:
+        names = content.getnames()
+    assert "playbooks/runpod_ecr.yml" in names
+    assert not [name for name in names if name.split("/")[0] in {"tests", "tools", ".venv", ".build", ".git"}]
+
+    galaxy(house, "install", str(archive), "--collections-path", str(tmp_path), "--no-deps", "--offline")
+    run = house.play(
+        "gpuops.runpod.runpod_ecr", "-e", f"runpod_ecr_image={IMAGE}", ANSIBLE_COLLECTIONS_PATH=str(tmp_path)
+    )
+    assert run.code == 0, run.output
+    assert str(tmp_path) in run.output  # not the checkout's
+    assert run.recap["failed"] == 0 < run.recap["changed"]
