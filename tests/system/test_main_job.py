@@ -161,6 +161,20 @@ def test_absent_takes_the_policies_first(house: House) -> None:
     ]
 
 
+def test_absent_in_two_regions_leaves_nothing(house: House) -> None:
+    seoul = f"{REGISTRY.replace('us-east-1', 'ap-northeast-2')}/team/app:v1"
+    workloads = json.dumps({"runpod_ecr_workloads": [{"image": IMAGE}, {"image": seoul}]})
+    made = house.main_job("-e", workloads)
+    assert made.code == 0, made.output
+    assert len(house.runpod()["registries"]) == 2
+
+    foreseen = house.main_job("-e", workloads, "-e", "runpod_ecr_state=absent", "--check")
+    gone = house.main_job("-e", workloads, "-e", "runpod_ecr_state=absent")
+    assert gone.code == 0, gone.output
+    assert (house.users(), house.secrets(), house.runpod()["registries"]) == ([], [], [])
+    assert foreseen.recap["skipped"] == gone.recap["skipped"]  # the same way through the tasks
+
+
 def test_absent_keeps_what_another_template_needs(house: House) -> None:
     house.main_job()
     house.main_job(image=OTHER_IMAGE)
