@@ -154,7 +154,7 @@ class Ecr:
 class World:
     """Both clouds, an entry in the store, and a client for them."""
 
-    def __init__(self, connect: Callable[..., Any], store: dict[str, Any] = STORE) -> None:
+    def __init__(self, connect: Callable[..., Any], store: dict[str, Any]) -> None:
         self.runpod, self.ecr, self.naps, self.now = Registries(), Ecr(), [], NOW
 
         def route(service: str, **options: Any) -> Any:
@@ -332,7 +332,7 @@ def test_an_entry_without_a_key(world: World, key: Any, created: datetime, says:
 
 
 def test_an_entry_that_is_not_there(connect: Callable[..., Any]) -> None:
-    world = World(connect)
+    world = World(connect, STORE)
     with pytest.raises(InputError, match="entry runpod-ecr/puller does not exist: ecr_pull_user makes it"):
         world.run(PRESENT)
     predicted = world.run(PRESENT, check_mode=True)
@@ -565,7 +565,7 @@ def test_a_removed_credential_takes_its_note_along_and_names_those_left(world: W
 
 
 def test_absent_needs_no_entry(connect: Callable[..., Any]) -> None:
-    world = World(connect)
+    world = World(connect, STORE)
     world.runpod.add("ecr")
     assert world.run(ABSENT).results["other_registries"] == [] and world.runpod.held == {}
     assert world.run({**ABSENT, "secret_store": None}).changed is False
