@@ -382,11 +382,11 @@ from typing import NamedTuple
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ..module_utils import _policy
-from ..module_utils._aws import Aws, aws_client, tolerating
+from ..module_utils import _attach, _policy
+from ..module_utils._aws import Aws, aws_client
 from ..module_utils._entry import GRANTED, MANAGED, Entry, format_time
-from ..module_utils._errors import Json
-from ..module_utils._hand_over import SOON, Held, Place, ensure_key, refuse, remove_keys
+from ..module_utils._errors import ConflictError, Json
+from ..module_utils._hand_over import Held, Place, ensure_key, refuse, remove_keys
 from ..module_utils._keys import FOREIGN, KeyPlan, is_due, owners, plan_keys
 from ..module_utils._pull_user import (
     Found,
@@ -396,7 +396,6 @@ from ..module_utils._pull_user import (
     find_remaining,
     find_user,
     marked_keys,
-    other_policies_size,
     plan_marks,
     plan_user,
     tags_after,
@@ -407,7 +406,7 @@ from ..module_utils._pull_user import (
 from ..module_utils._runpod import execute
 from ..module_utils._secret_store import STORE_OPTIONS, store_of
 from ..module_utils._state import Outcome
-from ..module_utils._tokens import patiently, prove
+from ..module_utils._tokens import prove
 
 CHECK_DELETED = (
     "The entry {0} of the secret store is pending deletion and would be restored. What it holds cannot be read before, "
@@ -420,18 +419,18 @@ class Picture(NamedTuple):
     """The user and what belongs to it, before a run or after it; `promised` is a key that check mode foresees."""
 
     user: Json | None
-    document: Json | None
+    policy: _attach.Shown
     held: Held
     promised: bool = False
 
 
 class Wanted(NamedTuple):
-    """What the options come to: what the user lacks, the repositories asked for, and the policy as it should be."""
+    """What the options come to: what the user lacks, the repositories asked for, and what to do about the policies."""
 
     change: UserChange
     asked: list[str] | None
-    document: Json | None
-    rewrite: bool
+    rights: _attach.Rights
+    move: _attach.Move
 
 
 def run(params: Json, check_mode: bool, aws: Aws) -> Outcome:
@@ -448,8 +447,8 @@ def run(params: Json, check_mode: bool, aws: Aws) -> Outcome:
 
 def present(place: Place, params: Json, user: Json | None, check_mode: bool) -> Outcome:
     """Read, decide, and only then write: what cannot be done changes nothing."""
-    found = find(place.aws, place.store, place.user, user)
-    before = Picture(user, found.document, Held(found.keys, found.entry))
+    found = find(place.aws, place.store, place.user, user, params["policy"])
+    before = Picture(user, _attach.shown_before(place.user, found.rights), Held(found.keys, found.entry))
     wanted = decide(place, params, found)
     plan_for = partial(key_plan, place, params, (user or {}).get("tags", {}))
     if params["key_state"] == "present" and not is_deleted(found.entry):
@@ -466,11 +465,11 @@ def present(place: Place, params: Json, user: Json | None, check_mode: bool) -> 
     else:
         held, wrote = ensure_key(place, before.held, plan_for)
         promised = False
-    after = Picture(user_after(found, place.user, wanted.change), wanted.document, held, promised)
+    after = Picture(user_with(found, place, wanted), policy_with(before, place, wanted), held, promised)
     after, marked = mark(place, after, check_mode)
     if not check_mode:
-        prove_new(place, before, after)
-    changed = wanted.change != UserChange() or wanted.rewrite or wrote or marked
+        prove_new(place, before, after, wanted.asked)
+    changed = wanted.change != UserChange() or _attach.is_needed(wanted.move) or wrote or marked
     return outcome(place, params, changed, before, after, wanted.asked, warnings=warnings)
 
 
@@ -480,12 +479,12 @@ def decide(place: Place, params: Json, found: Found) -> Wanted:
     asked = params["repositories"]
     if asked is not None:
         asked = [_policy.repository_arn(name, found.partition, found.account, place.aws.region) for name in asked]
-    document = _policy.wanted_document(found.document, asked, params["purge_repositories"])
-    rewrite = _policy.differs(found.document, document)
-    if rewrite and document:
-        others = other_policies_size(place.aws, place.user) if found.user else 0
-        _policy.check_size(place.user, document, others)
-    return Wanted(change, asked, document, rewrite)
+    rights, move = _attach.decide(
+        place.aws, params, found.rights, asked, found.partition, found.account, found.user is not None
+    )
+    ahead, stale = _attach.plan_record((found.user or {}).get("tags", {}), move.ahead)
+    change = change._replace(tag={**change.tag, **ahead}, untag=(*change.untag, *stale))
+    return Wanted(change, asked, rights, move)
 
 
 def key_plan(place: Place, params: Json, tags: Json, held: Held) -> KeyPlan:
@@ -511,15 +510,37 @@ def is_deleted(entry: Entry | None) -> bool:
     return bool(entry and entry.deleted)
 
 
+def user_with(found: Found, place: Place, wanted: Wanted) -> Json:
+    """Return the user as the run leaves it, but for what its tags say of keys."""
+    user = user_after(found, place.user, wanted.change)
+    return {**user, "tags": tags_after(user["tags"], *_attach.plan_record(user["tags"], wanted.move.record))}
+
+
+def policy_with(before: Picture, place: Place, wanted: Wanted) -> _attach.Shown:
+    """Return the policy as the run leaves it."""
+    if wanted.move.target is None:
+        return before.policy
+    return _attach.shown(place.user, wanted.move.target, wanted.move.document)
+
+
 def write_policy(place: Place, found: Found, wanted: Wanted) -> None:
-    """Write the policy when it differs; first tell the readers of the key to be patient with new rights."""
-    if not (wanted.rewrite and wanted.document):
-        return
-    if stored_id(found.entry) and _policy.grows(found.document, wanted.document):
+    """Make the policy that is wanted, then take away the former; `write_user` has recorded both.
+
+    Readers of the key are told first to be patient with new rights.
+    """
+    rights, move = wanted.rights, wanted.move
+    if stored_id(found.entry) and _attach.grants(rights, move):
         place.store.tag({GRANTED: format_time(place.aws.clock())})
-    request: Json = {"PolicyName": _policy.NAME, "PolicyDocument": _policy.compact(wanted.document)}
-    until = place.until() if wanted.change.create else None
-    patiently(place.aws, until, lambda: place.aws.call("iam", "put_user_policy", UserName=place.user, **request), SOON)
+    if move.make:
+        _attach.make(place.aws, place.user, rights, move, place.until(), is_new=wanted.change.create)
+    stuck = _attach.take(place.aws, place.user, found.partition, rights, move.take)
+    if stuck:
+        raise ConflictError(
+            f"The user {place.user} has its new policy, and the former one, {stuck[0]['name']}, is detached from it, "
+            f"but something else uses that one too. {stuck[0]['remedy']}"
+        )
+    tags = user_after(found, place.user, wanted.change)["tags"]
+    write_tags(place.aws, place.user, *_attach.plan_record(tags, move.record))
 
 
 def foresee_key(place: Place, held: Held, plan_for: partial[KeyPlan]) -> tuple[Held, bool, bool, tuple[str, ...]]:
@@ -558,28 +579,42 @@ def mark(place: Place, picture: Picture, check_mode: bool) -> tuple[Picture, boo
     return picture._replace(user=user), bool(tag or untag)
 
 
-def prove_new(place: Place, before: Picture, after: Picture) -> None:
+def prove_new(place: Place, before: Picture, after: Picture, asked: list[str] | None) -> None:
     """Return once AWS accepts the key in the store wherever it will be used, if it was not there before."""
     entry = after.held.entry
     if entry and entry.key and entry.key.access_key_id not in {key.id for key in before.held.keys}:
-        regions = _policy.regions_of(_policy.repositories_of(after.document))
+        regions = _policy.regions_of(_policy.repositories_of(after.policy.document) or asked or [])
         prove(place.aws, entry.key, regions, place.until())
 
 
 def absent(place: Place, params: Json, user: Json, check_mode: bool) -> Outcome:
     """Remove what is ours, rights first since that ends tokens in use, then the user when nothing else is on it."""
     found = find(place.aws, place.store, place.user, user)
-    before = Picture(user, found.document, Held(found.keys, found.entry))
-    if found.document is not None and not check_mode:
-        with tolerating("NoSuchEntity"):
-            place.aws.call("iam", "delete_user_policy", UserName=place.user, PolicyName=_policy.NAME)
+    rights = found.rights
+    before = Picture(user, _attach.shown_before(place.user, rights), Held(found.keys, found.entry))
+    stuck = [] if check_mode else _attach.take(place.aws, place.user, found.partition, rights, rights.there)
     held, wrote = drop_keys(place, before, check_mode)
-    remaining = find_remaining(place.aws, place.user, held.keys)
+    ours = _attach.attached_arns(found.partition, rights)
+    remaining = [*stuck, *find_remaining(place.aws, place.user, held.keys, ours)]
     if not remaining and not check_mode:
         remaining = delete_user(place.aws, place.user)
-    after, marked = mark(place, Picture(user if remaining else None, None, held), check_mode)
-    changed = not remaining or found.document is not None or wrote or marked
+    after = Picture(user if remaining else None, _attach.Shown(), held)
+    after, recorded = record_rest(place, after, bool(stuck), check_mode)
+    after, marked = mark(place, after, check_mode)
+    changed = not remaining or bool(rights.there) or wrote or recorded or marked
     return outcome(place, params, changed, before, after, None, remaining)
+
+
+def record_rest(place: Place, picture: Picture, stuck: bool, check_mode: bool) -> tuple[Picture, bool]:
+    """Make the tags of a user that stays name the policy that could not be deleted, or none. As `mark` for keys."""
+    if picture.user is None:
+        return picture, False
+    made = frozenset({_attach.CUSTOMER if stuck else _attach.INLINE})
+    tag, untag = _attach.plan_record(picture.user["tags"], made)
+    if not check_mode:
+        write_tags(place.aws, place.user, tag, untag)
+    user = {**picture.user, "tags": tags_after(picture.user["tags"], tag, untag)}
+    return picture._replace(user=user), bool(tag or untag)
 
 
 def absent_user(place: Place, params: Json, check_mode: bool) -> Outcome:
@@ -589,8 +624,8 @@ def absent_user(place: Place, params: Json, check_mode: bool) -> Outcome:
     there = entry is not None and not entry.deleted
     if there and not check_mode:
         place.store.delete()
-    before = Picture(None, None, Held((), entry if there else None))
-    return outcome(place, params, there, before, Picture(None, None, Held((), None)), None, [])
+    before = Picture(None, _attach.Shown(), Held((), entry if there else None))
+    return outcome(place, params, there, before, Picture(None, _attach.Shown(), Held((), None)), None, [])
 
 
 def outcome(
@@ -608,7 +643,7 @@ def outcome(
     stored = next((key for key in after.held.keys if key.id == stored_id(after.held.entry)), None)
     results = {
         "user": after.user,
-        "policy": policy_result(after.document, asked),
+        "policy": policy_result(after.policy, asked),
         "access_keys": keys_result(after, now),
         "secret_store": {
             "type": params["secret_store"]["type"],
@@ -627,16 +662,18 @@ def outcome(
     return Outcome(changed, for_diff(before), for_diff(after), results, warnings)
 
 
-def policy_result(document: Json | None, asked: list[str] | None) -> Json:
+def policy_result(policy: _attach.Shown, asked: list[str] | None) -> Json:
     """Return what is reported of the policy."""
-    repositories = _policy.repositories_of(document)
+    of_aws = policy.kind in _attach.OF_AWS
+    repositories = ["*"] if of_aws else _policy.repositories_of(policy.document)
     return {
-        "name": _policy.NAME,
-        "document": document,
-        "size": _policy.size(document),
-        "limit": _policy.LIMIT,
+        "kind": policy.kind,
+        "name": policy.name,
+        "document": policy.document,
+        "size": _policy.size(policy.document),
+        "limit": policy.limit,
         "repositories": repositories,
-        "extra_repositories": [] if asked is None else [arn for arn in repositories if arn not in asked],
+        "extra_repositories": [] if asked is None or of_aws else [arn for arn in repositories if arn not in asked],
     }
 
 
@@ -676,7 +713,7 @@ def for_diff(picture: Picture) -> Json | None:
     access_keys = [{"id": key.id, "status": key.status} for key in keys]
     return {
         "user": picture.user,
-        "policy": picture.document,
+        "policy": {"kind": picture.policy.kind, "name": picture.policy.name, "document": picture.policy.document},
         "access_keys": [*access_keys, {"id": None, "status": "Active"}] if picture.promised else access_keys,
         "secret_store": None if entry is None or entry.deleted else entry.arn,
     }
@@ -696,8 +733,10 @@ def main() -> None:
         "permissions_boundary": {"type": "str"},
         "user_tags": {"type": "dict"},
         "purge_tags": {"type": "bool", "default": True},
+        "policy": {"type": "str", "choices": ["repositories", "pull_only", "read_only"], "default": "repositories"},
         "repositories": {"type": "list", "elements": "str"},
         "purge_repositories": {"type": "bool", "default": False},
+        "pull_through": {"type": "bool", "default": False},
         "key_state": {"type": "str", "choices": ["present", "absent"], "default": "present", "no_log": False},
         "rotate_after_days": {"type": "int"},
         "secret_store": {"type": "dict", "options": STORE_OPTIONS, "apply_defaults": True, "no_log": False},
