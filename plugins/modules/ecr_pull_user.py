@@ -26,8 +26,8 @@ options:
   state:
     description:
       - V(present) ensures the user, its policy, its key and the entry of the secret store.
-      - V(absent) removes the policy, then the keys of this collection, then the entry of the secret store at once and
-        without a recovery window, then the user.
+      - V(absent) takes away the policies that this collection gave, then its keys, then the entry of the secret store
+        at once and without a recovery window, then the user.
       - A user on which something else hangs stays, see RV(remaining). All that this collection made is removed.
     type: str
     choices: [present, absent]
@@ -56,18 +56,41 @@ options:
         The AWS console keeps the description of an access key in such a tag.
     type: bool
     default: true
+  policy:
+    description:
+      - The kind of policy through which the user may pull.
+      - V(repositories) opens O(repositories) and nothing else, with a policy of this collection. It is inline as long
+        as IAM's quota for all inline policies of the user allows that, and one customer managed policy beyond.
+      - V(pull_only) attaches C(AmazonEC2ContainerRegistryPullOnly), which opens every repository of the account in
+        every region and lets pulls fill pull-through caches.
+      - V(read_only) attaches C(AmazonEC2ContainerRegistryReadOnly), which also lists and describes repositories and
+        images, and fills no pull-through cache.
+      - Another kind than before is made first, and then the former is taken away. A policy of AWS that somebody else
+        attached is left attached. What the former policy opened is forgotten when a policy of AWS takes its place.
+      - V(repositories) without O(repositories) leaves whatever policy the user has alone.
+    type: str
+    choices: [repositories, pull_only, read_only]
+    default: repositories
   repositories:
     description:
       - The repositories that the user can pull from, each as a name, an ARN or the URI of an image.
       - A name means a repository in the account of the user and in the module's region.
       - The wildcards V(*) and V(?) stand for any characters, C(/) included, so V(team/*) covers V(team/a/b).
       - When not set, the policy is left alone. A user without a policy cannot pull anything.
+      - They must be well-formed, but have no effect on what the user may pull, with O(policy=pull_only) and
+        O(policy=read_only). RV(policy.repositories) says what is open.
     type: list
     elements: str
   purge_repositories:
     description:
       - With V(false), O(repositories) are added to those in the policy, and nothing is taken away.
       - With V(true), the policy has exactly O(repositories). An empty list leaves the right to get tokens only.
+    type: bool
+    default: false
+  pull_through:
+    description:
+      - Whether pulls may fill a pull-through cache, with C(ecr:BatchImportUpstreamImage) on O(repositories).
+      - The policies of AWS have it or not, whatever this says.
     type: bool
     default: false
   key_state:
@@ -103,12 +126,19 @@ notes:
   - The region is that of the secret store and of repositories given by name. IAM has no regions.
   - When O(secret_store.name) is not set, the entry is named C(runpod-ecr/) and the name of the user, with
     O(secret_store.type=ssm) C(/runpod-ecr/) and the name of the user.
-  - The inline policy C(gpuops-runpod-pull) allows C(ecr:GetAuthorizationToken), and C(ecr:BatchGetImage),
+  - With O(policy=repositories) the policy allows C(ecr:GetAuthorizationToken), and C(ecr:BatchGetImage),
     C(ecr:GetDownloadUrlForLayer) and C(ecr:BatchCheckLayerAvailability) on the repositories. Two policies are the same
     when they mean the same; the order in a list does not matter. Whatever else somebody wrote into this policy is
     removed. Other policies of the user are never read for what they allow, and never changed.
-  - IAM allows 2,048 characters for all inline policies of a user. A policy that does not fit is refused with the
-    figures before anything is changed.
+  - IAM allows 2,048 characters for all inline policies of a user, and 6,144 for a managed policy; it does not count
+    white space. The inline policy is named C(gpuops-runpod-pull), the managed one C(gpuops-runpod-pull-) and the name
+    of the user, in the path that the user has when it is made. A policy that fits neither is refused with the figures
+    before anything is changed. One that shrinks becomes inline again, and the managed one is deleted with all its
+    versions. Of these it keeps five at most, and gives up the oldest.
+  - The tag C(gpuops.runpod/policy) of the user names what this collection has attached, from before that happens. When
+    it is missing, that is the inline policy alone. What it does not name is never detached.
+  - A managed policy of this name without a tag C(gpuops.runpod/managed) that names the user was made by somebody else.
+    It is an error, as is one of ours that something else uses too when it is to be deleted.
   - A user without the tag C(gpuops.runpod/managed), or an entry of the secret store whose tag of that name does not
     name the user, was made by somebody else. It is an error and nothing is changed.
   - An access key that somebody else made on the user is never changed. It is reported, and takes up one of the two
@@ -121,6 +151,14 @@ notes:
     C(iam:GetUserPolicy), C(iam:ListUserPolicies), C(iam:PutUserPolicy), C(iam:ListAccessKeys),
     C(iam:GetAccessKeyLastUsed), C(iam:CreateAccessKey), C(iam:DeleteAccessKey), and for a permissions boundary
     C(iam:PutUserPermissionsBoundary) and C(iam:DeleteUserPermissionsBoundary).
+  - >-
+    IAM actions to attach a policy of AWS, and to move from it or to it: C(iam:ListAttachedUserPolicies),
+    C(iam:AttachUserPolicy), C(iam:DetachUserPolicy) and C(iam:DeleteUserPolicy). The condition key C(iam:PolicyARN) can
+    limit what may be attached.
+  - >-
+    IAM actions for the customer managed policy besides: C(iam:GetPolicy), C(iam:GetPolicyVersion),
+    C(iam:CreatePolicy), C(iam:TagPolicy), C(iam:ListPolicyVersions), C(iam:CreatePolicyVersion),
+    C(iam:DeletePolicyVersion) and C(iam:DeletePolicy).
   - >-
     IAM actions for V(absent) besides: C(iam:DeleteUserPolicy), C(iam:ListAttachedUserPolicies),
     C(iam:ListGroupsForUser) and C(iam:DeleteUser). C(iam:ListUsers) is optional; with it the error about a name in
@@ -158,6 +196,18 @@ EXAMPLES = r"""
       - runpod-gpu-training
     purge_repositories: true
     rotate_after_days: 90
+
+- name: Let it pull from every repository of the account, with the policy of AWS instead
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-pull
+    policy: pull_only
+
+- name: Let it pull from one team's repositories again, which may be a pull-through cache
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-pull
+    repositories:
+      - team/*
+    pull_through: true
 
 - name: Ensure a user whose key is kept in Parameter Store, under a name of your own
   gpuops.runpod.ecr_pull_user:
@@ -229,17 +279,24 @@ user:
       type: str
       sample: arn:aws:iam::123456789012:policy/runpod-pull-boundary
 policy:
-  description: The inline policy of this collection.
+  description: The policy through which the user may pull; a prediction in check mode.
   returned: success
   type: dict
   contains:
+    kind:
+      description: Its kind, as O(policy). V(null) when the user has no policy of this collection.
+      returned: always
+      type: str
+      sample: repositories
     name:
-      description: Its name.
+      description: >-
+        Its name. V(gpuops-runpod-pull) is the inline policy, one that ends in the name of the user the customer managed
+        policy.
       returned: always
       type: str
       sample: gpuops-runpod-pull
     document:
-      description: Its document, V(null) when the user has none.
+      description: Its document. V(null) when there is none, and for a policy of AWS.
       returned: always
       type: dict
       sample:
@@ -250,23 +307,26 @@ policy:
             Action: ecr:GetAuthorizationToken
             Resource: "*"
     size:
-      description: Its characters, as IAM counts them.
+      description: The characters of the document, as IAM counts them.
       returned: always
       type: int
       sample: 349
     limit:
-      description: How many characters IAM allows for all inline policies of a user.
+      description: >-
+        How many characters IAM allows, for all inline policies of the user or for the managed policy. V(null) for a
+        policy of AWS.
       returned: always
       type: int
       sample: 2048
     repositories:
-      description: ARNs of the repositories it opens.
+      description: ARNs of the repositories it opens; V(*) alone for a policy of AWS, which opens all.
       returned: always
       type: list
       elements: str
       sample: ["arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-training"]
     extra_repositories:
-      description: Those of them that O(repositories) does not name; none when O(repositories) is not set.
+      description: >-
+        Those of them that O(repositories) does not name. None when O(repositories) is not set, or with a policy of AWS.
       returned: always
       type: list
       elements: str
@@ -353,13 +413,16 @@ rotated:
   type: bool
   sample: false
 remaining:
-  description: What keeps the user from being removed. This collection did not make it and does not remove it.
+  description: >-
+    What keeps the user from being removed. This collection did not make it and does not remove it. A policy of its own
+    that something else uses counts as such.
   returned: O(state=absent)
   type: list
   elements: dict
   contains:
     kind:
-      description: What it is, for example V(access key), V(inline policy), V(attached policy) or V(group).
+      description: >-
+        What it is, for example V(access key), V(inline policy), V(attached policy), V(group) or V(policy in use).
       returned: always
       type: str
       sample: attached policy
