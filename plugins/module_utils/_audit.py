@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from . import _policy
+from ._entry import MANAGED, Entry, format_time, freshness, parse_time
 from ._errors import Json
 from ._keys import ACTIVE, FOREIGN, AccessKey, is_due, owners
 from ._pull_user import RANDOM_SUFFIX, SECRET, marked_keys
-from ._secret_store import MANAGED, Entry, format_time, freshness, parse_time
 
 QUARANTINED = "gpuops.runpod/quarantined"
 DENY_ALL = "AWSDenyAll"
@@ -33,7 +33,7 @@ UNUSED = timedelta(days=30)  # a refresh uses the key several times a day
 UNTRIED = timedelta(days=1)  # a new key has this long until it is used for the first time
 MISSED = timedelta(hours=4)  # a token that is refreshed every four hours never has less left
 STORE_ARN = re.compile(
-    r"arn:[a-z-]+:(?P<type>secretsmanager|ssm):(?P<region>[a-z0-9-]+):\d+:(?:secret:|parameter)(?P<name>.+)"
+    r"arn:[a-z-]+:(?P<type>secretsmanager|ssm):(?P<region>[a-z0-9-]+):\d+:(?:secret:|parameter/)(?P<name>.+)"
 )
 
 # What keeps an entry from giving a key.
@@ -50,7 +50,7 @@ class Subject(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What the secret store holds for a user; `error` tells why the entry could not be read."""
+    """What the secret store holds for a user: type, name and region of the entry, and it; `error` when unreadable."""
 
     place: Json
     entry: Entry | None
@@ -70,10 +70,12 @@ class Expected(NamedTuple):
 
 def store_place(given: Json, tags: Json) -> Json:
     """Return which entry to read: the one that the user's tag records, unless the options name one."""
-    recorded = STORE_ARN.fullmatch(tags.get(SECRET, ""))
+    recorded = STORE_ARN.fullmatch(RANDOM_SUFFIX.sub(r"\1", tags.get(SECRET, "")))
     if given["name"] or not recorded:
         return given
-    return {**given, **recorded.groupdict(), "name": RANDOM_SUFFIX.sub("", recorded["name"])}
+    name = recorded["name"]
+    level = "/" if recorded["type"] == "ssm" and "/" in name else ""  # which the ARN of a parameter lacks
+    return {**given, **recorded.groupdict(), "name": level + name}
 
 
 def kind_of(arn: str, account: str) -> str | None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from ._aws import Aws
 from ._errors import Json
-from ._secret_store import format_time
+from ._entry import format_time
 
 PAGE = 50  # events, the most that CloudTrail gives at once
 PAUSE = 0.5  # seconds; CloudTrail takes two of these requests a second, counted for an account and region
