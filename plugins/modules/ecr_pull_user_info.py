@@ -414,8 +414,8 @@ users:
           sample: arn:aws:secretsmanager:us-east-1:123456789012:secret:runpod-ecr/runpod-ecr-access-AbCdEf
         state:
           description:
-            - V(key) when it holds a key, V(pending) when it holds only a note that one is being made, V(deleted) when it
-              is in its recovery window, V(missing) when there is none, and V(unreadable) when it could not be read.
+            - V(key) when it holds a key, V(pending) when it holds only a note that one is being made, V(deleted) when
+              it is in its recovery window, V(missing) when there is none, and V(unreadable) when it could not be read.
           returned: always
           type: str
           sample: key

@@ -18,7 +18,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
 
 Json = dict[str, Any]
 CLIENTS: dict[tuple[str, str], Any] = {}  # making one takes longer than all its calls
-READS = ("get_", "list_", "describe_")
+READS = ("get_", "list_", "describe_", "lookup_")
 
 
 def lost() -> Exception:
@@ -147,6 +147,8 @@ class Account:
         self.after: dict[str | int, Any] = {}
         self.during_nap: Callable[[], Any] | None = None
         self.boundaries: dict[str, str] = {}
+        self.events: dict[tuple[str, str], list[Json]] = {}  # by region and access key, the newest first
+        self.lookups: dict[str, list[datetime]] = {}
 
     def aws(self, region: str = "us-east-1") -> Aws:
         return Aws(self.connect, region, clock=lambda: self.now, sleep=self.sleep)
@@ -218,6 +220,26 @@ class Account:
     def delete_user_permissions_boundary(self, dummy: Any, request: Json) -> Json:
         del self.boundaries[request["UserName"]]
         return {}
+
+    # CloudTrail, in which moto looks nothing up
+
+    def lookup_events(self, moto: Any, request: Json) -> Json:
+        region = moto.meta.region_name
+        lately = [moment for moment in self.lookups.get(region, []) if self.now - moment < timedelta(seconds=1)]
+        if len(lately) == 2:
+            raise refusal("ThrottlingException")
+        self.lookups[region] = [*lately, self.now]
+        (attribute,) = request["LookupAttributes"]
+        assert attribute["AttributeKey"] == "AccessKeyId" and request["MaxResults"] <= 50
+        held = [
+            event
+            for event in self.events.get((region, attribute["AttributeValue"]), [])
+            if event["EventTime"] >= request["StartTime"]
+        ]
+        start = int(request.get("NextToken", "0"))
+        end = start + request["MaxResults"]
+        more = {"NextToken": str(end)} if end < len(held) else {}
+        return {"Events": held[start:end], **more}
 
 
 class Recorder:
