@@ -162,7 +162,8 @@ MANY = [f"arn:aws:ecr:us-east-1:123456789012:repository/team/{number:030}" for n
         (
             {
                 "who": subject(
-                    inline={}, attached={MANAGED_POLICY: document([f"{arn}-part-{n}" for arn in MANY for n in range(3)])}
+                    inline={},
+                    attached={MANAGED_POLICY: document([f"{arn}-part-{n}" for arn in MANY for n in range(3)])},
                 )
             },
             ["quota_near"],
