@@ -22,12 +22,14 @@ STORED, MARKED, ORPHAN, FOREIGN = "stored", "marked", "orphan", "foreign"
 
 
 class AccessKey(NamedTuple):
-    """An access key as IAM lists it; it has no secret."""
+    """An access key as IAM lists it; it has no secret. `service` and `region` are where it was last used."""
 
     id: str
     status: str
     created: datetime
     last_used: datetime | None = None
+    service: str | None = None
+    region: str | None = None
 
 
 class KeyPlan(NamedTuple):

@@ -81,7 +81,9 @@ def find_keys(aws: Aws, user: str) -> tuple[AccessKey, ...]:
     keys = []
     for key in aws.pages("iam", "list_access_keys", "AccessKeyMetadata", UserName=user):
         used = aws.call("iam", "get_access_key_last_used", AccessKeyId=key["AccessKeyId"])["AccessKeyLastUsed"]
-        keys.append(AccessKey(key["AccessKeyId"], key["Status"], key["CreateDate"], used.get("LastUsedDate")))
+        date = used.get("LastUsedDate")
+        place = (used["ServiceName"], used["Region"]) if date else (None, None)
+        keys.append(AccessKey(key["AccessKeyId"], key["Status"], key["CreateDate"], date, *place))
     return tuple(keys)
 
 

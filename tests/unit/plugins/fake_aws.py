@@ -19,7 +19,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
 
 Json = dict[str, Any]
 CLIENTS: dict[tuple[str, str], Any] = {}  # making one takes longer than all its calls
-READS = ("get_", "list_", "describe_")
+READS = ("get_", "list_", "describe_", "lookup_")
 
 
 def lost() -> Exception:
@@ -159,6 +159,8 @@ class Account:
         self.after: dict[str | int, Any] = {}
         self.during_nap: Callable[[], Any] | None = None
         self.boundaries: dict[str, str] = {}
+        self.events: dict[tuple[str, str], list[Json]] = {}  # by region and access key, the newest first
+        self.lookups: dict[str, list[datetime]] = {}
 
     def aws(self, region: str = "us-east-1") -> Aws:
         return Aws(self.connect, region, clock=lambda: self.now, sleep=self.sleep)
@@ -260,6 +262,26 @@ class Account:
         if len(moto.list_policy_versions(PolicyArn=arn)["Versions"]) > 1:
             raise refusal("DeleteConflict", 409, "This policy has more than one version.")
         return moto.delete_policy(**request)
+
+    # CloudTrail, in which moto looks nothing up
+
+    def lookup_events(self, moto: Any, request: Json) -> Json:
+        region = moto.meta.region_name
+        lately = [moment for moment in self.lookups.get(region, []) if self.now - moment < timedelta(seconds=1)]
+        if len(lately) == 2:
+            raise refusal("ThrottlingException")
+        self.lookups[region] = [*lately, self.now]
+        (attribute,) = request["LookupAttributes"]
+        assert attribute["AttributeKey"] == "AccessKeyId" and request["MaxResults"] <= 50
+        held = [
+            event
+            for event in self.events.get((region, attribute["AttributeValue"]), [])
+            if event["EventTime"] >= request["StartTime"]
+        ]
+        start = int(request.get("NextToken", "0"))
+        end = start + request["MaxResults"]
+        more = {"NextToken": str(end)} if end < len(held) else {}
+        return {"Events": held[start:end], **more}
 
 
 class Recorder:
