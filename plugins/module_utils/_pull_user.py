@@ -20,6 +20,7 @@ SECRET = "gpuops.runpod/secret"  # the tag of a user that names its entry in the
 # A key's own tag has the key's id as its name, which is where the AWS console keeps the description of a key.
 KEY_MARK = "gpuops.runpod"
 KEY_ID = re.compile(r"A[A-Z0-9]{15,127}")
+DENY = "gpuops-runpod-quarantine"  # the inline policy of a user in quarantine, which denies everything
 RANDOM_SUFFIX = re.compile(r"(:secretsmanager:.*)-[A-Za-z0-9]{6}$")  # Secrets Manager appends it to the name in an ARN
 
 
@@ -51,11 +52,19 @@ def find(aws: Aws, store: SecretStore, name: str, user: Json | None) -> Found:
     if user:
         check_user(user, store.arn(partition, account))
     document = find_document(aws, name, _policy.NAME) if user else None
-    keys = find_keys(aws, name) if user else ()
-    entry = store.read()
+    keys, entry = find_held(aws, store, name) if user else ((), store.read())
     if entry:
         check_entry(store, entry, name, user)
     return Found(partition, account, user, document, keys, entry)
+
+
+def find_held(aws: Aws, store: SecretStore, name: str) -> tuple[tuple[AccessKey, ...], Entry | None]:
+    """Return the user's keys and the entry; when it holds another key, that may just have been made: look again."""
+    keys = find_keys(aws, name)
+    entry = store.read()
+    if entry and entry.key and entry.key.access_key_id not in {key.id for key in keys}:
+        keys = find_keys(aws, name)
+    return keys, entry
 
 
 def find_user(aws: Aws, name: str) -> Json | None:
@@ -254,7 +263,7 @@ def plan_marks(tags: Json, entry: Entry | None, keys: tuple[AccessKey, ...]) -> 
 def other_policies_size(aws: Aws, name: str) -> int:
     """Return how many characters the user's other inline policies take of the limit."""
     names = aws.pages("iam", "list_user_policies", "PolicyNames", UserName=name)
-    return sum(_policy.size(find_document(aws, name, policy)) for policy in names if policy != _policy.NAME)
+    return sum(_policy.size(find_document(aws, name, policy)) for policy in names if policy not in (_policy.NAME, DENY))
 
 
 # What a user may have that this collection never makes: the listing, where the names are, and how to remove one.
@@ -272,7 +281,7 @@ HANGING = [
 
 
 def find_remaining(aws: Aws, name: str, keys: tuple[AccessKey, ...]) -> list[Json]:
-    """Return what keeps the user from being deleted besides what is ours: {kind, name, remedy}. `keys` are foreign."""
+    """Return what keeps the user from being deleted but for our policy: {kind, name, remedy}. `keys` are foreign."""
     found = [("access key", key.id, "delete-access-key --access-key-id") for key in keys]
     for operation, listing, field, kind, remedy in HANGING:
         for item in aws.pages("iam", operation, listing, UserName=name):
