@@ -187,11 +187,10 @@ def tags_after(tags: Json, tag: Json, untag: tuple[str, ...]) -> Json:
     return {key: value for key, value in {**tags, **tag}.items() if key not in untag}
 
 
-def write_user(aws: Aws, name: str, change: UserChange) -> None:
-    """Make the user, or change what differs."""
+def write_user(aws: Aws, name: str, change: UserChange) -> bool:
+    """Make the user, or change what differs. Returns whether another run has made it meanwhile."""
     if change.create:
-        create_user(aws, name, change)
-        return
+        return create_user(aws, name, change)
     if change.path is not None:
         aws.call("iam", "update_user", UserName=name, NewPath=change.path)
     if change.permissions_boundary:
@@ -204,10 +203,14 @@ def write_user(aws: Aws, name: str, change: UserChange) -> None:
     elif change.permissions_boundary == "":
         aws.call("iam", "delete_user_permissions_boundary", UserName=name)
     write_tags(aws, name, change.tag, change.untag)
+    return False
 
 
-def create_user(aws: Aws, name: str, change: UserChange) -> None:
-    """Make the user. One that is there by now and ours is as good: the call was repeated, or another run was faster."""
+def create_user(aws: Aws, name: str, change: UserChange) -> bool:
+    """Make the user. One that is there by now and ours is as good: the call was repeated, or another run was faster.
+
+    Returns whether it was there.
+    """
     options: Json = {"PermissionsBoundary": change.permissions_boundary} if change.permissions_boundary else {}
     try:
         aws.call("iam", "create_user", UserName=name, Path=change.path, Tags=tag_list(change.tag), **options)
@@ -219,6 +222,8 @@ def create_user(aws: Aws, name: str, change: UserChange) -> None:
             raise ConflictError(spelled_otherwise(name, spelling_of(aws, name))) from error
         if MANAGED not in user["tags"]:
             raise ConflictError(f"{error} Somebody else made the user {name} just now: choose another name.") from error
+        return True
+    return False
 
 
 def spelling_of(aws: Aws, name: str) -> str:

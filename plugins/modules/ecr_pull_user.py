@@ -28,9 +28,15 @@ options:
       - V(present) ensures the user, its policy, its key and the entry of the secret store.
       - V(absent) removes the policy, then the keys of this collection, then the entry of the secret store at once and
         without a recovery window, then the user.
-      - A user on which something else hangs stays, see RV(remaining). All that this collection made is removed.
+      - A user on which something else hangs stays, see RV(remaining). All that this collection made is removed, except
+        that a user in quarantine stays in it.
+      - V(quarantined) is for an incident. It removes the policy of this collection, denies everything by another one,
+        C(gpuops-runpod-quarantine), which outweighs what others allow and also ends pulls with tokens already handed
+        out, then deactivates the keys of this collection, and tags the user and the entry with
+        C(gpuops.runpod/quarantined). Keys that others made are named in a warning; they have no rights either.
+      - A user in quarantine stays so, and V(present) is an error, until O(release_quarantine).
     type: str
-    choices: [present, absent]
+    choices: [present, absent, quarantined]
     default: present
   path:
     description:
@@ -79,9 +85,32 @@ options:
     default: present
   rotate_after_days:
     description:
-      - Age in days from which RV(rotation_due) is V(true). Nothing is rotated.
-      - When not set, RV(rotation_due) is V(false).
+      - Age in days from which the key in the store is replaced by a new one. The new key is made beside it, proved at
+        STS and in each region of the policy's repositories, and only then takes its place, so that the key in the store
+        works at any moment. The older key goes on working, see O(retire_after_hours).
+      - When not set, no key is rotated or retired. RV(access_keys[].age_days) tells the age. Check mode tells what
+        would be rotated.
+      - V(0) rotates at once. Then each run rotates again as soon as the last rotation is over, and reports a change.
+      - A rotation that is due while the older key of the last one is still being retired waits for that, with a
+        warning. When another key is in the way, which is not ours or which something goes on using, it is an error,
+        since IAM allows two keys.
     type: int
+  retire_after_hours:
+    description:
+      - The older key of a rotation is deactivated this many hours after the new key was made, unless it was used after
+        that moment, or a tag of the entry tells of a token at RunPod that was minted with it and still works.
+      - It is deleted once twice the hours have passed. Only runs with O(rotate_after_days) do either.
+      - At least V(12), the life of a token.
+    type: int
+    default: 24
+  release_quarantine:
+    description:
+      - Whether O(state=present) takes a user in quarantine out of it. For one that is in none this means nothing.
+      - The keys of this collection are deleted, since they are not trusted after an incident, and a new one is made.
+        Set O(repositories), because the quarantine has removed the policy.
+      - AWS cannot revoke ECR tokens. One that leaked and is less than 12 hours old works again after the release.
+    type: bool
+    default: false
   propagation_timeout:
     description:
       - Seconds that a new key may take until AWS accepts it everywhere. After that the module fails. The key is in the
@@ -113,25 +142,34 @@ notes:
     name the user, was made by somebody else. It is an error and nothing is changed.
   - An access key that somebody else made on the user is never changed. It is reported, and takes up one of the two
     keys that IAM allows.
+  - Runs at the same time, and one that dies anywhere, cost no key. Each write of the entry is refused or taken back
+    when another run has written it since it was read. A run that finds another at work on the key, and needs it, waits.
   - A key in the store that is not active is an error, because somebody may have deactivated it on purpose. Activate it,
     or delete it at IAM and run again; then a new one is made.
   - The module cannot compare the secret in the store with the one at IAM, which shows it only once. It compares the id.
   - >-
     IAM actions for V(present): C(iam:GetUser), C(iam:CreateUser), C(iam:UpdateUser), C(iam:TagUser), C(iam:UntagUser),
     C(iam:GetUserPolicy), C(iam:ListUserPolicies), C(iam:PutUserPolicy), C(iam:ListAccessKeys),
-    C(iam:GetAccessKeyLastUsed), C(iam:CreateAccessKey), C(iam:DeleteAccessKey), and for a permissions boundary
+    C(iam:GetAccessKeyLastUsed), C(iam:CreateAccessKey), C(iam:DeleteAccessKey), with O(rotate_after_days)
+    C(iam:UpdateAccessKey), with O(release_quarantine) C(iam:DeleteUserPolicy), and for a permissions boundary
     C(iam:PutUserPermissionsBoundary) and C(iam:DeleteUserPermissionsBoundary).
   - >-
     IAM actions for V(absent) besides: C(iam:DeleteUserPolicy), C(iam:ListAttachedUserPolicies),
     C(iam:ListGroupsForUser) and C(iam:DeleteUser). C(iam:ListUsers) is optional; with it the error about a name in
     another spelling can tell that spelling.
   - >-
+    IAM actions for V(quarantined): C(iam:GetUser), C(iam:GetUserPolicy), C(iam:DeleteUserPolicy),
+    C(iam:PutUserPolicy), C(iam:TagUser), C(iam:ListAccessKeys), C(iam:GetAccessKeyLastUsed) and
+    C(iam:UpdateAccessKey).
+  - >-
     IAM actions on the entry with O(secret_store.type=secretsmanager): C(secretsmanager:GetSecretValue),
     C(secretsmanager:DescribeSecret), C(secretsmanager:CreateSecret), C(secretsmanager:PutSecretValue),
-    C(secretsmanager:TagResource), C(secretsmanager:RestoreSecret), and to remove it C(secretsmanager:DeleteSecret).
+    C(secretsmanager:TagResource), C(secretsmanager:RestoreSecret), to release it from quarantine
+    C(secretsmanager:UntagResource), and to remove it C(secretsmanager:DeleteSecret).
   - >-
     IAM actions on the entry with O(secret_store.type=ssm): C(ssm:GetParameter), C(ssm:ListTagsForResource),
-    C(ssm:PutParameter), C(ssm:AddTagsToResource), and to remove it C(ssm:DeleteParameter).
+    C(ssm:PutParameter), C(ssm:AddTagsToResource), to release it from quarantine
+    C(ssm:RemoveTagsFromResource), and to remove it C(ssm:DeleteParameter).
 """
 
 EXAMPLES = r"""
@@ -151,13 +189,25 @@ EXAMPLES = r"""
     user_tags:
       team: training
 
-- name: Let it pull from exactly one repository, and tell whether its key is older than 90 days
+- name: Let it pull from exactly one repository, and rotate its key when it is 90 days old
   gpuops.runpod.ecr_pull_user:
     name: runpod-pull
     repositories:
       - runpod-gpu-training
     purge_repositories: true
     rotate_after_days: 90
+
+- name: Shut it off after an incident
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-pull
+    state: quarantined
+
+- name: Let it go again, with a new key
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-pull
+    repositories:
+      - runpod-gpu-training
+    release_quarantine: true
 
 - name: Ensure a user whose key is kept in Parameter Store, under a name of your own
   gpuops.runpod.ecr_pull_user:
@@ -343,12 +393,14 @@ secret_store:
       type: str
       sample: AKIAIOSFODNN7EXAMPLE
 rotation_due:
-  description: Whether the key in the store is older than O(rotate_after_days).
+  description:
+    - Whether the key that is in the store afterwards has reached O(rotate_after_days), as its rotation has to wait.
+    - V(false) when O(rotate_after_days) is not set.
   returned: success
   type: bool
   sample: false
 rotated:
-  description: Whether the key was replaced because of its age. Always V(false).
+  description: Whether the key was or, in check mode, would be replaced because of its age.
   returned: success
   type: bool
   sample: false
@@ -386,7 +438,7 @@ from ..module_utils import _policy, _quarantine
 from ..module_utils._aws import Aws, aws_client
 from ..module_utils._entry import GRANTED, MANAGED, QUARANTINED, Entry, Freshness, format_time, quarantine
 from ..module_utils._errors import ConflictError, InputError, Json
-from ..module_utils._hand_over import SOON, Held, Place, deactivate_keys, ensure_key, refuse, remove_keys, tokens
+from ..module_utils._hand_over import SOON, Held, Place, deactivate_keys, ensure_key, look, refuse, remove_keys, tokens
 from ..module_utils._keys import ACTIVE, FOREIGN, MOST_KEYS, ORPHAN, KeyPlan, is_due, owners, plan_keys
 from ..module_utils._pull_user import (
     DENY,
@@ -490,7 +542,8 @@ def present(place: Place, params: Json, user: Json | None, check_mode: bool) -> 
     if params["key_state"] == "present" and not is_deleted(found.entry):
         refuse(plan_for(held), place.user)
     if not check_mode:
-        write_user(place.aws, place.user, wanted.change)
+        if write_user(place.aws, place.user, wanted.change):
+            held = look(place)
         if releasing:
             start_release(place, before, held)
         write_policy(place, found, wanted)

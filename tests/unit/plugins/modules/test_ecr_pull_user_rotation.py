@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from moto.iam.models import iam_backends
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import format_time
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import format_time, freshness
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
     ConflictError,
     InputError,
@@ -20,6 +20,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_user import run
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import Clients
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import run as refresh_token
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
     Account,
@@ -28,6 +30,7 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     lost,
     refusal,
 )
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod
 
 Json = dict[str, Any]
 
@@ -346,6 +349,7 @@ def interleave(account: Account, old: str, first: Callable[[Account], Any], seco
     """Run one inside the other, before each of its calls in turn. Returns how many times that was."""
     value = account.store.value()
     foreign = {key for key in account.keys(NAME) if key != old}
+    account.forget()
     number = 0
     while True:
         other = Account(account.store)
@@ -353,12 +357,12 @@ def interleave(account: Account, old: str, first: Callable[[Account], Any], seco
         done: list[Any] = []
         account.before[number] = lambda other=other, done=done: done.append(second(other))
         first(account)
-        if not done:
-            account.before.clear()
-            return number
+        account.before.clear()
         account.now = max(account.now, other.now)
         check_sound(account, old, foreign)
         undo(account, old, value)
+        if not done:
+            return number
         number += 1
 
 
@@ -384,3 +388,72 @@ def test_converge_and_rotation_at_once(account: Account, old: str, order: int) -
     runs: list[Callable[[Account], Any]] = [lambda it: play(it, repositories=["team/app", "team/api"]), rotate][::order]
     interleave(account, old, *runs)
     assert account.policy(NAME)["Statement"][1]["Resource"][0].endswith("team/api")
+
+
+@BOTH_STORES
+def test_two_first_runs_at_once(account: Account) -> None:
+    number, done = 0, [True]
+    while done:
+        other, done = Account(account.store), []
+        other.now = account.now
+        account.before[number] = lambda other=other, done=done: done.append(play(other))
+        play(account, repositories=EVERYWHERE)
+        account.before.clear()
+        account.now = max(account.now, other.now)
+        check_sound(account, stored(account), set())
+        play(account, state="absent")
+        assert account.store.entries() == []
+        account.forget()
+        number += 1
+    assert number > 20
+
+
+@BOTH_STORES
+def test_rotation_and_refresh_at_once(account: Account, old: str) -> None:
+    runpod = FakeRunpod()
+
+    def refresh(it: Account) -> None:
+        params = {
+            "name": "ecr",
+            "image": None,
+            "registry_region": "us-east-1",
+            "secret_store": {**account.store.options, "name": account.store.name},
+            "min_validity_hours": 9.0,
+            "force": True,
+            "propagation_timeout": 90,
+            "state": "present",
+        }
+        refresh_token(params, False, Clients(it.aws(), runpod.client))
+
+    play(account, repositories=EVERYWHERE)
+    assert interleave(account, old, rotate, refresh) >= 20
+    interleave(account, old, refresh, rotate)
+    assert len(runpod.held["registries"]) == 1
+    (noted,) = freshness(account.store.tags()).values()
+    assert noted.access_key_id == old  # the last refresh was before the last rotation
+
+
+def test_entry_of_which_somebody_restored_a_former_version_is_an_error_not_a_loop(account: Account, old: str) -> None:
+    def refuse() -> None:  # the version that would follow exists already
+        account.before[account.store.put] = refuse
+        raise refusal("ResourceExistsException")
+
+    account.before[account.store.put] = refuse
+    with pytest.raises(ConflictError, match="restored a former version"):
+        rotate(account)
+    assert account.keys(NAME) == {old: "Active"} and sum(account.naps) == 92.0
+
+
+def test_orphan_that_a_slow_run_stores_meanwhile_is_not_deleted(account: Account, old: str) -> None:
+    slow = Account(account.store)
+    slow.now = account.now
+
+    def while_it_is_slow() -> None:
+        account.now += timedelta(seconds=91)
+        account.before[account.store.put] = Killed()  # it has decided to delete the orphan, and writes the entry first
+        with pytest.raises(Killed):
+            rotate(account)
+
+    slow.before["ecr:get_authorization_token"] = while_it_is_slow
+    rotate(slow)
+    check_rotated(account, old)
