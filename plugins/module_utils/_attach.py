@@ -35,6 +35,7 @@ OF_AWS = {
     READ_ONLY: "AmazonEC2ContainerRegistryReadOnly",
 }
 MOST_VERSIONS = 5  # of one managed policy, in IAM
+DENY = "gpuops-runpod-quarantine"  # the inline policy of a user in quarantine, which denies everything
 SOON = {"NoSuchEntity"}  # what IAM says of a user or a policy that is seconds old
 
 
@@ -186,7 +187,7 @@ def find_customer(aws: Aws, user: str, arn: str, attached: dict[str, str]) -> Cu
 def other_policies_size(aws: Aws, user: str) -> int:
     """Return how many characters the user's other inline policies take of the limit."""
     names = aws.pages("iam", "list_user_policies", "PolicyNames", UserName=user)
-    return sum(_policy.size(find_document(aws, user, policy)) for policy in names if policy != _policy.NAME)
+    return sum(_policy.size(find_document(aws, user, policy)) for policy in names if policy not in (_policy.NAME, DENY))
 
 
 def attached_arns(partition: str, rights: Rights) -> set[str]:

@@ -18,6 +18,9 @@ MANAGED = (
     "gpuops.runpod/managed"  # the tag that makes a user or an entry ours; on an entry its value is the user's name
 )
 OURS = "gpuops.runpod/"  # what our tags start with
+QUARANTINED = (
+    "gpuops.runpod/quarantined"  # since when user and entry are shut off; it stays until somebody releases them
+)
 GRANTED = "gpuops.runpod/granted"  # when the pull user's rights last grew: new rights need seconds to arrive everywhere
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -37,7 +40,8 @@ class Pending(NamedTuple):
 class Entry(NamedTuple):
     """What the store holds: a key, a note about one being made, both (while a key is rotated), or neither.
 
-    `deleted` marks an entry in its recovery window, whose value cannot be read.
+    `deleted` marks an entry in its recovery window, whose value cannot be read. `version` tells this value from any
+    that was written before or after it.
     """
 
     arn: str
@@ -45,6 +49,7 @@ class Entry(NamedTuple):
     created: datetime | None = None
     pending: Pending | None = None
     deleted: bool = False
+    version: str = ""
 
     def __repr__(self) -> str:
         return f"Entry({self.arn}, {self.key!r})"
@@ -138,3 +143,13 @@ def keyless(entry: Entry | None, name: str) -> str:
     if entry is not None:
         why = "is being deleted" if entry.deleted else "holds no key yet, only a note that one is being made"
     return f"The secret store's entry {name} {why}: ecr_pull_user makes it."
+
+
+def quarantine(tags: dict[str, str], thing: str) -> str:
+    """Return why a quarantined thing is not used and what to do; empty when the tags do not say that it is."""
+    if QUARANTINED not in tags:
+        return ""
+    return (
+        f"{thing} is quarantined since {tags[QUARANTINED]}. Once the incident is over, release it by running "
+        "ecr_pull_user with state present and release_quarantine true; this replaces its access key."
+    )

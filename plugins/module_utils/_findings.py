@@ -74,6 +74,12 @@ TABLE = [  # the first that fits counts
         "Enable the key, cancel its deletion, or restore ECR's grant on it.",
     ),
     Row(
+        {"Quarantined"},
+        "quarantined",
+        "The pull user is in quarantine.",
+        "Once the incident is over, run ecr_pull_user with state present and release_quarantine true.",
+    ),
+    Row(
         DENIED,
         "kms",
         "The KMS key that encrypts the repository {repository} cannot be used.",

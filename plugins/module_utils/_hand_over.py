@@ -11,6 +11,10 @@
 #   4. the key in the store  replaces the note: from here on the key is found by its id
 #   5. TagUser               (the caller's) marks the key as ours; the next run mends it
 #   6. the proof             that AWS accepts the key everywhere it will be used
+#
+# A rotation makes the note beside the key that works, and marks and proves the new one before it takes the place of
+# that key: 1, 3, 5, 6, 4. Whatever happens, the store's key works. Of two runs that write the entry from the same
+# knowledge one is refused and looks again, so neither undoes what the other has done.
 
 from __future__ import annotations
 
@@ -20,22 +24,31 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from ._aws import Aws, KeyPair, tolerating
-from ._entry import Entry, Pending
-from ._errors import AwsError, ConflictError
-from ._keys import AccessKey, KeyPlan
-from ._pull_user import SECRET, check_entry, find_keys, write_tags
+from ._entry import Entry, Freshness, Pending, freshness
+from ._errors import AwsError, ConflictError, RunpodError
+from ._keys import ACTIVE, AccessKey, KeyPlan
+from ._pull_user import KEY_MARK, SECRET, check_entry, find_held, find_keys, write_tags
 from ._secret_store import SecretStore
-from ._tokens import patiently
+from ._tokens import patiently, prove
 
 SOON = {"NoSuchEntity"}  # what IAM says of a user that is seconds old
 SECOND_LOOK = 4.0  # seconds until a name is tried again whose entry is still being deleted
 
 
 class Held(NamedTuple):
-    """The keys that a user has, and the entry that holds one of them."""
+    """The keys that a user has, the entry that holds one of them, and the tokens at RunPod that its tags tell of."""
 
     keys: tuple[AccessKey, ...]
     entry: Entry | None
+    fresh: tuple[Freshness, ...] = ()
+
+
+class Done(NamedTuple):
+    """What is held now, whether that took a write, and whether a new key took the place of a good one."""
+
+    held: Held
+    wrote: bool = False
+    rotated: bool = False
 
 
 class Place(NamedTuple):
@@ -53,14 +66,19 @@ class Place(NamedTuple):
 
 def look(place: Place) -> Held:
     """Return what is there now; an entry that is not ours is a ConflictError."""
-    entry = place.store.read()
+    keys, entry = find_held(place.aws, place.store, place.user)
     if entry:
         check_entry(place.store, entry, place.user, None)
-    return Held(find_keys(place.aws, place.user), entry)
+    return Held(keys, entry, tokens(place.store) if entry else ())
 
 
-def ensure_key(place: Place, held: Held, decide: Callable[[Held], KeyPlan]) -> tuple[Held, bool]:
-    """Return what is held once there is a good key in the store, and whether anything was written for that.
+def tokens(store: SecretStore) -> tuple[Freshness, ...]:
+    """Return what the entry's tags tell of tokens at RunPod."""
+    return tuple(freshness(store.tags()).values())
+
+
+def ensure_key(place: Place, held: Held, decide: Callable[[Held], KeyPlan], regions: list[str]) -> Done:
+    """Bring it about that there is a good key in the store, proved in these regions when it replaces another.
 
     `decide` plans anew after each look. While another run is making the key, waits for that.
     """
@@ -71,33 +89,51 @@ def ensure_key(place: Place, held: Held, decide: Callable[[Held], KeyPlan]) -> t
         held = wait(place, held, decide)
         plan = decide(held)
         refuse(plan, place.user)
-        held = Held(remove_keys(place.aws, place.user, held.keys, plan.delete), held.entry)
-        if plan.forget and held.entry:
-            place.store.put(held.entry.key, held.entry.created, None)
-        wrote = wrote or plan.forget or bool(plan.delete)
-        if not plan.create:
-            return held, wrote
-        made = make_key(place, held)
+        wrote = wrote or plan.forget or bool(plan.delete or plan.deactivate)
+        tidied = tidy(place, held, plan)
+        if tidied and not plan.create:
+            return Done(tidied, wrote)
+        made = tidied and make_key(place, tidied, regions)
         if made:
-            return made, True
-        held = look_after_losing(place, until)
+            return Done(made, True, rotated=plan.rotation_due)
+        held = look_after_losing(place, held, until)
 
 
-def look_after_losing(place: Place, until: datetime) -> Held:
-    """Return what is held when the entry's name is taken: by another run, or by an entry that is just being deleted.
+def tidy(place: Place, held: Held, plan: KeyPlan) -> Held | None:
+    """Delete, forget and deactivate what the plan says. Returns None when another run has written the entry since.
 
-    The latter counts as none, and gets until that moment to go.
+    What looks like the orphan of a dead run may be the key that a slow one is about to store: before it is deleted, the
+    entry is written, so that the slow run is refused.
+    """
+    entry = held.entry
+    if entry and entry.pending and plan.delete:
+        entry = place.store.put(entry, entry.key, entry.created, entry.pending)
+        if entry is None:
+            return None
+    keys = remove_keys(place.aws, place.user, held.keys, plan.delete)
+    if entry and plan.forget and not plan.create:
+        entry = place.store.put(entry, entry.key, entry.created, None)
+        if entry is None:
+            return None
+    return Held(deactivate_keys(place.aws, place.user, keys, plan.deactivate), entry, held.fresh)
+
+
+def look_after_losing(place: Place, lost: Held, until: datetime) -> Held:
+    """Return what is held when the entry could not be written: another run was faster, or it is just being deleted.
+
+    One that is being deleted counts as none. Nothing of this goes on beyond that moment.
     """
     held = look(place)
-    if held.entry and not held.entry.deleted:
+    there = held.entry is not None and not held.entry.deleted
+    if there and held.entry != lost.entry:
         return held
     if place.aws.clock() >= until:
         raise ConflictError(
-            f"The secret store refuses to make the entry {place.store.name} because it exists, and cannot find it "
-            "either: it may still be being deleted. Run again."
+            f"The secret store refuses to write the entry {place.store.name}. It may still be being deleted, or "
+            "somebody has restored a former version of it; then write its value anew. Run again."
         )
     place.aws.sleep(SECOND_LOOK)
-    return Held(held.keys, None)
+    return held if there else Held(held.keys, None)
 
 
 def restore(place: Place) -> Held:
@@ -117,11 +153,13 @@ def wait(place: Place, held: Held, decide: Callable[[Held], KeyPlan]) -> Held:
 
 
 def refuse(plan: KeyPlan, user: str) -> None:
-    """Raise ConflictError when there is no good key and none can be made."""
-    if plan.blocked:
+    """Raise ConflictError when there is no good key and none can be made, or when the good one cannot be rotated."""
+    why = f"The user {user} has no access key that can be used, and none was made"
+    if plan.stuck:
+        why = f"The access key of the user {user} is due for rotation, but it has the two keys that IAM allows"
+    if plan.blocked or plan.stuck:
         raise ConflictError(
-            f"The user {user} has no access key that can be used, and none was made: {'; '.join(plan.blocked)}. "
-            "Decide about each key and run again: "
+            f"{why}: {'; '.join(plan.blocked + plan.stuck)}. Decide about each key and run again: "
             f"aws iam update-access-key --user-name {user} --status Active (or Inactive) --access-key-id ID, or "
             f"aws iam delete-access-key --user-name {user} --access-key-id ID"
         )
@@ -135,32 +173,56 @@ def remove_keys(aws: Aws, user: str, keys: tuple[AccessKey, ...], doomed: tuple[
     return tuple(key for key in keys if key.id not in doomed)
 
 
-def make_key(place: Place, held: Held) -> Held | None:
-    """Make a key and put it into the store. Returns None, having made nothing, when the entry's name is taken."""
+def deactivate_keys(aws: Aws, user: str, keys: tuple[AccessKey, ...], doomed: tuple[str, ...]) -> tuple[AccessKey, ...]:
+    """Deactivate these keys and return all as they are then."""
+    for key_id in doomed:
+        with tolerating("NoSuchEntity"):
+            aws.call("iam", "update_access_key", UserName=user, AccessKeyId=key_id, Status="Inactive")
+    return tuple(key._replace(status="Inactive") if key.id in doomed else key for key in keys)
+
+
+def make_key(place: Place, held: Held, regions: list[str]) -> Held | None:
+    """Make a key and put it into the store. Returns None, and leaves nothing of it, when another run was faster."""
     pending = Pending(place.aws.clock(), tuple(key.id for key in held.keys))
-    arn = note(place, held.entry, pending)
-    if arn is None:
+    noted = note(place, held, pending)
+    if noted is None:
         return None
-    patiently(place.aws, place.until(), lambda: write_tags(place.aws, place.user, {SECRET: arn}, ()), SOON)
-    key, created = create_key(place, pending)
+    if not noted.key:
+        tag = {SECRET: noted.arn}
+        patiently(place.aws, place.until(), lambda: write_tags(place.aws, place.user, tag, ()), SOON)
+    made = create_key(place, noted, pending)
+    if made is None:
+        return None
+    key, created = made
     try:
-        place.store.put(key, created, None)
-    except AwsError:
-        abandon(place, pending, (key.access_key_id,))
+        if noted.key:
+            write_tags(place.aws, place.user, {key.access_key_id: KEY_MARK}, ())
+            prove(place.aws, key, regions, pending.since + timedelta(seconds=place.patience))
+        stored = place.store.put(noted, key, created, None)
+    except RunpodError:
+        abandon(place, noted, pending, (key.access_key_id,))
         raise
-    return Held((*held.keys, AccessKey(key.access_key_id, "Active", created)), Entry(arn, key, created))
+    if stored is None:
+        remove_keys(place.aws, place.user, (), (key.access_key_id,))
+        return None
+    return Held((*held.keys, AccessKey(key.access_key_id, ACTIVE, created)), stored, held.fresh)
 
 
-def note(place: Place, entry: Entry | None, pending: Pending) -> str | None:
-    """Write into the store that a key is going to be made; returns the entry's ARN, or None when its name is taken."""
-    if entry:
-        place.store.put(None, None, pending)
-        return entry.arn
-    return place.store.create(place.user, pending)
+def note(place: Place, held: Held, pending: Pending) -> Entry | None:
+    """Write into the store that a key is going to be made, beside one that works. None: another run was faster."""
+    entry = held.entry
+    if entry is None:
+        return place.store.create(place.user, pending)
+    if entry.key and entry.key.access_key_id in pending.known_key_ids:
+        return place.store.put(entry, entry.key, entry.created, pending)
+    return place.store.put(entry, None, None, pending)
 
 
-def create_key(place: Place, pending: Pending) -> tuple[KeyPair, datetime]:
-    """Return a new key and when it was made. Its answer goes nowhere else; a call without an answer is not repeated."""
+def create_key(place: Place, noted: Entry, pending: Pending) -> tuple[KeyPair, datetime] | None:
+    """Return a new key and when it was made, or None when it was refused because another run was faster.
+
+    Its answer goes nowhere else; a call without an answer is not repeated.
+    """
     try:
         made = patiently(
             place.aws,
@@ -171,7 +233,9 @@ def create_key(place: Place, pending: Pending) -> tuple[KeyPair, datetime]:
     except AwsError as error:
         refused = error.status is not None and error.status < 500
         with suppress(AwsError):
-            abandon(place, pending, () if refused else appeared_since(place, pending))
+            ours = abandon(place, noted, pending, () if refused else appeared_since(place, pending))
+            if refused and not ours:
+                return None
         raise
     return KeyPair(made["AccessKeyId"], made["SecretAccessKey"]), made["CreateDate"]
 
@@ -181,13 +245,20 @@ def appeared_since(place: Place, pending: Pending) -> tuple[str, ...]:
     return tuple(key.id for key in find_keys(place.aws, place.user) if key.id not in pending.known_key_ids)
 
 
-def abandon(place: Place, pending: Pending, made: tuple[str, ...]) -> None:
+def abandon(place: Place, noted: Entry, pending: Pending, made: tuple[str, ...]) -> bool:
     """Delete the key that this run made and write into the note that it failed, so that the next one need not wait.
 
-    Of several keys one is somebody else's: then the note stays as it is, and so do they.
+    The note is written anew before, which is refused when the key is in the store after all and only the answer to that
+    was lost. Of several keys one is somebody else's: then the note stays as it is, and so do they.
+    Returns False when the entry has been written since, by another run perhaps.
     """
     if len(made) > 1:
-        return
+        return True
     with suppress(AwsError):
-        remove_keys(place.aws, place.user, (), made)
-        place.store.put(None, None, pending._replace(abandoned=True))
+        entry: Entry | None = noted
+        if made:
+            entry = place.store.put(noted, noted.key, noted.created, pending)
+            remove_keys(place.aws, place.user, (), made if entry else ())
+        failed = pending._replace(abandoned=True)
+        return entry is not None and place.store.put(entry, entry.key, entry.created, failed) is not None
+    return True

@@ -36,7 +36,8 @@ class KeyPlan(NamedTuple):
     """What to do. With `wait`, look again later; else delete, forget, deactivate and create, in this order.
 
     `forget` drops a note that a dead run left beside a good key. `blocked` are the reasons why there is no good key and
-    none can be made, `postponed` those why a rotation that is due has to wait; the good key stays.
+    none can be made; `postponed` those why a rotation that is due waits for the end of the last one, `stuck` those why
+    it cannot be done at all. The good key stays in both.
     """
 
     wait: bool = False
@@ -46,6 +47,7 @@ class KeyPlan(NamedTuple):
     forget: bool = False
     blocked: tuple[str, ...] = ()
     postponed: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
     rotation_due: bool = False
 
 
@@ -55,32 +57,22 @@ def owners(
     """Return key id -> whose it is: STORED, MARKED as ours by a tag, ORPHAN of a run that died, or FOREIGN.
 
     An orphan is a key that appeared after a run had noted that it was going to make one: it was not there then, is not
-    older than the note, and nobody has used it, since nobody knows its secret. An abandoned note has no orphan: the
-    run that made it cleaned up. Of several candidates all but one are somebody else's, so none is taken for ours.
+    older than the note, and nobody has used it, since nobody knows its secret; or that run had marked it and died while
+    it proved it. An abandoned note has no orphan: the run that made it cleaned up. Of several candidates all but one
+    are somebody else's, so none is taken for ours.
     """
-    found = {}
-    for key in keys:
-        if key.id == stored_id:
-            found[key.id] = STORED
-        elif key.id in marked:
-            found[key.id] = MARKED
-        elif pending and appeared(key, pending):
-            found[key.id] = ORPHAN
-        else:
-            found[key.id] = FOREIGN
-    if list(found.values()).count(ORPHAN) > 1:
-        return {key_id: FOREIGN if owner == ORPHAN else owner for key_id, owner in found.items()}
-    return found
+    others = [key for key in keys if key.id != stored_id]
+    made = [key for key in others if pending and appeared(key, pending)]
+    candidates = [key for key in made if key.id in marked] or [key for key in made if key.last_used is None]
+    found = {key.id: MARKED if key.id in marked else FOREIGN for key in others}
+    if len(candidates) == 1:
+        found[candidates[0].id] = ORPHAN
+    return {key.id: found.get(key.id, STORED) for key in keys}
 
 
 def appeared(key: AccessKey, pending: Pending) -> bool:
-    """Return whether a key can only have been made after the note, and by the run that made the note."""
-    return (
-        not pending.abandoned
-        and key.id not in pending.known_key_ids
-        and key.created >= pending.since - SKEW
-        and key.last_used is None
-    )
+    """Return whether a key was made after the note, and the run that made the note has not cleaned up."""
+    return not pending.abandoned and key.id not in pending.known_key_ids and key.created >= pending.since - SKEW
 
 
 def locked(pending: Pending | None, now: datetime, lock_seconds: float) -> bool:
@@ -114,7 +106,8 @@ def plan_keys(
     """
     stored = next((key for key in keys if key.id == stored_id), None)
     if locked(pending, now, lock_seconds):
-        return KeyPlan(wait=stored is None, rotation_due=bool(stored and is_due(stored, now, rotate_after_days)))
+        due = bool(stored and is_due(stored, now, rotate_after_days))
+        return KeyPlan(wait=stored is None or due, rotation_due=due)
     whose = owners(keys, marked, stored_id, pending)
     orphans = tuple(key.id for key in keys if whose[key.id] == ORPHAN)
     rest = [key for key in keys if key.id not in orphans]
@@ -125,16 +118,24 @@ def plan_keys(
         return KeyPlan(delete=orphans, blocked=(not_active(stored),), rotation_due=due)
     older = [key for key in rest if whose[key.id] == MARKED]
     delete, deactivate = plan_retirement(stored, older, fresh, now, retire_after_hours)
-    in_the_way = [key for key in rest if key.id not in delete]
-    room = len(in_the_way) < MOST_KEYS
+    in_the_way = [key for key in rest if key.id not in delete and key != stored]
+    room = len(in_the_way) + 1 < MOST_KEYS
+    why = () if room or not due else reasons(in_the_way, whose)
+    retiring = all(key in older for key in in_the_way) and now < retired_at(stored, retire_after_hours)
     return KeyPlan(
         delete=(*orphans, *delete),
         deactivate=deactivate,
         create=due and room,
         forget=pending is not None,
-        postponed=() if room or not due else reasons([key for key in in_the_way if key != stored], whose),
+        postponed=why if retiring else (),
+        stuck=() if retiring else why,
         rotation_due=due,
     )
+
+
+def retired_at(stored: AccessKey, retire_after_hours: float | None) -> datetime:
+    """Return from when the key before the stored one may be gone, if nothing uses it."""
+    return stored.created + timedelta(hours=2 * (retire_after_hours or 0))
 
 
 def plan_first(keys: list[AccessKey], whose: dict[str, str], orphans: tuple[str, ...]) -> KeyPlan:

@@ -53,11 +53,19 @@ def find(aws: Aws, store: SecretStore, name: str, user: Json | None, kind: str |
     if user:
         check_user(user, store.arn(partition, account))
     rights = find_rights(aws, user, kind) if user else Rights()
-    keys = find_keys(aws, name) if user else ()
-    entry = store.read()
+    keys, entry = find_held(aws, store, name) if user else ((), store.read())
     if entry:
         check_entry(store, entry, name, user)
     return Found(partition, account, user, rights, keys, entry)
+
+
+def find_held(aws: Aws, store: SecretStore, name: str) -> tuple[tuple[AccessKey, ...], Entry | None]:
+    """Return the user's keys and the entry; when it holds another key, that may just have been made: look again."""
+    keys = find_keys(aws, name)
+    entry = store.read()
+    if entry and entry.key and entry.key.access_key_id not in {key.id for key in keys}:
+        keys = find_keys(aws, name)
+    return keys, entry
 
 
 def find_user(aws: Aws, name: str) -> Json | None:
@@ -175,11 +183,10 @@ def tags_after(tags: Json, tag: Json, untag: tuple[str, ...]) -> Json:
     return {key: value for key, value in {**tags, **tag}.items() if key not in untag}
 
 
-def write_user(aws: Aws, name: str, change: UserChange) -> None:
-    """Make the user, or change what differs."""
+def write_user(aws: Aws, name: str, change: UserChange) -> bool:
+    """Make the user, or change what differs. Returns whether another run has made it meanwhile."""
     if change.create:
-        create_user(aws, name, change)
-        return
+        return create_user(aws, name, change)
     if change.path is not None:
         aws.call("iam", "update_user", UserName=name, NewPath=change.path)
     if change.permissions_boundary:
@@ -192,10 +199,14 @@ def write_user(aws: Aws, name: str, change: UserChange) -> None:
     elif change.permissions_boundary == "":
         aws.call("iam", "delete_user_permissions_boundary", UserName=name)
     write_tags(aws, name, change.tag, change.untag)
+    return False
 
 
-def create_user(aws: Aws, name: str, change: UserChange) -> None:
-    """Make the user. One that is there by now and ours is as good: the call was repeated, or another run was faster."""
+def create_user(aws: Aws, name: str, change: UserChange) -> bool:
+    """Make the user. One that is there by now and ours is as good: the call was repeated, or another run was faster.
+
+    Returns whether it was there.
+    """
     options: Json = {"PermissionsBoundary": change.permissions_boundary} if change.permissions_boundary else {}
     try:
         aws.call("iam", "create_user", UserName=name, Path=change.path, Tags=tag_list(change.tag), **options)
@@ -208,6 +219,8 @@ def create_user(aws: Aws, name: str, change: UserChange) -> None:
         if MANAGED not in user["tags"]:
             raise ConflictError(f"{error} Somebody else made the user {name} just now: choose another name.") from error
         write_tags(aws, name, change.tag, ())
+        return True
+    return False
 
 
 def spelling_of(aws: Aws, name: str) -> str:
@@ -264,7 +277,7 @@ HANGING = [
 
 
 def find_remaining(aws: Aws, name: str, keys: tuple[AccessKey, ...], ours: Collection[str]) -> list[Json]:
-    """Return what keeps the user from being deleted: {kind, name, remedy}.
+    """Return what keeps the user from being deleted but for our policy: {kind, name, remedy}.
 
     `keys` are those of others, `ours` the ARNs of the managed policies that were attached by us.
     """

@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
+from hashlib import sha256
 from secrets import token_hex
 from typing import Any, ClassVar
+from uuid import NAMESPACE_OID, uuid5
 
 from ._aws import Aws, KeyPair, tolerating
 from ._entry import MANAGED, OURS, Entry, Pending, decode, encode
@@ -62,15 +64,18 @@ class SecretStore(ABC):
         """Return the entry's tags; one that is not there has none."""
 
     @abstractmethod
-    def create(self, user: str, pending: Pending) -> str | None:
-        """Make the entry with a note, tagged as ours, and return its ARN.
+    def create(self, user: str, pending: Pending) -> Entry | None:
+        """Make the entry with a note, tagged as ours, and return it.
 
         The name is a lock: None says that it is taken, by another run's entry or by one that is just being deleted.
         """
 
     @abstractmethod
-    def put(self, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> None:
-        """Write the value."""
+    def put(self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> Entry | None:
+        """Write the value in the place of the one that `entry` is, and return the new entry.
+
+        None says that another run has written since, and that its value stands.
+        """
 
     @abstractmethod
     def tag(self, tags: dict[str, str]) -> None:
@@ -128,7 +133,7 @@ class SecretsManager(SecretStore):
             if being_deleted(error):
                 return Entry(self._call("describe_secret", SecretId=self.name)["ARN"], deleted=True)
             raise
-        return decode(answer["ARN"], answer["SecretString"])
+        return decode(answer["ARN"], answer["SecretString"])._replace(version=answer["VersionId"])
 
     def tags(self) -> dict[str, str]:
         with tolerating(self.GONE):
@@ -136,7 +141,7 @@ class SecretsManager(SecretStore):
             return {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
         return {}
 
-    def create(self, user: str, pending: Pending) -> str | None:
+    def create(self, user: str, pending: Pending) -> Entry | None:
         options = {"KmsKeyId": self.kms_key_id} if self.kms_key_id else {}
         try:
             answer = self._call(
@@ -151,10 +156,22 @@ class SecretsManager(SecretStore):
             if error.code == "ResourceExistsException" or being_deleted(error):
                 return None
             raise
-        return answer["ARN"]
+        return Entry(answer["ARN"], pending=pending, version=answer["VersionId"])
 
-    def put(self, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> None:
-        self._call("put_secret_value", SecretId=self.name, SecretString=encode(key, created, pending))
+    def put(self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> Entry | None:
+        """A version's id follows from that of the version before it, and AWS takes one value only for an id."""
+        try:
+            answer = self._call(
+                "put_secret_value",
+                SecretId=self.name,
+                SecretString=encode(key, created, pending, run=token_hex(8)),
+                ClientRequestToken=str(uuid5(NAMESPACE_OID, entry.version)),
+            )
+        except AwsError as error:
+            if error.code == "ResourceExistsException":
+                return None
+            raise
+        return Entry(entry.arn, key, created, pending, version=answer["VersionId"])
 
     def tag(self, tags: dict[str, str]) -> None:
         self._call("tag_resource", SecretId=self.name, Tags=tag_list(tags))
@@ -189,6 +206,7 @@ class ParameterStore(SecretStore):
         "aws nor ssm may be what it starts with"
     )
     GONE = "ParameterNotFound"
+    UNSETTLED = frozenset({"ParameterNotFound", "ParameterVersionNotFound"})
 
     def arn(self, partition: str, account: str) -> str:
         return f"arn:{partition}:ssm:{self.region}:{account}:parameter/{self.name.removeprefix('/')}"
@@ -201,13 +219,13 @@ class ParameterStore(SecretStore):
 
     def read(self) -> Entry | None:
         with tolerating(self.GONE):
-            parameter = self._get()
+            parameter = self._get(self.name)
             if parameter["Type"] != "SecureString":
                 raise ConflictError(
                     f"The parameter {self.name} has the type {parameter['Type']}, which is not encrypted: name another "
                     "entry in secret_store, or remove this one."
                 )
-            return decode(parameter["ARN"], parameter["Value"])
+            return decode(parameter["ARN"], parameter["Value"])._replace(version=digest(parameter["Value"]))
         return None
 
     def tags(self) -> dict[str, str]:
@@ -216,18 +234,27 @@ class ParameterStore(SecretStore):
             return {tag["Key"]: tag["Value"] for tag in answer["TagList"]}
         return {}
 
-    def create(self, user: str, pending: Pending) -> str | None:
+    def create(self, user: str, pending: Pending) -> Entry | None:
         """Unlike Secrets Manager, this one does not know a call that is sent again because its answer was lost."""
         value = encode(None, None, pending, run=token_hex(8))
         with tolerating("ParameterAlreadyExists"):
             self._put(value, Description=self._description(user), Tags=tag_list({**self.user_tags, MANAGED: user}))
         with tolerating(self.GONE):
-            parameter = patiently(self.aws, self.aws.clock() + SETTLING, self._get, {self.GONE})
-            return parameter["ARN"] if parameter["Value"] == value else None
+            parameter = patiently(self.aws, self.aws.clock() + SETTLING, lambda: self._get(self.name), self.UNSETTLED)
+            if parameter["Value"] == value:
+                return Entry(parameter["ARN"], pending=pending, version=digest(value))
         return None
 
-    def put(self, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> None:
-        self._put(encode(key, created, pending), Overwrite=True)
+    def put(self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> Entry | None:
+        """A write cannot be made to depend on what is there, so one that replaced another run's value puts it back."""
+        value = encode(key, created, pending, run=token_hex(8))
+        number = self._put(value, Overwrite=True)["Version"] - 1
+        former = f"{self.name}:{number}"
+        replaced = patiently(self.aws, self.aws.clock() + SETTLING, lambda: self._get(former), self.UNSETTLED)["Value"]
+        if digest(replaced) in (entry.version, digest(value)):  # the latter when the write was sent twice
+            return Entry(entry.arn, key, created, pending, version=digest(value))
+        self._put(replaced, Overwrite=True)
+        return None
 
     def tag(self, tags: dict[str, str]) -> None:
         self._call("add_tags_to_resource", **self._resource(), Tags=tag_list(tags))
@@ -242,16 +269,21 @@ class ParameterStore(SecretStore):
         with tolerating(self.GONE):
             self._call("delete_parameter", Name=self.name)
 
-    def _get(self) -> Json:
-        return self._call("get_parameter", Name=self.name, WithDecryption=True)["Parameter"]
+    def _get(self, name: str) -> Json:
+        return self._call("get_parameter", Name=name, WithDecryption=True)["Parameter"]
 
-    def _put(self, value: str, **options: Any) -> None:
+    def _put(self, value: str, **options: Any) -> Json:
         """Write a value; each write names its key, since without one it would be encrypted with the default key."""
         key = {"KeyId": self.kms_key_id} if self.kms_key_id else {}
-        self._call("put_parameter", Name=self.name, Value=value, Type="SecureString", **key, **options)
+        return self._call("put_parameter", Name=self.name, Value=value, Type="SecureString", **key, **options)
 
     def _resource(self) -> Json:
         return {"ResourceType": "Parameter", "ResourceId": self.name}
+
+
+def digest(value: str) -> str:
+    """Return what tells a parameter's value from others without showing it."""
+    return sha256(value.encode()).hexdigest()
 
 
 STORES: dict[str, type[SecretStore]] = {"secretsmanager": SecretsManager, "ssm": ParameterStore}

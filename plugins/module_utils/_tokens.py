@@ -82,6 +82,6 @@ def prove(aws: Aws, key: KeyPair, regions: list[str], until: datetime) -> None:
         patiently(aws, until, accepted_twice)
     except AwsError as error:
         raise RunpodError(
-            f"The new access key {key.access_key_id} was made and stored, but AWS still refuses it: {error} "
+            f"AWS still refuses the new access key {key.access_key_id}: {error} "
             "Run again; if it goes on, raise propagation_timeout and look for a service control policy or a boundary."
         ) from error

@@ -162,8 +162,8 @@ images:
           description:
             - One of V(repository_not_found), V(tag_not_found), V(digest_not_found), V(tag_moved), V(platform_missing),
               V(platform_unverified), V(denied), V(key_invalid), V(credentials_expired), V(credentials_missing),
-              V(clock_skew), V(throttled), V(endpoint_unreachable), V(layer_unavailable), V(kms), V(archived) and
-              V(other).
+              V(clock_skew), V(throttled), V(endpoint_unreachable), V(layer_unavailable), V(kms), V(archived),
+              V(quarantined) and V(other).
           type: str
           returned: always
           sample: tag_not_found
@@ -203,7 +203,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ..module_utils import _manifest as manifests
 from ..module_utils._aws import Aws, KeyPair, aws_client
-from ..module_utils._entry import keyless, young_until
+from ..module_utils._entry import Entry, keyless, quarantine, young_until
 from ..module_utils._errors import AwsError, InputError, Json, RunpodError
 from ..module_utils._findings import diagnose
 from ..module_utils._image import Image, parse_ecr
@@ -304,7 +304,15 @@ def identify(params: Json, aws: Aws) -> tuple[Identity, str]:
     if entry is None or entry.key is None:
         return Identity("the pull user", None, lambda: None), keyless(entry, store.name)
     timeout = params["propagation_timeout"]
-    return Identity("the pull user", entry.key, cache(lambda: young_until(entry, store.tags(), timeout))), ""
+    return Identity("the pull user", entry.key, cache(lambda: passes_until(entry, store.tags(), timeout))), ""
+
+
+def passes_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime | None:
+    """Return until when a refusal may pass. Raises Refused for a pull user in quarantine, who is refused for good."""
+    shut = quarantine(tags, "It")
+    if shut:
+        raise Refused(diagnose("Quarantined", shut, {}))
+    return young_until(entry, tags, timeout)
 
 
 def report(image: Image) -> Json:

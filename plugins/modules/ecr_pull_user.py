@@ -28,9 +28,15 @@ options:
       - V(present) ensures the user, its policy, its key and the entry of the secret store.
       - V(absent) takes away the policies that this collection gave, then its keys, then the entry of the secret store
         at once and without a recovery window, then the user.
-      - A user on which something else hangs stays, see RV(remaining). All that this collection made is removed.
+      - A user on which something else hangs stays, see RV(remaining). All that this collection made is removed, except
+        that a user in quarantine stays in it.
+      - V(quarantined) is for an incident. It removes the inline policy of this collection, denies everything by
+        another one, C(gpuops-runpod-quarantine), which outweighs whatever else allows and also ends pulls with tokens
+        already handed out, then deactivates the keys of this collection, and tags the user and the entry with
+        C(gpuops.runpod/quarantined). Keys that others made are named in a warning; they have no rights either.
+      - A user in quarantine stays so, and V(present) is an error, until O(release_quarantine).
     type: str
-    choices: [present, absent]
+    choices: [present, absent, quarantined]
     default: present
   path:
     description:
@@ -102,9 +108,32 @@ options:
     default: present
   rotate_after_days:
     description:
-      - Age in days from which RV(rotation_due) is V(true). Nothing is rotated.
-      - When not set, RV(rotation_due) is V(false).
+      - Age in days from which the key in the store is replaced by a new one. The new key is made beside it, proved at
+        STS and in each region of the policy's repositories, and only then takes its place, so that the key in the store
+        works at any moment. The older key goes on working, see O(retire_after_hours).
+      - When not set, no key is rotated or retired. RV(access_keys[].age_days) tells the age. Check mode tells what
+        would be rotated.
+      - V(0) rotates at once. Then each run rotates again as soon as the last rotation is over, and reports a change.
+      - A rotation that is due while the older key of the last one is still being retired waits for that, with a
+        warning. When another key is in the way, which is not ours or which something goes on using, it is an error,
+        since IAM allows two keys.
     type: int
+  retire_after_hours:
+    description:
+      - The older key of a rotation is deactivated this many hours after the new key was made, unless it was used after
+        that moment, or a tag of the entry tells of a token at RunPod that was minted with it and still works.
+      - It is deleted once twice the hours have passed. Only runs with O(rotate_after_days) do either.
+      - At least V(12), the life of a token.
+    type: int
+    default: 24
+  release_quarantine:
+    description:
+      - Whether O(state=present) takes a user in quarantine out of it. For one that is in none this means nothing.
+      - The keys of this collection are deleted, since they are not trusted after an incident, and a new one is made.
+        Set O(repositories), because the quarantine has removed the policy.
+      - AWS cannot revoke ECR tokens. One that leaked and is less than 12 hours old works again after the release.
+    type: bool
+    default: false
   propagation_timeout:
     description:
       - Seconds that a new key may take until AWS accepts it everywhere. After that the module fails. The key is in the
@@ -143,13 +172,16 @@ notes:
     name the user, was made by somebody else. It is an error and nothing is changed.
   - An access key that somebody else made on the user is never changed. It is reported, and takes up one of the two
     keys that IAM allows.
+  - Runs at the same time, and one that dies anywhere, cost no key. Each write of the entry is refused or taken back
+    when another run has written it since it was read. A run that finds another at work on the key, and needs it, waits.
   - A key in the store that is not active is an error, because somebody may have deactivated it on purpose. Activate it,
     or delete it at IAM and run again; then a new one is made.
   - The module cannot compare the secret in the store with the one at IAM, which shows it only once. It compares the id.
   - >-
     IAM actions for V(present): C(iam:GetUser), C(iam:CreateUser), C(iam:UpdateUser), C(iam:TagUser), C(iam:UntagUser),
     C(iam:GetUserPolicy), C(iam:ListUserPolicies), C(iam:PutUserPolicy), C(iam:ListAccessKeys),
-    C(iam:GetAccessKeyLastUsed), C(iam:CreateAccessKey), C(iam:DeleteAccessKey), and for a permissions boundary
+    C(iam:GetAccessKeyLastUsed), C(iam:CreateAccessKey), C(iam:DeleteAccessKey), with O(rotate_after_days)
+    C(iam:UpdateAccessKey), with O(release_quarantine) C(iam:DeleteUserPolicy), and for a permissions boundary
     C(iam:PutUserPermissionsBoundary) and C(iam:DeleteUserPermissionsBoundary).
   - >-
     IAM actions to attach a policy of AWS, and to move from it or to it: C(iam:ListAttachedUserPolicies),
@@ -164,12 +196,18 @@ notes:
     C(iam:ListGroupsForUser) and C(iam:DeleteUser). C(iam:ListUsers) is optional; with it the error about a name in
     another spelling can tell that spelling.
   - >-
+    IAM actions for V(quarantined): C(iam:GetUser), C(iam:GetUserPolicy), C(iam:DeleteUserPolicy),
+    C(iam:PutUserPolicy), C(iam:TagUser), C(iam:ListAccessKeys), C(iam:GetAccessKeyLastUsed) and
+    C(iam:UpdateAccessKey).
+  - >-
     IAM actions on the entry with O(secret_store.type=secretsmanager): C(secretsmanager:GetSecretValue),
     C(secretsmanager:DescribeSecret), C(secretsmanager:CreateSecret), C(secretsmanager:PutSecretValue),
-    C(secretsmanager:TagResource), C(secretsmanager:RestoreSecret), and to remove it C(secretsmanager:DeleteSecret).
+    C(secretsmanager:TagResource), C(secretsmanager:RestoreSecret), to release it from quarantine
+    C(secretsmanager:UntagResource), and to remove it C(secretsmanager:DeleteSecret).
   - >-
     IAM actions on the entry with O(secret_store.type=ssm): C(ssm:GetParameter), C(ssm:ListTagsForResource),
-    C(ssm:PutParameter), C(ssm:AddTagsToResource), and to remove it C(ssm:DeleteParameter).
+    C(ssm:PutParameter), C(ssm:AddTagsToResource), to release it from quarantine
+    C(ssm:RemoveTagsFromResource), and to remove it C(ssm:DeleteParameter).
 """
 
 EXAMPLES = r"""
@@ -189,7 +227,7 @@ EXAMPLES = r"""
     user_tags:
       team: training
 
-- name: Let it pull from exactly one repository, and tell whether its key is older than 90 days
+- name: Let it pull from exactly one repository, and rotate its key when it is 90 days old
   gpuops.runpod.ecr_pull_user:
     name: runpod-pull
     repositories:
@@ -208,6 +246,18 @@ EXAMPLES = r"""
     repositories:
       - team/*
     pull_through: true
+
+- name: Shut it off after an incident
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-pull
+    state: quarantined
+
+- name: Let it go again, with a new key
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-pull
+    repositories:
+      - runpod-gpu-training
+    release_quarantine: true
 
 - name: Ensure a user whose key is kept in Parameter Store, under a name of your own
   gpuops.runpod.ecr_pull_user:
@@ -403,12 +453,14 @@ secret_store:
       type: str
       sample: AKIAIOSFODNN7EXAMPLE
 rotation_due:
-  description: Whether the key in the store is older than O(rotate_after_days).
+  description:
+    - Whether the key that is in the store afterwards has reached O(rotate_after_days), as its rotation has to wait.
+    - V(false) when O(rotate_after_days) is not set.
   returned: success
   type: bool
   sample: false
 rotated:
-  description: Whether the key was replaced because of its age. Always V(false).
+  description: Whether the key was or, in check mode, would be replaced because of its age.
   returned: success
   type: bool
   sample: false
@@ -445,15 +497,17 @@ from typing import NamedTuple
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ..module_utils import _attach, _policy
+from ..module_utils import _attach, _policy, _quarantine
+from ..module_utils._attach import DENY, find_document
 from ..module_utils._aws import Aws, aws_client
-from ..module_utils._entry import GRANTED, MANAGED, Entry, format_time
-from ..module_utils._errors import ConflictError, Json
-from ..module_utils._hand_over import Held, Place, ensure_key, refuse, remove_keys
-from ..module_utils._keys import FOREIGN, KeyPlan, is_due, owners, plan_keys
+from ..module_utils._entry import GRANTED, MANAGED, QUARANTINED, Entry, Freshness, format_time, quarantine
+from ..module_utils._errors import ConflictError, InputError, Json
+from ..module_utils._hand_over import Held, Place, deactivate_keys, ensure_key, look, refuse, remove_keys, tokens
+from ..module_utils._keys import ACTIVE, FOREIGN, MOST_KEYS, ORPHAN, KeyPlan, is_due, owners, plan_keys
 from ..module_utils._pull_user import (
     Found,
     UserChange,
+    check_user,
     delete_user,
     find,
     find_remaining,
@@ -475,6 +529,12 @@ CHECK_DELETED = (
     "The entry {0} of the secret store is pending deletion and would be restored. What it holds cannot be read before, "
     "so check mode cannot tell whether a new access key would be made."
 )
+FOREIGN_STAY = (
+    "The user {0} has active access keys that this collection did not make and leaves as they are: {1}. They have no "
+    "rights while it is quarantined. To deactivate one: aws iam update-access-key --user-name {0} --status Inactive "
+    "--access-key-id ID"
+)
+TOKEN_HOURS = 12  # how long ECR's tokens live
 CHECK_WAIT = "Another run is making the access key of the user {0}: outside check mode this one would wait for it."
 
 
@@ -487,6 +547,16 @@ class Picture(NamedTuple):
     promised: bool = False
 
 
+class Keys(NamedTuple):
+    """What became of the keys, or in check mode would; `promised` as in Picture."""
+
+    held: Held
+    wrote: bool = False
+    rotated: bool = False
+    promised: bool = False
+    warnings: tuple[str, ...] = ()
+
+
 class Wanted(NamedTuple):
     """What the options come to: what the user lacks, the repositories asked for, and what to do about the policies."""
 
@@ -497,43 +567,122 @@ class Wanted(NamedTuple):
 
 
 def run(params: Json, check_mode: bool, aws: Aws) -> Outcome:
+    check_times(params)
     place = Place(
         aws, store_of(aws, params["secret_store"], params["name"]), params["name"], params["propagation_timeout"]
     )
     user = find_user(aws, place.user)
     if params["state"] == "present":
         return present(place, params, user, check_mode)
+    if params["state"] == "quarantined":
+        return quarantined(place, params, user, check_mode)
     if user is None:
         return absent_user(place, params, check_mode)
     return absent(place, params, user, check_mode)
 
 
+def check_times(params: Json) -> None:
+    """Raise InputError for ages that would cut off what still works, or that mean nothing."""
+    if params["retire_after_hours"] < TOKEN_HOURS:
+        raise InputError(
+            f"retire_after_hours is {params['retire_after_hours']}: it must be at least {TOKEN_HOURS}, the life of a "
+            "token that was minted with the older key."
+        )
+    if params["rotate_after_days"] is not None and params["rotate_after_days"] < 0:
+        raise InputError(f"rotate_after_days is {params['rotate_after_days']}: it must be 0 or more.")
+
+
 def present(place: Place, params: Json, user: Json | None, check_mode: bool) -> Outcome:
     """Read, decide, and only then write: what cannot be done changes nothing."""
     found = find(place.aws, place.store, place.user, user, params["policy"])
-    before = Picture(user, _attach.shown_before(place.user, found.rights), Held(found.keys, found.entry))
+    before = Picture(
+        user,
+        _attach.shown_before(place.user, found.rights),
+        Held(found.keys, found.entry, tokens_of_older_keys(place, params, found)),
+    )
+    releasing = is_released(place, params, user)
+    held = without_ours(before) if releasing else before.held
     wanted = decide(place, params, found)
     plan_for = partial(key_plan, place, params, (user or {}).get("tags", {}))
     if params["key_state"] == "present" and not is_deleted(found.entry):
-        refuse(plan_for(before.held), place.user)
-    warnings: tuple[str, ...] = ()
+        refuse(plan_for(held), place.user)
     if not check_mode:
-        write_user(place.aws, place.user, wanted.change)
+        if write_user(place.aws, place.user, wanted.change):
+            held = look(place)
+        if releasing:
+            start_release(place, before, held)
         write_policy(place, found, wanted)
-    if params["key_state"] == "absent":
-        held, wrote = drop_keys(place, before, check_mode)
-        promised = False
-    elif check_mode:
-        held, promised, wrote, warnings = foresee_key(place, before.held, plan_for)
-    else:
-        held, wrote = ensure_key(place, before.held, plan_for)
-        promised = False
-    after = Picture(user_with(found, place, wanted), policy_with(before, place, wanted), held, promised)
+    keys = keep_keys(place, params, before._replace(held=held), wanted, plan_for, check_mode)
+    after = Picture(user_with(found, place, wanted), policy_with(before, place, wanted), keys.held, keys.promised)
     after, marked = mark(place, after, check_mode)
-    if not check_mode:
+    if releasing:
+        after = end_release(place, after, check_mode)
+    if not check_mode and not keys.rotated:
         prove_new(place, before, after, wanted.asked)
-    changed = wanted.change != UserChange() or _attach.is_needed(wanted.move) or wrote or marked
-    return outcome(place, params, changed, before, after, wanted.asked, warnings=warnings)
+    changed = wanted.change != UserChange() or _attach.is_needed(wanted.move) or keys.wrote or marked or releasing
+    return outcome(place, params, changed, before, after, wanted.asked, rotated=keys.rotated, warnings=keys.warnings)
+
+
+def is_released(place: Place, params: Json, user: Json | None) -> bool:
+    """Return whether this run takes the user out of quarantine. Raises ConflictError when it is in one and stays."""
+    if user is None:
+        return False
+    if not params["release_quarantine"]:
+        why = quarantine(user["tags"], f"The user {place.user}")
+        if why:
+            raise ConflictError(f"{why} Nothing was changed.")
+        return False
+    return QUARANTINED in user["tags"] or find_document(place.aws, place.user, DENY) is not None
+
+
+def without_ours(before: Picture) -> Held:
+    """Return what is held without our keys, which are not trusted any more; an orphan goes later with its note."""
+    whose = owners_of(before)
+    keys = tuple(key for key in before.held.keys if whose[key.id] in (FOREIGN, ORPHAN))
+    return before.held._replace(keys=keys)
+
+
+def start_release(place: Place, before: Picture, held: Held) -> None:
+    """Remove the keys that are not held any more, and only then the policy that denies everything."""
+    doomed = tuple(key.id for key in before.held.keys if key not in held.keys)
+    remove_keys(place.aws, place.user, before.held.keys, doomed)
+    _quarantine.remove_policy(place.aws, place.user, DENY)
+
+
+def end_release(place: Place, after: Picture, check_mode: bool) -> Picture:
+    """Drop the tags of the quarantine. Returns the picture without them."""
+    if not check_mode:
+        _quarantine.untag(place.aws, place.store, place.user, after.held.entry is not None)
+    user = after.user or {}
+    return after._replace(user={**user, "tags": tags_after(user["tags"], {}, (QUARANTINED,))})
+
+
+def tokens_of_older_keys(place: Place, params: Json, found: Found) -> tuple[Freshness, ...]:
+    """Return what the entry's tags say of tokens, when a key may be retired at all."""
+    readable = found.entry is not None and not found.entry.deleted
+    if params["rotate_after_days"] is None or len(found.keys) < MOST_KEYS or not readable:
+        return ()
+    return tokens(place.store)
+
+
+def keep_keys(
+    place: Place, params: Json, before: Picture, wanted: Wanted, plan_for: partial[KeyPlan], check_mode: bool
+) -> Keys:
+    """Remove the keys, or bring it about that there is a good one and that older ones are retired."""
+    if params["key_state"] == "absent":
+        return Keys(*drop_keys(place, before, check_mode))
+    if check_mode:
+        return foresee_key(place, before.held, plan_for)
+    regions = regions_in_use(policy_with(before, place, wanted), wanted.asked)
+    done = ensure_key(place, before.held, plan_for, regions)
+    return Keys(*done, warnings=() if done.wrote else postponed(place, plan_for(done.held)))
+
+
+def postponed(place: Place, plan: KeyPlan) -> tuple[str, ...]:
+    """Return the warning about a rotation that is due and has to wait."""
+    if not plan.postponed:
+        return ()
+    return (f"The access key of {place.user} is due for rotation, which waits until {plan.postponed[0]} is retired.",)
 
 
 def decide(place: Place, params: Json, found: Found) -> Wanted:
@@ -551,15 +700,18 @@ def decide(place: Place, params: Json, found: Found) -> Wanted:
 
 
 def key_plan(place: Place, params: Json, tags: Json, held: Held) -> KeyPlan:
-    """Return what to do about the keys now; none is rotated or retired."""
+    """Return what to do about the keys now; without rotate_after_days none is rotated or retired."""
+    rotating = params["rotate_after_days"] is not None
     return plan_keys(
         held.keys,
         marked=marked_keys(tags),
         stored_id=stored_id(held.entry),
         pending=held.entry.pending if held.entry else None,
-        fresh=(),
+        fresh=held.fresh,
         now=place.aws.clock(),
         lock_seconds=place.patience,
+        rotate_after_days=params["rotate_after_days"],
+        retire_after_hours=params["retire_after_hours"] if rotating else None,
     )
 
 
@@ -606,21 +758,24 @@ def write_policy(place: Place, found: Found, wanted: Wanted) -> None:
     write_tags(place.aws, place.user, *_attach.plan_record(tags, move.record))
 
 
-def foresee_key(place: Place, held: Held, plan_for: partial[KeyPlan]) -> tuple[Held, bool, bool, tuple[str, ...]]:
-    """Return what would be held, whether with a new key and whether by a write, and what cannot be foreseen."""
+def foresee_key(place: Place, held: Held, plan_for: partial[KeyPlan]) -> Keys:
+    """Return what would be held, and what cannot be foreseen."""
     if is_deleted(held.entry):
-        return held, False, True, (CHECK_DELETED.format(place.store.name),)
+        return Keys(held, wrote=True, warnings=(CHECK_DELETED.format(place.store.name),))
     plan = plan_for(held)
     if plan.wait:
-        return held, False, False, (CHECK_WAIT.format(place.user),)
-    keys = tuple(key for key in held.keys if key.id not in plan.delete)
+        return Keys(held, warnings=(CHECK_WAIT.format(place.user),))
+    kept = (key for key in held.keys if key.id not in plan.delete)
+    keys = tuple(key._replace(status="Inactive") if key.id in plan.deactivate else key for key in kept)
     entry = held.entry._replace(key=None, pending=None) if held.entry and plan.create else held.entry
-    return Held(keys, entry), plan.create, plan.create or plan.forget or bool(plan.delete), ()
+    wrote = plan.create or plan.forget or bool(plan.delete or plan.deactivate)
+    rotated = plan.create and plan.rotation_due
+    return Keys(Held(keys, entry), wrote, rotated, plan.create, postponed(place, plan))
 
 
 def drop_keys(place: Place, before: Picture, check_mode: bool) -> tuple[Held, bool]:
     """Remove the keys that are ours, then the entry. Returns what is left, and whether anything was written."""
-    keys, entry = before.held
+    keys, entry, dummy = before.held
     whose = owners_of(before)
     doomed = tuple(key.id for key in keys if whose[key.id] != FOREIGN)
     there = entry is not None and not entry.deleted
@@ -646,8 +801,12 @@ def prove_new(place: Place, before: Picture, after: Picture, asked: list[str] | 
     """Return once AWS accepts the key in the store wherever it will be used, if it was not there before."""
     entry = after.held.entry
     if entry and entry.key and entry.key.access_key_id not in {key.id for key in before.held.keys}:
-        regions = _policy.regions_of(_policy.repositories_of(after.policy.document) or asked or [])
-        prove(place.aws, entry.key, regions, place.until())
+        prove(place.aws, entry.key, regions_in_use(after.policy, asked), place.until())
+
+
+def regions_in_use(policy: _attach.Shown, asked: list[str] | None) -> list[str]:
+    """Return the regions from which the user will pull: those of its policy, or of what was asked for."""
+    return _policy.regions_of(_policy.repositories_of(policy.document) or asked or [])
 
 
 def absent(place: Place, params: Json, user: Json, check_mode: bool) -> Outcome:
@@ -658,8 +817,11 @@ def absent(place: Place, params: Json, user: Json, check_mode: bool) -> Outcome:
     stuck = [] if check_mode else _attach.take(place.aws, place.user, found.partition, rights, rights.there)
     held, wrote = drop_keys(place, before, check_mode)
     ours = _attach.attached_arns(found.partition, rights)
-    remaining = [*stuck, *find_remaining(place.aws, place.user, held.keys, ours)]
+    hanging = [*stuck, *find_remaining(place.aws, place.user, held.keys, ours)]
+    remaining = [thing for thing in hanging if thing["name"] != DENY]
     if not remaining and not check_mode:
+        if hanging:
+            _quarantine.remove_policy(place.aws, place.user, DENY)
         remaining = delete_user(place.aws, place.user)
     after = Picture(user if remaining else None, _attach.Shown(), held)
     after, recorded = record_rest(place, after, bool(stuck), check_mode)
@@ -678,6 +840,46 @@ def record_rest(place: Place, picture: Picture, stuck: bool, check_mode: bool) -
         write_tags(place.aws, place.user, tag, untag)
     user = {**picture.user, "tags": tags_after(picture.user["tags"], tag, untag)}
     return picture._replace(user=user), bool(tag or untag)
+
+
+def quarantined(place: Place, params: Json, user: Json | None, check_mode: bool) -> Outcome:
+    """Take the rights, which ends tokens in use too and needs nothing of the store, then deactivate our keys."""
+    if user is None:
+        raise InputError(f"There is no IAM user {place.user} to quarantine.")
+    arn = user["arn"].split(":")
+    check_user(user, place.store.arn(partition=arn[1], account=arn[4]))
+    inline = find_document(place.aws, place.user, _policy.NAME)
+    denied = _quarantine.is_denied(place.aws, place.user) and inline is None
+    if not (denied or check_mode):
+        _quarantine.deny(place.aws, place.user)
+    tag = {} if QUARANTINED in user["tags"] else {QUARANTINED: format_time(place.aws.clock())}
+    if not check_mode:
+        write_tags(place.aws, place.user, tag, ())
+    found = find(place.aws, place.store, place.user, user, params["policy"])
+    shown = _attach.shown_before(place.user, found.rights._replace(inline=inline))
+    before = Picture(user, shown, Held(found.keys, found.entry))
+    whose = owners_of(before)
+    doomed = tuple(key.id for key in found.keys if key.status == ACTIVE and whose[key.id] != FOREIGN)
+    if not check_mode:
+        deactivate_keys(place.aws, place.user, found.keys, doomed)
+    keys = tuple(key._replace(status="Inactive") if key.id in doomed else key for key in found.keys)
+    told = tell_readers(place, found.entry, check_mode)
+    tags = {**user["tags"], **tag}
+    left = _attach.shown_before(place.user, found.rights._replace(inline=None))
+    after = Picture({**user, "tags": tags}, left, Held(keys, found.entry))
+    foreign = [key.id for key in keys if key.status == ACTIVE]
+    warnings = (FOREIGN_STAY.format(place.user, ", ".join(foreign)),) if foreign else ()
+    changed = bool(not denied or tag or doomed or told)
+    return outcome(place, params, changed, before, after, None, warnings=warnings)
+
+
+def tell_readers(place: Place, entry: Entry | None, check_mode: bool) -> bool:
+    """Tag the entry, so that readers of the key, which do not ask IAM, know. Returns whether that was needed."""
+    if entry is None or entry.deleted or QUARANTINED in place.store.tags():
+        return False
+    if not check_mode:
+        place.store.tag({QUARANTINED: format_time(place.aws.clock())})
+    return True
 
 
 def absent_user(place: Place, params: Json, check_mode: bool) -> Outcome:
@@ -699,6 +901,7 @@ def outcome(
     after: Picture,
     asked: list[str] | None,
     remaining: list[Json] | None = None,
+    rotated: bool = False,
     warnings: tuple[str, ...] = (),
 ) -> Outcome:
     """Return what the module reports."""
@@ -716,7 +919,7 @@ def outcome(
             "access_key_id": stored_id(after.held.entry),
         },
         "rotation_due": bool(stored and is_due(stored, now, params["rotate_after_days"])),
-        "rotated": False,
+        "rotated": rotated,
     }
     if remaining is not None:
         results["remaining"] = remaining
@@ -763,14 +966,14 @@ def keys_result(picture: Picture, now: datetime) -> list[Json]:
 
 def owners_of(picture: Picture) -> dict[str, str]:
     """Return key id -> whose it is, for the keys of a picture."""
-    keys, entry = picture.held
+    keys, entry, dummy = picture.held
     marked = marked_keys(picture.user["tags"]) if picture.user else set()
     return owners(keys, marked, stored_id(entry), entry.pending if entry else None)
 
 
 def for_diff(picture: Picture) -> Json | None:
     """Return what the diff shows: nothing secret, and nothing that changes by itself."""
-    keys, entry = picture.held
+    keys, entry, dummy = picture.held
     if not (picture.user or entry):
         return None
     access_keys = [{"id": key.id, "status": key.status} for key in keys]
@@ -791,7 +994,7 @@ def still_there(user: str, remaining: list[Json]) -> str:
 def main() -> None:
     spec = {
         "name": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "state": {"type": "str", "choices": ["present", "absent", "quarantined"], "default": "present"},
         "path": {"type": "str", "default": "/runpod/"},
         "permissions_boundary": {"type": "str"},
         "user_tags": {"type": "dict"},
@@ -802,6 +1005,8 @@ def main() -> None:
         "pull_through": {"type": "bool", "default": False},
         "key_state": {"type": "str", "choices": ["present", "absent"], "default": "present", "no_log": False},
         "rotate_after_days": {"type": "int"},
+        "retire_after_hours": {"type": "int", "default": 24},
+        "release_quarantine": {"type": "bool", "default": False},
         "secret_store": {"type": "dict", "options": STORE_OPTIONS, "apply_defaults": True, "no_log": False},
         "propagation_timeout": {"type": "int", "default": 90},
     }

@@ -20,6 +20,8 @@ description:
   - RunPod tells neither the age nor the region of a stored token. A token that something else wrote since, or one for
     another region than O(registry_region), is not noticed. Give each region a credential name of its own, or use
     O(force).
+  - When a tag of the entry says that the pull user is in quarantine, there is no new token until
+    M(gpuops.runpod.ecr_pull_user) releases it. That is an error.
   - With O(state=absent), a credential that a template, an endpoint or a pod still refers to stays, because RunPod would
     silently take it away from templates. The pull user, its key and the entry are never removed.
 author: The gpuops.runpod authors (@gpuops)
@@ -213,8 +215,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ..module_utils._aws import Aws, aws_client
 from ..module_utils._client import Client, create
-from ..module_utils._entry import OURS, Entry, format_time, freshness, keyless, young_until
-from ..module_utils._errors import ApiError, InputError, Json, NotFoundError, RunpodError
+from ..module_utils._entry import OURS, Entry, format_time, freshness, keyless, quarantine, young_until
+from ..module_utils._errors import ApiError, ConflictError, InputError, Json, NotFoundError, RunpodError
 from ..module_utils._image import parse_ecr
 from ..module_utils._runpod import ARGUMENTS, execute, runpod_client
 from ..module_utils._secret_store import STORE_OPTIONS, SecretStore, store_of
@@ -272,6 +274,9 @@ def look(params: Json, client: Clients) -> Held:
 
 def ensure(params: Json, held: Held, region: str, check_mode: bool, client: Clients) -> Outcome:
     """Hand a token to RunPod unless the credential is fresh."""
+    shut = quarantine(held.tags, f"The secret store's entry {held.store.name}") if held.store else ""
+    if shut:
+        raise ConflictError(shut)
     missing = keyless(held.entry, held.store.name) if held.store else ""
     if missing and not check_mode:
         raise InputError(missing)

@@ -161,6 +161,7 @@ class Account:
         self.boundaries: dict[str, str] = {}
         self.events: dict[tuple[str, str], list[Json]] = {}  # by region and access key, the newest first
         self.lookups: dict[str, list[datetime]] = {}
+        self.used: dict[str, datetime] = {}
 
     def aws(self, region: str = "us-east-1") -> Aws:
         return Aws(self.connect, region, clock=lambda: self.now, sleep=self.sleep)
@@ -213,6 +214,24 @@ class Account:
 
     def secret_tags(self, name: str) -> dict[str, str]:
         return tag_dict(client("secretsmanager").describe_secret(SecretId=name).get("Tags", []))
+
+    # The keys' dates, which moto takes from the real clock, and their use, which it does not see
+
+    def create_access_key(self, moto: Any, request: Json) -> Json:
+        answer = moto.create_access_key(**request)
+        made = answer["AccessKey"]
+        made["CreateDate"] = self.now.replace(microsecond=0)
+        users = [backend.users.get(request["UserName"]) for backend in iam_backends["123456789012"].values()]
+        for key in [key for user in users if user for key in user.access_keys]:
+            if key.access_key_id == made["AccessKeyId"]:
+                key.create_date = made["CreateDate"].replace(tzinfo=None)
+        return answer
+
+    def get_access_key_last_used(self, moto: Any, request: Json) -> Json:
+        answer = moto.get_access_key_last_used(**request)
+        if used := self.used.get(request["AccessKeyId"]):
+            answer["AccessKeyLastUsed"]["LastUsedDate"] = used
+        return answer
 
     # A user's boundary, which moto does not keep
 

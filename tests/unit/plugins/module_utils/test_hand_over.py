@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import KeyPair
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Pending
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry, Pending
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError
 from ansible_collections.gpuops.runpod.plugins.module_utils._hand_over import (
+    Done,
     Held,
     Place,
     abandon,
@@ -42,7 +43,7 @@ def test_key_is_made_between_the_note_and_the_store(place: Place, account: Accou
     theirs = new_key()["AccessKeyId"]
     seen = []
     account.before["iam:create_access_key"] = lambda: seen.append((account.secret("mine"), account.tags("puller")))
-    held = make_key(place, look(place))
+    held = make_key(place, look(place), [])
     assert held is not None and held.entry is not None and held.entry.key is not None
     (note, tags) = seen[0]
     assert note == {"pending": {"since": f"{account.now:%Y-%m-%dT%H:%M:%SZ}", "known_key_ids": [theirs]}}
@@ -55,27 +56,29 @@ def test_key_is_made_between_the_note_and_the_store(place: Place, account: Accou
 
 
 def test_note_of_a_lost_key_takes_its_place_in_the_entry(place: Place, account: Account) -> None:
-    make_key(place, look(place))
+    held = make_key(place, look(place), [])
+    assert held
+    client("iam").delete_access_key(UserName="puller", AccessKeyId=held.keys[0].id)
     account.after["iam:create_access_key"] = lost()
     before = look(place)
     with pytest.raises(AwsError):
-        make_key(place, before)
+        make_key(place, before, [])
     assert set(account.secret("mine")) == {"pending"}
     assert account.keys("puller").keys() == {key.id for key in before.keys}
 
 
 def test_note_left_beside_a_good_key_is_dropped(place: Place, account: Account) -> None:
-    held = make_key(place, look(place))
+    held = make_key(place, look(place), [])
     assert held and held.entry
-    place.store.put(held.entry.key, held.entry.created, Pending(account.now, ()))
-    after, wrote = ensure_key(place, look(place), lambda dummy: KeyPlan(forget=True))
-    assert wrote is True and after.entry and after.entry.key == held.entry.key
+    place.store.put(held.entry, held.entry.key, held.entry.created, Pending(account.now, ()))
+    done = ensure_key(place, look(place), lambda dummy: KeyPlan(forget=True), [])
+    assert done.wrote is True and done.held.entry and done.held.entry.key == held.entry.key
     assert set(account.secret("mine")) == {"access_key_id", "secret_access_key", "created"}
 
 
 def test_nothing_to_do_writes_nothing(place: Place, account: Account) -> None:
     held = look(place)
-    assert ensure_key(place, held, lambda dummy: KeyPlan()) == (held, False)
+    assert ensure_key(place, held, lambda dummy: KeyPlan(), []) == Done(held)
     assert account.writes() == []
 
 
@@ -83,19 +86,19 @@ def test_key_that_is_gone_already_counts_as_deleted(place: Place, account: Accou
     made = new_key()["AccessKeyId"]
     held = look(place)
     client("iam").delete_access_key(UserName="puller", AccessKeyId=made)
-    after, wrote = ensure_key(place, held, lambda dummy: KeyPlan(delete=(made,)))
-    assert (after, wrote) == (Held((), None), True)
+    done = ensure_key(place, held, lambda dummy: KeyPlan(delete=(made,)), [])
+    assert done == Done(Held((), None), wrote=True)
 
 
 def test_pauses_double_up_to_eight_seconds(place: Place, account: Account) -> None:
     plans = [KeyPlan(wait=True)] * 6 + [KeyPlan()] * 2
-    ensure_key(place, Held((), None), lambda dummy: plans.pop(0))
+    ensure_key(place, Held((), None), lambda dummy: plans.pop(0), [])
     assert account.naps == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
 
 
 def test_several_keys_that_appeared_are_not_touched_and_the_note_stays(place: Place, account: Account) -> None:
     made = (new_key()["AccessKeyId"], new_key()["AccessKeyId"])
-    abandon(place, Pending(account.now, ()), made)
+    abandon(place, Entry("arn"), Pending(account.now, ()), made)
     assert account.calls == [] and account.keys("puller").keys() == set(made)
 
 
@@ -103,7 +106,7 @@ def test_failure_while_cleaning_up_does_not_hide_the_first_one(place: Place, acc
     account.after["iam:create_access_key"] = lost()
     account.before["iam:list_access_keys"] = lost()
     with pytest.raises(AwsError, match="iam:CreateAccessKey"):
-        make_key(place, Held((), None))
+        make_key(place, Held((), None), [])
     assert "abandoned" not in account.secret("mine")["pending"]  # the next run waits, then finds the orphan
 
 
@@ -114,7 +117,7 @@ def test_refusal_names_every_reason_and_the_commands() -> None:
 
 
 def test_new_key_is_sent_once_and_its_answer_goes_nowhere_else(place: Place, account: Account) -> None:
-    held = make_key(place, Held((), None))
+    held = make_key(place, Held((), None), [])
     assert account.calls.count("iam:create_access_key") == 1
     assert held and held.entry and isinstance(held.entry.key, KeyPair)
     secret = held.entry.key.secret_access_key

@@ -50,7 +50,10 @@ def plan(*keys: AccessKey, **changes: Any) -> KeyPlan:
     ("found", "pending", "owner"),
     [
         (key("NEW", HOUR), NOTE, STORED),
-        (key("OLD", HOUR / 2), NOTE, MARKED),  # a mark is for good, however it looks else
+        (key("OLD", 2 * HOUR), NOTE, MARKED),
+        (key("OLD", HOUR / 2), NOTE._replace(abandoned=True), MARKED),
+        (key("OLD", HOUR / 2), NOTE, ORPHAN),
+        (key("OLD", HOUR / 2, used=HOUR / 4), NOTE, ORPHAN),  # the run that marked it died while it proved it
         (key("X", HOUR), NOTE, ORPHAN),
         (key("X", HOUR + timedelta(minutes=5)), NOTE, ORPHAN),  # the clocks may differ by this
         (key("X", HOUR + timedelta(minutes=5, seconds=1)), NOTE, FOREIGN),
@@ -64,6 +67,11 @@ def plan(*keys: AccessKey, **changes: Any) -> KeyPlan:
 )
 def test_owner_of_a_key(found: AccessKey, pending: Pending | None, owner: str) -> None:
     assert owners([found], {"OLD", "NEW"}, "NEW", pending) == {found.id: owner}
+
+
+def test_of_two_keys_that_appeared_the_marked_one_is_the_orphan() -> None:
+    keys = [key("X", HOUR / 2), key("OLD", HOUR / 3)]
+    assert owners(keys, {"OLD"}, None, NOTE) == {"X": FOREIGN, "OLD": ORPHAN}
 
 
 def test_of_two_keys_that_appeared_neither_is_an_orphan() -> None:
@@ -122,7 +130,9 @@ def test_age_at_which_a_key_is_due(age: timedelta, limit: int | None, expected: 
         ([key("NEW", DAY)], {}, KeyPlan()),
         ([key("NEW", DAY)], {"rotate_after_days": 2}, KeyPlan()),
         ([key("NEW", DAY)], {"rotate_after_days": 1}, KeyPlan(create=True, rotation_due=True)),
-        ([key("NEW", DAY)], {"rotate_after_days": 1, "pending": YOUNG}, KeyPlan(rotation_due=True)),
+        ([key("NEW", DAY)], {"rotate_after_days": 1, "pending": YOUNG}, KeyPlan(wait=True, rotation_due=True)),
+        ([key("NEW", DAY)], {"rotate_after_days": 2, "pending": YOUNG}, KeyPlan()),
+        ([key("NEW", timedelta(0))], {"rotate_after_days": 0}, KeyPlan(create=True, rotation_due=True)),
         (
             [key("NEW", 9 * DAY), key("X", HOUR / 2)],
             {"rotate_after_days": 1, "pending": NOTE},
@@ -181,8 +191,23 @@ def test_no_good_key_and_none_to_be_had(keys: list[AccessKey], changes: dict[str
     assert all(word in " ".join(decided.blocked) for word in words)
 
 
-@pytest.mark.parametrize("other", [key("X", DAY), key("OLD", DAY)])
-def test_rotation_that_is_due_waits_for_room_and_keeps_the_good_key(other: AccessKey) -> None:
-    decided = plan(key("NEW", 90 * DAY), other, rotate_after_days=90)
+@pytest.mark.parametrize(
+    ("age", "other"),
+    [
+        (timedelta(0), key("X", DAY)),  # not ours: it will not go by itself
+        (90 * DAY, key("X", DAY)),
+        (90 * DAY, key("OLD", 99 * DAY, used=HOUR)),  # something goes on using it
+        (2 * DAY, key("OLD", 9 * DAY, used=HOUR)),
+    ],
+)
+def test_rotation_that_is_due_but_finds_no_room_keeps_the_good_key(age: timedelta, other: AccessKey) -> None:
+    decided = plan(key("NEW", age), other, rotate_after_days=0, retire_after_hours=24)
+    assert decided == KeyPlan(rotation_due=True, stuck=decided.stuck)
+    assert len(decided.stuck) == 1 and decided.stuck[0].startswith(other.id)
+
+
+@pytest.mark.parametrize("age", [timedelta(0), 2 * DAY - HOUR])
+def test_rotation_that_is_due_right_after_another_waits_for_that_ones_end(age: timedelta) -> None:
+    decided = plan(key("NEW", age), key("OLD", 9 * DAY, used=HOUR), rotate_after_days=0, retire_after_hours=24)
     assert decided == KeyPlan(rotation_due=True, postponed=decided.postponed)
-    assert len(decided.postponed) == 1 and decided.postponed[0].startswith(other.id)
+    assert len(decided.postponed) == 1 and decided.postponed[0].startswith("OLD")

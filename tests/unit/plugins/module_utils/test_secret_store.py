@@ -36,12 +36,12 @@ def store(account: Account, options: dict[str, Any]) -> SecretStore:
 
 def test_entry_from_its_making_to_its_end(store: SecretStore) -> None:
     assert store.read() is None and store.tags() == {}
-    arn = store.create("puller", NOTE)
-    assert arn is not None and arn.startswith(store.arn("aws", "123456789012"))
-    assert store.read() == Entry(arn, pending=NOTE)
+    made = store.create("puller", NOTE)
+    assert made is not None and made.arn.startswith(store.arn("aws", "123456789012"))
+    assert store.read() == made == Entry(made.arn, pending=NOTE, version=made.version)
     assert store.tags() == {MANAGED: "puller", "cost": "7"}
-    store.put(KEY, NOW, None)
-    assert store.read() == Entry(arn, KEY, NOW)
+    put = store.put(made, KEY, NOW, None)
+    assert put and store.read() == put == Entry(made.arn, KEY, NOW, version=put.version)
     store.tag({"one": "1", "two": "2"})
     store.untag(["one"])
     assert store.tags() == {MANAGED: "puller", "cost": "7", "two": "2"}
@@ -49,6 +49,40 @@ def test_entry_from_its_making_to_its_end(store: SecretStore) -> None:
     store.delete()  # what is gone is as good as deleted
     assert store.read() is None and store.tags() == {}
     assert store.create("puller", NOTE)  # the name is free at once
+
+
+def test_write_from_knowledge_that_is_out_of_date_changes_nothing(store: SecretStore) -> None:
+    made = store.create("puller", NOTE)
+    assert made
+    theirs = store.put(made, KEY, NOW, NOTE)
+    assert theirs
+    assert store.put(made, None, None, NOTE) is None
+    assert store.put(made, KEY, NOW, NOTE) is None  # not even what means the same
+    assert store.read() == theirs
+    assert store.put(theirs, KEY, NOW, None)
+
+
+def test_write_that_is_sent_twice_because_an_answer_was_lost_counts_once(account: Account, store: SecretStore) -> None:
+    def first_try() -> None:
+        name, request = account.requests[-1]
+        service, dummy, operation = name.partition(":")
+        getattr(client(service), operation)(**request)
+
+    made = store.create("puller", NOTE)
+    for call in ("secretsmanager:put_secret_value", "ssm:put_parameter"):
+        account.before[call] = first_try
+    assert made
+    put = store.put(made, KEY, NOW, None)
+    assert put and store.read() == put
+
+
+def test_refused_write_is_an_error(account: Account, store: SecretStore) -> None:
+    made = store.create("puller", NOTE)
+    for call in ("secretsmanager:put_secret_value", "ssm:put_parameter"):
+        account.before[call] = refusal("AccessDeniedException")
+    assert made
+    with pytest.raises(AwsError, match="AccessDenied"):
+        store.put(made, KEY, NOW, None)
 
 
 def test_second_maker_of_an_entry_learns_that_it_lost(store: SecretStore) -> None:
@@ -161,12 +195,12 @@ def test_default_name_that_the_store_does_not_take_asks_for_one(account: Account
 
 def test_entry_in_its_recovery_window_is_seen_and_restored(account: Account) -> None:
     store = store_of(account.aws(), SECRETS)
-    arn = store.create("puller", NOTE)
-    assert arn
+    made = store.create("puller", NOTE)
+    assert made
     client("secretsmanager").delete_secret(SecretId="mine")
-    assert store.read() == Entry(arn, deleted=True)
+    assert store.read() == Entry(made.arn, deleted=True)
     store.restore()
-    assert store.read() == Entry(arn, pending=NOTE)
+    assert store.read() == made
 
 
 def test_kms_key_is_used_when_the_secret_is_made(account: Account) -> None:
@@ -181,16 +215,16 @@ def test_kms_key_is_named_whenever_a_parameter_is_written(account: Account) -> N
     def key() -> str:
         return client("ssm").describe_parameters()["Parameters"][0]["KeyId"]
 
-    store_of(account.aws(), SSM).create("puller", NOTE)
-    assert key() == "alias/aws/ssm"
-    store_of(account.aws(), {**SSM, "kms_key_id": "alias/mine"}).put(KEY, NOW, None)
+    made = store_of(account.aws(), SSM).create("puller", NOTE)
+    assert made and key() == "alias/aws/ssm"
+    store_of(account.aws(), {**SSM, "kms_key_id": "alias/mine"}).put(made, KEY, NOW, None)
     assert key() == "alias/mine"
 
 
 def test_parameter_is_encrypted(account: Account) -> None:
     store = store_of(account.aws(), SSM)
-    store.create("puller", NOTE)
-    store.put(KEY, NOW, None)
+    made = store.create("puller", NOTE)
+    assert made and store.put(made, KEY, NOW, None)
     assert client("ssm").get_parameter(Name="/mine/key")["Parameter"]["Type"] == "SecureString"
 
 
@@ -207,7 +241,8 @@ def test_parameter_that_is_made_twice_because_an_answer_was_lost_is_ours(account
 
     account.before["ssm:put_parameter"] = first_try
     store = store_of(account.aws(), SSM)
-    assert store.create("puller", NOTE) == store.arn("aws", "123456789012")
+    made = store.create("puller", NOTE)
+    assert made and made.arn == store.arn("aws", "123456789012") and store.read() == made
 
 
 def test_parameter_that_cannot_be_read_at_once_is_waited_for(account: Account) -> None:

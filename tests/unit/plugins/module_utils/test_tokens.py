@@ -101,7 +101,7 @@ def test_key_is_proved_by_two_sweeps_in_a_row() -> None:
 def test_key_that_is_not_accepted_in_time_is_an_error_with_a_remedy() -> None:
     aws = Ticking(*["InvalidClientTokenId"] * 99)
     with pytest.raises(
-        RunpodError, match="AKIAIOSFODNN7EXAMPLE was made and stored.*raise propagation_timeout"
+        RunpodError, match="AWS still refuses the new access key AKIAIOSFODNN7EXAMPLE.*raise propagation_timeout"
     ) as caught:
         prove(aws, KEY, [], START + timedelta(seconds=20))
     assert sum(aws.naps) == 20 and KEY.secret_access_key not in str(caught.value)

@@ -131,9 +131,9 @@ class World:
         self.store_option = store
 
     def keep(self, key: KeyPair | None = KEY, created: datetime = NOW - timedelta(days=30)) -> None:
-        self.store.create("puller", Pending(NOW, ()))
-        if key:
-            self.store.put(key, created, None)
+        made = self.store.create("puller", Pending(NOW, ()))
+        if made and key:
+            self.store.put(made, key, created, None)
 
     def run(self, params: dict[str, Any] | None = None, check_mode: bool = False, **options: Any) -> Outcome:
         given = params or OPTIONS

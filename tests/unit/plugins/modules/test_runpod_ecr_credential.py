@@ -173,9 +173,8 @@ class World:
         self.store = store_of(aws, store)
 
     def keep(self, key: KeyPair | None, created: datetime = LONG_AGO, pending: Pending | None = None) -> None:
-        if self.store.read() is None:
-            self.store.create("puller", PENDING)
-        self.store.put(key, created, pending)
+        entry = self.store.read() or self.store.create("puller", PENDING)
+        assert entry and self.store.put(entry, key, created, pending)
 
     def password(self) -> str:
         return next(iter(self.runpod.held.values()))["password"]

@@ -1,0 +1,107 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The key's life as operators see it: rotated on schedule, shut off in an incident, and let go again."""
+
+from __future__ import annotations
+
+import json
+
+from .conftest import IMAGE, USER, House, Run
+
+DENY = "gpuops-runpod-quarantine"
+
+
+def rotate(house: House, *arguments: str) -> Run:
+    return house.play("playbooks/rotate.yml", "-e", f"runpod_ecr_image={IMAGE}", *arguments)
+
+
+def minted_by(house: House) -> set[str]:
+    """Return the keys with which tokens were minted since the calls were forgotten."""
+    return {call["access_key"] for call in house.sandbox.aws_calls() if call["name"] == "ecr:GetAuthorizationToken"}
+
+
+def test_rotation_puts_a_new_key_into_the_store_and_its_token_at_runpod(house: House) -> None:
+    house.main_job()
+    [old] = house.keys()
+    [registry] = house.runpod()["registries"]
+    house.sandbox.forget_calls()
+
+    run = rotate(house, "-v", "-e", "runpod_ecr_rotate_after_days=0")
+    assert run.code == 0, run.output
+    new = json.loads(house.entry())["access_key_id"]
+    assert house.keys() == {old: "Active", new: "Active"}
+    assert minted_by(house) == {new}
+    [refreshed] = house.runpod()["registries"]
+    assert refreshed["id"] == registry["id"] and refreshed["password"] != registry["password"]
+    assert f"{old} is an older key" in run.output
+
+    assert rotate(house).recap["changed"] == 0
+    main = house.main_job()
+    assert main.recap["changed"] == 0, main.output
+
+
+def test_a_key_that_is_not_old_stays_and_the_main_job_only_reports(house: House) -> None:
+    house.main_job()
+    [key] = house.keys()
+    assert rotate(house).recap["changed"] == 0
+    due = house.main_job("-v", "-e", "runpod_ecr_rotate_after_days=0")
+    assert '"rotation_due": true' in due.output and due.recap["changed"] == 0, due.output
+    assert '"rotation_due": false' in house.main_job("-v").output
+    assert list(house.keys()) == [key]
+
+
+def test_rotation_makes_no_user(house: House) -> None:
+    run = rotate(house)
+    assert run.code != 0 and f"There is no IAM user {USER}" in run.output
+    assert house.users() == []
+
+
+def test_rotation_that_lost_an_answer_is_finished_by_a_plain_re_run(house: House) -> None:
+    house.main_job()
+    [old] = house.keys()
+    house.sandbox.fail("^iam:CreateAccessKey$", effect="after", answer="reset")
+    assert rotate(house, "-e", "runpod_ecr_rotate_after_days=0").code != 0
+    assert json.loads(house.entry())["access_key_id"] == old
+    run = rotate(house, "-e", "runpod_ecr_rotate_after_days=0")
+    assert run.code == 0, run.output
+    new = json.loads(house.entry())["access_key_id"]
+    assert house.keys() == {old: "Active", new: "Active"} and new != old
+
+
+def test_quarantine_ends_everything_until_it_is_released(house: House) -> None:
+    house.main_job()
+    [old] = house.keys()
+    house.sandbox.forget_calls()
+    for changed in (1, 0):
+        shut = house.play("playbooks/runpod_ecr.yml", "-e", "runpod_ecr_state=quarantined")
+        assert shut.code == 0 and shut.recap["changed"] == changed, shut.output
+    writes = ("Put", "Delete", "Update", "Tag")
+    calls = [call["name"] for call in house.sandbox.aws_calls() if call["name"].partition(":")[2].startswith(writes)]
+    assert calls == [
+        "iam:DeleteUserPolicy",
+        "iam:PutUserPolicy",
+        "iam:TagUser",
+        "iam:UpdateAccessKey",
+        "secretsmanager:TagResource",
+    ]
+    assert house.keys() == {old: "Inactive"}
+    assert house.client("iam").list_user_policies(UserName=USER)["PolicyNames"] == [DENY]
+
+    for run in (house.main_job(), rotate(house)):
+        assert run.code != 0 and "release_quarantine" in run.output
+    assert house.client("iam").list_user_policies(UserName=USER)["PolicyNames"] == [DENY]
+
+    released = house.main_job("-e", "runpod_ecr_release_quarantine=true")
+    assert released.code == 0, released.output
+    [(new, status)] = house.keys().items()
+    assert new != old and status == "Active"
+    assert house.main_job().recap["changed"] == 0
+
+
+def test_absent_works_from_quarantine(house: House) -> None:
+    house.main_job()
+    house.play("playbooks/runpod_ecr.yml", "-e", "runpod_ecr_state=quarantined")
+    gone = house.main_job("-e", "runpod_ecr_state=absent")
+    assert gone.code == 0, gone.output
+    assert (house.users(), house.secrets(), house.runpod()["registries"]) == ([], [], [])
