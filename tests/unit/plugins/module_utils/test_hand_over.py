@@ -123,3 +123,31 @@ def test_new_key_is_sent_once_and_its_answer_goes_nowhere_else(place: Place, acc
     secret = held.entry.key.secret_access_key
     assert [name for name, request in account.requests if secret in str(request)] == ["secretsmanager:put_secret_value"]
     assert secret not in repr(held)
+
+
+@pytest.mark.parametrize("plan", [KeyPlan(delete=("X",)), KeyPlan(forget=True)])
+def test_entry_that_another_run_writes_meanwhile_is_looked_at_again_before_anything_is_deleted(
+    place: Place, account: Account, plan: KeyPlan
+) -> None:
+    made = make_key(place, look(place), [])
+    assert made and made.entry and made.entry.key
+    place.store.put(made.entry, made.entry.key, made.entry.created, Pending(account.now, ()))
+    held = look(place)
+
+    def another_run() -> None:
+        theirs = Account()
+        store = store_of(theirs.aws(), OPTIONS)
+        entry = store.read()
+        assert entry and store.put(entry, entry.key, entry.created, Pending(account.now, ("THEIRS",)))
+
+    account.before["secretsmanager:put_secret_value"] = another_run
+    done = ensure_key(place, held, lambda seen: plan if seen == held else KeyPlan(), [])
+    assert done.held.entry and done.held.entry.pending
+    assert done.held.entry.pending.known_key_ids == ("THEIRS",)
+    assert "iam:delete_access_key" not in account.calls
+
+
+def test_failure_to_note_the_failure_counts_as_nobody_elses_work(place: Place, account: Account) -> None:
+    noted = place.store.create("puller", Pending(account.now, ()))
+    account.before["secretsmanager:put_secret_value"] = lost()
+    assert noted and abandon(place, noted, Pending(account.now, ()), ()) is True

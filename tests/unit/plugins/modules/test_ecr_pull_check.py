@@ -411,6 +411,15 @@ def test_an_old_key_that_is_refused_is_not_waited_for(world: World) -> None:
     assert world.naps == [] and len(world.ecr.calls) == 1
 
 
+@pytest.mark.parametrize("code", ["UnrecognizedClientException", "AccessDeniedException"])
+def test_a_pull_user_in_quarantine_is_named_and_not_waited_for(world: World, code: str) -> None:
+    world.keep(created=NOW)
+    world.store.tag({"gpuops.runpod/quarantined": "2026-08-01T00:00:00Z"})
+    world.ecr.errors = [refusal(code)]
+    assert codes(world.only(AS_USER)) == ["quarantined"]
+    assert world.naps == []
+
+
 def test_a_store_that_cannot_be_read_is_no_verdict_on_the_image(world: World) -> None:
     world.keep(created=NOW)
     world.ecr.errors = [refusal("AccessDeniedException")]

@@ -310,6 +310,18 @@ def test_a_key_that_is_being_rotated_still_mints(world: World) -> None:
     assert world.run(PRESENT).changed is True
 
 
+@BOTH_STORES
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_pull_user_in_quarantine_gets_no_token(world: World, check_mode: bool) -> None:
+    world.run(PRESENT)
+    world.store.tag({"gpuops.runpod/quarantined": "2026-08-01T00:00:00Z"})
+    world.runpod.calls.clear()
+    with pytest.raises(ConflictError, match="quarantined since 2026-08-01T00:00:00Z.*release_quarantine"):
+        world.run({**PRESENT, "force": True}, check_mode)
+    assert world.runpod.writes() == [] and len(world.ecr.minted) == 1
+    assert world.run(ABSENT).changed is True
+
+
 def test_as_the_caller_each_run_refreshes(world: World) -> None:
     outcomes = [world.run(AS_CALLER), world.run(AS_CALLER)]
     assert [(outcome.changed, outcome.results["refreshed"]) for outcome in outcomes] == [(True, True), (True, True)]
