@@ -47,6 +47,8 @@ V1: Json = {
     "purge_repositories": True,
     "pull_through": False,
     "key_state": "present",
+    "retire_after_hours": 24,
+    "release_quarantine": False,
     "rotate_after_days": None,
     "propagation_timeout": 90,
 }
