@@ -121,7 +121,7 @@ def differs(current: Json | None, wanted: Json | None) -> bool:
 def grows(current: Json | None, wanted: Json | None) -> bool:
     """Return whether the new document may allow what the current one does not."""
     had = repositories_of(current)
-    enough = [document(had, pull_through) for pull_through in {True, pulls_through(wanted)}]
+    enough = [document(had, pull_through) for pull_through in (True, pulls_through(wanted))]
     return not set(repositories_of(wanted)) <= set(had) or all(differs(current, known) for known in enough)
 
 
