@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from . import _policy
-from ._entry import MANAGED, Entry, format_time, freshness, parse_time
+from ._attach import DENY
+from ._entry import MANAGED, QUARANTINED, Entry, format_time, freshness, parse_time
 from ._errors import Json
 from ._keys import ACTIVE, FOREIGN, AccessKey, is_due, owners
 from ._pull_user import RANDOM_SUFFIX, SECRET, marked_keys
 
-QUARANTINED = "gpuops.runpod/quarantined"
 DENY_ALL = "AWSDenyAll"
 AWS_POLICIES = {
     "AmazonEC2ContainerRegistryPullOnly": "pull_only",
@@ -90,7 +90,7 @@ def report(subject: Subject, keys: tuple[AccessKey, ...], kept: Kept | None, exp
     """Return what is told of a user."""
     user = subject.user
     mine = own_policies(subject, expected.repositories)
-    names = {policy["name"] for policy in mine}
+    names = {policy["name"] for policy in mine} | {DENY}
     theirs = [("inline", name) for name in subject.inline] + [("attached", arn) for arn in subject.attached]
     return {
         **user,

@@ -174,6 +174,10 @@ MANY = [f"arn:aws:ecr:us-east-1:123456789012:repository/team/{number:030}" for n
         ({"who": Subject({**subject().user, "tags": {}}, {}, {THEIRS: None}, ["crew"]), "rotate": 1}, ["not_managed"]),
         ({"who": subject(QUARANTINE, None, {}, {DENY_ALL: None}), "keys": (key(status="Inactive"),)}, ["quarantined"]),
         (
+            {"who": subject(QUARANTINE, None, {"gpuops-runpod-quarantine": {}}), "keys": (key(status="Inactive"),)},
+            ["quarantined"],
+        ),
+        (
             {"who": subject(QUARANTINE, inline={}, attached={THEIRS: None}), "keys": (key(), key(5, OLD))},
             ["quarantined", "foreign_key", "foreign_policy"],
         ),
