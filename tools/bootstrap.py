@@ -26,6 +26,9 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "bootstrap.stamp"
 
+NPM_LOCK = LOCKS / "npm"
+NPM = VENV / "npm"
+
 COLLECTION = "ansible_collections/amazon/aws"
 LOCKED = ("--quiet", "--only-binary", ":all:", "--require-hashes", "--requirement")
 
@@ -34,10 +37,15 @@ SATISFIED_BY = {"demo": ("demo", "test"), "test": ("test",)}  # the test environ
 NO_ENSUREPIP = """{python} cannot make a virtual environment: it comes without ensurepip, and uv is not there to help.
 Install one of the two, for example with 'apt install python{version}-venv'."""
 
+NO_NPM = """make test needs Node.js 18 or newer and npm 8 or newer, on which the evaluator of AWS policies runs.
+Not on PATH: {missing}. Install both, for example with 'apt install nodejs npm'. make demo does without."""
+
 
 def digest(environment: str) -> str:
     """What the environment is made from: this script, the Python and the locks."""
     files = [Path(__file__), LOCKS / f"{environment}.txt", LOCKS / "collections.txt"]
+    if environment == "test":
+        files.append(NPM_LOCK / "package-lock.json")
     parts = [sys.base_prefix.encode(), platform.python_version().encode(), *(path.read_bytes() for path in files)]
     return environment + " " + hashlib.sha256(b"\0".join(parts)).hexdigest()
 
@@ -115,14 +123,33 @@ def keep_collection(unpacked: Path) -> None:
     os.rename(unpacked / COLLECTION, target)
 
 
+def check_npm() -> None:
+    """Say what to install before anything is made."""
+    missing = [name for name in ("node", "npm") if not shutil.which(name)]
+    if missing:
+        sys.exit(NO_NPM.format(missing=" and ".join(missing)))
+
+
+def fill_by_npm() -> None:
+    """Install what the lock of npm names beside the Python packages, from the registry that the user has configured."""
+    NPM.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy2(NPM_LOCK / name, NPM)
+    run("npm", "ci", "--prefix", NPM, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+
+
 def main() -> None:
     environment = sys.argv[1]
     if is_ready(environment):
         return
+    if environment == "test":
+        check_npm()
     os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     print(f"Setting up .venv for make {environment} with Python {platform.python_version()} ...", flush=True)
     try:
         set_up(environment)
+        if environment == "test":
+            fill_by_npm()
     except subprocess.CalledProcessError as error:
         sys.exit(f"Could not set up .venv: this command failed, see above.\n{shlex.join(error.cmd)}")
     STAMP.write_text(digest(environment))  # last: an interrupted run starts over
