@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the inline policy of a pull user. Pure.
+# Private to this collection: the document of a pull user's policy. Pure.
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from ._image import HOST, REPOSITORY, partition_of, split
 
 NAME = "gpuops-runpod-pull"
 LIMIT = 2048  # characters of all inline policies of a user together; IAM does not count white space
+MANAGED_LIMIT = 6144  # characters of a managed policy, counted alike
 PULL = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"]
+IMPORT = "ecr:BatchImportUpstreamImage"  # lets the first pull of an image fill a pull-through cache
 
 ARN = re.compile(r"arn:aws[a-z-]*:ecr:(?P<region>[a-z0-9*?-]+):\d{12}:repository/(?P<name>.+)")
 PATTERN = re.compile(r"[a-z0-9._/-]*[*?][a-z0-9._/*?-]*")
@@ -63,36 +65,50 @@ def check_name(given: str, name: str) -> None:
         )
 
 
-def document(arns: Iterable[str]) -> Json:
+def document(arns: Iterable[str], pull_through: bool = False) -> Json:
     """Return the least-privilege policy for pulling from these repositories; without any, only tokens are allowed."""
+    actions = [*PULL, IMPORT] if pull_through else PULL
     statements: list[Json] = [
         {"Sid": "Token", "Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}
     ]
     resources = sorted(set(arns))
     if resources:
-        statements.append({"Sid": "Pull", "Effect": "Allow", "Action": PULL, "Resource": resources})
+        statements.append({"Sid": "Pull", "Effect": "Allow", "Action": actions, "Resource": resources})
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def pull_statement(policy: Json | None) -> Json:
+    """Return the statement about repositories in a document of ours; empty when there is none."""
+    statements = (policy or {}).get("Statement", [])
+    statements = [statements] if isinstance(statements, dict) else statements
+    return next((statement for statement in statements if statement.get("Sid") == "Pull"), {})
+
+
+def listed(value: str | list[str]) -> list[str]:
+    """Return what IAM may give as one text as a list."""
+    return [value] if isinstance(value, str) else value
 
 
 def repositories_of(policy: Json | None) -> list[str]:
     """Return the repositories that a document of ours opens; what is no repository's ARN there is not of our making."""
-    statements = (policy or {}).get("Statement", [])
-    for statement in [statements] if isinstance(statements, dict) else statements:
-        if statement.get("Sid") == "Pull":
-            resources = statement.get("Resource", [])
-            resources = [resources] if isinstance(resources, str) else resources
-            return sorted(resource for resource in resources if ARN.fullmatch(resource))
-    return []
+    return sorted(arn for arn in listed(pull_statement(policy).get("Resource", [])) if ARN.fullmatch(arn))
 
 
-def wanted_document(current: Json | None, arns: list[str] | None, purge: bool) -> Json | None:
-    """Return the document as it should be: these repositories, and those it has already unless they are purged.
+def pulls_through(policy: Json | None) -> bool:
+    """Return whether a document of ours lets pulls fill a pull-through cache."""
+    return IMPORT in listed(pull_statement(policy).get("Action", []))
 
-    None of both stays what it is when no repositories are asked for (`arns` None).
-    """
-    if arns is None:
-        return current
-    return document(arns if purge else [*arns, *repositories_of(current)])
+
+def merged(one: Json | None, two: Json | None) -> Json | None:
+    """Return the document that allows what two documents of ours allow; either may be missing."""
+    if one is None or two is None:
+        return one or two
+    return document([*repositories_of(one), *repositories_of(two)], pulls_through(one) or pulls_through(two))
+
+
+def wanted_document(current: Json | None, arns: list[str], purge: bool, pull_through: bool = False) -> Json:
+    """Return the document as it should be: these repositories, and those it has already unless they are purged."""
+    return document(arns if purge else [*arns, *repositories_of(current)], pull_through)
 
 
 def differs(current: Json | None, wanted: Json | None) -> bool:
@@ -105,7 +121,8 @@ def differs(current: Json | None, wanted: Json | None) -> bool:
 def grows(current: Json | None, wanted: Json | None) -> bool:
     """Return whether the new document may allow what the current one does not."""
     had = repositories_of(current)
-    return not set(repositories_of(wanted)) <= set(had) or differs(current, document(had))
+    enough = [document(had, pull_through) for pull_through in {True, pulls_through(wanted)}]
+    return not set(repositories_of(wanted)) <= set(had) or all(differs(current, known) for known in enough)
 
 
 def compact(policy: Json) -> str:
@@ -131,17 +148,17 @@ def commonest_prefix(arns: Iterable[str]) -> str:
     return f"{prefix}/*" if count > 1 else ""
 
 
-def check_size(user: str, policy: Json, others: int) -> None:
-    """Raise InputError with the figures when the document does not fit beside the user's other inline policies."""
+def check_size(user: str, policy: Json) -> None:
+    """Raise InputError with the figures when no policy can take the document."""
     own = size(policy)
-    if own + others <= LIMIT:
+    if own <= MANAGED_LIMIT:
         return
     arns = repositories_of(policy)
     pattern = commonest_prefix(arns)
     example = f"such as {pattern!r}, " if pattern else ""
-    beside = f" and the user's other inline policies {others}" if others else ""
     raise InputError(
-        f"The policy {NAME} of the user {user} for {len(arns)} repositories would have {own} characters{beside}, but "
-        f"IAM allows {LIMIT} for all inline policies of a user. Nothing was changed. Name a prefix with a wildcard, "
-        f"{example}instead of single repositories, with purge_repositories: true so that it replaces them."
+        f"The policy of the user {user} for {len(arns)} repositories would have {own} characters, but IAM allows "
+        f"{LIMIT} for all inline policies of a user and {MANAGED_LIMIT} for a managed policy. Nothing was changed. "
+        f"Name a prefix with a wildcard, {example}instead of single repositories, with purge_repositories: true so "
+        "that it replaces them."
     )

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 from . import _policy
+from ._attach import Rights, find_rights
 from ._aws import DENIED, Aws, tolerating
 from ._entry import MANAGED, OURS, Entry
 from ._errors import AwsError, ConflictError, InputError, Json
@@ -29,7 +31,7 @@ class Found(NamedTuple):
     partition: str
     account: str
     user: Json | None
-    document: Json | None
+    rights: Rights
     keys: tuple[AccessKey, ...]
     entry: Entry | None
 
@@ -44,18 +46,18 @@ class UserChange(NamedTuple):
     untag: tuple[str, ...] = ()
 
 
-def find(aws: Aws, store: SecretStore, name: str, user: Json | None) -> Found:
-    """Read what belongs to the user. Raises ConflictError when it or its entry is not ours."""
+def find(aws: Aws, store: SecretStore, name: str, user: Json | None, kind: str | None = None) -> Found:
+    """Read what belongs to the user, for a wanted kind of policy. What is not ours is a ConflictError."""
     identity = user["arn"] if user else aws.call("sts", "get_caller_identity")["Arn"]
     partition, account = identity.split(":")[1], identity.split(":")[4]
     if user:
         check_user(user, store.arn(partition, account))
-    document = find_document(aws, name, _policy.NAME) if user else None
+    rights = find_rights(aws, user, kind) if user else Rights()
     keys = find_keys(aws, name) if user else ()
     entry = store.read()
     if entry:
         check_entry(store, entry, name, user)
-    return Found(partition, account, user, document, keys, entry)
+    return Found(partition, account, user, rights, keys, entry)
 
 
 def find_user(aws: Aws, name: str) -> Json | None:
@@ -71,13 +73,6 @@ def find_user(aws: Aws, name: str) -> Json | None:
             "tags": {tag["Key"]: tag["Value"] for tag in user.get("Tags", [])},
             "permissions_boundary": user.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
         }
-    return None
-
-
-def find_document(aws: Aws, user: str, policy: str) -> Json | None:
-    """Return an inline policy's document, or None."""
-    with tolerating("NoSuchEntity"):
-        return aws.call("iam", "get_user_policy", UserName=user, PolicyName=policy)["PolicyDocument"]
     return None
 
 
@@ -210,6 +205,7 @@ def create_user(aws: Aws, name: str, change: UserChange) -> None:
             raise ConflictError(spelled_otherwise(name, spelling_of(aws, name))) from error
         if MANAGED not in user["tags"]:
             raise ConflictError(f"{error} Somebody else made the user {name} just now: choose another name.") from error
+        write_tags(aws, name, change.tag, ())
 
 
 def spelling_of(aws: Aws, name: str) -> str:
@@ -251,12 +247,6 @@ def plan_marks(tags: Json, entry: Entry | None, keys: tuple[AccessKey, ...]) -> 
     return {key: value for key, value in marks.items() if tags.get(key) != value}, tuple(sorted(stale))
 
 
-def other_policies_size(aws: Aws, name: str) -> int:
-    """Return how many characters the user's other inline policies take of the limit."""
-    names = aws.pages("iam", "list_user_policies", "PolicyNames", UserName=name)
-    return sum(_policy.size(find_document(aws, name, policy)) for policy in names if policy != _policy.NAME)
-
-
 # What a user may have that this collection never makes: the listing, where the names are, and how to remove one.
 HANGING = [
     ("list_user_policies", "PolicyNames", None, "inline policy", "delete-user-policy --policy-name"),
@@ -271,8 +261,11 @@ HANGING = [
 ]
 
 
-def find_remaining(aws: Aws, name: str, keys: tuple[AccessKey, ...]) -> list[Json]:
-    """Return what keeps the user from being deleted besides what is ours: {kind, name, remedy}. `keys` are foreign."""
+def find_remaining(aws: Aws, name: str, keys: tuple[AccessKey, ...], ours: Collection[str]) -> list[Json]:
+    """Return what keeps the user from being deleted: {kind, name, remedy}.
+
+    `keys` are those of others, `ours` the ARNs of the managed policies that were attached by us.
+    """
     found = [("access key", key.id, "delete-access-key --access-key-id") for key in keys]
     for operation, listing, field, kind, remedy in HANGING:
         for item in aws.pages("iam", operation, listing, UserName=name):
@@ -280,7 +273,7 @@ def find_remaining(aws: Aws, name: str, keys: tuple[AccessKey, ...]) -> list[Jso
     return [
         {"kind": kind, "name": thing, "remedy": f"aws iam {remedy} {thing} --user-name {name}"}
         for kind, thing, remedy in found
-        if (kind, thing) != ("inline policy", _policy.NAME)
+        if (kind, thing) != ("inline policy", _policy.NAME) and thing not in ours
     ]
 
 

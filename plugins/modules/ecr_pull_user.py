@@ -26,8 +26,8 @@ options:
   state:
     description:
       - V(present) ensures the user, its policy, its key and the entry of the secret store.
-      - V(absent) removes the policy, then the keys of this collection, then the entry of the secret store at once and
-        without a recovery window, then the user.
+      - V(absent) takes away the policies that this collection gave, then its keys, then the entry of the secret store
+        at once and without a recovery window, then the user.
       - A user on which something else hangs stays, see RV(remaining). All that this collection made is removed.
     type: str
     choices: [present, absent]
@@ -56,18 +56,41 @@ options:
         The AWS console keeps the description of an access key in such a tag.
     type: bool
     default: true
+  policy:
+    description:
+      - The kind of policy through which the user may pull.
+      - V(repositories) opens O(repositories) and nothing else, with a policy of this collection. It is inline as long
+        as IAM's quota for all inline policies of the user allows that, and one customer managed policy beyond.
+      - V(pull_only) attaches C(AmazonEC2ContainerRegistryPullOnly), which opens every repository of the account in
+        every region and lets pulls fill pull-through caches.
+      - V(read_only) attaches C(AmazonEC2ContainerRegistryReadOnly), which also lists and describes repositories and
+        images, and fills no pull-through cache.
+      - Another kind than before is made first, and then the former is taken away. A policy of AWS that somebody else
+        attached is left attached. What the former policy opened is forgotten when a policy of AWS takes its place.
+      - V(repositories) without O(repositories) leaves whatever policy the user has alone.
+    type: str
+    choices: [repositories, pull_only, read_only]
+    default: repositories
   repositories:
     description:
       - The repositories that the user can pull from, each as a name, an ARN or the URI of an image.
       - A name means a repository in the account of the user and in the module's region.
       - The wildcards V(*) and V(?) stand for any characters, C(/) included, so V(team/*) covers V(team/a/b).
       - When not set, the policy is left alone. A user without a policy cannot pull anything.
+      - They must be well-formed, but have no effect on what the user may pull, with O(policy=pull_only) and
+        O(policy=read_only). RV(policy.repositories) says what is open.
     type: list
     elements: str
   purge_repositories:
     description:
       - With V(false), O(repositories) are added to those in the policy, and nothing is taken away.
       - With V(true), the policy has exactly O(repositories). An empty list leaves the right to get tokens only.
+    type: bool
+    default: false
+  pull_through:
+    description:
+      - Whether pulls may fill a pull-through cache, with C(ecr:BatchImportUpstreamImage) on O(repositories).
+      - The policies of AWS have it or not, whatever this says.
     type: bool
     default: false
   key_state:
@@ -103,12 +126,19 @@ notes:
   - The region is that of the secret store and of repositories given by name. IAM has no regions.
   - When O(secret_store.name) is not set, the entry is named C(runpod-ecr/) and the name of the user, with
     O(secret_store.type=ssm) C(/runpod-ecr/) and the name of the user.
-  - The inline policy C(gpuops-runpod-pull) allows C(ecr:GetAuthorizationToken), and C(ecr:BatchGetImage),
+  - With O(policy=repositories) the policy allows C(ecr:GetAuthorizationToken), and C(ecr:BatchGetImage),
     C(ecr:GetDownloadUrlForLayer) and C(ecr:BatchCheckLayerAvailability) on the repositories. Two policies are the same
     when they mean the same; the order in a list does not matter. Whatever else somebody wrote into this policy is
     removed. Other policies of the user are never read for what they allow, and never changed.
-  - IAM allows 2,048 characters for all inline policies of a user. A policy that does not fit is refused with the
-    figures before anything is changed.
+  - IAM allows 2,048 characters for all inline policies of a user, and 6,144 for a managed policy; it does not count
+    white space. The inline policy is named C(gpuops-runpod-pull), the managed one C(gpuops-runpod-pull-) and the name
+    of the user, in the path that the user has when it is made. A policy that fits neither is refused with the figures
+    before anything is changed. One that shrinks becomes inline again, and the managed one is deleted with all its
+    versions. Of these it keeps five at most, and gives up the oldest.
+  - The tag C(gpuops.runpod/policy) of the user names what this collection has attached, from before that happens. When
+    it is missing, that is the inline policy alone. What it does not name is never detached.
+  - A managed policy of this name without a tag C(gpuops.runpod/managed) that names the user was made by somebody else.
+    It is an error, as is one of ours that something else uses too when it is to be deleted.
   - A user without the tag C(gpuops.runpod/managed), or an entry of the secret store whose tag of that name does not
     name the user, was made by somebody else. It is an error and nothing is changed.
   - An access key that somebody else made on the user is never changed. It is reported, and takes up one of the two
@@ -121,6 +151,14 @@ notes:
     C(iam:GetUserPolicy), C(iam:ListUserPolicies), C(iam:PutUserPolicy), C(iam:ListAccessKeys),
     C(iam:GetAccessKeyLastUsed), C(iam:CreateAccessKey), C(iam:DeleteAccessKey), and for a permissions boundary
     C(iam:PutUserPermissionsBoundary) and C(iam:DeleteUserPermissionsBoundary).
+  - >-
+    IAM actions to attach a policy of AWS, and to move from it or to it: C(iam:ListAttachedUserPolicies),
+    C(iam:AttachUserPolicy), C(iam:DetachUserPolicy) and C(iam:DeleteUserPolicy). The condition key C(iam:PolicyARN) can
+    limit what may be attached.
+  - >-
+    IAM actions for the customer managed policy besides: C(iam:GetPolicy), C(iam:GetPolicyVersion),
+    C(iam:CreatePolicy), C(iam:TagPolicy), C(iam:ListPolicyVersions), C(iam:CreatePolicyVersion),
+    C(iam:DeletePolicyVersion) and C(iam:DeletePolicy).
   - >-
     IAM actions for V(absent) besides: C(iam:DeleteUserPolicy), C(iam:ListAttachedUserPolicies),
     C(iam:ListGroupsForUser) and C(iam:DeleteUser). C(iam:ListUsers) is optional; with it the error about a name in
@@ -158,6 +196,18 @@ EXAMPLES = r"""
       - runpod-gpu-training
     purge_repositories: true
     rotate_after_days: 90
+
+- name: Let it pull from every repository of the account, with the policy of AWS instead
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-pull
+    policy: pull_only
+
+- name: Let it pull from one team's repositories again, which may be a pull-through cache
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-pull
+    repositories:
+      - team/*
+    pull_through: true
 
 - name: Ensure a user whose key is kept in Parameter Store, under a name of your own
   gpuops.runpod.ecr_pull_user:
@@ -229,17 +279,24 @@ user:
       type: str
       sample: arn:aws:iam::123456789012:policy/runpod-pull-boundary
 policy:
-  description: The inline policy of this collection.
+  description: The policy through which the user may pull; a prediction in check mode.
   returned: success
   type: dict
   contains:
+    kind:
+      description: Its kind, as O(policy). V(null) when the user has no policy of this collection.
+      returned: always
+      type: str
+      sample: repositories
     name:
-      description: Its name.
+      description: >-
+        Its name. V(gpuops-runpod-pull) is the inline policy, one that ends in the name of the user the customer managed
+        policy.
       returned: always
       type: str
       sample: gpuops-runpod-pull
     document:
-      description: Its document, V(null) when the user has none.
+      description: Its document. V(null) when there is none, and for a policy of AWS.
       returned: always
       type: dict
       sample:
@@ -250,23 +307,26 @@ policy:
             Action: ecr:GetAuthorizationToken
             Resource: "*"
     size:
-      description: Its characters, as IAM counts them.
+      description: The characters of the document, as IAM counts them.
       returned: always
       type: int
       sample: 349
     limit:
-      description: How many characters IAM allows for all inline policies of a user.
+      description: >-
+        How many characters IAM allows, for all inline policies of the user or for the managed policy. V(null) for a
+        policy of AWS.
       returned: always
       type: int
       sample: 2048
     repositories:
-      description: ARNs of the repositories it opens.
+      description: ARNs of the repositories it opens; V(*) alone for a policy of AWS, which opens all.
       returned: always
       type: list
       elements: str
       sample: ["arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-training"]
     extra_repositories:
-      description: Those of them that O(repositories) does not name; none when O(repositories) is not set.
+      description: >-
+        Those of them that O(repositories) does not name. None when O(repositories) is not set, or with a policy of AWS.
       returned: always
       type: list
       elements: str
@@ -353,13 +413,16 @@ rotated:
   type: bool
   sample: false
 remaining:
-  description: What keeps the user from being removed. This collection did not make it and does not remove it.
+  description: >-
+    What keeps the user from being removed. This collection did not make it and does not remove it. A policy of its own
+    that something else uses counts as such.
   returned: O(state=absent)
   type: list
   elements: dict
   contains:
     kind:
-      description: What it is, for example V(access key), V(inline policy), V(attached policy) or V(group).
+      description: >-
+        What it is, for example V(access key), V(inline policy), V(attached policy), V(group) or V(policy in use).
       returned: always
       type: str
       sample: attached policy
@@ -382,11 +445,11 @@ from typing import NamedTuple
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ..module_utils import _policy
-from ..module_utils._aws import Aws, aws_client, tolerating
+from ..module_utils import _attach, _policy
+from ..module_utils._aws import Aws, aws_client
 from ..module_utils._entry import GRANTED, MANAGED, Entry, format_time
-from ..module_utils._errors import Json
-from ..module_utils._hand_over import SOON, Held, Place, ensure_key, refuse, remove_keys
+from ..module_utils._errors import ConflictError, Json
+from ..module_utils._hand_over import Held, Place, ensure_key, refuse, remove_keys
 from ..module_utils._keys import FOREIGN, KeyPlan, is_due, owners, plan_keys
 from ..module_utils._pull_user import (
     Found,
@@ -396,7 +459,6 @@ from ..module_utils._pull_user import (
     find_remaining,
     find_user,
     marked_keys,
-    other_policies_size,
     plan_marks,
     plan_user,
     tags_after,
@@ -407,7 +469,7 @@ from ..module_utils._pull_user import (
 from ..module_utils._runpod import execute
 from ..module_utils._secret_store import STORE_OPTIONS, store_of
 from ..module_utils._state import Outcome
-from ..module_utils._tokens import patiently, prove
+from ..module_utils._tokens import prove
 
 CHECK_DELETED = (
     "The entry {0} of the secret store is pending deletion and would be restored. What it holds cannot be read before, "
@@ -420,18 +482,18 @@ class Picture(NamedTuple):
     """The user and what belongs to it, before a run or after it; `promised` is a key that check mode foresees."""
 
     user: Json | None
-    document: Json | None
+    policy: _attach.Shown
     held: Held
     promised: bool = False
 
 
 class Wanted(NamedTuple):
-    """What the options come to: what the user lacks, the repositories asked for, and the policy as it should be."""
+    """What the options come to: what the user lacks, the repositories asked for, and what to do about the policies."""
 
     change: UserChange
     asked: list[str] | None
-    document: Json | None
-    rewrite: bool
+    rights: _attach.Rights
+    move: _attach.Move
 
 
 def run(params: Json, check_mode: bool, aws: Aws) -> Outcome:
@@ -448,8 +510,8 @@ def run(params: Json, check_mode: bool, aws: Aws) -> Outcome:
 
 def present(place: Place, params: Json, user: Json | None, check_mode: bool) -> Outcome:
     """Read, decide, and only then write: what cannot be done changes nothing."""
-    found = find(place.aws, place.store, place.user, user)
-    before = Picture(user, found.document, Held(found.keys, found.entry))
+    found = find(place.aws, place.store, place.user, user, params["policy"])
+    before = Picture(user, _attach.shown_before(place.user, found.rights), Held(found.keys, found.entry))
     wanted = decide(place, params, found)
     plan_for = partial(key_plan, place, params, (user or {}).get("tags", {}))
     if params["key_state"] == "present" and not is_deleted(found.entry):
@@ -466,11 +528,11 @@ def present(place: Place, params: Json, user: Json | None, check_mode: bool) -> 
     else:
         held, wrote = ensure_key(place, before.held, plan_for)
         promised = False
-    after = Picture(user_after(found, place.user, wanted.change), wanted.document, held, promised)
+    after = Picture(user_with(found, place, wanted), policy_with(before, place, wanted), held, promised)
     after, marked = mark(place, after, check_mode)
     if not check_mode:
-        prove_new(place, before, after)
-    changed = wanted.change != UserChange() or wanted.rewrite or wrote or marked
+        prove_new(place, before, after, wanted.asked)
+    changed = wanted.change != UserChange() or _attach.is_needed(wanted.move) or wrote or marked
     return outcome(place, params, changed, before, after, wanted.asked, warnings=warnings)
 
 
@@ -480,12 +542,12 @@ def decide(place: Place, params: Json, found: Found) -> Wanted:
     asked = params["repositories"]
     if asked is not None:
         asked = [_policy.repository_arn(name, found.partition, found.account, place.aws.region) for name in asked]
-    document = _policy.wanted_document(found.document, asked, params["purge_repositories"])
-    rewrite = _policy.differs(found.document, document)
-    if rewrite and document:
-        others = other_policies_size(place.aws, place.user) if found.user else 0
-        _policy.check_size(place.user, document, others)
-    return Wanted(change, asked, document, rewrite)
+    rights, move = _attach.decide(
+        place.aws, params, found.rights, asked, found.partition, found.account, found.user is not None
+    )
+    ahead, stale = _attach.plan_record((found.user or {}).get("tags", {}), move.ahead)
+    change = change._replace(tag={**change.tag, **ahead}, untag=(*change.untag, *stale))
+    return Wanted(change, asked, rights, move)
 
 
 def key_plan(place: Place, params: Json, tags: Json, held: Held) -> KeyPlan:
@@ -511,15 +573,37 @@ def is_deleted(entry: Entry | None) -> bool:
     return bool(entry and entry.deleted)
 
 
+def user_with(found: Found, place: Place, wanted: Wanted) -> Json:
+    """Return the user as the run leaves it, but for what its tags say of keys."""
+    user = user_after(found, place.user, wanted.change)
+    return {**user, "tags": tags_after(user["tags"], *_attach.plan_record(user["tags"], wanted.move.record))}
+
+
+def policy_with(before: Picture, place: Place, wanted: Wanted) -> _attach.Shown:
+    """Return the policy as the run leaves it."""
+    if wanted.move.target is None:
+        return before.policy
+    return _attach.shown(place.user, wanted.move.target, wanted.move.document)
+
+
 def write_policy(place: Place, found: Found, wanted: Wanted) -> None:
-    """Write the policy when it differs; first tell the readers of the key to be patient with new rights."""
-    if not (wanted.rewrite and wanted.document):
-        return
-    if stored_id(found.entry) and _policy.grows(found.document, wanted.document):
+    """Make the policy that is wanted, then take away the former; `write_user` has recorded both.
+
+    Readers of the key are told first to be patient with new rights.
+    """
+    rights, move = wanted.rights, wanted.move
+    if stored_id(found.entry) and _attach.grants(rights, move):
         place.store.tag({GRANTED: format_time(place.aws.clock())})
-    request: Json = {"PolicyName": _policy.NAME, "PolicyDocument": _policy.compact(wanted.document)}
-    until = place.until() if wanted.change.create else None
-    patiently(place.aws, until, lambda: place.aws.call("iam", "put_user_policy", UserName=place.user, **request), SOON)
+    if move.make:
+        _attach.make(place.aws, place.user, rights, move, place.until(), is_new=wanted.change.create)
+    stuck = _attach.take(place.aws, place.user, found.partition, rights, move.take)
+    if stuck:
+        raise ConflictError(
+            f"The user {place.user} has its new policy, and the former one, {stuck[0]['name']}, is detached from it, "
+            f"but something else uses that one too. {stuck[0]['remedy']}"
+        )
+    tags = user_after(found, place.user, wanted.change)["tags"]
+    write_tags(place.aws, place.user, *_attach.plan_record(tags, move.record))
 
 
 def foresee_key(place: Place, held: Held, plan_for: partial[KeyPlan]) -> tuple[Held, bool, bool, tuple[str, ...]]:
@@ -558,28 +642,42 @@ def mark(place: Place, picture: Picture, check_mode: bool) -> tuple[Picture, boo
     return picture._replace(user=user), bool(tag or untag)
 
 
-def prove_new(place: Place, before: Picture, after: Picture) -> None:
+def prove_new(place: Place, before: Picture, after: Picture, asked: list[str] | None) -> None:
     """Return once AWS accepts the key in the store wherever it will be used, if it was not there before."""
     entry = after.held.entry
     if entry and entry.key and entry.key.access_key_id not in {key.id for key in before.held.keys}:
-        regions = _policy.regions_of(_policy.repositories_of(after.document))
+        regions = _policy.regions_of(_policy.repositories_of(after.policy.document) or asked or [])
         prove(place.aws, entry.key, regions, place.until())
 
 
 def absent(place: Place, params: Json, user: Json, check_mode: bool) -> Outcome:
     """Remove what is ours, rights first since that ends tokens in use, then the user when nothing else is on it."""
     found = find(place.aws, place.store, place.user, user)
-    before = Picture(user, found.document, Held(found.keys, found.entry))
-    if found.document is not None and not check_mode:
-        with tolerating("NoSuchEntity"):
-            place.aws.call("iam", "delete_user_policy", UserName=place.user, PolicyName=_policy.NAME)
+    rights = found.rights
+    before = Picture(user, _attach.shown_before(place.user, rights), Held(found.keys, found.entry))
+    stuck = [] if check_mode else _attach.take(place.aws, place.user, found.partition, rights, rights.there)
     held, wrote = drop_keys(place, before, check_mode)
-    remaining = find_remaining(place.aws, place.user, held.keys)
+    ours = _attach.attached_arns(found.partition, rights)
+    remaining = [*stuck, *find_remaining(place.aws, place.user, held.keys, ours)]
     if not remaining and not check_mode:
         remaining = delete_user(place.aws, place.user)
-    after, marked = mark(place, Picture(user if remaining else None, None, held), check_mode)
-    changed = not remaining or found.document is not None or wrote or marked
+    after = Picture(user if remaining else None, _attach.Shown(), held)
+    after, recorded = record_rest(place, after, bool(stuck), check_mode)
+    after, marked = mark(place, after, check_mode)
+    changed = not remaining or bool(rights.there) or wrote or recorded or marked
     return outcome(place, params, changed, before, after, None, remaining)
+
+
+def record_rest(place: Place, picture: Picture, stuck: bool, check_mode: bool) -> tuple[Picture, bool]:
+    """Make the tags of a user that stays name the policy that could not be deleted, or none. As `mark` for keys."""
+    if picture.user is None:
+        return picture, False
+    made = frozenset({_attach.CUSTOMER if stuck else _attach.INLINE})
+    tag, untag = _attach.plan_record(picture.user["tags"], made)
+    if not check_mode:
+        write_tags(place.aws, place.user, tag, untag)
+    user = {**picture.user, "tags": tags_after(picture.user["tags"], tag, untag)}
+    return picture._replace(user=user), bool(tag or untag)
 
 
 def absent_user(place: Place, params: Json, check_mode: bool) -> Outcome:
@@ -589,8 +687,8 @@ def absent_user(place: Place, params: Json, check_mode: bool) -> Outcome:
     there = entry is not None and not entry.deleted
     if there and not check_mode:
         place.store.delete()
-    before = Picture(None, None, Held((), entry if there else None))
-    return outcome(place, params, there, before, Picture(None, None, Held((), None)), None, [])
+    before = Picture(None, _attach.Shown(), Held((), entry if there else None))
+    return outcome(place, params, there, before, Picture(None, _attach.Shown(), Held((), None)), None, [])
 
 
 def outcome(
@@ -608,7 +706,7 @@ def outcome(
     stored = next((key for key in after.held.keys if key.id == stored_id(after.held.entry)), None)
     results = {
         "user": after.user,
-        "policy": policy_result(after.document, asked),
+        "policy": policy_result(after.policy, asked),
         "access_keys": keys_result(after, now),
         "secret_store": {
             "type": params["secret_store"]["type"],
@@ -627,16 +725,18 @@ def outcome(
     return Outcome(changed, for_diff(before), for_diff(after), results, warnings)
 
 
-def policy_result(document: Json | None, asked: list[str] | None) -> Json:
+def policy_result(policy: _attach.Shown, asked: list[str] | None) -> Json:
     """Return what is reported of the policy."""
-    repositories = _policy.repositories_of(document)
+    of_aws = policy.kind in _attach.OF_AWS
+    repositories = ["*"] if of_aws else _policy.repositories_of(policy.document)
     return {
-        "name": _policy.NAME,
-        "document": document,
-        "size": _policy.size(document),
-        "limit": _policy.LIMIT,
+        "kind": policy.kind,
+        "name": policy.name,
+        "document": policy.document,
+        "size": _policy.size(policy.document),
+        "limit": policy.limit,
         "repositories": repositories,
-        "extra_repositories": [] if asked is None else [arn for arn in repositories if arn not in asked],
+        "extra_repositories": [] if asked is None or of_aws else [arn for arn in repositories if arn not in asked],
     }
 
 
@@ -676,7 +776,7 @@ def for_diff(picture: Picture) -> Json | None:
     access_keys = [{"id": key.id, "status": key.status} for key in keys]
     return {
         "user": picture.user,
-        "policy": picture.document,
+        "policy": {"kind": picture.policy.kind, "name": picture.policy.name, "document": picture.policy.document},
         "access_keys": [*access_keys, {"id": None, "status": "Active"}] if picture.promised else access_keys,
         "secret_store": None if entry is None or entry.deleted else entry.arn,
     }
@@ -696,8 +796,10 @@ def main() -> None:
         "permissions_boundary": {"type": "str"},
         "user_tags": {"type": "dict"},
         "purge_tags": {"type": "bool", "default": True},
+        "policy": {"type": "str", "choices": ["repositories", "pull_only", "read_only"], "default": "repositories"},
         "repositories": {"type": "list", "elements": "str"},
         "purge_repositories": {"type": "bool", "default": False},
+        "pull_through": {"type": "bool", "default": False},
         "key_state": {"type": "str", "choices": ["present", "absent"], "default": "present", "no_log": False},
         "rotate_after_days": {"type": "int"},
         "secret_store": {"type": "dict", "options": STORE_OPTIONS, "apply_defaults": True, "no_log": False},

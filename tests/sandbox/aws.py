@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.ecr.models import Image, Repository, ecr_backends
+from moto.iam.models import AWSManagedPolicy
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.secretsmanager.models import secretsmanager_backends
 from werkzeug.wrappers import Request, Response
@@ -46,6 +47,24 @@ SWITCHES: dict[str, float] = {
 }
 TOKEN_BYTES = 1400
 INLINE_QUOTA = 2048
+MANAGED_QUOTA = 6144
+PULL_ACTIONS = ("ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+# The managed policies of AWS that there are, and what they allow on all resources
+POLICIES_OF_AWS = {
+    "AmazonEC2ContainerRegistryPullOnly": (*PULL_ACTIONS, "ecr:BatchImportUpstreamImage"),
+    "AmazonEC2ContainerRegistryReadOnly": (
+        *PULL_ACTIONS,
+        "ecr:BatchCheckLayerAvailability",
+        "ecr:GetRepositoryPolicy",
+        "ecr:DescribeRepositories",
+        "ecr:ListImages",
+        "ecr:DescribeImages",
+        "ecr:GetLifecyclePolicy",
+        "ecr:GetLifecyclePolicyPreview",
+        "ecr:ListTagsForResource",
+        "ecr:DescribeImageScanFindings",
+    ),
+}
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 LEVEL = re.compile(r"[A-Za-z0-9_.-]+")  # of a parameter's name
 MOST_LEVELS = 15
@@ -67,6 +86,7 @@ class AwsSimulator:
         self._access = Access(self._now, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
+        _provide_policies()
 
     def _now(self) -> float:
         return self.clock()
@@ -76,6 +96,7 @@ class AwsSimulator:
         with self._lock:
             BackendDict.reset()
             reset_model_data()
+            _provide_policies()
             self.layers.clear()
             self.switches = dict(SWITCHES)
             self._access.reset()
@@ -290,6 +311,46 @@ def _put_user_policy(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Re
     return forward(call)
 
 
+def _provide_policies() -> None:
+    """moto has all managed policies of AWS or none; all of them take seconds to load."""
+    for name, actions in POLICIES_OF_AWS.items():
+        document = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}],
+        }
+        dates = dict.fromkeys(("CreateDate", "UpdateDate"), "2024-10-04T00:00:00+00:00")
+        data = {"DefaultVersionId": "v1", "Path": "/", "Document": document, **dates}
+        policy = AWSManagedPolicy.from_data(name, ACCOUNT, "us-east-1", data)
+        iam().managed_policies[policy.arn] = policy
+
+
+def _create_policy(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto takes a policy of any size, and a name anew in another path."""
+    name = call.parameters["PolicyName"]
+    if name.lower() in {policy.name.lower() for policy in iam().managed_policies.values()}:
+        raise AwsRefusal("EntityAlreadyExists", f"A policy called {name} already exists.", 409)
+    return _create_policy_version(dummy, call, forward)
+
+
+def _create_policy_version(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    if len("".join(call.parameters["PolicyDocument"].split())) > MANAGED_QUOTA:
+        raise AwsRefusal("LimitExceeded", f"Cannot exceed quota for PolicySize: {MANAGED_QUOTA}", 409)
+    return forward(call)
+
+
+def _delete_policy(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto deletes a policy that is attached, and one of several versions."""
+    policy = iam().managed_policies.get(call.parameters["PolicyArn"])
+    if policy and policy.attachment_count:
+        raise AwsRefusal("DeleteConflict", "Cannot delete a policy attached to entities.", 409)
+    if policy and len(policy.versions) > 1:
+        text = (
+            "This policy has more than one version. Before you delete a policy, you must delete the policy's versions."
+        )
+        raise AwsRefusal("DeleteConflict", text, 409)
+    return forward(call)
+
+
 def _delete_user(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
     """moto deletes a user who still has keys."""
     user = iam().users.get(call.parameters["UserName"])
@@ -355,6 +416,9 @@ HANDLERS: dict[str, Handler] = {
     "iam:CreateUser": _create_user,
     "iam:DeleteUser": _delete_user,
     "iam:PutUserPolicy": _put_user_policy,
+    "iam:CreatePolicy": _create_policy,
+    "iam:CreatePolicyVersion": _create_policy_version,
+    "iam:DeletePolicy": _delete_policy,
     "iam:PutUserPermissionsBoundary": _put_boundary,
     "iam:DeleteUserPermissionsBoundary": _delete_boundary,
 }

@@ -148,6 +148,30 @@ def test_the_key_is_kept_in_parameter_store_when_asked(house: House) -> None:
     assert (house.users(), house.client("ssm").describe_parameters()["Parameters"]) == ([], [])
 
 
+def test_the_pull_user_may_have_a_policy_of_aws_and_go_back(house: House) -> None:
+    pull_only = ("-e", "runpod_ecr_user_policy=pull_only")
+    attached = "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly"
+
+    def policies() -> list[str]:
+        listed = house.client("iam").list_attached_user_policies(UserName=USER)["AttachedPolicies"]
+        return [policy["PolicyArn"] for policy in listed]
+
+    house.main_job()
+    run = house.main_job(*pull_only)
+    assert run.code == 0, run.output
+    assert (policies(), house.pullable()) == ([attached], set())
+    assert house.main_job(*pull_only).recap["changed"] == 0
+
+    house.main_job(*pull_only, image=OTHER_IMAGE)
+    kept = house.main_job(*pull_only, "-e", "runpod_ecr_state=absent", image=OTHER_IMAGE)
+    assert kept.code == 0, kept.output
+    assert policies() == [attached]
+
+    back = house.main_job()
+    assert back.code == 0, back.output
+    assert (policies(), house.pullable()) == ([], {"runpod-gpu-training"})
+
+
 def test_absent_takes_the_policies_first(house: House) -> None:
     house.main_job()
     house.sandbox.forget_calls()

@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import botocore.exceptions
 import pytest
+from moto.iam.models import AWSManagedPolicy, iam_backends
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
 
@@ -126,6 +127,17 @@ STORES: dict[str, Store] = {"secretsmanager": Secrets(), "ssm": Parameters()}
 BOTH_STORES = pytest.mark.parametrize("account", STORES, indirect=True)
 
 
+def provide(arn: str) -> None:
+    """Let moto have this policy, when it is one of AWS' own: it has none of the many unless it has all."""
+    partition, owner, name = arn.split(":")[1], arn.split(":")[4], arn.rpartition("/")[2]
+    if owner == "aws":
+        region = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}[partition]
+        day = "2024-10-04T00:00:00+00:00"
+        data = {"DefaultVersionId": "v1", "Path": "/", "Document": {}, "CreateDate": day, "UpdateDate": day}
+        policy = AWSManagedPolicy.from_data(name, "123456789012", region, data)
+        iam_backends["123456789012"][partition].managed_policies.setdefault(arn, policy)
+
+
 class Killed(BaseException):
     """The run's process dies."""
 
@@ -189,6 +201,10 @@ class Account:
     def policy(self, user: str) -> Json:
         return client("iam").get_user_policy(UserName=user, PolicyName="gpuops-runpod-pull")["PolicyDocument"]
 
+    def attached(self, user: str) -> list[str]:
+        listed = client("iam").list_attached_user_policies(UserName=user)["AttachedPolicies"]
+        return [policy["PolicyArn"] for policy in listed]
+
     def secret(self, name: str, region: str = "us-east-1") -> Json:
         text = client("secretsmanager", region).get_secret_value(SecretId=name)["SecretString"]
         return json.loads(text)
@@ -218,6 +234,32 @@ class Account:
     def delete_user_permissions_boundary(self, dummy: Any, request: Json) -> Json:
         del self.boundaries[request["UserName"]]
         return {}
+
+    # A user's tags, which moto loses with the user's former path
+
+    def update_user(self, moto: Any, request: Json) -> Json:
+        tags = moto.list_user_tags(UserName=request["UserName"])["Tags"]
+        moto.update_user(**request)
+        return moto.tag_user(UserName=request["UserName"], Tags=tags)
+
+    # Managed policies, with whose names and deletion moto is less strict than AWS
+
+    def attach_user_policy(self, moto: Any, request: Json) -> Json:
+        provide(request["PolicyArn"])
+        return moto.attach_user_policy(**request)
+
+    def create_policy(self, moto: Any, request: Json) -> Json:
+        if request["PolicyName"] in {policy["PolicyName"] for policy in moto.list_policies(Scope="Local")["Policies"]}:
+            raise refusal("EntityAlreadyExists", 409, "Duplicate names are not allowed.")
+        return moto.create_policy(**request)
+
+    def delete_policy(self, moto: Any, request: Json) -> Json:
+        arn = request["PolicyArn"]
+        if moto.get_policy(PolicyArn=arn)["Policy"]["AttachmentCount"]:
+            raise refusal("DeleteConflict", 409, "Cannot delete a policy attached to entities.")
+        if len(moto.list_policy_versions(PolicyArn=arn)["Versions"]) > 1:
+            raise refusal("DeleteConflict", 409, "This policy has more than one version.")
+        return moto.delete_policy(**request)
 
 
 class Recorder:

@@ -406,6 +406,29 @@ def test_the_inline_policies_of_a_user_share_one_quota(sandbox: Sandbox) -> None
     assert refusal(iam.put_user_policy, **unknown)[0] == "NoSuchEntity"
 
 
+def test_managed_policies_have_a_quota_and_names_of_their_own(sandbox: Sandbox) -> None:
+    iam, name = sandbox.client("iam"), f"policy-{uuid4().hex[:8]}"
+    fitting, larger = document(policy("ecr:*")), document(policy("ecr:*", "x" * 6144))
+    assert refusal(iam.create_policy, PolicyName=name, PolicyDocument=larger)[0] == "LimitExceeded"
+    arn = iam.create_policy(PolicyName=name, PolicyDocument=fitting)["Policy"]["Arn"]
+    again = {"PolicyName": name.upper(), "Path": "/team/", "PolicyDocument": fitting}
+    assert refusal(iam.create_policy, **again)[0] == "EntityAlreadyExists"
+    assert refusal(iam.create_policy_version, PolicyArn=arn, PolicyDocument=larger)[0] == "LimitExceeded"
+
+
+def test_a_policy_is_deleted_when_nothing_has_it_and_one_version_is_left(sandbox: Sandbox) -> None:
+    iam, user = sandbox.client("iam"), new_user(sandbox)["name"]
+    arn = iam.create_policy(PolicyName=f"policy-{user}", PolicyDocument=document(policy("ecr:*")))["Policy"]["Arn"]
+    iam.attach_user_policy(UserName=user, PolicyArn=arn)
+    assert "attached to entities" in refusal(iam.delete_policy, PolicyArn=arn)[1]
+    iam.detach_user_policy(UserName=user, PolicyArn=arn)
+    iam.create_policy_version(PolicyArn=arn, PolicyDocument=document(policy("ecr:*")), SetAsDefault=True)
+    assert "more than one version" in refusal(iam.delete_policy, PolicyArn=arn)[1]
+    iam.delete_policy_version(PolicyArn=arn, VersionId="v1")
+    iam.delete_policy(PolicyArn=arn)
+    assert refusal(iam.delete_policy, PolicyArn=arn)[0] == "NoSuchEntity"
+
+
 # What a user may do
 
 PULL = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
@@ -490,6 +513,18 @@ def test_an_attached_policy_counts_in_its_default_version(sandbox: Sandbox) -> N
 
     iam.create_policy_version(PolicyArn=arn, PolicyDocument=document(policy("ecr:*")), SetAsDefault=True)
     assert ecr.get_authorization_token()["authorizationData"]
+
+
+@pytest.mark.parametrize("name", ["AmazonEC2ContainerRegistryPullOnly", "AmazonEC2ContainerRegistryReadOnly"])
+def test_the_policies_of_aws_for_pulling_can_be_attached(sandbox: Sandbox, name: str) -> None:
+    iam, user = sandbox.client("iam"), new_user(sandbox)
+    ecr = sandbox.client("ecr", **identity(user))
+    wanted = {"repositoryName": TRAINING, "imageIds": [{"imageTag": "v1"}]}
+    assert refusal(ecr.batch_get_image, **wanted)[0] == "AccessDeniedException"
+
+    iam.attach_user_policy(UserName=user["name"], PolicyArn=f"arn:aws:iam::aws:policy/{name}")
+    assert ecr.batch_get_image(**wanted)["failures"] == []
+    assert refusal(ecr.delete_repository, repositoryName=TRAINING)[0] == "AccessDeniedException"
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,6 @@ def test_repositories_of(policy: Any, repositories: list[str]) -> None:
 @pytest.mark.parametrize(
     ("held", "asked", "purge", "expected"),
     [
-        (["a"], None, True, ["a"]),
         (["a"], [], False, ["a"]),
         (["a"], ["b"], False, ["a", "b"]),
         (["a"], ["b"], True, ["b"]),
@@ -123,15 +122,42 @@ def test_repositories_of(policy: Any, repositories: list[str]) -> None:
         ([], ["a"], False, ["a"]),
     ],
 )
-def test_wanted_document(held: list[str], asked: list[str] | None, purge: bool, expected: list[str]) -> None:
-    arns = None if asked is None else [ARN + name for name in asked]
-    wanted = _policy.wanted_document(_policy.document(ARN + name for name in held), arns, purge)
-    assert wanted == _policy.document(ARN + name for name in expected)
+def test_wanted_document(held: list[str], asked: list[str], purge: bool, expected: list[str]) -> None:
+    current = _policy.document((ARN + name for name in held), pull_through=True)
+    for pull_through in (False, True):
+        wanted = _policy.wanted_document(current, [ARN + name for name in asked], purge, pull_through)
+        assert wanted == _policy.document((ARN + name for name in expected), pull_through)
 
 
-def test_no_policy_and_no_repositories_asked_for_is_no_policy() -> None:
-    assert _policy.wanted_document(None, None, True) is None
+def test_wanted_document_without_a_policy_before() -> None:
     assert _policy.wanted_document(None, [], False) == _policy.document([])
+
+
+def test_import_of_upstream_images_is_allowed_on_request() -> None:
+    plain, cache = _policy.document([ARN + "a"]), _policy.document([ARN + "a"], pull_through=True)
+    assert set(cache["Statement"][1]["Action"]) - set(plain["Statement"][1]["Action"]) == {
+        "ecr:BatchImportUpstreamImage"
+    }
+    assert cache["Statement"][0] == plain["Statement"][0]
+    assert (_policy.pulls_through(plain), _policy.pulls_through(cache), _policy.pulls_through(None)) == (
+        False,
+        True,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "expected"),
+    [
+        (None, None, None),
+        (_policy.document([ARN + "a"]), None, _policy.document([ARN + "a"])),
+        (None, _policy.document([ARN + "a"]), _policy.document([ARN + "a"])),
+        (_policy.document([ARN + "a"]), _policy.document([ARN + "b"]), _policy.document([ARN + "a", ARN + "b"])),
+        (_policy.document([ARN + "a"]), _policy.document([ARN + "a"], True), _policy.document([ARN + "a"], True)),
+    ],
+)
+def test_merged(one: Any, two: Any, expected: Any) -> None:
+    assert _policy.merged(one, two) == expected
 
 
 def reordered() -> Any:
@@ -176,6 +202,13 @@ def test_grows(current: Any, expected: bool) -> None:
     assert _policy.grows(current, _policy.document([ARN + "a"])) is expected
 
 
+def test_import_of_upstream_images_grows_a_policy_and_its_end_does_not() -> None:
+    plain, cache = _policy.document([ARN + "a"]), _policy.document([ARN + "a"], pull_through=True)
+    assert _policy.grows(plain, cache) is True
+    assert _policy.grows(cache, plain) is False
+    assert _policy.grows(cache, cache) is False
+
+
 def test_size_is_that_of_the_document_without_white_space() -> None:
     policy = _policy.document([ARN + "a"])
     assert _policy.size(policy) == len("".join(json.dumps(policy, indent=4).split())) == len(_policy.compact(policy))
@@ -183,11 +216,14 @@ def test_size_is_that_of_the_document_without_white_space() -> None:
     assert _policy.size(None) == 0
 
 
-def test_document_up_to_the_limit_fits() -> None:
-    policy = _policy.document([ARN + "a"])
-    _policy.check_size("puller", policy, _policy.LIMIT - _policy.size(policy))
-    with pytest.raises(InputError, match=rf"have {_policy.size(policy)} characters and .* {_policy.LIMIT}, but IAM"):
-        _policy.check_size("puller", policy, _policy.LIMIT)
+def test_document_up_to_the_limit_of_a_managed_policy_fits() -> None:
+    def sized(length: int) -> Any:
+        return _policy.document([ARN + "a" * length])
+
+    spare = _policy.MANAGED_LIMIT - _policy.size(sized(0))
+    _policy.check_size("puller", sized(spare))
+    with pytest.raises(InputError, match=r"1 repositories would have 6145 characters, .* 2048 .* 6144 for a managed"):
+        _policy.check_size("puller", sized(spare + 1))
 
 
 @pytest.mark.parametrize(
