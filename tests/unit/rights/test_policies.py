@@ -36,10 +36,11 @@ class Order(NamedTuple):
     covered: list[str] = []
     partition: str = "aws"
     region: str = "us-east-1"
+    pull_through: bool = False
 
     def policy(self) -> Json:
         arns = [_policy.repository_arn(given, self.partition, HOME, self.region) for given in self.given]
-        return _policy.document(arns)
+        return _policy.document(arns, self.pull_through)
 
     def puller(self) -> Who:
         return Who(f"arn:{self.partition}:iam::{HOME}:user/runpod/puller", self.policy())
@@ -48,6 +49,9 @@ class Order(NamedTuple):
         """Return repositories that are meant, and others that are nearly so."""
         meant = self.covered or self.patterns
         return sorted({*meant, *(near for arn in meant[:3] for near in near_misses(arn))})
+
+    def actions(self) -> set[str]:
+        return PULL | {"ecr:BatchImportUpstreamImage"} if self.pull_through else PULL
 
     def means(self, arn: str) -> bool:
         return any(fnmatchcase(arn, pattern) for pattern in self.patterns)
@@ -96,6 +100,7 @@ ORDERS = {
     "thirty": Order(
         [f"app{number:02}" for number in range(30)], [repository(f"app{number:02}") for number in range(30)]
     ),
+    "a pull-through cache": Order(["quay/*"], [repository("quay/*")], [repository("quay/app")], pull_through=True),
     "none": Order([], [], [repository("app")]),
     "China": Order(
         [f"{HOME}.dkr.ecr.cn-north-1.amazonaws.com.cn/app:v1", "team/app"],
@@ -132,7 +137,7 @@ def requests(actions: Iterable[str], resources: Iterable[str]) -> list[tuple[str
 def test_policy_allows_pulls_from_the_wanted_repositories_and_nothing_else_in_ecr(order: Order) -> None:
     resources = order.repositories()
     verdict = allowed(order.puller(), requests(actions_of_ecr(), resources))
-    pulls = {(action, arn) for action, arn in requests(PULL, resources) if order.means(arn)}
+    pulls = {(action, arn) for action, arn in requests(order.actions(), resources) if order.means(arn)}
     assert pulls or not order.given
     assert verdict == pulls | {(TOKEN, resource) for resource in resources}
 
