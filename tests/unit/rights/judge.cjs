@@ -3,13 +3,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //
 // Judges requests by policies the way AWS does: `node judge.cjs FOLDER`, where FOLDER holds the evaluator.
-// Reads {cases}, {lint} or {} as JSON and writes {verdicts}, {findings} or {actions}.
+// Reads questions, {cases}, {lint} or {}, one a line as JSON, and answers each with {verdicts}, {findings} or {actions}.
 
 "use strict";
 
 const { createRequire } = require("node:module");
-const { readFileSync } = require("node:fs");
 const { join } = require("node:path");
+const { createInterface } = require("node:readline");
 
 const installed = createRequire(join(process.argv[2], "package.json"));
 const { anonymousPrincipal, runSimulation, runUnsafeSimulation } = installed("@cloud-copilot/iam-simulate");
@@ -68,4 +68,6 @@ async function answer({ cases, lint }) {
   return { actions: await everyAction() };
 }
 
-answer(JSON.parse(readFileSync(0, "utf8"))).then((given) => process.stdout.write(JSON.stringify(given)));
+createInterface({ input: process.stdin }).on("line", async (line) => {
+  process.stdout.write(`${JSON.stringify(await answer(JSON.parse(line)))}\n`);
+});

@@ -51,7 +51,16 @@ def every_action() -> list[str]:
 
 
 def ask(**question: Any) -> Any:
-    text = json.dumps(question)
-    answer = subprocess.run(["node", SCRIPT, EVALUATOR], input=text, capture_output=True, text=True, check=False)
-    assert answer.returncode == 0, answer.stderr
-    return json.loads(answer.stdout)
+    process = evaluator()
+    assert process.stdin and process.stdout
+    process.stdin.write(json.dumps(question) + "\n")
+    process.stdin.flush()
+    answer = process.stdout.readline()
+    assert answer, "the evaluator gave up, see its words above"
+    return json.loads(answer)
+
+
+@cache
+def evaluator() -> subprocess.Popen[str]:
+    """Start the evaluator, which ends when its input does: with this process."""
+    return subprocess.Popen(["node", SCRIPT, EVALUATOR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
