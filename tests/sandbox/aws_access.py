@@ -126,6 +126,13 @@ class Change(NamedTuple):
     documents: tuple[str, ...]
 
 
+class Holder(NamedTuple):
+    """Whose identity a call had, and a registry token has from then on; the operator's has no `user_id`."""
+
+    user_id: str = ""
+    arn: str = ""
+
+
 class Access:
     """Lets a call through, or raises AwsRefusal. The operator may do everything, and so may a role that STS lent.
 
@@ -182,13 +189,27 @@ class Access:
         return known and key.status == "Active" and "X-Amz-Security-Token" not in call.headers
 
     def _authorize(self, call: AwsCall, user: Any, resource: str) -> None:
-        visible = [one for one in self._policies[user.id] if self._settled(one.since)]
-        found = effects(visible[-1].documents, call.name, resource)
-        boundary = _boundary(user)
-        limit = {"Allow"} if boundary is None else effects((boundary,), call.name, resource)
-        for reason in _reasons(call.name, found, limit):
-            text = f"User: {user.arn} is not authorized to perform: {call.name} on resource: {resource} {reason}"
+        text = self.denial(Holder(user.id, user.arn), call.name, resource)
+        if text:
             raise _refusal(call, "AccessDeniedException", "AccessDenied", text)
+
+    def holder(self, access_key: str) -> Holder:
+        """Return whose identity a call with this key has."""
+        owners = [user for user in iam().users.values() for key in user.access_keys if key.access_key_id == access_key]
+        return Holder(owners[0].id, owners[0].arn) if owners else Holder()
+
+    def denial(self, holder: Holder, action: str, resource: str) -> str | None:
+        """Return why an action is not allowed today, or None. Who was deleted may do nothing."""
+        if not holder.user_id:
+            return None
+        user = next((user for user in iam().users.values() if user.id == holder.user_id), None)
+        changes = self._policies[holder.user_id] if user else []
+        visible = [one.documents for one in changes if self._settled(one.since)]
+        found = effects(visible[-1] if visible else (), action, resource)
+        boundary = _boundary(user)
+        limit = {"Allow"} if boundary is None else effects((boundary,), action, resource)
+        said = f"User: {holder.arn} is not authorized to perform: {action} on resource: {resource}"
+        return next((f"{said} {reason}" for reason in _reasons(action, found, limit)), None)
 
 
 def _reasons(action: str, found: set[str], limit: set[str]) -> Iterator[str]:
