@@ -8,10 +8,11 @@ A proxy leads to them; clients find it and the certificate it is trusted by thro
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -20,12 +21,23 @@ import trustme
 from boto3.session import Session
 from moto.ecr.models import Image
 
-from . import registry_hosts
+from . import images, registry_hosts
 from .aws import AwsSimulator
 from .aws_calls import ACCOUNT
 from .registry_backend import Backend, started
 from .registry_front import Log, Proxy, RegistryFault, Reply, Request, Serve
-from .registry_hosts import LAYERS, PRIVATE, PUBLIC, Private, Public, PublicRepositories, serve, serve_layer
+from .registry_hosts import (
+    LAYERS,
+    PRIVATE,
+    PUBLIC,
+    Owner,
+    Private,
+    Public,
+    PublicRepositories,
+    private_folder,
+    serve,
+    serve_layer,
+)
 
 Json = dict[str, Any]
 
@@ -67,32 +79,49 @@ class Registries:
         self.mend()
         self.forget_calls()
 
+    def push(self, reference: str, image: images.Image) -> None:
+        """Put an image into a repository that there is, unseen by the log: host/name:tag."""
+        host, dummy, rest = reference.partition("/")
+        name, dummy, tag = rest.rpartition(":")
+        owner = self._owner(host)
+        if owner is None:
+            raise ValueError(f"the sandbox has no registry {host}")
+        held = [images.Stream(images.digest(blob), len(blob), partial(iter, [blob])) for blob in image.blobs]
+        for blob in [*held, *image.large]:
+            self.backend.put_blob(owner.folder(name), blob.digest, blob.pieces())
+            owner.note_blob(name, blob.digest, blob.size)
+        for manifest, given in [*((one, "") for one in image.platforms), (image.manifest, tag)]:
+            digest, media_type = images.digest(manifest), json.loads(manifest)["mediaType"]
+            self.backend.put_manifest(owner.folder(name), digest, manifest, media_type)
+            owner.note_image(name, digest, given, manifest, media_type)
+
     # For the proxy
 
     def find(self, host: str) -> Serve | None:
         """Return what answers for a host."""
-        if host == PUBLIC:
-            return self._serve_public
         if LAYERS.fullmatch(host):
             return lambda request: serve_layer(self.backend, request)
+        owner = self._owner(host)
+        return partial(self._serve, owner) if owner else None
+
+    def _owner(self, host: str) -> Owner | None:
+        if host == PUBLIC:
+            return self._public
         match = PRIVATE.fullmatch(host)
-        if match is None or match[1] not in regions():
-            return None
-        owner = Private(self._simulator, match[1])
-        return lambda request: serve(owner, self.backend, request)
+        return Private(self._simulator, match[1]) if match and match[1] in regions() else None
 
-    def _serve_public(self, request: Request) -> Reply:
-        if request.method == "GET" and request.path in ("/token/", "/token"):
+    def _serve(self, owner: Owner, request: Request) -> Reply:
+        if owner is self._public and request.method == "GET" and request.path == "/token/":
             return self._public.token(request)
-        return serve(self._public, self.backend, request)
+        return serve(owner, self.backend, request)
 
-    # For the API of ECR
+    # For the API of ECR, which has pushed something there
 
     def put_blob(self, region: str, repository: str, digest: str, blob: bytes) -> None:
-        self.backend.put_blob(Private(self._simulator, region).folder(repository), digest, [blob])
+        self.backend.put_blob(private_folder(region, repository), digest, [blob])
 
     def put_manifest(self, region: str, repository: str, image: Image) -> bool:
-        folder = Private(self._simulator, region).folder(repository)
+        folder = private_folder(region, repository)
         manifest, media_type = image.image_manifest.encode(), image.image_manifest_media_type or ""
         return self.backend.put_manifest(folder, image.image_digest, manifest, media_type)
 

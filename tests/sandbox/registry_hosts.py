@@ -207,6 +207,10 @@ def _basic(shown: str) -> tuple[str, str]:
 # ECR
 
 
+def private_folder(region: str, name: str) -> str:
+    return f"{ACCOUNT}/{region}/{name}"
+
+
 class Private:
     """The registry of the account in one region."""
 
@@ -245,7 +249,7 @@ class Private:
         return repository
 
     def folder(self, name: str) -> str:
-        return f"{ACCOUNT}/{self._region}/{name}"
+        return private_folder(self._region, name)
 
     def find(self, name: str, reference: str) -> str | None:
         with self._simulator.held():
