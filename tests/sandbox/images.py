@@ -83,7 +83,12 @@ def digest(content: bytes) -> str:
 
 
 def build(sample: Sample, types: MediaTypes = OCI, attested: bool = False) -> Image:
-    """Return the image of a sample; an attested one is an index, with an attestation beside each platform."""
+    """Return the image of a sample; an attested one is an index, with an attestation beside each platform.
+
+    BuildKit attests images in OCI's formats only, and skopeo copies no other attestation.
+    """
+    if attested and types is not OCI:
+        raise ValueError("only an image in OCI's formats is attested")
     name = f"{sample.repository}:{sample.tag}"
     built = [_single(name, architecture, types) for architecture in sample.architectures]
     platforms = [{"architecture": architecture, "os": "linux"} for architecture in sample.architectures]
@@ -92,8 +97,8 @@ def build(sample: Sample, types: MediaTypes = OCI, attested: bool = False) -> Im
         for (manifest, dummy), platform in zip(built, platforms, strict=True)
     ]
     if attested:
-        proofs = [_attestation(one, types) for one in listed]
-        listed += [_reference(one, manifest, types) for one, (manifest, dummy) in zip(listed, proofs, strict=True)]
+        proofs = [_attestation(one) for one in listed]
+        listed += [_reference(one, manifest) for one, (manifest, dummy) in zip(listed, proofs, strict=True)]
         built += proofs
     blobs = tuple(blob for dummy, held in built for blob in held)
     if len(built) == 1:
@@ -166,23 +171,23 @@ def _manifest(types: MediaTypes, configuration: bytes, layer: Json) -> bytes:
     return _json({"schemaVersion": 2, "mediaType": types.manifest, "config": described, "layers": [layer]})
 
 
-def _attestation(platform: Json, types: MediaTypes) -> tuple[bytes, tuple[bytes, ...]]:
+def _attestation(platform: Json) -> tuple[bytes, tuple[bytes, ...]]:
     """Return what BuildKit puts beside the image of a platform: a manifest whose layer is a statement about it."""
     subject = {"name": "sample", "digest": {"sha256": platform["digest"].removeprefix("sha256:")}}
     statement = _json({"_type": "https://in-toto.io/Statement/v0.1", "subject": [subject], "predicate": {}})
     unknown = {"architecture": "unknown", "os": "unknown", "config": {}}
     configuration = _json({**unknown, "rootfs": {"type": "layers", "diff_ids": [digest(statement)]}})
-    return _manifest(types, configuration, _descriptor(ATTESTATION, statement)), (configuration, statement)
+    return _manifest(OCI, configuration, _descriptor(ATTESTATION, statement)), (configuration, statement)
 
 
-def _reference(platform: Json, manifest: bytes, types: MediaTypes) -> Json:
+def _reference(platform: Json, manifest: bytes) -> Json:
     """Return the entry of an attestation in the index."""
     annotations = {
         "vnd.docker.reference.digest": platform["digest"],
         "vnd.docker.reference.type": "attestation-manifest",
     }
     unknown = {"architecture": "unknown", "os": "unknown"}
-    return {**_descriptor(types.manifest, manifest), "annotations": annotations, "platform": unknown}
+    return {**_descriptor(OCI.manifest, manifest), "annotations": annotations, "platform": unknown}
 
 
 def _packed(mebibytes: int, plain: Callable[[bytes], Any] = len) -> Iterator[bytes]:

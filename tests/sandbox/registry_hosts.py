@@ -263,7 +263,7 @@ class Private:
 
     def admit(self, name: str, tag: str) -> None:
         with self._simulator.held():
-            if self._repository(name).is_tag_immutable() and self.find(name, tag or "none:"):
+            if tag and self._repository(name).is_tag_immutable() and self.find(name, tag):
                 text = (
                     f"The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten "
                     "because the repository is immutable."
