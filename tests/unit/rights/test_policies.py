@@ -13,15 +13,20 @@ from typing import NamedTuple
 
 import botocore.session
 import pytest
+from moto import mock_aws
 from parliament import analyze_policy_string
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _grant, _policy
+from ansible_collections.gpuops.runpod.plugins.module_utils import _grant, _policy, _quarantine
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES
+from ansible_collections.gpuops.runpod.tests.unit.plugins.rights import FOR_EVERYBODY as FREE
+from ansible_collections.gpuops.runpod.tests.unit.plugins.rights import PULL_USER
 from ansible_collections.gpuops.runpod.tests.unit.rights.judge import Json, Who, allowed, every_action, findings
+from ansible_collections.gpuops.runpod.tests.unit.rights.test_operator import Observed, play
 
 HOME, PARTNER = "123456789012", "210987654321"
 TOKEN = "ecr:GetAuthorizationToken"
 PULL = {"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"}
-FOR_EVERYBODY = "sts:GetCallerIdentity"  # needs no permission
+[FOR_EVERYBODY] = FREE
 ANYTHING = {
     "Version": "2012-10-17",
     "Statement": [{"Sid": "Anything", "Effect": "Allow", "Action": "*", "Resource": "*"}],
@@ -61,7 +66,8 @@ def near_misses(arn: str) -> list[str]:
     """Return ARNs that differ from this one in as little as possible."""
     head, name = arn.split("repository/")
     dummy, partition, dummy, region, account, dummy = head.split(":")
-    names = [f"{name}x", f"x{name}", f"{name}/x", f"x/{name}", f"{name}-", name[:-1], name[1:], name.upper()]
+    names = [f"{name}{end}" for end in ("2", "x", "/x", "-")] + [f"{start}{name}" for start in ("x", "x/")]
+    names += [name[:-1], name[1:], name.upper()]
     names += [part for part in (name.rpartition("/")[0], name.rpartition("/")[2]) if part not in ("", name)]
     elsewhere = "eu-west-1" if region == "us-east-1" else "us-east-1"
     strange = PARTNER if account == HOME else "999999999999"
@@ -80,6 +86,7 @@ def repository(name: str, region: str = "us-east-1", account: str = HOME, partit
     return f"arn:{partition}:ecr:{region}:{account}:repository/{name}"
 
 
+SIXTY = "sixty, which only a managed policy holds"
 ORDERS = {
     "a name": Order(["team/app"], [repository("team/app")]),
     "an ARN": Order([repository("app", "eu-west-1")], [repository("app", "eu-west-1")]),
@@ -100,6 +107,7 @@ ORDERS = {
     "thirty": Order(
         [f"app{number:02}" for number in range(30)], [repository(f"app{number:02}") for number in range(30)]
     ),
+    SIXTY: Order([f"app{number:02}" for number in range(60)], [repository(f"app{number:02}") for number in range(60)]),
     "a pull-through cache": Order(["quay/*"], [repository("quay/*")], [repository("quay/app")], pull_through=True),
     "none": Order([], [], [repository("app")]),
     "China": Order(
@@ -167,6 +175,53 @@ def test_policy_allows_nothing_on_things_of_other_services(name: str) -> None:
     ]
     assert allowed(order.puller(), wanted) == set()
     assert allowed(order.puller()._replace(policy=ANYTHING), wanted) == set(wanted)
+
+
+def test_orders_are_of_both_sizes() -> None:
+    sizes = [_policy.size(order.policy()) for order in ORDERS.values()]
+    assert min(sizes) <= _policy.LIMIT < max(sizes) <= _policy.MANAGED_LIMIT
+
+
+def test_policy_allows_what_the_collection_does_as_the_pull_user() -> None:
+    order = ORDERS["a name"]
+    assert {action for action, dummy in allowed(order.puller(), requests(PULL_USER, order.patterns))} == PULL_USER
+
+
+@pytest.mark.parametrize("kind", ["a name", SIXTY])
+def test_judged_documents_are_those_that_the_module_writes(kind: str) -> None:
+    order = ORDERS[kind]
+    with mock_aws():
+        account = Observed(STORES["secretsmanager"])
+        play(account, repositories=order.given)
+        play(account, state="quarantined")
+    written = [request["PolicyDocument"] for dummy, request in account.requests if "PolicyDocument" in request]
+    assert [json.loads(text) for text in written] == [order.policy(), _quarantine.DOCUMENT]
+
+
+# The quarantine
+
+OPEN_TO_ALL = {
+    "Version": "2012-10-17",
+    "Statement": [{"Sid": "All", "Effect": "Allow", "Principal": "*", "Action": "ecr:*"}],
+}
+
+
+def shut(*others: Json) -> Who:
+    """Return a pull user in quarantine that has these policies besides."""
+    statements = [one for policy in (_quarantine.DOCUMENT, *others) for one in policy["Statement"]]
+    return ORDERS["a name"].puller()._replace(policy={"Version": "2012-10-17", "Statement": statements})
+
+
+@pytest.mark.parametrize("others", [[], [ORDERS["a name"].policy()], [ANYTHING]], ids=["alone", "policy", "anything"])
+def test_quarantine_outweighs_whatever_else_the_user_has(others: list[Json]) -> None:
+    [arn] = ORDERS["a name"].patterns
+    assert allowed(shut(*others), requests(every_action(), [arn])) <= {(FOR_EVERYBODY, arn)}
+
+
+def test_quarantine_outweighs_the_policy_of_a_repository() -> None:
+    wanted = requests(PULL, [repository("team/app")])
+    assert allowed(ORDERS["none"].puller(), wanted, OPEN_TO_ALL) == set(wanted)
+    assert allowed(shut(ANYTHING), wanted, OPEN_TO_ALL) == set()
 
 
 # The statement of ecr_pull_grant
@@ -241,6 +296,11 @@ def test_linters_find_nothing_in_a_policy(order: Order) -> None:
     document = order.policy()
     assert [str(finding) for finding in analyze_policy_string(_policy.compact(document)).findings] == []
     assert findings("identity", document) == []
+
+
+def test_linters_find_nothing_in_the_quarantine() -> None:
+    assert [str(finding) for finding in analyze_policy_string(json.dumps(_quarantine.DOCUMENT)).findings] == []
+    assert findings("identity", _quarantine.DOCUMENT) == []
 
 
 @pytest.mark.parametrize("others", [[], [OTHERS_STATEMENT]], ids=["alone", "beside another"])
