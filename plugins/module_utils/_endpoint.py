@@ -310,9 +310,9 @@ def _require_sound(after: Json, fields: Json) -> None:
         ),
         (
             bool(gpu.get("allowedCudaVersions") and gpu.get("minCudaVersion")),
-            f"the endpoint would have the CUDA versions {', '.join(gpu.get('allowedCudaVersions') or [])} and the floor "
-            f"{gpu.get('minCudaVersion')}, which exclude each other: set gpu.allowed_cuda_versions to [] or "
-            "gpu.min_cuda_version to the empty string",
+            f"the endpoint would have the CUDA versions {', '.join(gpu.get('allowedCudaVersions') or [])} and "
+            f"{gpu.get('minCudaVersion')} as the lowest, which exclude each other: set gpu.allowed_cuda_versions to [] "
+            "or gpu.min_cuda_version to the empty string",
         ),
     ]
     wrong = [text for broken, text in found if broken]
@@ -330,8 +330,8 @@ def delta(current: Json, fields: Json) -> Json:
     whole = _differing(held, {field: value for field, value in fields.items() if field not in BLOCKS})
     parts = {name: _differing(held.get(name) or {}, fields[name]) for name in BLOCKS if name in fields}
     if set(SELECTION) & parts.get("gpu", {}).keys():
-        selection = {**held["gpu"], **fields["gpu"]}
-        parts["gpu"] |= {field: selection[field] for field in SELECTION}
+        selection = {**(held.get("gpu") or {}), **fields["gpu"]}
+        parts["gpu"] |= {field: selection[field] for field in SELECTION if field in selection}
     return {**whole, **{name: part for name, part in parts.items() if part}}
 
 

@@ -36,7 +36,10 @@ def changes(current: Mapping[str, Any], desired: Mapping[str, Any]) -> Json:
 
 
 def one_by_name(
-    things: Iterable[Json], name: str, kind: str, remedy: str = "Rename or delete all but one at RunPod, then run again."
+    things: Iterable[Json],
+    name: str,
+    kind: str,
+    remedy: str = "Rename or delete all but one at RunPod, then run again.",
 ) -> Json | None:
     """Return the thing with this name or None; two of them are an error, never a choice."""
     found = [thing for thing in things if thing["name"] == name]

@@ -27,7 +27,7 @@ options:
       - One of O(name) and O(id) is required.
     type: str
   id:
-    description: Id of the endpoint, instead of its name. There must be an endpoint with this id, unless O(state=absent).
+    description: Id of the endpoint, instead of its name. One with this id must exist, unless O(state=absent).
     type: str
   state:
     description:
@@ -196,9 +196,9 @@ notes:
     string, list or dictionary makes empty. RunPod cannot empty O(image), O(gpu.pools) and O(cpu), and an option that
     O(template) gives is as the template says.
   - Two lists are the same when they hold the same values in any order.
-  - The template's settings are sent in its stead. An endpoint that RunPod binds to a template would take it along when
-    it is deleted, which an endpoint can hardly be asked, so a template that others share is never handed over. Delete an
-    endpoint before its template.
+  - The template's settings are sent in its stead, not its id. RunPod deletes the template that it has bound to an
+    endpoint together with that endpoint, and does not tell which one that is. This way none that others share can be
+    it. Delete an endpoint before its template all the same, because RunPod refuses to delete a template in use.
   - "A change of the container (O(image), O(args), O(disk), O(env), O(ports), O(registry), also by O(template)) makes a
     release. RunPod rolls it out as it replaces workers; those that run keep the older version until then. The other
     options act at once, limits of hardware and place as workers are replaced."
@@ -477,7 +477,7 @@ release:
       returned: always
       sample: 4
     rollout:
-      description: The workers and their versions. Null when RunPod does not tell it, as for a moment after the creation.
+      description: The workers and their versions. Null when RunPod does not tell, as a moment after the creation.
       type: dict
       returned: always
       contains:
@@ -503,7 +503,7 @@ release:
           sample: 67
     changes:
       description:
-        - Options of the container that this run changed, or would change. They are what makes RunPod roll out a release.
+        - Options of the container that this run changed, or would change. They make RunPod roll out a release.
         - Empty for a new endpoint, and when only other options changed.
       type: list
       elements: str
@@ -516,12 +516,57 @@ workers:
   type: list
   elements: dict
   returned: when O(wait_timeout) is over
-  sample:
-    - id: 8x2v1q0c7w
-      status: INITIALIZING
-      is_stale: false
-      version: 4
-      image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-inference:v2
+  contains:
+    id:
+      description: Id of the worker.
+      type: str
+      returned: always
+      sample: 8x2v1q0c7w
+    status:
+      description: One of V(RUNNING), V(IDLE), V(INITIALIZING), V(THROTTLED) and V(UNHEALTHY).
+      type: str
+      returned: always
+      sample: INITIALIZING
+    is_stale:
+      description: Whether it runs an older version.
+      type: bool
+      returned: always
+      sample: false
+    version:
+      description: Version of the endpoint's configuration that it runs, or null.
+      type: int
+      returned: when RunPod tells it
+      sample: 4
+    image:
+      description: Image that it runs, or null.
+      type: str
+      returned: when RunPod tells it
+      sample: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-inference:v2
+    gpu_count:
+      description: Number of its GPUs.
+      type: int
+      returned: always
+      sample: 1
+    gpu_type_id:
+      description: Its type of GPU, or null while it has no machine.
+      type: str
+      returned: when RunPod tells it
+      sample: NVIDIA GeForce RTX 4090
+    data_center_id:
+      description: Where it runs, or null while it has no machine.
+      type: str
+      returned: when RunPod tells it
+      sample: US-KS-2
+    uptime_seconds:
+      description: For how long it has run, or null.
+      type: int
+      returned: when RunPod tells it
+      sample: 3600
+    started_at:
+      description: When it started last, or null.
+      type: str
+      returned: when RunPod tells it
+      sample: "2026-11-24T07:00:00Z"
 """
 
 import time
@@ -685,9 +730,9 @@ def too_late(endpoint: Json | None, seconds: int, seen: Sight) -> str:
     name, identifier = (endpoint or {}).get("name"), (endpoint or {}).get("id")
     return (
         f"The workers of the endpoint {name!r} (id {identifier}) have not come to its newest version in {seconds} "
-        f"seconds: {seen.told()}. One that stays INITIALIZING or UNHEALTHY may fail to pull or start the image, and one "
-        "that is THROTTLED waits for a free machine: see its logs at RunPod. The roll-out goes on; a run with wait "
-        "follows it further."
+        f"seconds: {seen.told()}. One that stays INITIALIZING or UNHEALTHY may fail to pull or to start the image, as "
+        "its logs at RunPod show; one that is THROTTLED waits for a free machine. The roll-out goes on: run again with "
+        "wait to follow it further."
     )
 
 
