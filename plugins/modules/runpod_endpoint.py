@@ -218,6 +218,14 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Ensure the template of the endpoint runs the image
+  gpuops.runpod.runpod_template:
+    name: runpod-gpu-inference
+    image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-inference:v2
+    serverless: true
+    env:
+      LOG_LEVEL: info
+
 - name: Ensure an endpoint runs what the template says, on one of two kinds of GPU
   gpuops.runpod.runpod_endpoint:
     name: inference
@@ -233,40 +241,40 @@ EXAMPLES = r"""
       type: QUEUE_DELAY
       queue_delay: 4
 
-- name: Ensure its workers run what the template says by now
+- name: Ensure its workers have come to what the template says
   gpuops.runpod.runpod_endpoint:
     name: inference
     template: runpod-gpu-inference
     wait: true
     wait_timeout: 1200
 
-- name: Ensure a worker is always there, whatever the image
+- name: Ensure a worker is always there, whatever else the endpoint has
   gpuops.runpod.runpod_endpoint:
     name: inference
     workers:
       min: 1
 
-- name: Ensure an endpoint on CPUs that its callers reach directly
+- name: Ensure an endpoint on CPUs that its callers reach directly, with a token from RunPod's own secrets
   gpuops.runpod.runpod_endpoint:
     name: gateway
-    image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/gateway:v3
-    registry: runpod-ecr-access-123456789012-us-east-1
+    image: docker.io/library/nginx:1.29
     type: LOAD_BALANCER
     cpu:
       - id: cpu5c
         vcpu_count: 4
     ports:
-      - 8000/http
+      - 80/http
     scaling:
       type: REQUEST_COUNT
       request_count: 8
     env:
       HF_TOKEN: !unsafe "{{ RUNPOD_SECRET_hf_token }}"
+  register: gateway
 
-- name: Ensure the one of two endpoints with the same name has another
+- name: Ensure this one has another name
   gpuops.runpod.runpod_endpoint:
-    id: jpnw0v75y3qoql
-    name: inference-blue
+    id: "{{ gateway.endpoint.id }}"
+    name: gateway-blue
 
 - name: Ensure the endpoint is gone
   gpuops.runpod.runpod_endpoint:
