@@ -9,21 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
 from ._errors import InputError, Json
 from ._state import one_by_name, wanted
+from ._template import DEFAULTS as TEMPLATE_DEFAULTS
 from ._template import DISK, credential, cuda_faults, env_faults, strings
+from ._template import OPTIONS as TEMPLATE_OPTIONS
 
+# Option -> field of the API. A change of the container makes a release; the other fields act at once.
+CONTAINER = {name: name for name in ("image", "args", "disk", "env", "ports", "registry")}
 OPTIONS: Json = {
     "name": {"type": "str"},
     "id": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "template": {"type": "str"},
-    "image": {"type": "str"},
-    "args": {"type": "str"},
-    "disk": {"type": "int"},
-    "env": {"type": "dict", "no_log": False},
-    "ports": {"type": "list", "elements": "str"},
-    "registry": {"type": "str"},
+    **{name: TEMPLATE_OPTIONS[name] for name in CONTAINER},
     "type": {"type": "str", "choices": ["QUEUE", "LOAD_BALANCER"]},
     "gpu": {
         "type": "dict",
@@ -64,8 +65,6 @@ OPTIONS: Json = {
 ONE_OF = [("name", "id")]
 NOT_BOTH = [("gpu", "cpu")]
 
-# Option -> field of the API. A change of the container makes a release; the other fields act at once.
-CONTAINER = {name: name for name in ("image", "args", "disk", "env", "ports", "registry")}
 FIELDS = {
     **CONTAINER,
     "name": "name",
@@ -98,11 +97,7 @@ SELECTION = ("pools", "excludedTypes")  # new pools without exclusions would cle
 # is missing (disk) or not what was seen (timeout: 300000, and 0; gpu.count: 1, and none).
 TIMEOUT = 300_000
 DEFAULTS: Json = {
-    "args": "",
-    "disk": DISK,
-    "env": {},
-    "ports": [],
-    "registry": None,
+    **{name: TEMPLATE_DEFAULTS[name] for name in CONTAINER if name != "image"},
     "workers": {"min": 0, "max": 3, "idleTimeout": 10},
     "timeout": TIMEOUT,
     "flashboot": "OFF",
@@ -147,6 +142,15 @@ def faults(options: Json) -> list[str]:
         *_cpu_faults(options["cpu"]),
         *_scaling_faults(options["workers"] or {}, options["scaling"] or {}),
     ]
+
+
+def check(endpoint: Mapping[str, Any]) -> None:
+    """Raise InputError that tells everything wrong with an endpoint's options as somebody wrote them."""
+    validator = ArgumentSpecValidator(OPTIONS, mutually_exclusive=NOT_BOTH, required_one_of=ONE_OF)
+    result = validator.validate(dict(endpoint))
+    wrong = result.error_messages or faults(result.validated_parameters)
+    if wrong:
+        raise InputError("; ".join(wrong) + ".")
 
 
 def _too_small(place: str, options: Mapping[str, Any], least: Mapping[str, float]) -> list[str]:

@@ -11,13 +11,14 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.gpuops.runpod.plugins.module_utils._endpoint import (
     OPTIONS,
     Step,
+    check,
     delta,
     desired,
     faults,
     plan,
     prediction,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError, Json
 
 DELAY = {"type": "QUEUE_DELAY", "queueDelay": 4}
 COUNT = {"type": "REQUEST_COUNT", "requestCount": 2}
@@ -73,6 +74,21 @@ def given(**options: Any) -> Json:
 )
 def test_faults(options: Json, says: list[str]) -> None:
     assert faults(given(**options)) == says
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"image": "app:1"}, "required: name, id"),
+        ({"name": "demo", "gpu": {}, "cpu": []}, "mutually exclusive"),
+        ({"name": "demo", "colour": "red"}, "colour"),
+        ({"name": "demo", "disk": 0, "timeout": -1}, "^disk must be at least 1; timeout must be at least 0.$"),
+    ],
+)
+def test_options_are_checked_as_written(options: Json, says: str) -> None:
+    check({"name": "demo", "template": "app"})
+    with pytest.raises(InputError, match=says):
+        check(options)
 
 
 @pytest.mark.parametrize(
