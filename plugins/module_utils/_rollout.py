@@ -64,10 +64,11 @@ def look(client: Client, path: str, with_workers: bool = False) -> Sight:
 
 
 def follow(client: Client, path: str, seconds: float, clock: Callable[[], float]) -> Sight:
-    """Return what RunPod tells once the roll-out is over, or the last that it told within these seconds."""
+    """Return what RunPod tells once the roll-out is over, or when these seconds are."""
     until = clock() + seconds
     while True:
         seen = look(client, path, with_workers=True)
-        if seen.over or clock() + PAUSE > until:
+        left = until - clock()
+        if seen.over or left <= 0:
             return seen
-        client.sleep(PAUSE)
+        client.sleep(min(PAUSE, left))

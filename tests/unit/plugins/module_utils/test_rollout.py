@@ -75,13 +75,13 @@ def test_other_refusals_than_not_found_are_errors() -> None:
         look(runpod.client, PATH)
 
 
-@pytest.mark.parametrize(("seconds", "naps"), [(0, 0), (9, 0), (10, 1), (35, 3)])
-def test_the_last_look_is_within_the_time(seconds: float, naps: int) -> None:
+@pytest.mark.parametrize(("seconds", "naps"), [(0, []), (4, [4.0]), (10, [10.0]), (35, [10.0, 10.0, 10.0, 5.0])])
+def test_the_last_look_is_when_the_time_is_over(seconds: float, naps: list[float]) -> None:
     runpod = SimulatedRunpod()
     runpod.simulator.switch(rollout_reads=None)
     runpod.seed("endpoints", id="e1", activeWorkers=[{"id": "w1"}])
     assert not follow(runpod.client, PATH, seconds, runpod.clock).over
-    assert runpod.naps == [10.0] * naps
+    assert runpod.naps == naps
 
 
 def test_following_ends_with_the_roll_out() -> None:

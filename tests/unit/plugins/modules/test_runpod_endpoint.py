@@ -376,7 +376,7 @@ def test_a_worker_that_does_not_come_up_is_told_when_the_time_is_over(runpod: Si
         "have not come to its newest version in 35 seconds: w0 is RUNNING with an older version, "
         "w1 is INITIALIZING with the newest version." in told["msg"]
     )
-    assert (told["changed"], told["endpoint"]["id"], runpod.naps) == (True, endpoint["id"], [10.0] * 3)
+    assert (told["changed"], told["endpoint"]["id"], runpod.naps) == (True, endpoint["id"], [10.0, 10.0, 10.0, 5.0])
     assert told["release"]["rollout"]["percent_on_latest"] == 50
     assert [(worker["id"], worker["is_stale"]) for worker in told["workers"]] == [("w0", True), ("w1", False)]
     assert "hush-hush" not in str(told) and told["diff"]["after"]["env"] == {"TOKEN": "******** (changed)"}
