@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A simulator of AWS: moto's server behind a thin front that adds what moto lacks.
 
-What the front answers itself is in HANDLERS; who may call is in `aws_access`. Control paths:
+What the front answers itself is in HANDLERS; who may call is in `aws_access`, and ECR Public in `aws_public`. Control paths:
 
     GET, PATCH  /_sandbox/switches           how the simulator behaves (the table SWITCHES)
     GET         /_sandbox/layers/<digest>    the bytes of an image layer, as GetDownloadUrlForLayer points to
@@ -33,6 +33,7 @@ from werkzeug.wrappers import Request, Response
 
 from .aws_access import Access, iam
 from .aws_calls import ACCOUNT, AwsCall, AwsRefusal, answer, collect, parse, refuse
+from .aws_public import OPERATIONS, PublicRegistry
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -83,6 +84,7 @@ class AwsSimulator:
         self.clock = clock
         self.switches = dict(SWITCHES)
         self.layers: dict[str, bytes] = {}
+        self.public = PublicRegistry(self._now, lambda: self.switches["token_seconds"])
         self._access = Access(self._now, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -98,6 +100,7 @@ class AwsSimulator:
             reset_model_data()
             _provide_policies()
             self.layers.clear()
+            self.public.reset()
             self.switches = dict(SWITCHES)
             self._access.reset()
 
@@ -260,6 +263,10 @@ def _download_url(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Respo
     return answer(call, {"downloadUrl": url, "layerDigest": digest})
 
 
+def _public(simulator: AwsSimulator, call: AwsCall, dummy: Forward) -> Response:
+    return answer(call, simulator.public.answer(call))
+
+
 # The secret store
 
 
@@ -406,6 +413,7 @@ HANDLERS: dict[str, Handler] = {
     "ecr:BatchGetImage": _batch_get_image,
     "ecr:CompleteLayerUpload": _complete_layer_upload,
     "ecr:GetDownloadUrlForLayer": _download_url,
+    **{f"ecr-public:{operation}": _public for operation in OPERATIONS},
     "secretsmanager:CreateSecret": _create_secret,
     "secretsmanager:GetSecretValue": _use_secret,
     "secretsmanager:PutSecretValue": _use_secret,
