@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A simulator of AWS: moto's server behind a thin front that adds what moto lacks.
 
-What the front answers itself is in HANDLERS; who may call is in `aws_access`, and ECR Public in `aws_public`. Control paths:
+What the front answers itself is in HANDLERS; who may call is in `aws_access`, and ECR Public in `aws_public`.
+Control paths:
 
     GET, PATCH  /_sandbox/switches           how the simulator behaves (the table SWITCHES)
     GET         /_sandbox/layers/<digest>    the bytes of an image layer, as GetDownloadUrlForLayer points to

@@ -245,7 +245,9 @@ class PublicRegistry:
         except (KeyError, TypeError, ValueError):
             valid = False
         if not valid:
-            said = "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'"
+            said = (
+                "Invalid parameter at 'PolicyText' failed to satisfy constraint: 'Invalid repository policy provided'"
+            )
             raise AwsRefusal("InvalidParameterException", said)
         repository.policy = text
         return self._get_policy(given)
@@ -279,7 +281,8 @@ OPERATIONS: dict[str, Callable[[PublicRegistry, Mapping[str, Any]], Json]] = {
 
 def _problems(shape: Any, value: Any, at: str) -> Iterator[tuple[str, str]]:
     """Yield where a value does not fit a shape of the model, and why."""
-    if not isinstance(value, TYPES[shape.type_name]):
+    fits: bool = isinstance(value, TYPES[shape.type_name])
+    if not fits:
         yield at, f"must be a {shape.type_name}"
     elif shape.type_name == "structure":
         yield from _members(shape, value, at)

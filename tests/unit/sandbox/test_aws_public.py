@@ -231,9 +231,7 @@ def test_a_policy_has_to_be_one(made: Any, text: str) -> None:
 # Tokens
 
 
-def test_a_token_is_a_login_for_twelve_hours(
-    sandbox: Sandbox, public: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_token_is_a_login_for_twelve_hours(sandbox: Sandbox, public: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data = public.get_authorization_token()["authorizationData"]
     assert data["expiresAt"].timestamp() - time.time() == pytest.approx(12 * 3600, abs=30)
     username, dummy, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
