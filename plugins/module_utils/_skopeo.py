@@ -132,7 +132,7 @@ class Skopeo:
             if code:
                 text = redacted(fatal(lines))
                 raise SkopeoError(f"skopeo could not copy {source.reference} to {destination.reference}: {text}", text)
-            return (files / "digest").read_text().strip() or "none"
+            return (files / "digest").read_text().strip()
 
     def _command(self, version: tuple[int, int], files: Path, source: Side, destination: Side) -> list[str]:
         command = [self._executable]

@@ -500,9 +500,9 @@ def copy_all(mirror: Mirror, found: list[Found]) -> list[Json]:
 
 def copy(mirror: Mirror, found: Found) -> float:
     """Copy one image, with a fresh login for each try, and return the seconds that took."""
-    aws, retries, written = mirror.client.aws, 0, ""
-    start = aws.clock()
-    while not written:
+    aws, retries = mirror.client.aws, 0
+    start, written = aws.clock(), None
+    while written is None:
         try:
             written = attempt_copy(mirror, found)
         except SkopeoError as error:
