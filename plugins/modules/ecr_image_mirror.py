@@ -12,8 +12,9 @@ version_added: 0.1.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Ensures that the destination has the image with the same digest as the source, with all its platforms.
-  - The digests are compared first, with one request for each side and tag. Where they are equal nothing is written, so
-    that tags which ECR keeps immutable are never pushed again. Only what differs is copied, with C(skopeo).
+  - The digests are compared first, with one request for each side and tag, or for up to 100 tags of a private
+    repository of ECR. Where they are equal nothing is written, so that tags which ECR keeps immutable are never pushed
+    again. Only what differs is copied, with C(skopeo).
   - It copies from the digest that was compared, so a tag that moves meanwhile does no harm, and compares the digest
     that was written.
   - All images are looked at before the first one is copied. When one is missing, or must not be published, nothing is
@@ -241,7 +242,7 @@ from ansible.module_utils.urls import Request
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ..module_utils import _manifest as manifests
-from ..module_utils._aws import Aws
+from ..module_utils._aws import Aws, tolerating
 from ..module_utils._errors import InputError, Json, RegistryError, RunpodError, SkopeoError
 from ..module_utils._image import PUBLIC_HOSTS, Image
 from ..module_utils._mirror import Content, Job, check_publishable, jobs, reference, uri
@@ -253,6 +254,7 @@ from ..module_utils._state import Outcome
 from ..module_utils._suspects import suspects
 from ..module_utils._tokens import mint, mint_public
 
+MOST_IMAGES = 100  # that ECR tells of at once
 PAUSES = (2, 4, 8, 16, 32, 60)  # seconds before another try; the last one is repeated
 
 
@@ -371,26 +373,70 @@ def report(found: Found, seconds: float = 0.0) -> Json:
 
 def compare(mirror: Mirror, wanted: list[Job]) -> list[Found]:
     """Return the digests on both sides. Raises one InputError that names all images that are missing."""
-    digests = {job: source_digest(mirror, job.source) for job in wanted}
-    missing = [uri(job.source) for job, digest in digests.items() if digest is None]
+    digests = source_digests(mirror, [job.source for job in wanted])
+    missing = [uri(image) for image, digest in digests.items() if digest is None]
     if missing:
         raise InputError(f"These images do not exist: {', '.join(missing)}. Nothing was copied.")
-    return [found_of(mirror, job, digest) for job, digest in digests.items() if digest]
+    found = [with_name(job, digests[job.source] or "") for job in wanted]
+    held = held_digests(mirror, "destination", [each.job.destination for each in found])
+    return [each._replace(held=held[each.job.destination]) for each in found]
 
 
-def found_of(mirror: Mirror, job: Job, digest: str) -> Found:
-    """Return what the destination has of a job; without a tag it is written by the digest."""
+def with_name(job: Job, digest: str) -> Found:
+    """Return a job with the digest that is to be there; without a tag it is written by that."""
     if not job.destination.tag:
         job = job._replace(destination=job.destination._replace(digest=digest))
-    image = job.destination
-    return Found(job, digest, mirror.registry("destination", image).digest(image.repository, reference(image)))
+    return Found(job, digest, None)
 
 
-def source_digest(mirror: Mirror, image: Image) -> str | None:
-    """Return the digest that is to be mirrored, None when there is no such image. A digest is taken at its word."""
+def source_digests(mirror: Mirror, images: list[Image]) -> dict[Image, str | None]:
+    """Return the digests that are to be mirrored, None where there is no such image. A digest is taken at its word."""
     if mirror.params["platforms"] == "one":
-        return digest_of_platform(mirror, image)
-    return image.digest or mirror.registry("source", image).digest(image.repository, image.tag)
+        return {image: digest_of_platform(mirror, image) for image in images}
+    said: dict[Image, str | None] = {image: image.digest for image in images if image.digest}
+    return said | held_digests(mirror, "source", [image for image in images if not image.digest])
+
+
+def held_digests(mirror: Mirror, side: str, images: list[Image]) -> dict[Image, str | None]:
+    """Return the digests that a side has, None where there is no such image.
+
+    The API of ECR tells many of one private repository at once; else each is a request of its own.
+    """
+    found: dict[Image, str | None] = {}
+    private: dict[str, list[Image]] = {}
+    for image in dict.fromkeys(images):
+        if image.account_id and mirror.params[f"{side}_auth"] is None:
+            private.setdefault(image.repository_arn, []).append(image)
+        else:
+            found[image] = mirror.registry(side, image).digest(image.repository, reference(image))
+    for each in private.values():
+        for start in range(0, len(each), MOST_IMAGES):
+            found |= told_by_ecr(mirror.client.aws, each[start : start + MOST_IMAGES])
+    return found
+
+
+def told_by_ecr(aws: Aws, images: list[Image]) -> dict[Image, str | None]:
+    """Return the digests of images of one private repository. Those of one that is missing are missing too."""
+    ids = {image: {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag} for image in images}
+    found: dict[str, str] = {}
+    with tolerating("RepositoryNotFoundException"):
+        answer = aws.call(
+            "ecr",
+            "batch_get_image",
+            region=images[0].region,
+            registryId=images[0].account_id,
+            repositoryName=images[0].repository,
+            imageIds=list(ids.values()),
+            acceptedMediaTypes=manifests.MEDIA_TYPES,
+        )
+        for failure in answer.get("failures", []):
+            if failure["failureCode"] != "ImageNotFound":
+                code, text = failure["failureCode"], failure.get("failureReason", "")
+                raise RegistryError(f"{images[0].repository_arn}: {code}: {text}", code=code, text=text)
+        for held in answer["images"]:
+            image_id = held["imageId"]
+            found |= dict.fromkeys((image_id["imageDigest"], image_id.get("imageTag", "")), image_id["imageDigest"])
+    return {image: found.get(reference(image)) for image in images}
 
 
 def digest_of_platform(mirror: Mirror, image: Image) -> str | None:

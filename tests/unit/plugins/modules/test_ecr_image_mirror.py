@@ -20,7 +20,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_image_mirror
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_image_mirror import Clients, UnfinishedError, connect, run
-from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries, Repository
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import refusal
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries, Repository, digest_of
 
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 SOURCE = f"{ECR}/app"
@@ -64,6 +65,23 @@ class FakeAws:
 
     def get_authorization_token(self, **dummy: Any) -> Json:
         return {"authorizationData": [self.token(ECR)]}
+
+    def batch_get_image(self, **request: Any) -> Json:
+        self.world.batches.append(len(request["imageIds"]))
+        assert request["registryId"] == "123456789012" and len(request["acceptedMediaTypes"]) == 4
+        repository = self.world.registries.repositories.get(f"{ECR}/{request['repositoryName']}")
+        if repository is None:
+            raise refusal("RepositoryNotFoundException")
+        if self.world.failure:
+            return {"images": [], "failures": [{"failureCode": self.world.failure, "failureReason": "no"}]}
+        images, failures = [], []
+        for given in request["imageIds"]:
+            content = repository.manifest(given.get("imageTag") or given["imageDigest"])
+            if content is None:
+                failures.append({"imageId": given, "failureCode": "ImageNotFound"})
+            else:
+                images.append({"imageId": {**given, "imageDigest": digest_of(content)}})
+        return {"images": images, "failures": failures}
 
 
 class PublicTokens:
@@ -122,6 +140,8 @@ class World:
         self.regions: list[tuple[str, str]] = []
         self.tokens = 0
         self.missing = False
+        self.batches: list[int] = []  # how many images each call of the API asked for
+        self.failure = ""
         self.written = ""
         self.now = datetime(2026, 8, 1, tzinfo=UTC)
         self.source, self.public = self.registries[SOURCE], self.registries[PUBLIC]
@@ -167,10 +187,8 @@ def test_checked_then_copied_then_in_sync(world: World) -> None:
     assert (again.changed, again.results["copied"], again.results["bytes"]) == (False, False, 0)
     assert again.results["images"][0]["digest_before"] == digest
     assert len(world.copies) == 1
-    assert world.registries.took() == [
-        f"HEAD {ECR}/v2/app/manifests/v1",
-        "HEAD public.ecr.aws/v2/a1b2c3d4/app/manifests/v1",
-    ]
+    assert world.registries.took() == ["HEAD public.ecr.aws/v2/a1b2c3d4/app/manifests/v1"]
+    assert world.batches == [1, 1, 1]
 
 
 def test_what_is_in_sync_needs_no_skopeo(world: World) -> None:
@@ -189,16 +207,18 @@ def test_what_is_not_does(world: World, check_mode: bool) -> None:
     assert world.copies == []
 
 
-def test_many_tags_are_one_request_each(world: World) -> None:
-    tags = [f"v{number}" for number in range(20)]
+def test_many_tags_are_one_request_each_and_one_call_for_a_hundred_in_ecr(world: World) -> None:
+    tags = [f"v{number}" for number in range(101)]
     for tag in tags:
         world.source.image(tag, text=tag)
     done = world.run(source=SOURCE, image_tags=tags)
-    assert (done.results["digest"], len(world.copies)) == (None, 20)
+    assert (done.results["digest"], len(world.copies)) == (None, 101)
     world.registries.took()
+    world.batches.clear()
     assert world.run(source=SOURCE, image_tags=tags).changed is False
     made = world.registries.took()
-    assert len(made) == 40 and all(call.startswith("HEAD ") for call in made)
+    assert len(made) == 101 and all(call.startswith("HEAD public.ecr.aws/") for call in made)
+    assert world.batches == [100, 1]
 
 
 def test_images_of_several_registries(world: World) -> None:
@@ -231,6 +251,31 @@ def test_each_copy_and_each_try_gets_a_fresh_token(world: World) -> None:
     passwords = [side.login.password for copy in world.copies for side in copy if side.login]
     assert len(passwords) == len(set(passwords)) == 8
     assert world.naps == [2, 2]
+
+
+def test_tags_of_one_digest_and_digests_are_told_apart_in_ecr(world: World) -> None:
+    digest = world.registries[OTHER].image("a")
+    world.registries[OTHER].tags["b"] = digest
+    mirrored = world.registries[f"{ECR}/mirror"]
+    images = [
+        {"source": OTHER, "destination": f"{ECR}/mirror", "image_tags": ["a", "b"]},
+        {"source": f"{OTHER}@{digest}", "destination": f"{ECR}/mirror", "image_tags": None},
+    ]
+    assert world.run(images=images).changed is True
+    assert (mirrored.tags, len(world.copies)) == ({"a": digest, "b": digest}, 3)
+    assert world.run(images=images).changed is False
+
+
+def test_what_else_ecr_says_of_an_image_is_an_error(world: World) -> None:
+    world.failure = "UpstreamUnavailable"
+    with pytest.raises(RunpodError, match="repository/app: UpstreamUnavailable: no") as caught:
+        world.run()
+    assert caught.value.as_result()["error"]["code"] == "UpstreamUnavailable"
+
+
+def test_a_repository_of_the_source_that_is_missing_has_no_images(world: World) -> None:
+    with pytest.raises(InputError, match=f"do not exist: {ECR}/absent:v1"):
+        world.run(source=f"{ECR}/absent:v1")
 
 
 def test_a_login_that_is_given_is_used(world: World) -> None:
