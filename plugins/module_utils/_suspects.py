@@ -36,7 +36,9 @@ NAMES = re.compile(
 )
 ASSIGNMENT = re.compile(r"""(?<![\w$])([A-Za-z_][\w.-]*)=("[^"]*"|'[^']*'|[^\s"']*)""")
 # What a name may have without giving anything away: nothing, a reference, a path, a switch, a number
-HARMLESS = re.compile(r"|\$.*|\.{0,2}/[\w./-]*|true|false|yes|no|none|null|\d{1,5}|<.*>|\*+", re.IGNORECASE | re.DOTALL)
+HARMLESS = re.compile(
+    r"|\$.*|\.{0,2}(?:/[\w.-]{0,24})+|true|false|yes|no|none|null|\d{1,5}|<.*>|\*+", re.IGNORECASE | re.DOTALL
+)
 
 
 class Suspect(NamedTuple):

@@ -82,7 +82,7 @@ extends_documentation_fragment:
   - amazon.aws.tags.modules
   - amazon.aws.boto3
 seealso:
-  - module: gpuops.runpod.ecr_pull_check
+  - module: gpuops.runpod.ecr_image_mirror
 notes:
   - The API of ECR Public is in the region C(us-east-1) only. It is called there, whatever O(region) says. There is none
     in China, GovCloud and other partitions.

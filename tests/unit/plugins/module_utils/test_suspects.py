@@ -51,6 +51,7 @@ def test_what_is_no_secret(configuration: Json) -> None:
         (env("DB_PASSWORD=hunter22"), Suspect("Env", "DB_PASSWORD", "by its name")),
         (env("PGPASSWORD=hunter22"), Suspect("Env", "PGPASSWORD", "by its name")),
         (env("apikey=x1y2z3"), Suspect("Env", "apikey", "by its name")),
+        (env("SECRET_ACCESS_KEY=/x1y2z3" + 33 * "a"), Suspect("Env", "SECRET_ACCESS_KEY", "by its name")),
         (env("SECRET_KEY_BASE=x1y2z3"), Suspect("Env", "SECRET_KEY_BASE", "by its name")),
         (env(f"AWS_ACCESS_KEY_ID={KEY}"), Suspect("Env", "AWS_ACCESS_KEY_ID", "AWS access key")),
         (env(f"HARMLESS={TOKEN}"), Suspect("Env", "HARMLESS", "Hugging Face token")),
