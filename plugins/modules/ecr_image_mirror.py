@@ -553,7 +553,7 @@ def copy(mirror: Mirror, found: Found) -> float:
             written = attempt_copy(mirror, found)
         except SkopeoError as error:
             if retries == mirror.params["retries"] or not passes(error.text, found.job.public):
-                raise
+                raise SkopeoError(f"{error}{advice(found)}", error.text) from error
             aws.sleep(PAUSES[min(retries, len(PAUSES) - 1)])
             retries += 1
     if written != found.digest:
@@ -562,6 +562,16 @@ def copy(mirror: Mirror, found: Found) -> float:
             "changed the image."
         )
     return (aws.clock() - start).total_seconds()
+
+
+def advice(found: Found) -> str:
+    """Return what skopeo does not say of a tag that may not move: it blames the format of the manifest."""
+    if not (found.held and found.job.destination.account_id):
+        return ""
+    return (
+        f" The tag names {found.held} there. When the tags of the repository are immutable it cannot name another image: "
+        "choose another tag."
+    )
 
 
 def attempt_copy(mirror: Mirror, found: Found) -> str:

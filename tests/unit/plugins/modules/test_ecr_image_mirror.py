@@ -453,6 +453,14 @@ def test_a_failure_tells_what_was_done(world: World, failure: str, tries: int) -
     assert len(world.copies) == 1 + tries
 
 
+def test_a_tag_that_may_not_move_is_told_where_skopeo_does_not(world: World) -> None:
+    world.source.image("v1")
+    held = world.registries[f"{ECR}/frozen"].image("v1", text="former")
+    world.failures = ["Manifest list must be converted"]
+    with pytest.raises(UnfinishedError, match=f"must be converted The tag names {held} there. When .* immutable"):
+        world.run(destination=f"{ECR}/frozen")
+
+
 def test_another_digest_than_the_one_compared_is_an_error(world: World) -> None:
     world.source.image("v1")
     world.written = "sha256:other"
