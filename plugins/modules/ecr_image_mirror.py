@@ -569,8 +569,8 @@ def advice(found: Found) -> str:
     if not (found.held and found.job.destination.account_id):
         return ""
     return (
-        f" The tag names {found.held} there. When the tags of the repository are immutable it cannot name another image: "
-        "choose another tag."
+        f" The tag names {found.held} there. When the tags of the repository are immutable it cannot name another "
+        "image: choose another tag."
     )
 
 
