@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A simulator of AWS: moto's server behind a thin front that adds what moto lacks.
 
-What the front answers itself is in HANDLERS; who may call is in `aws_access`. Control paths:
+What the front answers itself is in HANDLERS; who may call is in `aws_access`, and ECR Public in `aws_public`.
+Control paths:
 
     GET, PATCH  /_sandbox/switches           how the simulator behaves (the table SWITCHES)
     GET         /_sandbox/layers/<digest>    the bytes of an image layer, as GetDownloadUrlForLayer points to
@@ -34,6 +35,7 @@ from werkzeug.wrappers import Request, Response
 
 from .aws_access import Access, Holder, iam
 from .aws_calls import ACCOUNT, AwsCall, AwsRefusal, answer, collect, parse, refuse
+from .aws_public import OPERATIONS, PublicRegistry
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -105,6 +107,7 @@ class AwsSimulator:
         self.layers: dict[str, bytes] = {}
         self.logins: dict[str, Login] = {}  # by the password of a registry token
         self.registry: Registry | None = None
+        self.public = PublicRegistry(self._now, lambda: self.switches["token_seconds"])
         self._access = Access(self._now, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -121,6 +124,7 @@ class AwsSimulator:
             _provide_policies()
             self.layers.clear()
             self.logins.clear()
+            self.public.reset()
             self.switches = dict(SWITCHES)
             self._access.reset()
 
@@ -321,6 +325,10 @@ def _download_url(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> R
     return answer(call, {"downloadUrl": url, "layerDigest": digest})
 
 
+def _public(simulator: AwsSimulator, call: AwsCall, dummy: Forward) -> Response:
+    return answer(call, simulator.public.answer(call))
+
+
 # The secret store
 
 
@@ -467,6 +475,7 @@ HANDLERS: dict[str, Handler] = {
     "ecr:BatchGetImage": _batch_get_image,
     "ecr:CompleteLayerUpload": _complete_layer_upload,
     "ecr:GetDownloadUrlForLayer": _download_url,
+    **{f"ecr-public:{operation}": _public for operation in OPERATIONS},
     "secretsmanager:CreateSecret": _create_secret,
     "secretsmanager:GetSecretValue": _use_secret,
     "secretsmanager:PutSecretValue": _use_secret,

@@ -25,6 +25,8 @@ from .aws_calls import ACCOUNT, AwsCall, AwsRefusal
 
 # Needs no permission, and no policy can deny it.
 FREE = {"sts:GetCallerIdentity"}
+# What a call needs besides the permission of its own name
+BESIDES = {"ecr-public:GetAuthorizationToken": ("sts:GetServiceBearerToken",)}
 # The keys of AWS' documentation: the operator's.
 OPERATOR = re.compile(r"A(KIA|SIA)[A-Z0-9]+EXAMPLE")
 UNKNOWN = "The security token included in the request is invalid."
@@ -82,6 +84,15 @@ def _repositories(call: AwsCall) -> list[str]:
     return [f"arn:aws:ecr:{call.region}:{registry}:repository/{name}" for name in names]
 
 
+def _public_repositories(call: AwsCall) -> list[str]:
+    given = call.parameters
+    if "resourceArn" in given:
+        return [given["resourceArn"]]
+    names = given.get("repositoryNames") or [each for each in (given.get("repositoryName"),) if each]
+    registry = given.get("registryId", ACCOUNT)
+    return [f"arn:aws:ecr-public::{registry}:repository/{name}" for name in names] or ["*"]
+
+
 def _secrets(call: AwsCall) -> list[str]:
     name = call.parameters.get("SecretId") or call.parameters.get("Name") or "*"
     held = secretsmanager_backends[ACCOUNT][call.region].secrets.get(name)
@@ -106,6 +117,7 @@ def _users(call: AwsCall) -> list[str]:
 
 RESOURCES: dict[str, Callable[[AwsCall], list[str]]] = {
     "ecr": _repositories,
+    "ecr-public": _public_repositories,
     "iam": _users,
     "secretsmanager": _secrets,
     "ssm": _parameters,
@@ -172,7 +184,8 @@ class Access:
             raise _refusal(call, "InvalidSignatureException", "SignatureDoesNotMatch", MISMATCH)
         if call.name not in FREE:
             for resource in resources(call):
-                self._authorize(call, user, resource)
+                for action in (call.name, *BESIDES.get(call.name, ())):
+                    self._authorize(call, user, action, resource)
 
     def _owner(self, call: AwsCall) -> tuple[Any, Any]:
         held = [(user, key) for user in iam().users.values() for key in user.access_keys]
@@ -188,8 +201,8 @@ class Access:
         known = self._settled(self._issued[call.access_key])
         return known and key.status == "Active" and "X-Amz-Security-Token" not in call.headers
 
-    def _authorize(self, call: AwsCall, user: Any, resource: str) -> None:
-        text = self.denial(Holder(user.id, user.arn), call.name, resource)
+    def _authorize(self, call: AwsCall, user: Any, action: str, resource: str) -> None:
+        text = self.denial(Holder(user.id, user.arn), action, resource)
         if text:
             raise _refusal(call, "AccessDeniedException", "AccessDenied", text)
 

@@ -33,7 +33,6 @@ from .registry_hosts import (
     Owner,
     Private,
     Public,
-    PublicRepositories,
     private_folder,
     serve,
     serve_layer,
@@ -45,9 +44,9 @@ Json = dict[str, Any]
 class Registries:
     """The registries of one sandbox."""
 
-    def __init__(self, simulator: AwsSimulator, public: PublicRepositories, backend: Backend) -> None:
+    def __init__(self, simulator: AwsSimulator, backend: Backend) -> None:
         self._simulator = simulator
-        self._public = Public(simulator, public)
+        self._public = Public(simulator)
         self.backend = backend
         self.log = Log()
         self.environment: dict[str, str] = {}
@@ -144,7 +143,7 @@ def hosts() -> Iterable[str]:
 
 
 @contextmanager
-def served(address: str, folder: Path, simulator: AwsSimulator, public: PublicRepositories) -> Iterator[Registries]:
+def served(address: str, folder: Path, simulator: AwsSimulator) -> Iterator[Registries]:
     """Serve the registries, with files in a folder."""
     authority = trustme.CA(organization_name="gpuops.runpod sandbox")
     bundle = folder / "ca.pem"
@@ -152,7 +151,7 @@ def served(address: str, folder: Path, simulator: AwsSimulator, public: PublicRe
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*hosts()).configure_cert(context)
     with started(folder) as backend:
-        registries = Registries(simulator, public, backend)
+        registries = Registries(simulator, backend)
         with _served(Proxy(address, context, registries.find, registries.log)) as url:
             registries.environment = {
                 **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), url),

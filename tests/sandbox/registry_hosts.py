@@ -15,7 +15,6 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -23,10 +22,11 @@ from moto.ecr.models import Repository, ecr_backends
 
 from .aws import SIGNED, AwsSimulator, Login, find_image, keeping_untagged
 from .aws_calls import ACCOUNT
+from .aws_public import HOST as PUBLIC
+from .aws_public import PublicRepository
 from .registry_backend import Backend
 from .registry_front import PIECE, Reply, Request
 
-PUBLIC = "public.ecr.aws"
 PRIVATE = re.compile(rf"{ACCOUNT}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com")
 LAYERS = re.compile(r"prod-([a-z0-9-]+)-starport-layer-bucket\.s3\.\1\.amazonaws\.com")
 EXPIRED = "Your authorization token has expired. Reauthenticate and try again."
@@ -289,54 +289,6 @@ class Private:
 # ECR Public
 
 
-class PublicRepositories(Protocol):
-    """What the API of ECR Public knows."""
-
-    def repository(self, path: str) -> Any:
-        """Return the repository of alias/name, or None. Its `images` are by digest and have `tags`."""
-
-    def token_works(self, username: str, password: str) -> bool:
-        """Tell whether this is a login that was given and has not expired."""
-
-    def put_image(self, name: str, digest: str, tag: str = "", size: int = 0, media_type: str = "") -> None:
-        """Note an image; `name` is without the alias."""
-
-
-@dataclass
-class PublicImage:
-    """An image in a public repository."""
-
-    tags: list[str] = field(default_factory=list)
-
-
-@dataclass
-class PublicRepository:
-    """A public repository."""
-
-    images: dict[str, PublicImage] = field(default_factory=dict)
-
-
-class PublicTable:
-    """The public repositories that a test has set up, by alias and name, and the passwords of the logins that work."""
-
-    def __init__(self) -> None:
-        self.repositories: dict[str, PublicRepository] = {}
-        self.passwords: set[str] = set()
-
-    def repository(self, path: str) -> PublicRepository | None:
-        return self.repositories.get(path)
-
-    def token_works(self, username: str, password: str) -> bool:
-        return username == "AWS" and password in self.passwords
-
-    def put_image(self, name: str, digest: str, tag: str = "", size: int = 0, media_type: str = "") -> None:
-        images = next(held.images for path, held in self.repositories.items() if path.partition("/")[2] == name)
-        images.setdefault(digest, PublicImage())
-        for other, image in images.items():
-            kept = [each for each in image.tags if each != tag]
-            image.tags = [*kept, tag] if tag and other == digest else kept
-
-
 class Bearer(NamedTuple):
     """What a bearer token stands for."""
 
@@ -347,16 +299,17 @@ class Bearer(NamedTuple):
 class Public:
     """The public registry."""
 
-    def __init__(self, simulator: AwsSimulator, held: PublicRepositories) -> None:
+    def __init__(self, simulator: AwsSimulator) -> None:
         self._simulator = simulator
-        self._held = held
+        self._held = simulator.public
         self.bearers: dict[str, Bearer] = {}
 
     def reset(self) -> None:
         self.bearers.clear()
 
     def expire(self) -> None:
-        """End all bearer tokens."""
+        """End all logins and bearer tokens."""
+        self._held.tokens = dict.fromkeys(self._held.tokens, 0.0)
         self.bearers = {token: bearer._replace(expires=0.0) for token, bearer in self.bearers.items()}
 
     def token(self, request: Request) -> Reply:
@@ -383,7 +336,7 @@ class Public:
             raise RegistryRefusal(403, "DENIED", "Not Authorized")
         self._repository(route.name)
 
-    def _repository(self, name: str) -> Any:
+    def _repository(self, name: str) -> PublicRepository:
         repository = self._held.repository(name)
         if repository is None:
             alias, dummy, rest = name.partition("/")

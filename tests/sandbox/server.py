@@ -32,7 +32,6 @@ from .aws_calls import parse, refuse_raw
 from .faults import CallName, Faults, Service
 from .registries import Registries
 from .registry_backend import MissingRegistryError
-from .registry_hosts import PublicTable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -70,7 +69,6 @@ class Sandbox:
     """
 
     def __init__(self, with_registries: bool = False, files: Path | None = None) -> None:
-        self.public = PublicTable()
         self._with_registries = with_registries
         self._files = files
         self._registries: Registries | None = None
@@ -102,7 +100,7 @@ class Sandbox:
     def _served_registries(self) -> Iterator[Registries]:
         with TemporaryDirectory(prefix=REGISTRIES, dir=self._files) as folder:
             try:
-                with registries.served(HOST, Path(folder), self.aws, self.public) as served:
+                with registries.served(HOST, Path(folder), self.aws) as served:
                     self.aws.registry = served
                     yield served
             except MissingRegistryError as error:

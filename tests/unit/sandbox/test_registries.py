@@ -22,7 +22,7 @@ import pytest
 
 from tests.sandbox import registry_backend
 from tests.sandbox.images import DOCKER, OCI, SAMPLES, Image, MediaTypes, Sample, build, build_large, digest
-from tests.sandbox.registry_hosts import EXPIRED, PublicRepository
+from tests.sandbox.registry_hosts import EXPIRED
 from tests.sandbox.server import Sandbox, SandboxError
 
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -114,15 +114,21 @@ class Shop:
 
     def public(self, image: Image | None = None) -> str:
         """Create a public repository, perhaps with an image as v1; return its address."""
-        name = f"a1b2c3d4/app-{uuid4().hex[:8]}"
-        self.sandbox.public.repositories[name] = PublicRepository()
+        name = f"app-{uuid4().hex[:8]}"
+        made = self.sandbox.client("ecr-public").create_repository(repositoryName=name)["repository"]
         if image:
-            self.registries.push(f"{PUBLIC}/{name}:v1", image)
-        return f"{PUBLIC}/{name}"
+            self.registries.push(f"{made['repositoryUri']}:v1", image)
+        return str(made["repositoryUri"])
+
+    def published(self, target: str) -> dict[str, list[str]]:
+        """Return the images of a public repository with their tags, as its API tells them."""
+        name = target.rpartition("/")[2]
+        details = self.sandbox.client("ecr-public").describe_images(repositoryName=name)["imageDetails"]
+        return {one["imageDigest"]: one.get("imageTags", []) for one in details}
 
     def public_login(self) -> None:
-        self.sandbox.public.passwords.add("password")
-        self._remember(PUBLIC, base64.b64encode(b"AWS:password").decode())
+        data = self.sandbox.client("ecr-public").get_authorization_token()["authorizationData"]
+        self._remember(PUBLIC, data["authorizationToken"])
 
     def _remember(self, host: str, token: str) -> None:
         held = json.loads(self.authfile.read_text()) if self.authfile.exists() else {"auths": {}}
@@ -162,7 +168,6 @@ def running() -> Iterator[Sandbox]:
 def shop(running: Sandbox, tmp_path: Path) -> Shop:
     running.mend()
     running.forget_calls()
-    running.public.passwords.clear()
     return Shop(running, tmp_path)
 
 
@@ -382,8 +387,7 @@ def test_a_push_to_the_public_registry_takes_a_login(shop: Shop) -> None:
     shop.public_login()
     shop.copy(f"oci:{shop.folder}/copy:v2", f"docker://{target}:v2")
 
-    held = shop.sandbox.public.repositories[target.removeprefix(f"{PUBLIC}/")].images
-    assert {name: image.tags for name, image in held.items()} == {
+    assert shop.published(target) == {
         digest(INDEX.manifest): ["v2"],
         **{digest(one): [] for one in INDEX.platforms},
     }
@@ -409,6 +413,7 @@ def test_the_public_registry_gives_no_bearer_for_a_login_that_does_not_work(shop
 
 
 def test_a_public_repository_has_to_be_created(shop: Shop) -> None:
+    shop.public()
     text = "name unknown: The repository with name 'absent' does not exist in the registry with id 'a1b2c3d4'"
     shop.skopeo("inspect", f"docker://{PUBLIC}/a1b2c3d4/absent:v1", fails=text)
 
@@ -540,8 +545,7 @@ def test_an_image_of_any_format_is_copied_as_it_is(
     shop.public_login()
     shop.copy(f"docker://{HOST}/{source}:v1", f"docker://{target}:v1")
     assert shop.skopeo("inspect", "--raw", f"docker://{target}:v1").encode() == image.manifest
-    held = shop.sandbox.public.repositories[target.removeprefix(f"{PUBLIC}/")].images
-    assert held.keys() == {digest(one) for one in (image.manifest, *image.platforms)}
+    assert shop.published(target).keys() == {digest(one) for one in (image.manifest, *image.platforms)}
 
 
 def test_a_large_layer_streams_through(shop: Shop) -> None:
