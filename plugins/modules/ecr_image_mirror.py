@@ -128,8 +128,8 @@ notes:
     C(ecr:BatchGetImage) and C(ecr:GetDownloadUrlForLayer) on the repositories."
   - "IAM actions for destinations in private repositories of ECR besides: C(ecr:BatchCheckLayerAvailability),
     C(ecr:InitiateLayerUpload), C(ecr:UploadLayerPart), C(ecr:CompleteLayerUpload) and C(ecr:PutImage)."
-  - "IAM actions for ECR Public: C(ecr-public:GetAuthorizationToken) and C(sts:GetServiceBearerToken) on all resources, and for
-    destinations C(ecr-public:BatchCheckLayerAvailability), C(ecr-public:InitiateLayerUpload),
+  - "IAM actions for ECR Public: C(ecr-public:GetAuthorizationToken) and C(sts:GetServiceBearerToken) on all resources,
+    and for destinations C(ecr-public:BatchCheckLayerAvailability), C(ecr-public:InitiateLayerUpload),
     C(ecr-public:UploadLayerPart), C(ecr-public:CompleteLayerUpload) and C(ecr-public:PutImage) on the repositories."
 """
 
