@@ -124,12 +124,12 @@ notes:
   - Registries must speak HTTPS. O(validate_certs=false) takes any certificate.
   - Where neither the system nor the user has a C(policy.json), C(skopeo) gets one that asks for no signatures.
     Signatures and referrers are not copied.
-  - "The caller needs for sources in private repositories of ECR: C(ecr:GetAuthorizationToken) on all resources,
+  - "IAM actions for sources in private repositories of ECR: C(ecr:GetAuthorizationToken) on all resources,
     C(ecr:BatchGetImage) and C(ecr:GetDownloadUrlForLayer) on the repositories."
-  - "For destinations in private repositories of ECR besides: C(ecr:BatchCheckLayerAvailability),
+  - "IAM actions for destinations in private repositories of ECR besides: C(ecr:BatchCheckLayerAvailability),
     C(ecr:InitiateLayerUpload), C(ecr:UploadLayerPart), C(ecr:CompleteLayerUpload) and C(ecr:PutImage)."
-  - "For ECR Public: C(ecr-public:GetAuthorizationToken) and C(sts:GetServiceBearerToken) on all resources, and for
-    destinations C(ecr-public:BatchCheckLayerAvailability), C(ecr-public:InitiateLayerUpload),
+  - "IAM actions for ECR Public: C(ecr-public:GetAuthorizationToken) and C(sts:GetServiceBearerToken) on all resources,
+    and for destinations C(ecr-public:BatchCheckLayerAvailability), C(ecr-public:InitiateLayerUpload),
     C(ecr-public:UploadLayerPart), C(ecr-public:CompleteLayerUpload) and C(ecr-public:PutImage) on the repositories."
 """
 
