@@ -20,7 +20,7 @@ from types import FrameType
 from typing import IO, Any, NamedTuple
 
 from ._errors import SkopeoError
-from ._registry import DOCKER_HUB, Login
+from ._oci import DOCKER_HUB, Login
 
 OLDEST = (1, 6)  # the first with --all and --preserve-digests
 FLAGS_SINCE = {(1, 16): ["--image-parallel-copies=8"], (1, 18): ["--retry-delay=2s"]}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import SkopeoError
-from ansible_collections.gpuops.runpod.plugins.module_utils._registry import Login
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Login
 from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Progress, Side, Skopeo, passes, terminable
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

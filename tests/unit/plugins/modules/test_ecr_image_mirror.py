@@ -15,7 +15,7 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError, Json, RunpodError, SkopeoError
-from ansible_collections.gpuops.runpod.plugins.module_utils._registry import Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_image_mirror
