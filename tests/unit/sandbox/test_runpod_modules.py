@@ -137,7 +137,9 @@ def test_what_an_account_holds_is_read(account: Account) -> None:
     account.template(**EVERYTHING)
     account.simulator.seed("endpoints", {"name": "e", "image": "app:1", "registry": "r1"})
     account.simulator.seed("pods", {"name": "p", "image": "app:1"})
-    results = runpod_info.run({"gather": list(runpod_info.KINDS)}, False, account.client).results
+    results = runpod_info.run(
+        {"gather": list(runpod_info.KINDS), "credential_expiry": None}, False, account.client
+    ).results
     assert [len(results[kind]) for kind in runpod_info.KINDS] == [1, 1, 0, 1, 1]
     used = results["references"]["r1"]
-    assert (used["name"], [len(used[kind]) for kind in runpod_info.USERS]) == ("one", [1, 1, 0])
+    assert (used["name"], [len(used[kind]) for kind in ("templates", "endpoints", "pods")]) == ("one", [1, 1, 0])
