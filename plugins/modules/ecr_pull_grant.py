@@ -59,6 +59,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.boto3
 seealso:
+  - module: gpuops.runpod.runpod_ecr_delegation
   - module: gpuops.runpod.ecr_pull_check
   - module: gpuops.runpod.ecr_pull_user
 notes:

@@ -323,8 +323,8 @@ class Asking(NamedTuple):
 class RefusedError(RunpodError):
     """RunPod took no form of a repository."""
 
-    def __init__(self, target: Target, attempts: list[Json]) -> None:
-        super().__init__(refused(target, attempts))
+    def __init__(self, message: str, attempts: list[Json]) -> None:
+        super().__init__(message)
         self.attempts = attempts
 
     def as_result(self) -> Json:
@@ -420,7 +420,7 @@ def delegate(asking: Asking, target: Target) -> Report:
             attempts.append({**attempt, "status": error.status, "detail": details(error.problem) or str(error)})
         except RunpodError as error:
             return Report(target, [], [], error)
-    return Report(target, [], [], RefusedError(target, attempts))
+    return Report(target, [], [], RefusedError(refused(asking, target, attempts), attempts))
 
 
 def ask(asking: Asking, target: Target, resource: str) -> Json:
@@ -465,11 +465,12 @@ def pauses(seconds: float) -> Iterator[float]:
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-def refused(target: Target, attempts: list[Json]) -> str:
+def refused(asking: Asking, target: Target, attempts: list[Json]) -> str:
     """Return what to say when RunPod took no form of a repository."""
     tried = "; ".join("{form} ({resource}): HTTP {status}: {detail}".format_map(attempt) for attempt in attempts)
     former = ", ".join(sorted(_grant.EVER_PUBLISHED - set(_grant.IN_FORCE)))
-    untagged = "" if target.tag else " Without tag, the forms that carry one were not tried."
+    all_tried = target.tag or asking.resource_form != "auto"
+    untagged = "" if all_tried else " Without tag, the forms that carry one were not tried."
     return (
         f"{target.arn}: RunPod does not take it. {tried}.{untagged} RunPod refuses a repository whose policy does not "
         f"let its roles pull, too: each of {', '.join(_grant.IN_FORCE)} must be named there ({former} is not enough "

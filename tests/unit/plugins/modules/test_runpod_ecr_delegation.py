@@ -206,9 +206,16 @@ def test_each_form_is_tried_once_and_its_refusal_told(options: Json, resources: 
     for attempt in item["attempts"]:
         assert "{form} ({resource}): HTTP {status}: {detail}".format_map(attempt) in item["msg"]
         assert attempt["detail"] == f"no {attempt['status']}"
-    assert ("Without tag, the forms" in item["msg"]) == (
-        options.get("repository_arns") is not None and len(resources) == 1
-    )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [({"repository_arns": [APP]}, True), ({"repository_arns": [APP], "resource_form": "arn"}, False), ({}, False)],
+)
+def test_forms_that_only_lack_a_tag_are_told_of(options: Json, told: bool) -> None:
+    fake = FakeRunpod()
+    fake.answers = [None, NO, *[NO, NO] * (not options)]
+    assert ("Without tag, the forms" in failed(fake, **options)["msg"]) is told
 
 
 def test_a_refusal_reminds_of_the_policy_and_the_roles_it_must_name() -> None:
