@@ -226,6 +226,8 @@ def facts_of(key: str, thing: Json) -> Json:
     repoint = f"make it the registry of the {kind} {thing['id']}."
     if kind == "template":
         repoint = module_call("runpod_template", name=thing["name"], registry="NAME")
+    if kind == "endpoint":
+        repoint = module_call("runpod_endpoint", id=thing["id"], registry="NAME")
     arns = [image.repository_arn] if image else []
     return {
         "kind": kind,
