@@ -293,7 +293,7 @@ from ..module_utils._entry import (
     quarantine,
     young_until,
 )
-from ..module_utils._errors import AwsError, ConflictError, InputError, Json, RunpodError
+from ..module_utils._errors import ApiError, AwsError, ConflictError, InputError, Json, RunpodError, TransportError
 from ..module_utils._image import parse_ecr
 from ..module_utils._registry import (
     PATH,
@@ -403,7 +403,7 @@ def ensure(params: Json, held: Held, region: str, check_mode: bool, client: Clie
         name = name or default_name(held, region)
         try:
             held = look(held, name, client.api)
-        except RunpodError as error:
+        except (ApiError, TransportError) as error:
             raise failed(error, only_expiry(held), now) from error
     live = None if params["force"] else fresh(held, now + timedelta(hours=params["min_validity_hours"]))
     if live:
