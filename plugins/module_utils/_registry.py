@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -42,10 +42,10 @@ class Kept(NamedTuple):
 
 
 class Rank(NamedTuple):
-    """Two credentials that mean the same: which one to keep, and whether the other cannot give way before it."""
+    """Of credentials that mean the same: which to keep, the other one, and whether that cannot give way before it."""
 
     keep: Json
-    spare: Json
+    spare: Json | None
     stuck: bool
 
 
@@ -285,27 +285,32 @@ def rank(held: list[Json], users: list[Json], known: Mapping[str, bool]) -> Rank
     return Rank(held[1 - held.index(spare)], spare, cost(spare)[0])
 
 
-def renew(api: Client, name: str, held: list[Json], login: Json, known: Mapping[str, bool] | None = None) -> Renewal:
+def renew(
+    api: Client,
+    name: str,
+    held: list[Json],
+    login: Json,
+    known: Mapping[str, bool] | None = None,
+    forget: Callable[[list[Json]], object] = list,
+) -> Renewal:
     """Give the credential of this name a secret, and let everything that refers to its alternate refer to it.
 
-    `held` is its pair(), `known` tells by id whether a present secret still works. The leftovers of the renewal are for
-    clear(), once what has to be noted about the new secret is noted.
+    `held` is its pair(), `known` tells by id whether a present secret still works, and `forget` drops what is noted
+    about credentials that are about to be deleted. The leftovers of the renewal are for clear(), once what has to be
+    noted about the new secret is noted.
     """
     if not held:
         return Renewal(make(api, name, login), [], [])
-    if len(held) == 1:
-        keep, spares, stuck, users = held[0], [], False, []
-    else:
-        users = users_of(api, held)
-        keep, spare, stuck = rank(held, users, known or {})
-        spares = [spare]
-    warnings: tuple[str, ...] = ()
-    outcome = replace(api, keep, login)
+    users = users_of(api, held) if len(held) > 1 else []
+    ranked = rank(held, users, known or {}) if len(held) > 1 else Rank(held[0], None, False)
+    outcome = replace(api, ranked.keep, login)
     if outcome == NOT_OFFERED:
-        return exchange(api, name, keep, vacate(api, keep, spares, users, stuck), login)
+        return exchange(api, name, ranked.keep, vacate(api, ranked, users, forget), login)
+    keep, spares = ranked.keep, [ranked.spare] if ranked.spare else []
+    warnings: tuple[str, ...] = ()
     if outcome == GONE:
-        gone, keep = keep, make(api, keep["name"], login)
-        warnings = (lost(gone, keep),)
+        keep = make(api, ranked.keep["name"], login)
+        warnings = (lost(ranked.keep, keep),)
     for spare in spares:
         replace(api, spare, login)  # pods may hold on to it
     moved = repoint(api, [user for spare in spares for user in referring(users, spare)], keep)
@@ -321,18 +326,23 @@ def lost(gone: Json, made: Json) -> str:
     )
 
 
-def vacate(api: Client, keep: Json, spares: list[Json], users: list[Json], stuck: bool) -> list[Json]:
+def vacate(api: Client, ranked: Rank, users: list[Json], forget: Callable[[list[Json]], object]) -> list[Json]:
     """Free the other name of the kept credential and return what was moved; ConflictError when that cannot be done."""
-    moved: list[Json] = []
-    why = " ".join(user["reason"] for user in users if user["kind"] == "pod") if stuck else ""
-    if not stuck:
-        moved = repoint(api, [user for spare in spares for user in referring(users, spare)], keep)
-        why = " ".join(kept.why for kept in clear(api, spares))
+    keep, spare, stuck = ranked
+    if spare is None:
+        return []
+    if stuck:
+        why = [user["reason"] for user in users if user["kind"] == "pod"]
+        moved = []
+    else:
+        moved = repoint(api, referring(users, spare), keep)
+        forget([spare])
+        why = [kept.why for kept in clear(api, [spare])]
     if why:
-        both = " and ".join(f"{registry['name']} ({registry['id']})" for registry in (keep, *spares))
         raise ConflictError(
             "This API does not offer to write a secret in place, and there is no name left for another credential: "
-            f"neither {both} can go. {why} End these pods or give them another credential, then run again."
+            f"neither {keep['name']} ({keep['id']}) nor {spare['name']} ({spare['id']}) can go. {' '.join(why)} "
+            "End these pods or give them another credential, then run again."
         )
     return moved
 

@@ -164,9 +164,7 @@ def delta(current: Json, fields: Json) -> Json:
     return {key: fields[key] for key in changes(unordered(current), unordered(fields))}
 
 
-def plan(
-    options: Json, templates: Iterable[Json], registries: Iterable[Json], used: Iterable[str | None] = ()
-) -> Step:
+def plan(options: Json, templates: Iterable[Json], registries: Iterable[Json], used: Iterable[str | None] = ()) -> Step:
     """Return what is to be done about one template, given what the account holds.
 
     `templates` are those of this name at least, `used` the credentials that any template refers to.

@@ -13,9 +13,9 @@ description:
     and stores it at RunPod as the registry credential called O(name).
   - An existing credential is refreshed in place and keeps its id, so that nothing that refers to it changes.
   - Where RunPod does not offer that, the credential is replaced. It is called in turns O(name) and O(name) with C(-alt)
-    at its end, and both mean the same wherever a module of this collection takes the name of a credential. The other one
-    is made with the fresh token, all templates and serverless endpoints that refer to the former one are made to refer
-    to it, and then the former one is deleted. Each endpoint rolls out a release for that, which is a warning.
+    at its end, and both mean the same wherever a module of this collection takes the name of a credential. The other
+    one is made with the fresh token, all templates and serverless endpoints that refer to the former one are made to
+    refer to it, and then the former one is deleted. Each endpoint rolls out a release for that, which is a warning.
   - Pods are never changed. A credential that a pod refers to stays behind, which is a warning, and a later run deletes
     it, also one that finds the token fresh. As long as it stays, RunPod has no free name for the next replacement, and
     that fails.
@@ -373,7 +373,9 @@ def default_name(held: Held, region: str | None) -> str:
     """Return the name that follows from whose entry it is, from its account and from the region."""
     entry = held.store.name if held.store else ""
     if held.entry is None:
-        raise InputError(f"name is required: the secret store's entry {entry}, from which it would follow, is not there.")
+        raise InputError(
+            f"name is required: the secret store's entry {entry}, from which it would follow, is not there."
+        )
     user = held.tags.get(MANAGED)
     if not user:
         raise InputError(
@@ -437,7 +439,8 @@ def refresh(params: Json, held: Held, name: str, region: str, client: Clients) -
     current, now = primary(held), client.aws.clock()
     try:
         token = new_token(client.aws, region, held, params["propagation_timeout"])
-        renewal = renew(client.api, name, held.pair, login(token), working(held, now))
+        secret, known = login(token), working(held, now)
+        renewal = renew(client.api, name, held.pair, secret, known, lambda former: forget(held, former))
         note(held, renewal.registry, token, client.aws.clock())
     except RunpodError as error:
         raise failed(error, expiry(held, current), now, bool(current)) from error

@@ -16,9 +16,9 @@ description:
   - For Amazon ECR, whose passwords end after twelve hours, use M(gpuops.runpod.runpod_ecr_credential).
   - An existing credential is written in place and keeps its id, so that nothing that refers to it changes.
   - Where RunPod does not offer that, the credential is replaced. It is called in turns O(name) and O(name) with C(-alt)
-    at its end, and both mean the same wherever a module of this collection takes the name of a credential. The other one
-    is made with the new password, all templates and serverless endpoints that refer to the former one are made to refer
-    to it, and then the former one is deleted. Each endpoint rolls out a release for that, which is a warning.
+    at its end, and both mean the same wherever a module of this collection takes the name of a credential. The other
+    one is made with the new password, all templates and serverless endpoints that refer to the former one are made to
+    refer to it, and then the former one is deleted. Each endpoint rolls out a release for that, which is a warning.
   - Pods are never changed. A credential that a pod refers to stays behind, which is a warning, until a run with
     O(update_password=always) can delete it. As long as it stays, RunPod has no free name for the next replacement, and
     that fails.
@@ -258,9 +258,7 @@ def main() -> None:
         "update_password": {"type": "str", "choices": ["always", "on_create"], "default": "always", "no_log": False},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
-    module = AnsibleModule(
-        spec, required_if=[("state", "present", ["username", "password"])], supports_check_mode=True
-    )
+    module = AnsibleModule(spec, required_if=[("state", "present", ["username", "password"])], supports_check_mode=True)
     execute(module, run, "registry")
 
 
