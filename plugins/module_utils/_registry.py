@@ -133,18 +133,18 @@ def missing(given: Iterable[str], registries: Iterable[Json], check_mode: bool) 
 
 def users_of(api: Client, registries: Iterable[Json]) -> list[Json]:
     """Return what refers to these credentials; a terminated pod needs its one no more."""
-    called = {registry["id"]: registry["name"] for registry in registries}
+    title = {registry["id"]: registry["name"] for registry in registries}
     return [
         {
             "kind": kind,
             "id": thing["id"],
             "name": thing["name"],
             "registry": thing["registry"],
-            "reason": f"The {kind} {thing['name']} ({thing['id']}) refers to the credential {called[thing['registry']]}.",
+            "reason": f"The {kind} {thing['name']} ({thing['id']}) refers to the credential {title[thing['registry']]}.",
         }
         for kind, (path, key) in USERS.items()
         for thing in api.items(path, key)
-        if thing.get("registry") in called and thing.get("status") != "TERMINATED"
+        if thing.get("registry") in title and thing.get("status") != "TERMINATED"
     ]
 
 
@@ -406,7 +406,7 @@ def tidy(api: Client, leftovers: list[Json], current: Json, check_mode: bool) ->
 
 def identity(registry: Json) -> Json:
     """Return what a credential is: its id once it has one, its name, and the one that it shares with its alternate."""
-    known = {key: registry[key] for key in ("id", "name") if key in registry}
+    known: Json = {key: registry[key] for key in ("id", "name") if key in registry}
     return {**known, "logical_name": logical(registry["name"])}
 
 

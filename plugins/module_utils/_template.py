@@ -173,7 +173,7 @@ def plan(options: Json, templates: Iterable[Json], registries: Iterable[Json], u
     current = one_by_name(templates, name, "template")
     if options["state"] == "absent":
         return Step(name, current, None)
-    fields = desired(options, registries, current and current["registry"], used)
+    fields = desired(options, registries, current["registry"] if current else None, used)
     if current is None:
         if "image" not in fields:
             raise InputError(f"There is no template named {name!r}: to create it, image is required.")

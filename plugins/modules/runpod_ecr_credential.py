@@ -31,7 +31,8 @@ description:
   - When a tag of the entry says that the pull user is in quarantine, there is no new token until
     M(gpuops.runpod.ecr_pull_user) releases it. That is an error.
   - With O(state=absent), a credential that a template, an endpoint or a pod still refers to stays, because RunPod would
-    silently take it away from templates. The same goes for its alternate. The pull user, its key and the entry are never removed.
+    silently take it away from templates. The same goes for its alternate. The pull user, its key and the entry are
+    never removed.
 author: The gpuops.runpod authors (@gpuops)
 version_added: 0.1.0
 extends_documentation_fragment:
@@ -157,7 +158,7 @@ registry:
       returned: once it exists
       sample: reg_2f9c
     name:
-      description: Its name at RunPod, which may be that of the alternate; V(null) in check mode when it cannot be known.
+      description: Its name at RunPod, which may be that of the alternate; V(null) in check mode when it is not known.
       type: str
       returned: always
       sample: ecr-us-east-1
@@ -190,8 +191,8 @@ refreshed:
   sample: true
 repointed:
   description:
-    - The templates and endpoints that were, or in check mode would be, made to refer to another credential. In check mode
-      those of a replacement that has not begun are not foreseen.
+    - The templates and endpoints that were, or in check mode would be, made to refer to another credential. Check mode
+      does not foresee a replacement that has not begun.
   type: list
   elements: dict
   returned: success
@@ -373,9 +374,7 @@ def default_name(held: Held, region: str | None) -> str:
     """Return the name that follows from whose entry it is, from its account and from the region."""
     entry = held.store.name if held.store else ""
     if held.entry is None:
-        raise InputError(
-            f"name is required: the secret store's entry {entry}, from which it would follow, is not there."
-        )
+        raise InputError(f"name is required: the secret store's entry {entry}, from which it follows, is not there.")
     user = held.tags.get(MANAGED)
     if not user:
         raise InputError(

@@ -32,8 +32,8 @@ options:
   name:
     description:
       - Name of the registry credential. Two with this name are an error, and it cannot end in C(-alt).
-      - The name is the ownership. A credential of this name is written, whoever made it, and one with C(-alt) at its end
-        counts as its alternate and is replaced or deleted.
+      - The name is the ownership. A credential of this name is written, whoever made it, and one with C(-alt) at its
+        end counts as its alternate and is replaced or deleted.
     type: str
     required: true
   username:
