@@ -133,18 +133,18 @@ def missing(given: Iterable[str], registries: Iterable[Json], check_mode: bool) 
 
 def users_of(api: Client, registries: Iterable[Json]) -> list[Json]:
     """Return what refers to these credentials; a terminated pod needs its one no more."""
-    title = {registry["id"]: registry["name"] for registry in registries}
+    names_by_id = {registry["id"]: registry["name"] for registry in registries}
     return [
         {
             "kind": kind,
             "id": thing["id"],
             "name": thing["name"],
             "registry": thing["registry"],
-            "reason": f"The {kind} {thing['name']} ({thing['id']}) refers to the credential {title[thing['registry']]}.",
+            "reason": f"The {kind} {thing['name']} ({thing['id']}) refers to the credential {name}.",
         }
         for kind, (path, key) in USERS.items()
         for thing in api.items(path, key)
-        if thing.get("registry") in title and thing.get("status") != "TERMINATED"
+        if (name := names_by_id.get(thing.get("registry"))) and thing.get("status") != "TERMINATED"
     ]
 
 
@@ -176,7 +176,7 @@ def repoint(api: Client, users: Iterable[Json], registry: Json) -> list[Json]:
                 raise
             refused.append(str(error))
             continue
-        if (answer or {}).get("registry") == registry["id"]:
+        if isinstance(answer, dict) and answer.get("registry") == registry["id"]:
             moved.append(user)
         else:
             refused.append(f"PATCH {path}: RunPod accepted the credential {registry['id']} but holds another one.")

@@ -16,12 +16,10 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._template import (
     IgnoredFieldError,
     Step,
     check,
-    credential,
     delta,
     desired,
     difference,
     faults,
-    missing,
     plan,
     read,
     read_back,
@@ -88,40 +86,6 @@ def test_a_sound_template_passes_the_check_unchanged() -> None:
     given = {"name": "demo", "disk": "50", "env": {"A": 1}, "ports": "22/tcp"}
     check(given)
     assert given == {"name": "demo", "disk": "50", "env": {"A": 1}, "ports": "22/tcp"}
-
-
-@pytest.mark.parametrize(
-    ("given", "registries", "identifier"),
-    [
-        ("one", REGISTRIES, "r1"),
-        ("r3", REGISTRIES, "r3"),
-        ("", REGISTRIES, None),
-        ("three", REGISTRIES, "three"),  # to be made by an earlier task of this check run
-        ("same", [{"id": "same", "name": "same"}], "same"),
-    ],
-)
-def test_a_credential_is_found_by_name_or_id(given: str, registries: list[Json], identifier: str | None) -> None:
-    assert credential(given, registries) == identifier
-
-
-@pytest.mark.parametrize(
-    ("given", "registries", "ids"),
-    [
-        ("two", REGISTRIES, "r2, r3"),
-        ("r1", [*REGISTRIES, {"id": "r4", "name": "r1"}], "r1, r4"),  # the id of one, the name of another
-    ],
-)
-def test_an_ambiguous_credential_is_an_error_with_the_ids(given: str, registries: list[Json], ids: str) -> None:
-    with pytest.raises(ConflictError, match=rf"name or id of 2 credentials \(ids {ids}\)"):
-        credential(given, registries)
-
-
-def test_a_missing_credential_is_an_error_and_in_check_mode_a_warning() -> None:
-    assert missing(["one", "r2"], REGISTRIES, check_mode=False) == ()
-    with pytest.raises(InputError, match="name or id: four, three"):
-        missing(["three", "one", "four"], REGISTRIES, check_mode=False)
-    [warning] = missing(["three", "one"], REGISTRIES, check_mode=True)
-    assert "'three'" in warning
 
 
 @pytest.mark.parametrize(
