@@ -281,7 +281,7 @@ def rank(held: list[Json], users: list[Json], known: Mapping[str, bool]) -> Rank
         stuck = len(moving) < len(mine) or (bool(moving) and not trusted)
         return stuck, bool(moving), bool(mine), spare["id"] not in known
 
-    spare = min(held, key=cost)
+    spare = min(reversed(held), key=cost)  # in doubt the plain name is kept
     return Rank(held[1 - held.index(spare)], spare, cost(spare)[0])
 
 

@@ -130,7 +130,7 @@ def users(**held: str) -> list[Json]:
 @pytest.mark.parametrize(
     ("refer", "known", "keep", "stuck"),
     [
-        ({}, {}, "a", False),
+        ({}, {}, "p", False),
         ({"template": "p"}, {"p": True}, "p", False),  # died right after the other one was made
         ({"template": "a"}, {"p": True}, "a", False),  # died right before the former one was deleted
         ({"template": "pa"}, {"p": True}, "a", False),  # died in the middle: the newer one is the unknown one
@@ -141,7 +141,7 @@ def users(**held: str) -> list[Json]:
         ({"template": "a", "pod": "p"}, {"p": False, "a": True}, "a", True),  # only pods hold on to an old secret
         ({"template": "a", "pod": "p"}, {"a": True}, "a", True),
         ({"pod": "p"}, {"a": True}, "p", False),
-        ({"pod": "pa"}, {}, "a", True),
+        ({"pod": "pa"}, {}, "p", True),
     ],
 )
 def test_which_of_two_gives_way(refer: dict[str, str], known: dict[str, bool], keep: str, stuck: bool) -> None:
@@ -202,14 +202,14 @@ def test_what_went_meanwhile_needs_no_credential() -> None:
 def test_where_secrets_are_written_in_place_both_get_it_and_one_stays() -> None:
     fake = account(
         templates=[template("t1", registry="a"), template("t2", registry="p")],
-        endpoints=[{"id": "e1", "name": "e1", "registry": "p"}],
+        endpoints=[{"id": "e1", "name": "e1", "registry": "a"}],
     )
     renewal = renew(fake.client, "ecr", pair(fake.held["registries"], "ecr"), LOGIN)
-    assert renewal.registry["id"] == "a" and [left["id"] for left in renewal.leftovers] == ["p"]
+    assert renewal.registry["id"] == "p" and [left["id"] for left in renewal.leftovers] == ["a"]
     assert {held["password"] for held in fake.held["registries"]} == {LOGIN["password"]}
-    assert [user["id"] for user in renewal.moved] == ["t-t2", "e1"]
+    assert [user["id"] for user in renewal.moved] == ["t-t1", "e1"]
     assert "e1 (e1)" in renewal.warnings[0]
-    assert clear(fake.client, renewal.leftovers) == [] and [held["id"] for held in fake.held["registries"]] == ["a"]
+    assert clear(fake.client, renewal.leftovers) == [] and [held["id"] for held in fake.held["registries"]] == ["p"]
 
 
 def test_of_a_credential_that_went_meanwhile_nothing_is_handed_over() -> None:
@@ -242,7 +242,7 @@ def test_a_name_that_cannot_be_freed_is_an_error_that_says_why() -> None:
     fake.answers = [None, None, None, refusal(405, "no")]
     with pytest.raises(ConflictError, match=r"no name left.*pod-p\).*pod-a\).*End these pods"):
         renew(fake.client, "ecr", BOTH, LOGIN)
-    assert fake.writes() == ["PATCH /registries/a"]
+    assert fake.writes() == ["PATCH /registries/p"]
 
 
 def test_a_name_that_runpod_does_not_free_is_an_error_too() -> None:
@@ -251,7 +251,7 @@ def test_a_name_that_runpod_does_not_free_is_an_error_too() -> None:
     fake.answers = [None, None, None, refusal(405, "no"), None, None, None, refusal(400, "in use")]
     with pytest.raises(ConflictError, match="no name left.*HTTP 400: in use"):
         renew(fake.client, "ecr", BOTH, LOGIN, forget=dropped.append)
-    assert dropped == [[PLAIN]]
+    assert dropped == [[ALTERNATE]]
 
 
 def test_check_mode_tells_what_finishing_a_replacement_comes_to() -> None:

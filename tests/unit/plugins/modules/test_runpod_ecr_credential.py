@@ -337,6 +337,89 @@ def test_a_pull_user_in_quarantine_gets_no_token(world: World, check_mode: bool)
     assert world.run(ABSENT).changed is True
 
 
+@BOTH_STORES
+def test_the_name_follows_from_the_entry(world: World) -> None:
+    unnamed = {**PRESENT, "name": None}
+    assert world.run(unnamed).after["name"] == "puller-123456789012-us-east-1"
+    assert world.run(unnamed).changed is False
+    assert world.run({**unnamed, "state": "absent"}).changed is True and world.runpod.held == {}
+
+
+@BOTH_STORES
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"registry_region": None, "state": "absent"}, "or image or registry_region"),
+        ({"state": "absent", "gone": True}, "which it follows, is not there"),
+        ({"unmanaged": True}, "no tag gpuops.runpod/managed"),
+        ({"name": "", "state": "absent"}, "must not be empty"),
+        ({"name": "ecr-alt"}, "use 'ecr'"),
+    ],
+)
+def test_a_name_that_cannot_be_made_up_is_required(world: World, options: dict[str, Any], says: str) -> None:
+    if "gone" in options:
+        world.store.delete()
+    if "unmanaged" in options:
+        world.store.untag(["gpuops.runpod/managed"])
+    with pytest.raises(InputError, match=says):
+        world.run({**PRESENT, "name": None, **options})
+    assert world.runpod.calls == []
+
+
+def test_the_name_of_an_entry_to_come_is_not_known_in_check_mode(world: World) -> None:
+    world.store.delete()
+    predicted = world.run({**PRESENT, "name": None}, check_mode=True)
+    assert predicted.after == {"name": None, "logical_name": None, "region": "us-east-1", "expires_at": None}
+    assert predicted.changed and "does not exist" in predicted.warnings[0] and world.runpod.calls == []
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_as_the_caller_a_warning_names_whose_rights_runpod_gets(world: World, check_mode: bool) -> None:
+    [warning] = world.run(AS_CALLER, check_mode).warnings
+    assert "gets a token of arn:aws:sts::123456789012:" in warning
+
+
+def test_as_the_caller_a_run_does_not_need_to_know_who_that_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = world.client.aws.call
+
+    def without_sts(service: str, *operation: str, **request: Any) -> Any:
+        if service == "sts":
+            raise AwsError("no", "sts:GetCallerIdentity", "EndpointConnectionError", "no")
+        return call(service, *operation, **request)
+
+    monkeypatch.setattr(world.client.aws, "call", without_sts)
+    assert "gets a token of whoever runs this" in world.run(AS_CALLER).warnings[0]
+
+
+@BOTH_STORES
+def test_a_failed_refresh_tells_how_long_the_token_at_runpod_works(world: World) -> None:
+    world.run(PRESENT)
+    for hours, said in ((6, "works until 2026-08-01T12:00:00Z, for another 6.0 hours"), (7, "has ended at 2026-08")):
+        world.now += timedelta(hours=hours)
+        for part in ("ecr", "PATCH", "GET"):
+            world.ecr.refusals = ["ThrottlingException"] if part == "ecr" else []
+            world.runpod.faults = {part: ["lost before"] * 5}
+            with pytest.raises(RefreshError, match=said) as caught:
+                world.run(PRESENT)
+            assert caught.value.as_result()["expires_at"] == "2026-08-01T12:00:00Z"
+    world.runpod.faults.clear()
+    assert world.run(PRESENT).changed is True
+
+
+def test_a_failed_refresh_says_nothing_that_is_not_known(world: World) -> None:
+    world.ecr.refusals = ["ThrottlingException"] * 2
+    with pytest.raises(RefreshError) as caught:
+        world.run(PRESENT)
+    assert "RunPod holds" not in str(caught.value) and caught.value.as_result()["expires_at"] is None
+    world.runpod.add("ecr")
+    with pytest.raises(RefreshError, match="that RunPod holds works is not known"):
+        world.run(PRESENT)
+    world.store.tag({**tag("reg_1", 3), **tag("reg_2", 5)})
+    world.runpod.faults["GET"] = ["lost before"] * 5
+    with pytest.raises(RefreshError, match="that RunPod holds works is not known"):
+        world.run(PRESENT)
+
+
 def test_as_the_caller_each_run_refreshes(world: World) -> None:
     outcomes = [world.run(AS_CALLER), world.run(AS_CALLER)]
     assert [(outcome.changed, outcome.results["refreshed"]) for outcome in outcomes] == [(True, True), (True, True)]
@@ -623,9 +706,11 @@ def test_no_secret_shows_in_errors_though_the_server_echoes_it(world: World, sta
     [
         ({}, "state is present but any of the following are missing: image, registry_region"),
         ({"image": "i", "registry_region": "r"}, "mutually exclusive: image|registry_region"),
+        ({"name": None, "registry_region": "r"}, "one of the following is required: name, secret_store"),
     ],
 )
-def test_options_that_do_not_fit(options: dict[str, str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with patch_module_args({"name": "ecr", "api_key": "k", **options}), pytest.raises(SystemExit):
+def test_options_that_do_not_fit(options: dict[str, Any], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    given = {name: value for name, value in {"name": "ecr", "api_key": "k", **options}.items() if value is not None}
+    with patch_module_args(given), pytest.raises(SystemExit):
         runpod_ecr_credential.main()
     assert says in json.loads(capsys.readouterr().out)["msg"]
