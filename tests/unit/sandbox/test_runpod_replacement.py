@@ -280,3 +280,113 @@ def test_a_plain_rerun_mends_two_runs_that_died_one_after_the_other() -> None:
                 house.fault = (number, "killed after")
                 attempt(house)
             finished(house, pods=False)
+
+
+def test_a_credential_that_a_pod_holds_stays_until_a_later_run_though_the_token_is_fresh() -> None:
+    house = in_use(pods=True)
+    done = house.run()
+    assert "former credential ecr (id1) stays until a later run can delete it: The pod p1" in done.warnings[-1]
+    assert [user["id"] for user in done.results["in_use_by"]] == ["p1"] and done.after["leftovers"] == ["ecr (id1)"]
+    again = house.run()
+    assert (again.changed, again.warnings) == (False, done.warnings[-1:])
+    house.simulator.world.held["pods"]["p1"]["status"] = "TERMINATED"
+    house.seed("templates", "t3", "id1")  # somebody still knew the former one
+    house.seed("endpoints", "e3", "id1")
+    predicted = house.run(check_mode=True)
+    assert set(house.names()) == {"ecr", "ecr-alt", "somebodys"}
+    finished = house.run()
+    for outcome in (predicted, finished):
+        assert outcome.changed and not outcome.results["refreshed"]
+        assert [user["id"] for user in outcome.results["repointed"]] == ["t3", "e3"]
+        assert "e3 (e3)" in outcome.warnings[0]
+        assert outcome.before["leftovers"] == ["ecr (id1)"] and "leftovers" not in outcome.after
+        assert outcome.results["registry"] == outcome.after
+    assert set(house.names()) == {"ecr-alt", "somebodys"}
+    assert house.references()["t3"] == house.references()["e3"] == "ecr-alt"
+    assert house.run().changed is False
+
+
+def test_no_name_is_left_while_a_pod_holds_the_former_credential() -> None:
+    house = in_use(pods=True)
+    house.run()
+    house.cloud.now += timedelta(hours=6)
+    before = house.names(), house.references()
+    with pytest.raises(RunpodError, match=r"no name left.*The pod p1.*works until .* for another 6.0 hours"):
+        house.run()
+    assert (house.names(), house.references()) == before
+    house.simulator.world.held["pods"].clear()
+    assert house.run().after["name"] == "ecr"
+    assert house.names() == {"ecr": house.cloud.tokens[-1], "somebodys": "unknown"}
+
+
+def test_a_pod_keeps_a_secret_that_works_once_runpod_writes_in_place_again() -> None:
+    house = in_use(pods=True)
+    house.run()
+    house.simulator.switch(registry_patch="present")
+    house.cloud.now += timedelta(hours=6)
+    outcome = house.run()
+    assert outcome.after["name"] == "ecr-alt" and "The pod p1" in outcome.warnings[-1]
+    assert house.names() == {**dict.fromkeys(("ecr", "ecr-alt"), house.cloud.tokens[-1]), "somebodys": "unknown"}
+    assert house.references() == {**dict.fromkeys(USERS, "ecr-alt"), "p1": "ecr", **OTHERS}
+
+
+def test_a_replacement_that_runpod_refuses_for_one_endpoint_goes_on_later() -> None:
+    whole = in_use()
+    whole.run()
+    house = in_use()
+    house.fault = (whole.calls.index("PATCH /serverless/e1"), "refused")
+    with pytest.raises(RunpodError, match="Not everything could be handed over.*e1: HTTP 400"):
+        house.run()
+    assert house.references() == {**dict.fromkeys(USERS, "ecr-alt"), "e1": "ecr", **OTHERS}
+    house.fault = None
+    finished(house, pods=False)
+
+
+def test_both_are_removed_together() -> None:
+    house = in_use(pods=True)
+    house.run()
+    for key in ("templates", "endpoints", "pods"):
+        house.simulator.world.held[key].clear()
+    predicted = house.run(check_mode=True, state="absent")
+    assert predicted.changed and set(house.names()) == {"ecr", "ecr-alt", "somebodys"}
+    done = house.run(state="absent")
+    assert done.changed and done.after is None and done.before["leftovers"] == ["ecr (id1)"]
+    assert set(house.names()) == {"somebodys"} and house.noted() == {}
+    assert house.run(state="absent").changed is False
+
+
+def test_as_the_caller_a_credential_is_replaced_in_each_run() -> None:
+    house = in_use()
+    assert [house.run(secret_store=None).after["name"] for dummy in range(3)] == ["ecr-alt", "ecr", "ecr-alt"]
+    assert house.names() == {"ecr-alt": house.cloud.tokens[-1], "somebodys": "unknown"}
+
+
+@NO_PATCH
+def test_a_credential_of_any_registry_is_replaced_too(patch: int) -> None:
+    house = House(patch)
+    identifier = house.registry().after["id"]
+    house.seed("templates", "t1", identifier)
+    house.seed("endpoints", "e1", identifier)
+    assert house.registry(check_mode=True, password="new").after["name"] == "team"
+    done = house.registry(password="new")
+    assert done.results["registry"]["name"] == "team-alt" and house.names() == {"team-alt": "new"}
+    assert set(house.references().values()) == {"team-alt"} and "e1 (e1)" in done.warnings[0]
+    assert house.registry(update_password="on_create").changed is False
+    assert house.registry(state="absent").results["in_use_by"][0]["id"] == "t1"
+
+
+@pytest.mark.parametrize("duplicates", [400, 422, "allowed"])
+def test_two_runs_at_once_leave_what_the_next_one_finishes(duplicates: int | str) -> None:
+    house = in_use()
+    house.simulator.switch(duplicate_registry_name=duplicates)
+    post = house.api.post
+
+    def later(path: str, body: Json) -> Any:
+        house.api.post = post  # type: ignore[method-assign]
+        house.simulator.seed("registries", {"id": "id0", "name": "ecr-alt", "password": house.cloud.tokens[-1]})
+        return post(path, body)
+
+    house.api.post = later  # type: ignore[method-assign]
+    with suppress(RunpodError):
+        house.run()
+    finished(house, pods=False)

@@ -265,3 +265,38 @@ def test_check_mode_tells_what_finishing_a_replacement_comes_to() -> None:
     done = tidy(fake.client, [PLAIN], ALTERNATE, check_mode=False)
     assert predicted == done and done[1][0].users[0]["id"] == "pod"
     assert fake.writes() == ["PATCH /templates/t-t1"]
+
+
+def test_a_credential_that_goes_again_while_it_is_settled_is_made_anew() -> None:
+    fake = FakeRunpod()
+    twins = {"registries": [{"id": "id-0", "name": "ecr"}, {"id": "id-1", "name": "ecr"}]}
+    fake.answers = [None, (200, {}, twins), None, None, None, None, refusal(404, "gone"), refusal(404, "gone")]
+    assert renew(fake.client, "ecr", [], LOGIN).registry["id"] == "id-2"
+    assert fake.writes() == [
+        "POST /registries",
+        "DELETE /registries/id-1",
+        "PATCH /registries/id-0",
+        "POST /registries",
+    ]
+
+
+def test_an_unanswered_creation_that_goes_again_is_an_error() -> None:
+    fake = FakeRunpod(registries=[dict(PLAIN)])
+    fake.answers = [refusal(503, "busy"), None, refusal(404, "gone"), refusal(404, "gone")]
+    with pytest.raises(RunpodError, match="nothing was created: run again"):
+        renew(fake.client, "ecr", [], LOGIN)
+
+
+def test_of_two_made_at_once_neither_goes_while_it_is_in_use() -> None:
+    fake = FakeRunpod(templates=[template("t1", registry="id-1")])
+    twins = {"registries": [{"id": "id-0", "name": "ecr"}, {"id": "id-1", "name": "ecr"}]}
+    fake.answers = [None, (200, {}, twins)]
+    with pytest.raises(ConflictError, match="ids id-0, id-1"):
+        renew(fake.client, "ecr", [], LOGIN)
+
+
+def test_a_delete_that_fails_otherwise_is_an_error() -> None:
+    fake = account()
+    fake.answers = [None, None, None, refusal(403, "access denied")]
+    with pytest.raises(ApiError, match="secrets:write"):
+        clear(fake.client, [PLAIN])
