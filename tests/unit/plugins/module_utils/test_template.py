@@ -145,6 +145,24 @@ def test_plan(options: Json, held: Json | None, action: str, fields: Json | None
     assert (step.action, step.fields) == (action, fields)
 
 
+BOTH = [{"id": "p", "name": "ecr"}, {"id": "a", "name": "ecr-alt"}]
+
+
+@pytest.mark.parametrize(
+    ("held", "used", "fields"),
+    [
+        ({"registry": "a"}, ["p", "p"], {}),  # it refers to one of the two that mean the same
+        ({"registry": "p"}, ["a", "a"], {}),
+        ({"registry": None}, ["a", "a"], {"registry": "a"}),
+        ({"registry": "x"}, ["p", "a"], {"registry": "p"}),
+    ],
+)
+def test_a_template_stays_with_either_of_two_credentials_that_mean_the_same(
+    held: Json, used: list[str], fields: Json
+) -> None:
+    assert plan({**UNSET, "registry": "ecr"}, [template("demo", **held)], BOTH, used).fields == fields
+
+
 def test_a_new_template_needs_an_image() -> None:
     with pytest.raises(InputError, match="no template named 'demo': to create it, image is required"):
         plan(UNSET, [], [])

@@ -549,7 +549,7 @@ def test_a_refused_write_is_reported_and_not_repeated(world: World, verb: str, p
         world.run(PRESENT)
     world.runpod.calls.clear()
     world.runpod.faults[verb] = [403]
-    with pytest.raises(RunpodError, match=f"{verb} /registries.*HTTP 403.*lacks the scope.*secrets:write") as caught:
+    with pytest.raises(RunpodError, match=f"{verb} /registries.*HTTP 403.*secrets:write") as caught:
         world.run(params)
     assert caught.value.as_result()["status"] == 403 and len(world.runpod.writes()) == 1
 
