@@ -16,6 +16,7 @@ description:
     at its end, and both mean the same wherever a module of this collection takes the name of a credential. The other
     one is made with the fresh token, all templates and serverless endpoints that refer to the former one are made to
     refer to it, and then the former one is deleted. Each endpoint rolls out a release for that, which is a warning.
+    The id changes, so refer to the credential by its name.
   - Pods are never changed. A credential that a pod refers to stays behind, which is a warning, and a later run deletes
     it, also one that finds the token fresh. As long as it stays, RunPod has no free name for the next replacement, and
     that fails.
@@ -413,7 +414,8 @@ def ensure(params: Json, held: Held, region: str, check_mode: bool, client: Clie
     if check_mode:
         current = primary(held)
         after = show(current, name, region, None)
-        return Outcome(True, compared(held, current, [], region), after, {**results(after, True), **report()}, warnings)
+        before = compared(held, current, held.pair, region)
+        return Outcome(True, before, after, {**results(after, True), **report()}, warnings)
     outcome = refresh(params, held, name, region, client)
     return outcome._replace(warnings=(*warnings, *outcome.warnings))
 

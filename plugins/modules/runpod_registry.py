@@ -19,6 +19,7 @@ description:
     at its end, and both mean the same wherever a module of this collection takes the name of a credential. The other
     one is made with the new password, all templates and serverless endpoints that refer to the former one are made to
     refer to it, and then the former one is deleted. Each endpoint rolls out a release for that, which is a warning.
+    The id changes, so refer to the credential by its name.
   - Pods are never changed. A credential that a pod refers to stays behind, which is a warning, until a run with
     O(update_password=always) can delete it. As long as it stays, RunPod has no free name for the next replacement, and
     that fails.
@@ -47,7 +48,8 @@ options:
   update_password:
     description:
       - V(always) writes user and password in each run, and reports a change.
-      - V(on_create) leaves an existing credential alone, whatever it holds.
+      - V(on_create) leaves an existing credential alone, whatever it holds. Prefer it where RunPod does not write in
+        place, because otherwise each run replaces the credential.
     type: str
     choices:
       - always
