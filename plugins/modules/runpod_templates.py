@@ -59,6 +59,10 @@ options:
       registry:
         description:
           - Name or id of the registry credential to pull the image with. The empty string takes it away.
+          - A name also means its alternate, which ends in C(-alt) and takes its place where RunPod does not write a
+            secret in place (see M(gpuops.runpod.runpod_ecr_credential)).
+          - While there are both, a template that refers to one of them stays with it. Any other template gets the one
+            that the account's templates refer to, or the plain one when they refer to both or to none.
           - In check mode, a credential that does not exist yet is a warning, and the result shows its name.
         type: str
       persistent_mount:
@@ -379,13 +383,15 @@ def require_sound(items: Iterable[Json]) -> None:
 def plan_all(items: Iterable[Json], templates: Iterable[Json], registries: list[Json]) -> list[Step]:
     """Return what is to be done about each item. Raises one error for all items about which that cannot be said."""
     by_name: dict[str, list[Json]] = {}
+    used: set[str | None] = set()
     for template in templates:
         by_name.setdefault(template["name"], []).append(template)
+        used.add(template["registry"])
     steps = []
     wrong: list[RunpodError] = []
     for item in items:
         try:
-            steps.append(plan(item, by_name.get(item["name"], []), registries))
+            steps.append(plan(item, by_name.get(item["name"], []), registries, used))
         except (InputError, ConflictError) as error:
             wrong.append(error)
     if wrong:
