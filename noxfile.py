@@ -45,7 +45,7 @@ nox.options.sessions = ["test"]
 def isolate() -> None:
     """Let no check see the caller's accounts, or Ansible settings that others do not have."""
     for name in list(os.environ):
-        if name.startswith(("ANSIBLE_", "AWS_", "MOLECULE_", "RUNPOD_")):
+        if name.startswith(("ANSIBLE_", "AWS_", "MOLECULE_", "RUNPOD_")) and name != "RUNPOD_OPENAPI":
             del os.environ[name]
     os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     os.environ["ANSIBLE_HOME"] = str(BUILD / "ansible")

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from werkzeug.wrappers import Request, Response
 
+from . import contract
 from . import runpod_resources as resources
 from .runpod_resources import getter, lister
 from .runpod_schemas import violations
@@ -161,6 +162,7 @@ class RunpodSimulator:
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> Answer:
         """Serve one request for a percent-decoded path; return the status, the headers and the document, if any."""
+        contract.note(method, path, query, headers, body)
         lowered = {name.lower(): value for name, value in headers.items()}
         with self._lock:
             quota_headers: dict[str, str] = {}

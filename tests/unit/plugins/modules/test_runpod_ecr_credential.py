@@ -38,6 +38,7 @@ from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential imp
     long_past,
     run,
 )
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import note
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=30)
@@ -63,6 +64,8 @@ AS_CALLER = {**PRESENT, "secret_store": None}
 
 class Answer(io.BytesIO):
     """What the opener returns: a body with a status."""
+
+    headers: dict[str, str] = {}
 
     def __init__(self, status: int, document: Any) -> None:
         super().__init__(b"" if document is None else json.dumps(document).encode())
@@ -96,6 +99,7 @@ class Registries:
     def open(self, method: str, url: str, data: str | None = None, headers: Any = None) -> Answer:
         path = urlsplit(url).path.removeprefix("/v2")
         self.calls.append((method, path))
+        note(method, url, data, headers)
         if method == "POST":
             meanwhile, self.meanwhile = self.meanwhile, lambda: None
             meanwhile()
@@ -454,7 +458,7 @@ def test_a_refused_write_is_reported_and_not_repeated(world: World, verb: str, p
         world.run(PRESENT)
     world.runpod.calls.clear()
     world.runpod.faults[verb] = [403]
-    with pytest.raises(ApiError, match=f"{verb} /registries.*HTTP 403.*lacks the scope") as caught:
+    with pytest.raises(ApiError, match=f"{verb} /registries.*HTTP 403.*lacks write access") as caught:
         world.run(params)
     assert caught.value.status == 403 and len(world.runpod.writes()) == 1
 
