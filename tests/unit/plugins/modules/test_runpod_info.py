@@ -95,7 +95,7 @@ def test_references_need_everything_that_can_refer() -> None:
 def test_a_missing_scope_is_an_error_and_no_empty_list() -> None:
     fake = account()
     fake.answers = [refusal(403, "access denied")]
-    with pytest.raises(ApiError, match="GET /templates: HTTP 403: access denied .* scope"):
+    with pytest.raises(ApiError, match="GET /templates: HTTP 403: access denied.* lacks read access"):
         run({"gather": list(KINDS)}, False, fake.client)
 
 
