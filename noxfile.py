@@ -129,6 +129,12 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """What the collection costs, against the sandbox; see bench/README.md."""
+    session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session
 def locks(session: nox.Session) -> None:
     """Renew the hash locks; `-- --upgrade` also moves what the .in files leave open."""
     command = ["uv", "pip", "compile", "--quiet", "--no-config", "--universal", "--generate-hashes", "--no-header"]

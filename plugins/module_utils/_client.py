@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
+from email.message import Message
 from threading import Thread
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
@@ -160,7 +161,7 @@ class Answer(NamedTuple):
     """A whole answer, whatever its status."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
 
     @property
