@@ -121,7 +121,7 @@ def refused_for(retry_after: float | None, told: Iterable[Window]) -> float | No
 
 
 def duration(given: float) -> str:
-    """Return seconds for a reader, such as `45012 s (12 h 30 min)`."""
+    """Return seconds for a reader, such as `45012 s (12 h 31 min)`."""
     hours, minutes = divmod(math.ceil(given / 60), 60)
     return f"{math.ceil(given)} s ({hours} h {minutes} min)"
 
