@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from werkzeug.wrappers import Request, Response
 
+from . import contract
 from . import runpod_resources as resources
 from . import runpod_rollout as rollout
 from .runpod_delegations import create_delegation, delete_delegation
@@ -175,6 +176,7 @@ class RunpodSimulator:
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> Answer:
         """Serve one request for a percent-decoded path; return the status, the headers and the document, if any."""
+        contract.note(method, path, query, headers, body)
         lowered = {name.lower(): value for name, value in headers.items()}
         with self._lock:
             quota_headers: dict[str, str] = {}

@@ -39,6 +39,7 @@ from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential imp
     long_past,
     run,
 )
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import note
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=30)
@@ -64,6 +65,8 @@ AS_CALLER = {**PRESENT, "secret_store": None}
 
 class Answer(io.BytesIO):
     """What the opener returns: a body with a status."""
+
+    headers: dict[str, str] = {}
 
     def __init__(self, status: int, document: Any) -> None:
         super().__init__(b"" if document is None else json.dumps(document).encode())
@@ -97,6 +100,7 @@ class Registries:
     def open(self, method: str, url: str, data: str | None = None, headers: Any = None) -> Answer:
         path = urlsplit(url).path.removeprefix("/v2")
         self.calls.append((method, path))
+        note(method, url, data, headers)
         if method == "POST":
             meanwhile, self.meanwhile = self.meanwhile, lambda: None
             meanwhile()

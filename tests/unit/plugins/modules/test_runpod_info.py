@@ -126,7 +126,7 @@ def test_a_timestamp_that_is_none_is_refused_before_a_request() -> None:
 def test_a_missing_scope_is_an_error_and_no_empty_list() -> None:
     fake = account()
     fake.answers = [refusal(403, "access denied")]
-    with pytest.raises(ApiError, match="GET /templates: HTTP 403: access denied .* scope"):
+    with pytest.raises(ApiError, match="GET /templates: HTTP 403: access denied.* lacks read access"):
         run(ALL, False, fake.client)
 
 
