@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 BUILD = ROOT / ".build"
 REQUIREMENTS = Path("tools/requirements")
+NPM_LOCK_ONLY = ("--package-lock-only", "--omit-lockfile-registry-resolved", "--no-audit", "--no-fund")
 PYTHON_VERSION = "{}.{}".format(*sys.version_info)
 PROCESSES = os.environ.get("PROCESSES", "2")  # of one check; `test` runs several checks at a time instead
 
@@ -169,9 +170,12 @@ def locks(session: nox.Session) -> None:
     command = ["uv", "pip", "compile", "--quiet", "--no-config", "--universal", "--generate-hashes", "--no-header"]
     command += ["--python-version=3.12", "--no-emit-index-url", "--no-emit-find-links", *session.posargs]
     with session.chdir(REQUIREMENTS):
-        for name in ("uv", "demo", "test"):
+        for name in ("uv", "node", "demo", "test"):
             session.run(*command, f"{name}.in", "--output-file", f"{name}.txt", external=True)
         session.run(*command, "--no-deps", "collections.in", "--output-file", "collections.txt", external=True)
+    verb = "update" if "--upgrade" in session.posargs else "install"
+    with session.chdir(REQUIREMENTS / "npm"):
+        session.run("npm", verb, *NPM_LOCK_ONLY, external=True)
 
 
 def ansible_test(session: nox.Session, command: str, *arguments: str) -> Path:

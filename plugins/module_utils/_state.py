@@ -35,13 +35,15 @@ def changes(current: Mapping[str, Any], desired: Mapping[str, Any]) -> Json:
     return {field: value for field, value in desired.items() if current.get(field) != value}
 
 
-def one_by_name(things: Iterable[Json], name: str, kind: str) -> Json | None:
+def one_by_name(
+    things: Iterable[Json],
+    name: str,
+    kind: str,
+    remedy: str = "Rename or delete all but one at RunPod, then run again.",
+) -> Json | None:
     """Return the thing with this name or None; two of them are an error, never a choice."""
     found = [thing for thing in things if thing["name"] == name]
     if len(found) > 1:
         ids = ", ".join(sorted(thing["id"] for thing in found))
-        raise ConflictError(
-            f"There are {len(found)} {kind}s named {name!r} (ids {ids}). "
-            f"Rename or delete all but one at RunPod, then run again."
-        )
+        raise ConflictError(f"There are {len(found)} {kind}s named {name!r} (ids {ids}). {remedy}")
     return found[0] if found else None

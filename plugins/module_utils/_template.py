@@ -121,15 +121,28 @@ def faults(options: Json) -> list[str]:
         (options["disk"] is not None and options["disk"] < 1, "disk must be at least 1 (GB)"),
         (size is not None and size < 10, "persistent_mount.size must be at least 10 (GB)"),
     ]
-    found += [
-        (not CUDA_VERSION.fullmatch(version), f"allowed_cuda_versions: {version!r} is not of the form '12.8'")
-        for version in options["allowed_cuda_versions"] or []
+    own = [text for wrong, text in found if wrong]
+    return own + cuda_faults("allowed_cuda_versions", options["allowed_cuda_versions"]) + env_faults(options["env"])
+
+
+def cuda_faults(option: str, versions: Iterable[str] | None) -> list[str]:
+    """Return what is wrong with the CUDA versions of an option."""
+    wrong = [version for version in versions or () if not CUDA_VERSION.fullmatch(version)]
+    return [f"{option}: {version!r} is not of the form '12.8'" for version in wrong]
+
+
+def env_faults(env: Mapping[str, Any] | None) -> list[str]:
+    """Return what is wrong with the option env. No value of it is repeated."""
+    return [
+        f"env.{key} must be a string: quote it"
+        for key, value in (env or {}).items()
+        if isinstance(value, bool) or not isinstance(value, str | int | float)
     ]
-    found += [
-        (isinstance(value, bool) or not isinstance(value, str | int | float), f"env.{key} must be a string: quote it")
-        for key, value in (options["env"] or {}).items()
-    ]
-    return [text for wrong, text in found if wrong]
+
+
+def strings(env: Mapping[str, Any]) -> dict[str, str]:
+    """Return the option env as RunPod takes it."""
+    return {key: str(value) for key, value in env.items()}
 
 
 def check(template: Mapping[str, Any]) -> None:
@@ -158,7 +171,7 @@ def missing(given: Iterable[str], registries: Iterable[Json], check_mode: bool) 
     if unknown and not check_mode:
         raise InputError(
             f"No registry credential has this name or id: {', '.join(unknown)}. "
-            "Make it before the template, or set registry to the empty string for none."
+            "Make it first, or set registry to the empty string for none."
         )
     return tuple(
         f"No registry credential has the name or id {name!r} yet. Unless something makes it first, this fails."
@@ -170,7 +183,7 @@ def desired(options: Json, registries: Iterable[Json]) -> Json:
     """Return the API fields that the user set."""
     fields = wanted(options, FIELDS)
     if "env" in fields:
-        fields["env"] = {key: str(value) for key, value in fields["env"].items()}
+        fields["env"] = strings(fields["env"])
     if "registry" in fields:
         fields["registry"] = credential(fields["registry"], registries)
     if "mounts" in fields:

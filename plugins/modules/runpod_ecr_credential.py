@@ -82,10 +82,11 @@ attributes:
 notes:
   - The RunPod API key needs to read and write registry credentials (C(secrets:write)), and with O(state=absent) to read
     templates, serverless endpoints and pods.
-  - On the entry, the caller needs C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret),
+  - >-
+    IAM actions of the caller on the entry: C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret),
     C(secretsmanager:TagResource) and C(secretsmanager:UntagResource). With O(secret_store.type=ssm) these are
     C(ssm:GetParameter), C(ssm:ListTagsForResource), C(ssm:AddTagsToResource) and C(ssm:RemoveTagsFromResource).
-  - The pull user, or without O(secret_store) the caller, needs C(ecr:GetAuthorizationToken).
+  - "IAM actions of the pull user, or without O(secret_store) of the caller: C(ecr:GetAuthorizationToken)."
   - Neither the token nor the key is ever returned or shown.
 seealso:
   - module: gpuops.runpod.ecr_pull_user

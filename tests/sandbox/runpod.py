@@ -8,6 +8,7 @@
     GET, PATCH  /_sandbox/switches            how the simulator behaves (the table SWITCHES of runpod_world.py)
     GET         /_sandbox/state               all that is held, passwords included
     POST        /_sandbox/seed/<collection>   hold an object, or a list of them, that was made elsewhere
+    POST        /_sandbox/rollout/<id>        replace an endpoint's workers by ones of its newest version
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from werkzeug.wrappers import Request, Response
 
 from . import runpod_resources as resources
+from . import runpod_rollout as rollout
 from .runpod_resources import getter, lister
 from .runpod_schemas import violations
 from .runpod_world import LIST_KEYS, Call, Json, Refusal, World, invalid, not_found
@@ -87,6 +89,8 @@ ROUTES = (
     Route("GET", "/v2/serverless/{id}", 200, "serverless:read", getter("endpoints")),
     Route("PATCH", "/v2/serverless/{id}", 200, "serverless:write", resources.update_endpoint, "UpdateEndpointRequest"),
     Route("DELETE", "/v2/serverless/{id}", 204, "serverless:write", resources.delete_endpoint),
+    Route("GET", "/v2/serverless/{id}/workers", 200, "serverless:read", rollout.list_workers),
+    Route("GET", "/v2/serverless/{id}/releases", 200, "serverless:read", rollout.list_releases),
     Route("GET", "/v2/pods", 200, "pods:read", resources.list_pods),
     Route("GET", "/v2/pods/{id}", 200, "pods:read", getter("pods")),
 )
@@ -156,6 +160,10 @@ class RunpodSimulator:
     def seed(self, key: str, given: Any) -> Json:
         """Hold an object that was made elsewhere; what it does not say is filled in. Return it as it is held."""
         return deepcopy(resources.seed(self.world, key, given))
+
+    def finish_rollout(self, identifier: str) -> None:
+        """Replace the workers of an endpoint by ones of its newest version, and let them start."""
+        rollout.finish(self.world, self.world.find_own("endpoints", identifier))
 
     def handle(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
@@ -236,6 +244,9 @@ class RunpodSimulator:
         if method == "POST" and key in LIST_KEYS:
             given = _parsed(body)
             return 201, [self.seed(key, one) for one in given] if isinstance(given, list) else self.seed(key, given)
+        if method == "POST" and path.startswith("/_sandbox/rollout/"):
+            self.finish_rollout(path.removeprefix("/_sandbox/rollout/"))
+            return 200, {}
         if path != "/_sandbox/switches" or method not in {"GET", "PATCH"}:
             raise not_found()
         if method == "PATCH":

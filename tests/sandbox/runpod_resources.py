@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from . import runpod_rollout as rollout
 from .runpod_schemas import CONTAINER, LOAD_BALANCER_URLS, QUEUE_URLS, SCHEMAS, violations
 from .runpod_world import ACCOUNT, INTERNAL, Call, Json, Refusal, World, answer, invalid, not_found
 
@@ -227,10 +228,10 @@ def create_endpoint(world: World, call: Call) -> Json:
     record |= _compute(_seeded_gpu(world, body), {})
     record["workers"] = _workers(record, body, {"min": 0, "max": 3})
     require_registry(world, record)
-    identifier = world.new_id()
-    return answer(
-        world.add("endpoints", {**record, "id": identifier, "requestUrls": _request_urls(identifier, body["type"])})
-    )
+    record["id"] = world.new_id()
+    record["requestUrls"] = _request_urls(record["id"], body["type"])
+    rollout.start(world, record)
+    return answer(world.add("endpoints", record))
 
 
 def update_endpoint(world: World, call: Call) -> Json:
@@ -245,7 +246,9 @@ def update_endpoint(world: World, call: Call) -> Json:
     if changed["type"] == "LOAD_BALANCER" and changed["scaling"]["type"] != "REQUEST_COUNT":
         raise Refusal(400, "load-balancing endpoints must scale on requestCount")
     changed["workers"] = _workers(changed, body, record["workers"])
+    before = dict(record)
     record |= changed
+    rollout.release(world, record, before, {*settings, *body})
     return answer(record)
 
 
@@ -417,6 +420,16 @@ ITEM_SCHEMAS = {
 }
 
 
+def _seed_rollout(world: World, record: Json, given: Json) -> None:
+    """Give an endpoint its first release and the workers that are given. Version 0 is an older one."""
+    rollout.start(world, record)
+    if "activeWorkers" in given:
+        record["activeWorkers"] = [rollout.worker(world, record, one) for one in given["activeWorkers"]]
+    errors = [error for one in record["activeWorkers"] for error in violations("Worker", {**one, "isStale": False})]
+    if errors:
+        raise invalid(errors)
+
+
 def seed(world: World, key: str, given: Any) -> Json:
     """Hold an object that was made elsewhere: in the console, by an older API, in a foreign account (owner)."""
     if not isinstance(given, dict):
@@ -432,4 +445,6 @@ def seed(world: World, key: str, given: Any) -> Json:
         errors.append(f"$.id: '{record['id']}' is taken")
     if errors:
         raise invalid(errors)
+    if key == "endpoints":
+        _seed_rollout(world, record, given)
     return world.add(key, record)

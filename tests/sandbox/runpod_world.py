@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator
 
-from .runpod_schemas import Schema, violations_of
+from .runpod_schemas import WORKER, Schema, violations_of
 
 Json = dict[str, Any]
 
 ACCOUNT = "user_sandbox"
 LIST_KEYS = ("registries", "delegations", "templates", "endpoints", "pods")
 # Held beside the answer's fields, and never part of an answer.
-INTERNAL = frozenset({"owner", "username", "password", "boundTemplate"})
+INTERNAL = frozenset({"owner", "username", "password", "boundTemplate", "activeWorkers", "releases", "reads"})
 
 
 class Refusal(Exception):
@@ -91,6 +91,14 @@ SWITCHES = {
     ),
     "endpoint_after_registry_delete": Switch(
         "stale", _one_of("stale", "null"), "registry of an endpoint whose credential was deleted: the old id, or null"
+    ),
+    "rollout_reads": Switch(
+        2,
+        {"type": ["integer", "null"], "minimum": 0},
+        "reads of releases or workers after which the workers are replaced and started; null: on command only",
+    ),
+    "started_worker": Switch(
+        "IDLE", WORKER["properties"]["status"], "what becomes of a worker that starts, as of one that cannot pull"
     ),
     "scopes": Switch(
         None,

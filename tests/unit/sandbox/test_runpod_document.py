@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -177,9 +178,9 @@ class Tour:
 
 
 def matched_path(path):
-    """Return the path with an id in place of its last part, unless it is an operation of its own."""
-    fixed = {route.path for route in ROUTES}
-    return path if path in fixed else f"{path.rpartition('/')[0]}/{{id}}"
+    """Return the path of the operation that serves this path."""
+    fitting = (route.path for route in ROUTES if re.fullmatch(route.path.replace("{id}", "[^/]+"), path))
+    return next(fitting)
 
 
 @pytest.fixture(scope="module")
@@ -254,9 +255,14 @@ def endpoint_part(tour):
     path = f"/v2/serverless/{made['id']}"
     tour.call(200, "PATCH", path, {"scaling": balanced["scaling"], "gpu": {"minCudaVersion": "12.1"}})
     tour.call(422, "PATCH", path, {"type": "QUEUE"})
+    tour.call(200, "PATCH", path, {"image": "demo:2", "env": {"A": "1"}, "workers": {"min": 2}})
+    for part in ("workers", "releases") * 3:  # while the roll-out is under way, and when it is over
+        tour.call(200, "GET", f"{path}/{part}")
     tour.call(200, "GET", "/v2/serverless")
     tour.call(200, "GET", path)
     tour.call(204, "DELETE", path)
+    tour.call(404, "GET", f"{path}/workers")
+    tour.call(404, "GET", f"{path}/releases")
 
 
 def pod_part(tour):
