@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import _endpoint, _template
 from ._errors import InputError, Json
 from ._image import Image, parse, parse_ecr
-from ._template import check
 
 WORKLOAD_KEYS = {"image", "template", "endpoint"}
-NOT_FOR_ENDPOINTS = {"image", "registry", "state", "template"}  # a workload's endpoint has those of its template
+OF_THE_TEMPLATE = {"image", "registry", "state", "template"}  # what no workload sets for its endpoint
+CONTAINER = ("args", "disk", "env", "ports")  # what an endpoint has of its template unless it sets that itself
 KINDS = {"templates": "template", "endpoints": "endpoint", "pods": "pod"}
 
 
@@ -41,7 +42,7 @@ def workload(given: Any, template_defaults: Mapping[str, Any], endpoint_defaults
     template = merge(template_defaults, given.get("template") or {})
     template.setdefault("name", image.repository.replace("/", "-"))
     template["image"] = image.reference
-    check(template)
+    _template.check(template)
     return {
         "name": template["name"],
         "image": image.reference,
@@ -49,18 +50,25 @@ def workload(given: Any, template_defaults: Mapping[str, Any], endpoint_defaults
         "repository": image.repository,
         "repository_arn": image.repository_arn,
         "template": template,
-        "endpoint": endpoint(template["name"], merge(endpoint_defaults, given.get("endpoint") or {})),
+        "endpoint": endpoint(template, merge(endpoint_defaults, given.get("endpoint") or {})),
     }
 
 
-def endpoint(template: str, options: Json) -> Json | None:
-    """Return the options of a workload's endpoint, complete; None when there is to be none."""
+def endpoint(template: Json, options: Json) -> Json | None:
+    """Return the options of a workload's endpoint, complete; None when there is to be none.
+
+    What the workload says of its template's container stands here too: a template that check mode only foresees cannot
+    tell it.
+    """
     if not options:
         return None
-    derived = sorted(NOT_FOR_ENDPOINTS & options.keys())
+    derived = sorted(OF_THE_TEMPLATE & options.keys())
     if derived:
         raise InputError(f"endpoint: {', '.join(derived)} cannot be set, the endpoint runs the workload's template.")
-    return {"name": template, **options, "template": template}
+    container = {option: template[option] for option in CONTAINER if option in template}
+    complete = {"name": template["name"], **merge(container, options), "template": template["name"]}
+    _endpoint.check(complete)
+    return complete
 
 
 def twins(complete: Iterable[tuple[int, Json]], kind: str) -> list[str]:

@@ -37,10 +37,10 @@ def test_there_is_no_endpoint_unless_an_option_of_one_is_named() -> None:
 
 
 def test_an_endpoint_is_merged_over_the_defaults_and_runs_the_template() -> None:
-    own = {**TRAINING, "template": {"name": "own"}, "endpoint": {"name": "fast", "env": {"B": "2"}}}
+    own = {**TRAINING, "template": {"name": "own", "disk": 9}, "endpoint": {"name": "fast", "env": {"B": "2"}}}
     made = [item["endpoint"] for item in workloads([own, APP], {}, {"timeout": 5, "env": {"A": "1", "B": "1"}})]
     assert made == [
-        {"name": "fast", "timeout": 5, "env": {"A": "1", "B": "2"}, "template": "own"},
+        {"name": "fast", "timeout": 5, "env": {"A": "1", "B": "2"}, "disk": 9, "template": "own"},
         {"name": "team-app", "timeout": 5, "env": {"A": "1", "B": "1"}, "template": "team-app"},
     ]
 
@@ -73,6 +73,8 @@ def test_a_template_is_merged_over_the_defaults(defaults: dict, template: dict |
         ([{**TRAINING, "template": {"env": {"DEBUG": True}}}], "DEBUG"),
         ([{**TRAINING, "template": {"dsik": 50}}], "dsik"),
         ([{**TRAINING, "endpoint": {"image": "x", "template": "y"}}], "endpoint: image, template cannot be set"),
+        ([{**TRAINING, "endpoint": {"wrokers": {}}}], "Workload 1: .*wrokers"),
+        ([{**TRAINING, "endpoint": {"gpu": {"pools": []}}}], "Workload 1: .*gpu.pools must not be empty"),
         (
             [
                 {**TRAINING, "endpoint": {"name": "one"}},
