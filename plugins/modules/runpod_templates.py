@@ -317,9 +317,9 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from ..module_utils._client import Client
-from ..module_utils._errors import ApiError, ConflictError, InputError, Json, RunpodError, TransportError
+from ..module_utils._errors import ConflictError, InputError, Json, RunpodError, concerns_all
 from ..module_utils._runpod import ARGUMENTS, EnvModule, execute
-from ..module_utils._state import Outcome
+from ..module_utils._state import ItemsFailedError, Outcome
 from ..module_utils._template import (
     OPTIONS,
     IgnoredFieldError,
@@ -334,7 +334,6 @@ from ..module_utils._template import (
 
 ORDER = ("unchanged", "create", "change", "delete")
 DONE = {"create": "created", "change": "changed", "delete": "deleted", "unchanged": "unchanged"}
-FOR_ALL = {401, 403, 429}  # refusals that the next template would get too
 
 
 class Report(NamedTuple):
@@ -344,19 +343,6 @@ class Report(NamedTuple):
     after: Json | None
     error: RunpodError | None = None
     tried: bool = True
-
-
-class ItemsFailedError(RunpodError):
-    """Some templates could not be written; the results tell what was done all the same."""
-
-    def __init__(self, message: str, outcome: Outcome) -> None:
-        super().__init__(message)
-        self.outcome = outcome
-
-    def as_result(self) -> Json:
-        done = self.outcome
-        diff = {"before": done.before, "after": done.after}
-        return {"msg": str(self), "changed": done.changed, "diff": diff, **done.results}
 
 
 def run(params: Json, check_mode: bool, client: Client) -> Outcome:
@@ -432,11 +418,6 @@ def attempt(client: Client, step: Step) -> Report:
         return Report(step, error.template, error)
     except RunpodError as error:
         return Report(step, step.current, error)
-
-
-def concerns_all(error: RunpodError) -> bool:
-    """Return whether the next template would fail like this one."""
-    return isinstance(error, TransportError) or (isinstance(error, ApiError) and error.status in FOR_ALL)
 
 
 def summed_up(reports: list[Report], named: set[str]) -> Outcome:

@@ -61,8 +61,8 @@ class Sandbox:
     """Both servers in threads of this process; one at a time, for moto keeps its world per process."""
 
     def __init__(self) -> None:
-        self.runpod = runpod.RunpodSimulator()
         self.aws = aws.AwsSimulator()
+        self.runpod = runpod.RunpodSimulator(policy_of=self.aws.repository_policy)
         self._faults = {
             "aws": Faults(Service(aws.create_app(self.aws), _aws_name, refuse_raw, self._reset_aws)),
             "runpod": Faults(Service(runpod.create_app(self.runpod), _runpod_name, _problem, self.runpod.reset)),

@@ -102,7 +102,8 @@ class FakeRunpod:
             return 200, {}, {COLLECTIONS[path]: self.held[COLLECTIONS[path]]}
         if method == "POST":
             defaults = TEMPLATE if path == "/templates" else {}
-            made = {"id": f"id-{next(self._ids)}", **defaults, **(body or {})}
+            asked = delegated(body or {}) if path == "/registries/delegations" else body or {}
+            made = {"id": f"id-{next(self._ids)}", **defaults, **asked}
             self.held[COLLECTIONS[path]].append(made)
             return 201, {}, made
         collection, dummy, identifier = path.rpartition("/")
@@ -120,6 +121,31 @@ class FakeRunpod:
 def template(name: str, **fields: Any) -> Json:
     """Return a template as the API holds it."""
     return {"id": f"t-{name}", "name": name, "image": "app:1", **TEMPLATE, **fields}
+
+
+def delegated(body: Json) -> Json:
+    """Return what the API holds of a delegation that was asked for, in any form."""
+    as_uri = body["resource"].replace(".dkr.ecr.", ":").replace(".amazonaws.com/", ":").split(":")
+    as_arn = body["resource"].removeprefix("arn:aws:ecr:").replace("repository/", "").split(":")
+    if body["resource"].startswith("arn:"):
+        region, account, repository, *tag = as_arn
+    else:
+        account, region, repository, *tag = as_uri
+    return {
+        "name": body.get("name"),
+        "delegatorUserId": "user",
+        "awsUser": account,
+        "awsRegion": region,
+        "repository": repository,
+        "tag": tag[0] if tag else "latest",
+        "createdAt": "2026-08-31T12:00:00Z",
+    }
+
+
+def delegation(resource: str, **fields: Any) -> Json:
+    """Return a delegation as the API holds it."""
+    made = delegated({"resource": resource})
+    return {"id": f"d-{made['repository']}", **made, **fields}
 
 
 def refusal(status: int, detail: str, **headers: str) -> tuple[int, dict[str, str], Json]:
