@@ -28,6 +28,7 @@ TRIES = 5
 REFUSALS = 10  # tries of a request that meets 429: several runs may share a quota
 SERVER_ERRORS = range(500, 600)
 AGENT = "gpuops.runpod"
+TAKEN = {400, 409, 422}  # one of them is the status of a second thing with one name; RunPod does not say which
 
 REMEDIES = {
     401: "The API key is missing, malformed or expired: check api_key or RUNPOD_API_KEY.",
@@ -325,12 +326,18 @@ def read(answer: HTTPError) -> bytes:
 def create(client: Client, path: str, body: Json, find: Callable[[], Json | None]) -> Json:
     """POST once. When its outcome is unknown, look the thing up and adopt it instead of sending it again.
 
+    When it is refused, another run may have taken the name a moment ago: what that made is adopted too.
     `find` lists and returns the thing as it should be after the call, or None. When it is not there either, the
-    error of the POST is raised with the remark that a plain re-run is safe.
+    error of the POST is raised, of an unknown outcome with the remark that a plain re-run is safe.
     """
     try:
         return client.post(path, body)
     except (TransportError, ApiError) as error:
+        if isinstance(error, ApiError) and error.status in TAKEN:
+            found = find()
+            if found is None:
+                raise
+            return found
         if isinstance(error, ApiError) and error.status not in SERVER_ERRORS and error.status not in range(200, 300):
             raise
         return adopt(error, find)

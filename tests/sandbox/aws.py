@@ -85,6 +85,7 @@ class AwsSimulator:
         self.switches = dict(SWITCHES)
         self.layers: dict[str, bytes] = {}
         self.former_policies: dict[tuple[str, str], tuple[float, str | None]] = {}
+        self.minted: dict[str, str] = {}  # a registry token's password -> the access key that it was minted with
         self._access = Access(self._now, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -101,6 +102,7 @@ class AwsSimulator:
             _provide_policies()
             self.layers.clear()
             self.former_policies.clear()
+            self.minted.clear()
             self.switches = dict(SWITCHES)
             self._access.reset()
 
@@ -185,6 +187,7 @@ def _token(simulator: AwsSimulator, call: AwsCall, dummy: Forward) -> Response:
 
     def token_of(registry: str) -> Json:
         password = base64.b64encode(secrets.token_bytes(TOKEN_BYTES)).decode()
+        simulator.minted[password] = call.access_key
         return {
             "authorizationToken": base64.b64encode(f"AWS:{password}".encode()).decode(),
             "expiresAt": simulator.clock() + simulator.switches["token_seconds"],

@@ -300,13 +300,30 @@ def test_what_is_created_is_not_looked_up() -> None:
     assert fake.requests() == ["POST /registries"]
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 422])
+@pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_refused_creation_is_not_looked_up(status: int) -> None:
     fake = FakeRunpod()
     fake.answers = [refusal(status, "no")]
     with pytest.raises(ApiError) as caught:
         make(fake)
     assert (caught.value.status, fake.requests()) == (status, ["POST /registries"])
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_name_that_another_run_takes_meanwhile_is_adopted(status: int) -> None:
+    fake = FakeRunpod(registries=[{"id": "theirs", "name": BODY["name"]}])
+    fake.answers = [refusal(status, "must be unique")]
+    assert make(fake)["id"] == "theirs"
+    assert fake.requests() == ["POST /registries", "GET /registries"]
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_refusal_for_another_reason_stays_one(status: int) -> None:
+    fake = FakeRunpod()
+    fake.answers = [refusal(status, "no")]
+    with pytest.raises(ApiError, match="no") as caught:
+        make(fake)
+    assert (caught.value.status, fake.requests()) == (status, ["POST /registries", "GET /registries"])
 
 
 def test_a_creation_whose_answer_was_lost_is_adopted() -> None:
