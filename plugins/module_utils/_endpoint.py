@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ._errors import InputError, Json
+from ._registry import credential
 from ._state import one_by_name, wanted
 from ._template import DEFAULTS as TEMPLATE_DEFAULTS
-from ._template import DISK, credential, cuda_faults, env_faults, strings
+from ._template import DISK, cuda_faults, env_faults, strings
 from ._template import OPTIONS as TEMPLATE_OPTIONS
 
 # Option -> field of the API. A change of the container makes a release; the other fields act at once.
@@ -207,8 +208,17 @@ def find(endpoints: Iterable[Json], options: Json) -> Json | None:
     return one_by_name(endpoints, options["name"], "endpoint", remedy)
 
 
-def desired(options: Json, template: Json | None, registries: Iterable[Json]) -> Json:
-    """Return the API fields that the user set, over the container of the template."""
+def desired(
+    options: Json,
+    template: Json | None,
+    registries: Iterable[Json],
+    current: str | None = None,
+    used: Iterable[str | None] = (),
+) -> Json:
+    """Return the API fields that the user set, over the container of the template.
+
+    `current` and `used` are for credential().
+    """
     fields = wanted(options, FIELDS)
     for name, names in SUBFIELDS.items():
         if name in fields:
@@ -219,7 +229,7 @@ def desired(options: Json, template: Json | None, registries: Iterable[Json]) ->
     if "env" in fields:
         fields["env"] = strings(fields["env"])
     if "registry" in fields:
-        fields["registry"] = credential(fields["registry"], registries)
+        fields["registry"] = credential(fields["registry"], registries, current, used)
     if template is None:
         return fields
     inherited = {field: template[field] for field in CONTAINER.values()}
@@ -228,10 +238,12 @@ def desired(options: Json, template: Json | None, registries: Iterable[Json]) ->
 
 def plan(options: Json, endpoints: Iterable[Json], template: Json | None, registries: Iterable[Json]) -> Step:
     """Return what is to be done about the endpoint, given what the account holds."""
-    current = find(endpoints, options)
+    listed = list(endpoints)
+    current = find(listed, options)
     if options["state"] == "absent":
         return Step(current, None, None)
-    fields = desired(options, template, registries)
+    used = [endpoint.get("registry") for endpoint in listed]
+    fields = desired(options, template, registries, (current or {}).get("registry"), used)
     return _creation(options, fields, template) if current is None else _change(current, fields)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ._errors import ConflictError, Json
+from ._errors import ConflictError, Json, RunpodError
 
 
 class Outcome(NamedTuple):
@@ -23,6 +23,19 @@ class Outcome(NamedTuple):
     after: Any
     results: Json = {}
     warnings: tuple[str, ...] = ()
+
+
+class ItemsFailedError(RunpodError):
+    """Some things could not be written; the results tell what was done all the same."""
+
+    def __init__(self, message: str, outcome: Outcome) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+    def as_result(self) -> Json:
+        done = self.outcome
+        diff = {"before": done.before, "after": done.after}
+        return {"msg": str(self), "changed": done.changed, "diff": diff, **done.results}
 
 
 def wanted(params: Mapping[str, Any], fields: Mapping[str, str]) -> Json:

@@ -585,11 +585,11 @@ from ..module_utils._client import Client, create
 from ..module_utils._endpoint import FIELDS, NOT_BOTH, ONE_OF, OPTIONS, Step, delta, faults, plan
 from ..module_utils._errors import ConflictError, InputError, Json, NotFoundError, RunpodError
 from ..module_utils._masking import compared, shown
+from ..module_utils._registry import missing
 from ..module_utils._rollout import Sight, follow, look
 from ..module_utils._runpod import ARGUMENTS, EnvModule, execute
 from ..module_utils._state import Outcome
 from ..module_utils._template import PATH as TEMPLATES
-from ..module_utils._template import missing
 
 PATH = "/serverless"
 

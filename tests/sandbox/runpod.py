@@ -26,11 +26,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from werkzeug.wrappers import Request, Response
 
+from . import contract
 from . import runpod_resources as resources
 from . import runpod_rollout as rollout
+from .runpod_delegations import create_delegation, delete_delegation
 from .runpod_resources import getter, lister
 from .runpod_schemas import violations
-from .runpod_world import LIST_KEYS, Call, Json, Refusal, World, invalid, not_found
+from .runpod_world import LIST_KEYS, Call, Json, PolicyOf, Refusal, World, invalid, not_found
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -72,10 +74,10 @@ ROUTES = (
         "/v2/registries/delegations",
         201,
         "secrets:write",
-        resources.create_delegation,
+        create_delegation,
         "CreateDelegationRequest",
     ),
-    Route("DELETE", "/v2/registries/delegations/{id}", 204, "secrets:write", resources.delete_delegation),
+    Route("DELETE", "/v2/registries/delegations/{id}", 204, "secrets:write", delete_delegation),
     Route("GET", "/v2/registries/{id}", 200, "secrets:read", getter("registries")),
     Route("PATCH", "/v2/registries/{id}", 200, "secrets:write", resources.update_registry, "UpdateRegistryRequest"),
     Route("DELETE", "/v2/registries/{id}", 204, "secrets:write", resources.delete_registry),
@@ -130,18 +132,23 @@ class Quota:
 
 
 class RunpodSimulator:
-    """One RunPod account behind one API key."""
+    """One RunPod account behind one API key.
+
+    `policy_of` tells the policy of a repository, which RunPod looks at when it is told of one. Without it, no policy is
+    looked at.
+    """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.time,
         api_key: str = API_KEY,
         new_id: Callable[[], str] | None = None,
+        policy_of: PolicyOf | None = None,
     ) -> None:
         self._api_key = api_key
         self._lock = Lock()
         self._quota = Quota(clock)
-        self.world = World(clock, new_id or _random_id)
+        self.world = World(clock, new_id or _random_id, policy_of)
 
     def reset(self) -> None:
         """Forget everything held, the switches that were set, and the requests that were counted."""
@@ -169,6 +176,7 @@ class RunpodSimulator:
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> Answer:
         """Serve one request for a percent-decoded path; return the status, the headers and the document, if any."""
+        contract.note(method, path, query, headers, body)
         lowered = {name.lower(): value for name, value in headers.items()}
         with self._lock:
             quota_headers: dict[str, str] = {}

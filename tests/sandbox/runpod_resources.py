@@ -11,11 +11,11 @@ mount, and for hardware the catalogue does not know.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import runpod_rollout as rollout
+from .runpod_delegations import delegation
 from .runpod_schemas import CONTAINER, LOAD_BALANCER_URLS, QUEUE_URLS, SCHEMAS, violations
 from .runpod_world import ACCOUNT, INTERNAL, Call, Json, Refusal, World, answer, invalid, not_found
 
@@ -85,52 +85,6 @@ def delete_registry(world: World, call: Call) -> None:
         if record["registry"] == call.id:
             record["registry"] = None
     del world.held["registries"][call.id]
-
-
-# Delegations
-
-_REPOSITORY = r"(?P<repository>[a-z0-9][a-z0-9._/-]*)"
-_TAG = r":(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})"
-_ARN = rf"arn:aws:ecr:(?P<region>[a-z0-9-]+):(?P<account>\d{{12}}):repository/{_REPOSITORY}"
-_HOST = r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com"
-_RESOURCES = {
-    "arn": re.compile(_ARN),
-    "arn_tag": re.compile(_ARN + _TAG),
-    "uri_tag": re.compile(_HOST + "/" + _REPOSITORY + _TAG),
-}
-
-
-def create_delegation(world: World, call: Call) -> Json:
-    record = _delegation(world, call.body["resource"]) | {"name": call.body.get("name")}
-    identity = ("awsUser", "awsRegion", "repository")
-    same = [other for other in world.own("delegations") if all(other[field] == record[field] for field in identity)]
-    policy = world.switches["duplicate_delegation"]
-    if not same or policy == "record":
-        return answer(world.add("delegations", record))
-    if policy == "error":
-        raise Refusal(world.switches["delegation_refusal"], "delegation already exists")
-    same[0].update(name=record["name"], tag=record["tag"])
-    return answer(same[0])
-
-
-def _delegation(world: World, resource: str) -> Json:
-    for form in world.switches["delegation_forms"]:
-        if match := _RESOURCES[form].fullmatch(resource):
-            parts = match.groupdict()
-            return {
-                "delegatorUserId": ACCOUNT,
-                "awsUser": parts["account"],
-                "repository": parts["repository"],
-                "tag": parts.get("tag", "latest"),
-                "awsRegion": parts["region"],
-                "dockerRegistryUri": f"{parts['account']}.dkr.ecr.{parts['region']}.amazonaws.com",
-                "createdAt": world.now(),
-            }
-    raise Refusal(world.switches["delegation_refusal"], "resource is not a valid ECR resource")
-
-
-def delete_delegation(world: World, call: Call) -> None:
-    del world.held["delegations"][world.find_own("delegations", call.id)["id"]]
 
 
 # Templates
@@ -355,7 +309,7 @@ def _seed_registry(world: World) -> Json:
 
 
 def _seed_delegation(world: World) -> Json:
-    return _delegation(world, "arn:aws:ecr:us-east-1:123456789012:repository/seeded")
+    return delegation(world, "arn:aws:ecr:us-east-1:123456789012:repository/seeded")
 
 
 def _seed_template(world: World) -> Json:

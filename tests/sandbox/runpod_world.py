@@ -14,6 +14,8 @@ from jsonschema import Draft202012Validator
 from .runpod_schemas import WORKER, Schema, violations_of
 
 Json = dict[str, Any]
+# Account, region and name of a repository -> its policy at AWS, or None when there is none.
+PolicyOf = Callable[[str, str, str], str | None]
 
 ACCOUNT = "user_sandbox"
 LIST_KEYS = ("registries", "delegations", "templates", "endpoints", "pods")
@@ -84,6 +86,14 @@ SWITCHES = {
         "forms of a delegation's resource that are taken: ARN, ARN with tag, image URI with tag",
     ),
     "delegation_refusal": Switch(400, _one_of(400, 422), "status of a delegation whose resource is not taken"),
+    "delegation_policy_refusal": Switch(
+        400, _one_of(400, 422), "status of a delegation whose repository's policy does not let RunPod pull"
+    ),
+    "delegation_token_action": Switch(
+        True,
+        {"type": "boolean"},
+        "whether that policy must allow ecr:GetAuthorizationToken too, which has no effect there",
+    ),
     "duplicate_delegation": Switch(
         "record",
         _one_of("record", "error", "upsert"),
@@ -134,9 +144,12 @@ class Call(NamedTuple):
 class World:
     """Everything that is held, by collection and id, together with the switches."""
 
-    def __init__(self, clock: Callable[[], float], new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], new_id: Callable[[], str], policy_of: PolicyOf | None = None
+    ) -> None:
         self._clock = clock
         self._new_id = new_id
+        self.policy_of = policy_of
         self.reset()
 
     def reset(self) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import boto3
 import pytest
 
+from tests.sandbox import contract
 from tests.sandbox.server import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +43,7 @@ class House:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
+        self._clients: dict[tuple[str, str], Any] = {}
 
     def environment(self) -> dict[str, str]:
         """Return nothing but what a user must set, and the path of the tools."""
@@ -68,14 +70,9 @@ class House:
 
     def client(self, service: str, region: str = "us-east-1") -> Any:
         """Return a boto3 client that acts as the operator."""
-        environment = self.sandbox.environment
-        return boto3.client(
-            service,
-            region_name=region,
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        )
+        if (service, region) not in self._clients:
+            self._clients[service, region] = self.sandbox.client(service, region_name=region)
+        return self._clients[service, region]
 
     def keys(self) -> dict[str, str]:
         """Return the pull user's access keys with their status."""
@@ -88,9 +85,27 @@ class House:
     def secrets(self) -> list[str]:
         return [secret["Name"] for secret in self.client("secretsmanager").list_secrets()["SecretList"]]
 
-    def entry(self) -> str:
+    def entry(self, store: str = "secretsmanager") -> str:
         """Return the value of the pull user's entry in the secret store."""
+        if store == "ssm":
+            held = self.client("ssm").get_parameter(Name=f"/runpod-ecr/{USER}", WithDecryption=True)
+            return held["Parameter"]["Value"]
         return self.client("secretsmanager").get_secret_value(SecretId=f"runpod-ecr/{USER}")["SecretString"]
+
+    def stored(self, store: str = "secretsmanager") -> str:
+        """Return the id of the key in the store, which works; no note of an unfinished run is left beside it."""
+        entry = json.loads(self.entry(store))
+        assert set(entry) == {"access_key_id", "secret_access_key", "created"}
+        self.sandbox.client("ecr", entry["access_key_id"], entry["secret_access_key"]).get_authorization_token()
+        return entry["access_key_id"]
+
+    def good(self, store: str, *others: str) -> str:
+        """Return the one good key, once it is the only one beside `others`, and RunPod has one token that works."""
+        key, keys = self.stored(store), self.keys()
+        assert keys == dict.fromkeys([key, *others], "Active")
+        [credential] = [held for held in self.runpod()["registries"] if held["name"].startswith(USER)]
+        assert self.sandbox.aws.logins[credential["password"]].access_key in keys
+        return key
 
     def pullable(self) -> set[str]:
         """Return the repositories that the pull user's policy names."""
@@ -113,7 +128,7 @@ class House:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
+    with Sandbox(with_registries=True) as running:
         yield running
 
 
@@ -121,3 +136,11 @@ def sandbox() -> Iterator[Sandbox]:
 def house(sandbox: Sandbox) -> House:
     sandbox.reset()
     return House(sandbox)
+
+
+@pytest.fixture(autouse=True)
+def within_the_document() -> Iterator[None]:
+    """Every request to RunPod that the test has made is one that RunPod's own document allows."""
+    contract.taken()
+    yield
+    assert not contract.taken()

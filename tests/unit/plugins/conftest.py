@@ -12,6 +12,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.retries import Retrying
 from moto import mock_aws
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, KeyPair
+from ansible_collections.gpuops.runpod.tests.sandbox import contract
 from ansible_collections.gpuops.runpod.tests.unit.plugins import rights
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES, Account
 
@@ -50,3 +51,11 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
 def account(connect: Callable[..., Any], request: pytest.FixtureRequest) -> Account:
     """The same, with a note of every call and switches for faults; the mark BOTH_STORES asks for either store."""
     return Account(STORES[getattr(request, "param", "secretsmanager")])
+
+
+@pytest.fixture(autouse=True)
+def within_the_document() -> Iterator[None]:
+    """Every request to RunPod that the test has made is one that RunPod's own document allows."""
+    contract.taken()
+    yield
+    assert not contract.taken()

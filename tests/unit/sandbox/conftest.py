@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.gpuops.runpod.tests.sandbox import contract as same  # by its other name, a module of its own
+from tests.sandbox import contract
 from tests.sandbox.aws import SWITCHES
 from tests.sandbox.server import Sandbox
 
@@ -41,3 +43,12 @@ def processes() -> Callable[[Path], list[str]]:
         return [command for command in found if str(folder) in command]
 
     return listed
+
+
+@pytest.fixture(autouse=True)
+def within_the_document() -> Iterator[None]:
+    """Every request to RunPod that the test has made is one that RunPod's own document allows."""
+    contract.taken()
+    same.taken()
+    yield
+    assert not contract.taken() + same.taken()

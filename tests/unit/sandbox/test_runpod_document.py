@@ -3,15 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The simulator against RunPod's own API document, which is not part of this repository.
 
-It is looked for where RUNPOD_OPENAPI says, else beside the checkout; without it these tests are skipped.
+tests/sandbox/contract.py looks for it; without it these tests are skipped.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-from pathlib import Path
 
 import pytest
 from openapi_core import Config, OpenAPI
@@ -19,20 +17,17 @@ from openapi_core.testing import MockRequest, MockResponse
 from openapi_core.validation.request.exceptions import RequestValidationError
 from openapi_core.validation.response.exceptions import InvalidData
 
-from ansible_collections.gpuops.runpod.tests.sandbox import runpod
+from ansible_collections.gpuops.runpod.tests.sandbox import contract, runpod
+from ansible_collections.gpuops.runpod.tests.sandbox.contract import REGISTRY_PATCH
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod import API_KEY, ROUTES, RunpodSimulator
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod_schemas import NOT_IN_DOCUMENT, SCHEMAS
-
-ROOT = Path(__file__).resolve().parents[3]
-DOCUMENT = Path(os.environ.get("RUNPOD_OPENAPI") or ROOT.parent / "shared" / "runpod-openapi-v2.json")
-REGISTRY_PATCH = ("PATCH", "/v2/registries/{id}")  # newer than the document
 
 
 @pytest.fixture(scope="module")
 def document():
-    if not DOCUMENT.is_file():
-        pytest.skip(f"RunPod's API document is not at hand: neither RUNPOD_OPENAPI nor {DOCUMENT} is a file")
-    return json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    if not contract.at_hand():
+        pytest.skip(f"RunPod's API document is not at hand: neither RUNPOD_OPENAPI nor {contract.DOCUMENT} is a file")
+    return contract.published()
 
 
 # The schemas

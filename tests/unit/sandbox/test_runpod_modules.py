@@ -93,7 +93,8 @@ def test_what_an_account_holds_is_read(account: SimulatedRunpod) -> None:
     go(account, **EVERYTHING)
     account.seed("endpoints", name="e", image="app:1", registry="r1")
     account.seed("pods", name="p", image="app:1")
-    results = runpod_info.run({"gather": list(runpod_info.KINDS)}, False, account.client).results
+    params = {"gather": list(runpod_info.KINDS), "credential_expiry": None}
+    results = runpod_info.run(params, False, account.client).results
     assert [len(results[kind]) for kind in runpod_info.KINDS] == [1, 1, 0, 1, 1]
     used = results["references"]["r1"]
-    assert (used["name"], [len(used[kind]) for kind in runpod_info.USERS]) == ("one", [1, 1, 0])
+    assert (used["name"], [len(used[kind]) for kind in ("templates", "endpoints", "pods")]) == ("one", [1, 1, 0])
