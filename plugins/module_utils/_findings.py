@@ -36,7 +36,13 @@ TABLE = [  # the first that fits counts
         "Correct the account, the region or the name in the URI, or create the repository and push the image.",
     ),
     Row(
-        {"ImageNotFound", "ImageNotFoundException"},
+        {"NAME_UNKNOWN"},
+        "repository_not_found",
+        "The registry {host} has no repository {repository}.",
+        "Correct the host or the name in the image, or create the repository and push the image.",
+    ),
+    Row(
+        {"ImageNotFound", "ImageNotFoundException", "MANIFEST_UNKNOWN"},
         "{kind}_not_found",
         "The repository {repository} holds no image with the {kind} {wanted}.",
         "Push it or name a {kind} that is there; a lifecycle policy may have expired it.",
@@ -57,9 +63,48 @@ TABLE = [  # the first that fits counts
     Row(
         {"PlatformUnread"},
         "platform_unverified",
-        "The image may be pulled, but its platform could not be read.",
+        "The image may be pulled, but its configuration does not tell for which platform it is.",
         "Let this machine reach the host that serves ECR's layers, or check the platform where the image is built.",
         severity="warning",
+    ),
+    Row(
+        {"LayerUnread", "BlobUnread"},
+        "kms",
+        "The KMS key that encrypts the repository {repository} cannot be used.",
+        "Enable the key, cancel its deletion, or restore ECR's grant on it.",
+        text=r"(?i)\bkms\b",
+    ),
+    Row(
+        {"LayerUnread"},
+        "layer_host_blocked",
+        "The image may be pulled, but {layers}, which hands out its layers, is out of this machine's reach.",
+        "Let this machine reach it (by a proxy, a firewall or the policy of a VPC endpoint of S3) when it has to pull.",
+        severity="warning",
+    ),
+    Row(
+        {"BlobUnread"},
+        "layer_host_blocked",
+        "The registry gives the image, but {layers} does not.",
+        "Let this machine reach that host: look at the proxy, the firewall and the policy of a VPC endpoint of S3.",
+    ),
+    Row(
+        {"LoginMissing"},
+        "login_missing",
+        "The registry {host} gives {repository} to nobody who has no login.",
+        "Pull with a login for exactly this host.",
+    ),
+    Row(
+        {"LoginRefused"},
+        "login_refused",
+        "The registry {host} does not accept the login of {who}.",
+        "Check user name and password, and that they are for exactly this host.",
+    ),
+    Row(
+        {"DENIED"},
+        "token_expired",
+        "The token is older than 12 hours, or for another region than that of {host}.",
+        "Use a new token of the image's region.",
+        text=r"(?i)token has expired",
     ),
     Row(
         {"NotAnImage"},
@@ -80,14 +125,14 @@ TABLE = [  # the first that fits counts
         "Once the incident is over, run ecr_pull_user with state present and release_quarantine true.",
     ),
     Row(
-        DENIED,
+        {*DENIED, "DENIED"},
         "kms",
         "The KMS key that encrypts the repository {repository} cannot be used.",
         "Enable the key, cancel its deletion, or restore ECR's grant on it.",
         text=r"(?i)\bkms:|\bkms key",  # a repository may be called kms
     ),
     Row(
-        DENIED,
+        {*DENIED, "DENIED", "HTTP 403"},
         "denied",
         "{Who} may not call {action} on {arn}.",
         "Allow it in the policies of {who}; look for an explicit deny, a boundary, or a service control policy too.",
@@ -118,9 +163,16 @@ TABLE = [  # the first that fits counts
         "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile.",
     ),
     Row(
-        {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"},
+        {
+            "ThrottlingException",
+            "Throttling",
+            "TooManyRequestsException",
+            "RequestLimitExceeded",
+            "TOOMANYREQUESTS",
+            "HTTP 429",
+        },
         "throttled",
-        "AWS refuses calls for now, because there were too many.",
+        "Calls are refused for now, because there were too many.",
         "Wait, or check fewer images at a time.",
     ),
     Row(
@@ -139,7 +191,13 @@ TABLE = [  # the first that fits counts
         "Check the region, its activation for the account, DNS, the proxy, the CA bundle and endpoint_url.",
     ),
     Row(
-        {"LayersNotFoundException", "LayerInaccessibleException"},
+        {"NO_ANSWER"},
+        "endpoint_unreachable",
+        "The registry {host} cannot be reached.",
+        "Check its name, DNS, the proxy, the firewall and the CA bundle.",
+    ),
+    Row(
+        {"LayersNotFoundException", "LayerInaccessibleException", "BLOB_UNKNOWN"},
         "layer_unavailable",
         "A layer of the image is missing or damaged.",
         "Push the image again.",
