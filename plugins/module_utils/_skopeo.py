@@ -35,7 +35,7 @@ FATAL = re.compile(r'level=fatal msg="(?P<text>.*)"')
 SIGNED = re.compile(r'(https?://[^\s"?\\]+)\?[^\s"\\]*')  # an address of a store, whose query is a secret
 TROUBLE = re.compile(
     r"\b429\b|too ?many ?requests|rate exceeded|\b5\d\d\b|\b401\b|unauthorized|authentication required"
-    r"|authorization token has expired|connection reset|connection refused|broken pipe|unexpected EOF|i/o timeout"
+    r"|authorization token has expired|status code from registry 403|connection reset|connection refused|broken pipe|unexpected EOF|i/o timeout"
     r"|TLS handshake timeout",
     re.IGNORECASE,
 )

@@ -129,12 +129,12 @@ class House:
 
 
 @contextmanager
-def sampled_processes(samples: set[str]) -> Iterator[None]:
+def sampled_processes(samples: set[str], seconds: float = 0.02) -> Iterator[None]:
     """Collect the command lines of all processes while the block runs."""
     done = Event()
 
     def sample() -> None:
-        while not done.wait(0.02):
+        while not done.wait(seconds):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 try:
                     samples.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))

@@ -325,6 +325,8 @@ def test_a_thread_leaves_signals_alone() -> None:
         ("toomanyrequests: Rate exceeded", False, True),
         ("unauthorized: authentication required", False, True),
         ("denied: Your authorization token has expired. Reauthenticate and try again.", False, True),
+        ("Error fetching blob: invalid status code from registry 403 (Forbidden)", False, True),
+        ("denied: User: arn:aws:iam::123456789012:user/x is not authorized to perform: ecr:PutImage", False, False),
         ("read tcp: connection reset by peer", False, True),
         ("unexpected http code: 400 (Bad Request)", True, True),
         ("unexpected http code: 400 (Bad Request)", False, False),
