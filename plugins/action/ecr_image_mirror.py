@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Runs the module, and shows meanwhile how far it is: a module cannot write to the terminal. It waits for lines in a file
-# of the task's private directory, so that runs on other hosts and in the background are quiet.
+# Runs the module, and shows meanwhile how far it is: a module cannot write to the terminal. It waits for lines in a
+# file of the task's private directory, so that runs on other hosts and in the background are quiet.
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ FATAL = re.compile(r'level=fatal msg="(?P<text>.*)"')
 SIGNED = re.compile(r'(https?://[^\s"?\\]+)\?[^\s"\\]*')  # an address of a store, whose query is a secret
 TROUBLE = re.compile(
     r"\b429\b|too ?many ?requests|rate exceeded|\b5\d\d\b|\b401\b|unauthorized|authentication required"
-    r"|authorization token has expired|status code from registry 403|connection reset|connection refused|broken pipe|unexpected EOF|i/o timeout"
+    r"|authorization token has expired|status code from registry 403"
+    r"|connection reset|connection refused|broken pipe|unexpected EOF|i/o timeout"
     r"|TLS handshake timeout",
     re.IGNORECASE,
 )
@@ -118,7 +119,8 @@ class Skopeo:
         """Copy an image with all its platforms, and return the digest that was written.
 
         `blobs` are the sizes of its blobs by their digests; `progress` is told whenever one of them is done, and else
-        every second. The logins are in files that nobody else can read, and that are gone when this ends, however it does.
+        every second. The logins are in files that nobody else can read, and that are gone when this ends, however it
+        does.
         """
         version = self.version()
         with terminable(), TemporaryDirectory(prefix="skopeo-", dir=self._workspace) as directory:

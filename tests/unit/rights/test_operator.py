@@ -243,8 +243,10 @@ def thing(service: str, operation: str, request: Json) -> str:
         return f"{here}:parameter{request.get('ResourceId') or request['Name']}"
     if service == "ecr-public":
         name = request.get("repositoryName") or next(iter(request.get("repositoryNames", [])), "")
-        arn = f"arn:aws:ecr-public::{HOME}:repository/{name}" if name else "*"
-        return request.get("resourceArn", arn)
+        place = f"arn:aws:ecr-public::{HOME}"
+        if operation == "describe_registries":
+            return f"{place}:registry/{HOME}"
+        return request.get("resourceArn", f"{place}:repository/{name}" if name else "*")
     if "repositoryName" in request:
         return f"{here}:repository/{request['repositoryName']}"
     if "UserName" in request or "AccessKeyId" in request:
