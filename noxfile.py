@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 BUILD = ROOT / ".build"
 REQUIREMENTS = Path("tools/requirements")
+NPM_LOCK_ONLY = ("--package-lock-only", "--omit-lockfile-registry-resolved", "--no-audit", "--no-fund")
 PYTHON_VERSION = "{}.{}".format(*sys.version_info)
 
 # Stands in for the script, named after a version of pip, that ansible-test fetches from a site of its own.
@@ -45,7 +46,7 @@ nox.options.sessions = ["test"]
 def isolate() -> None:
     """Let no check see the caller's accounts, or Ansible settings that others do not have."""
     for name in list(os.environ):
-        if name.startswith(("ANSIBLE_", "AWS_", "MOLECULE_", "RUNPOD_")):
+        if name.startswith(("ANSIBLE_", "AWS_", "MOLECULE_", "RUNPOD_")) and name != "RUNPOD_OPENAPI":
             del os.environ[name]
     os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     os.environ["ANSIBLE_HOME"] = str(BUILD / "ansible")
@@ -129,14 +130,23 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """What the collection costs, against the sandbox; see bench/README.md."""
+    session.run("python", "-m", "bench", *session.posargs)
+
+
+@nox.session
 def locks(session: nox.Session) -> None:
     """Renew the hash locks; `-- --upgrade` also moves what the .in files leave open."""
     command = ["uv", "pip", "compile", "--quiet", "--no-config", "--universal", "--generate-hashes", "--no-header"]
     command += ["--python-version=3.12", "--no-emit-index-url", "--no-emit-find-links", *session.posargs]
     with session.chdir(REQUIREMENTS):
-        for name in ("uv", "demo", "test"):
+        for name in ("uv", "node", "demo", "test"):
             session.run(*command, f"{name}.in", "--output-file", f"{name}.txt", external=True)
         session.run(*command, "--no-deps", "collections.in", "--output-file", "collections.txt", external=True)
+    verb = "update" if "--upgrade" in session.posargs else "install"
+    with session.chdir(REQUIREMENTS / "npm"):
+        session.run("npm", verb, *NPM_LOCK_ONLY, external=True)
 
 
 def ansible_test(session: nox.Session, command: str, *arguments: str) -> Path:

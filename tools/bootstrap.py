@@ -26,6 +26,11 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "bootstrap.stamp"
 
+NODE_LOCK = LOCKS / "node.txt"
+OLDEST_NODE = 18
+NPM_LOCK = LOCKS / "npm"
+NPM = VENV / "npm"
+
 COLLECTION = "ansible_collections/amazon/aws"
 LOCKED = ("--quiet", "--only-binary", ":all:", "--require-hashes", "--requirement")
 
@@ -34,12 +39,25 @@ SATISFIED_BY = {"demo": ("demo", "test"), "test": ("test",)}  # the test environ
 NO_ENSUREPIP = """{python} cannot make a virtual environment: it comes without ensurepip, and uv is not there to help.
 Install one of the two, for example with 'apt install python{version}-venv'."""
 
+NO_NODE = """
+The evaluator of AWS policies runs on Node.js. It is not on PATH together with npm, or is older than {oldest}, and the
+package index has none for this machine. Install both, for example with 'apt install nodejs npm' (Debian 12 or newer).
+make demo does without."""
+
 
 def digest(environment: str) -> str:
     """What the environment is made from: this script, the Python and the locks."""
     files = [Path(__file__), LOCKS / f"{environment}.txt", LOCKS / "collections.txt"]
+    if environment == "test":
+        files += [NODE_LOCK, NPM_LOCK / "package-lock.json"]
     parts = [sys.base_prefix.encode(), platform.python_version().encode(), *(path.read_bytes() for path in files)]
     return environment + " " + hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def locks(environment: str) -> list[Path]:
+    """The locks of what is installed: for the tests also a Node.js with npm, where the user has none."""
+    needs_node = environment == "test" and not has_node()
+    return [LOCKS / f"{environment}.txt", *([NODE_LOCK] if needs_node else [])]
 
 
 def is_ready(environment: str) -> bool:
@@ -83,7 +101,8 @@ def is_uv_fetched() -> bool:
 def filled_by_uv(uv: str | Path, environment: str) -> bool:
     install = [str(uv), "pip", "install", "--python", str(PYTHON)]
     try:
-        run(*install, *LOCKED, LOCKS / f"{environment}.txt")
+        for lock in locks(environment):
+            run(*install, *LOCKED, lock)
         with tempfile.TemporaryDirectory(dir=VENV) as folder:
             run(*install, "--no-deps", "--target", folder, *LOCKED, LOCKS / "collections.txt")
             keep_collection(Path(folder))
@@ -95,7 +114,8 @@ def filled_by_uv(uv: str | Path, environment: str) -> bool:
 
 def fill_by_pip(environment: str) -> None:
     pip = [str(PYTHON), "-m", "pip"]
-    run(*pip, "install", *LOCKED, LOCKS / f"{environment}.txt")
+    for lock in locks(environment):
+        run(*pip, "install", *LOCKED, lock)
     with tempfile.TemporaryDirectory(dir=VENV) as folder:
         run(*pip, "download", "--no-deps", "--dest", folder, *LOCKED, LOCKS / "collections.txt")
         unpack_collection(next(Path(folder).glob("*.whl")))
@@ -115,6 +135,25 @@ def keep_collection(unpacked: Path) -> None:
     os.rename(unpacked / COLLECTION, target)
 
 
+def has_node() -> bool:
+    """Whether the user has a Node.js that is new enough, and npm."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        return False
+    told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout
+    number = told.strip().removeprefix("v").partition(".")[0]
+    return number.isdecimal() and int(number) >= OLDEST_NODE
+
+
+def fill_by_npm() -> None:
+    """Install what the lock of npm names beside the Python packages, from the registry that the user has configured."""
+    NPM.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy2(NPM_LOCK / name, NPM)
+    own = VENV / "bin" / "npm"
+    quietly = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    run(own if own.exists() else "npm", "ci", "--prefix", NPM, *quietly)
+
+
 def main() -> None:
     environment = sys.argv[1]
     if is_ready(environment):
@@ -123,8 +162,11 @@ def main() -> None:
     print(f"Setting up .venv for make {environment} with Python {platform.python_version()} ...", flush=True)
     try:
         set_up(environment)
+        if environment == "test":
+            fill_by_npm()
     except subprocess.CalledProcessError as error:
-        sys.exit(f"Could not set up .venv: this command failed, see above.\n{shlex.join(error.cmd)}")
+        hint = NO_NODE.format(oldest=OLDEST_NODE) if str(NODE_LOCK) in error.cmd else ""
+        sys.exit(f"Could not set up .venv: this command failed, see above.\n{shlex.join(error.cmd)}{hint}")
     STAMP.write_text(digest(environment))  # last: an interrupted run starts over
 
 

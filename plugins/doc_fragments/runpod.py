@@ -24,7 +24,7 @@ options:
     type: str
     default: https://api.runpod.io/v2
   api_timeout:
-    description: Seconds to wait for an answer before a request counts as lost.
+    description: Seconds in which an answer has to be complete before a request counts as lost.
     type: int
     default: 30
   validate_certs:
@@ -35,7 +35,10 @@ options:
     description: Path of a file with the certificates of the authorities to trust, for a proxy with its own authority.
     type: path
 notes:
-  - Requests are repeated only where a second time does no harm. RunPod's C(Retry-After) is honoured up to 90 seconds.
+  - Requests are repeated only where a second time does no harm.
+  - RunPod's C(RateLimit) and C(Retry-After) are honoured. Before a quota is spent, the module waits up to 90 seconds
+    for a fresh one and leaves room to others who use the same key. A quota of an hour or a day that is spent for
+    longer is an error at once.
   - Proxies are taken from the environment. A C(.netrc) file is never read and a redirect is never followed, because
     both would touch the API key.
 requirements:

@@ -7,9 +7,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -20,6 +18,7 @@ from ._entry import MANAGED, QUARANTINED, Entry, format_time, freshness, parse_t
 from ._errors import Json
 from ._keys import ACTIVE, FOREIGN, AccessKey, is_due, owners
 from ._pull_user import RANDOM_SUFFIX, SECRET, marked_keys
+from ._remedies import MISSED, Row, module_call, worst_first
 
 DENY_ALL = "AWSDenyAll"
 AWS_POLICIES = {
@@ -31,7 +30,6 @@ LIMITS = {"inline_characters": _policy.LIMIT, "attached_policies": 10, "groups":
 NEAR = 0.8  # of a limit
 UNUSED = timedelta(days=30)  # a refresh uses the key several times a day
 UNTRIED = timedelta(days=1)  # a new key has this long until it is used for the first time
-MISSED = timedelta(hours=4)  # a token that is refreshed every four hours never has less left
 STORE_ARN = re.compile(
     r"arn:[a-z-]+:(?P<type>secretsmanager|ssm):(?P<region>[a-z0-9-]+):\d+:(?:secret:|parameter/)(?P<name>.+)"
 )
@@ -222,15 +220,6 @@ def entry_state(kept: Kept) -> str:
 # What is wrong with it
 
 
-class Row(NamedTuple):
-    """One finding. `cause` and `remedy` are templates."""
-
-    code: str
-    severity: str
-    cause: str
-    remedy: str
-
-
 TABLE = {
     "user_missing": Row(
         "user_missing",
@@ -415,7 +404,6 @@ TABLE = {
         "With the credential's name and the region of its images: {refresh}",
     ),
 }
-SEVERITIES = ["error", "warning", "info"]
 
 Hit = tuple[str, Json]  # a row of TABLE, and what its templates need besides the user
 
@@ -425,7 +413,7 @@ def findings(told: Json, expected: Expected, now: datetime) -> list[Json]:
     calls = remedies(told, expected)
     hits = [hit for check in checks(told) for hit in check(told, now)]
     found = [finding(name, told["name"], {**calls, **facts}) for name, facts in hits]
-    return sorted(found, key=lambda one: SEVERITIES.index(one["severity"]))
+    return worst_first(found)
 
 
 def checks(told: Json) -> list[Callable[[Json, datetime], Iterator[Hit]]]:
@@ -439,10 +427,7 @@ def checks(told: Json) -> list[Callable[[Json, datetime], Iterator[Hit]]]:
 
 def finding(name: str, user: str | None, facts: Json) -> Json:
     """Return a row of the table with its templates filled."""
-    row = TABLE[name]
-    filled = {"cause": row.cause, "remedy": row.remedy}
-    filled = {key: template.format_map({"user": user, **facts}) for key, template in filled.items()}
-    return {"user": user, "code": row.code, "severity": row.severity, **filled}
+    return {"user": user, **TABLE[name].filled({"user": user, **facts})}
 
 
 def nobody(name: str | None, prefix: str | None, repositories: list[str] | None) -> list[Json]:
@@ -566,11 +551,6 @@ def is_near(size: int, limit: int) -> bool:
 
 
 # What mends it
-
-
-def module_call(module: str, **options: object) -> str:
-    """Return the command that calls a module of this collection; its options are JSON."""
-    return f"ansible localhost -m gpuops.runpod.{module} -a {shlex.quote(json.dumps(options))}"
 
 
 def remedies(told: Json, expected: Expected) -> dict[str, str]:

@@ -11,7 +11,10 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from concurrent.futures import Future, wait
+from email.message import Message
+from threading import Thread
+from typing import Any, NamedTuple
 from urllib.error import HTTPError
 
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
@@ -19,17 +22,26 @@ from ansible.module_utils.urls import Request
 
 from ._errors import ApiError, InputError, Json, NotFoundError, RunpodError, TransportError
 from ._masking import MASK
+from ._pace import LONGEST_WAIT, View, Window, duration, look, pause, refused_for, seconds, spent, windows
 
 TRIES = 5
-LONGEST_WAIT = 90.0  # seconds; a minute's window can name 60, a day's 45,012
+REFUSALS = 10  # tries of a request that meets 429: several runs may share a quota
 SERVER_ERRORS = range(500, 600)
 TAKEN = {400, 409, 422}  # one of them is the status of a second thing with one name; RunPod does not say which
+AGENT = "gpuops.runpod"
 
 REMEDIES = {
     401: "The API key is missing, malformed or expired: check api_key or RUNPOD_API_KEY.",
-    403: "The API key is valid but lacks the scope for this call: give it that scope in RunPod's console.",
+    404: "It does not exist, or this API key may not see it.",
     405: "This API does not offer the call.",
-    429: "The quota of this API key is spent: wait, or run less often.",
+    429: "The quota of this API key is spent: run again later, run less often, or ask RunPod for a higher limit.",
+}
+# First part of a path -> what the key needs access to.
+AREAS = {
+    "registries": "registry credentials",
+    "templates": "templates",
+    "serverless": "serverless endpoints",
+    "pods": "pods",
 }
 
 
@@ -43,26 +55,20 @@ def base_url(url: str) -> str:
     return re.sub(r"(/v2)?/*$", "", url.rstrip("/")) + "/v2"
 
 
-def retry_delay(method: str, status: int | None, retry_after: float | None, attempt: int) -> float | None:
+def retry_delay(method: str, status: int | None, told: float | None, attempt: int) -> float | None:
     """Return the seconds to wait before the next try, or None when the request must not be repeated.
 
-    `status` None means that no answer came. 429 is refused before it is processed, so any verb may be repeated;
-    everything else is repeated only where a second time does no harm, which excludes POST.
+    `status` None means that no answer came, and `told` is the wait that the answer names. 429 is refused before it is
+    processed, so any verb may be repeated; everything else is repeated only where a second time does no harm, which
+    excludes POST.
     """
     refused = status == 429
     troubled = status is None or status in SERVER_ERRORS
-    if attempt >= TRIES or not (refused or (troubled and method != "POST")):
+    tries = REFUSALS if refused else TRIES
+    if attempt >= tries or not (refused or (troubled and method != "POST")):
         return None
-    delay = max(retry_after, 1.0) if retry_after is not None else 2.0 ** (attempt - 1)
+    delay = max(told, 1.0) if told is not None else 2.0 ** (attempt - 1)
     return delay if delay <= LONGEST_WAIT else None
-
-
-def seconds(text: str | None) -> float | None:
-    """Return a Retry-After given in seconds; its date form, which RunPod does not send, counts as unset."""
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None
 
 
 def problem_of(body: bytes) -> Json:
@@ -105,22 +111,78 @@ def without(value: Any, secrets: list[str]) -> Any:
     return value
 
 
-def api_error(method: str, path: str, status: int, problem: Json) -> ApiError:
-    """Return the typed error of an answer, with what the server said and what to do about it."""
+def page_title(body: bytes) -> str | None:
+    """Return the title of an HTML page, or None when the body is anything else."""
+    if not body.lstrip().startswith(b"<"):
+        return None
+    title = re.search(rb"<title[^>]*>([^<]{1,200})", body, re.IGNORECASE)
+    return title[1].decode(errors="replace").strip() if title else ""
+
+
+def missing_access(method: str, path: str) -> str:
+    """Return the remedy for a 403. Of all scopes only the one for the update of a credential is documented."""
+    area = re.split(r"[/?]", path)[1]
+    access = "read" if method == "GET" else "write"
+    scope = " (scope secrets:write)" if (method, area) == ("PATCH", "registries") else ""
+    return (
+        f"The API key is valid but lacks {access} access to {AREAS.get(area, area)}{scope}: "
+        "give it that in RunPod's console."
+    )
+
+
+def api_error(method: str, path: str, status: int, problem: Json, title: str | None = None) -> ApiError:
+    """Return the typed error of an answer, with what the server said and what to do about it.
+
+    `title` is that of the HTML page that came instead of a problem document: RunPod's API has not sent it.
+    """
+    remedy = missing_access(method, path) if status == 403 else REMEDIES.get(status)
     said = details(problem) or "the answer is not a problem document; does api_url point at RunPod's API v2?"
+    if title is not None:
+        said = (
+            f"the answer is an HTML page ({title!r}), so it is not RunPod's API that refused; "
+            "look at proxies and firewalls on the way, and does api_url point at RunPod's API v2?"
+        )
+        remedy = None
     if "error" in problem or ("message" in problem and "title" not in problem):
         said += " (this looks like RunPod's API v1, which is being switched off: api_url must point at v2)"
     if status in range(300, 400):
         said = "redirected, which is not followed because the API key would go along: correct api_url"
-    remedy = REMEDIES.get(status)
-    message = f"{method} {path}: HTTP {status}: {said}" + (f" {remedy}" if remedy else "")
+    if remedy:
+        said += f" {remedy}" if said.endswith((".", "?", ")")) else f". {remedy}"
+    message = f"{method} {path}: HTTP {status}: {said}"
     return (NotFoundError if status == 404 else ApiError)(message, status, problem)
+
+
+def quota_error(method: str, path: str, window: Window, remaining: float) -> ApiError:
+    """Return the error of a request that was not sent because its quota is spent for too long to wait."""
+    return ApiError(f"{method} {path}: not sent: {spent(window, remaining)}. {REMEDIES[429]}", 429)
+
+
+class Answer(NamedTuple):
+    """A whole answer, whatever its status."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """What it says of the quota."""
+        return windows(self.headers.get("RateLimit"), self.headers.get("RateLimit-Policy"))
+
+    @property
+    def told(self) -> float | None:
+        """The seconds that it wants the next try to wait."""
+        retry_after = seconds(self.headers.get("Retry-After"))
+        return refused_for(retry_after, self.windows) if self.status == 429 else retry_after
 
 
 class Client:
     """RunPod's API v2: sends one request, repeats it where that is safe, returns the parsed answer.
 
-    `opener` is an `ansible.module_utils.urls.Request` or anything with its `open`; `sleep` takes seconds.
+    `opener` is an `ansible.module_utils.urls.Request` or anything with its `open`, and `timeout` the seconds in which
+    an answer has to be complete. `sleep` takes seconds and `clock` returns them.
+    Before the quota is gone, it waits for a fresh one.
     Raises TransportError, ApiError or NotFoundError; none of them holds a body, a header or the key.
     """
 
@@ -130,11 +192,16 @@ class Client:
         token: str,
         opener: Any,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        timeout: float | None = None,
     ) -> None:
         self.url = base_url(url)
         self.token = token
         self.opener = opener
         self.sleep = sleep
+        self.clock = clock
+        self.timeout = timeout
+        self.view = View()
 
     def get(self, path: str) -> Json:
         return self.request("GET", path)
@@ -164,37 +231,88 @@ class Client:
         attempt = 1
         while True:
             error: RunpodError
+            self._keep_pace(method, path)
             try:
-                return self._send(method, path, body)
-            except HTTPError as answer:
-                problem = without(problem_of(read(answer)), [self.token, *secrets_in(body)])
-                error = api_error(method, path, answer.code, problem)
-                delay = retry_delay(method, answer.code, seconds(answer.headers.get("Retry-After")), attempt)
+                answer = within(self.timeout, lambda: self._exchange(method, path, body))
             except (OSError, http.client.HTTPException, AnsibleConnectionError) as failure:
                 error = TransportError(f"{method} {path}: no answer from {self.url}: {failure}")
                 delay = retry_delay(method, None, None, attempt)
+            else:
+                self.view = look(self.view, answer.windows, self.clock())
+                if answer.status < 300:
+                    return parsed(method, path, answer)
+                error = self._error(method, path, body, answer)
+                delay = retry_delay(method, answer.status, answer.told, attempt)
             if delay is None:
                 raise error
             self.sleep(delay)
             attempt += 1
 
-    def _send(self, method: str, path: str, body: Json | None) -> Any:
-        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
+    def _keep_pace(self, method: str, path: str) -> None:
+        """Wait until the quota has room for a request; raise when that would be too long."""
+        needed = pause(self.view, self.clock())
+        if needed is None:
+            return
+        if needed.seconds > LONGEST_WAIT:
+            raise quota_error(method, path, needed.window, needed.seconds)
+        self.sleep(needed.seconds)
+
+    def _exchange(self, method: str, path: str, body: Json | None) -> Answer:
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json", "User-Agent": AGENT}
         if body is not None:
             headers["Content-Type"] = "application/json"
         data = None if body is None else json.dumps(body)
-        with self.opener.open(method, self.url + path, data=data, headers=headers) as answer:
-            text = answer.read()
-            status = answer.status
-        if status == 204 or not text:
-            return None
         try:
-            return json.loads(text)
-        except ValueError:
-            raise ApiError(
-                f"{method} {path}: HTTP {status}: the answer is not JSON; does api_url point at RunPod's API v2?",
-                status,
-            ) from None
+            with self.opener.open(method, self.url + path, data=data, headers=headers) as answer:
+                return Answer(answer.status, answer.headers, answer.read())
+        except HTTPError as refusal:
+            return Answer(refusal.code, refusal.headers, read(refusal))
+
+    def _error(self, method: str, path: str, body: Json | None, answer: Answer) -> ApiError:
+        secrets = [self.token, *secrets_in(body)]
+        problem = without(problem_of(answer.body), secrets)
+        error = api_error(method, path, answer.status, problem, without(page_title(answer.body), secrets))
+        if answer.status != 429 or answer.told is None or answer.told <= LONGEST_WAIT:
+            return error
+        spent_windows = [window for window in answer.windows if not window.left and window.resets == answer.told]
+        why = spent(spent_windows[0], answer.told) if spent_windows else f"it is fresh in {duration(answer.told)}"
+        return ApiError(f"{error} Too long to wait: {why}.", answer.status, problem)
+
+
+def within[T](limit: float | None, call: Callable[[], T]) -> T:
+    """Return what the call returns, or raise TimeoutError when that takes longer than so many seconds.
+
+    The timeout of a socket begins anew with each byte, so that a server which trickles would never meet it. A call
+    that takes too long is left to itself.
+    """
+    if limit is None:
+        return call()
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # the caller gets it
+            future.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    wait([future], limit)
+    if not future.done():
+        raise TimeoutError(f"the answer was not complete after {limit} seconds")
+    return future.result()
+
+
+def parsed(method: str, path: str, answer: Answer) -> Any:
+    """Return the JSON of a success, or None when it has no content."""
+    if answer.status == 204 or not answer.body:
+        return None
+    try:
+        return json.loads(answer.body)
+    except ValueError:
+        raise ApiError(
+            f"{method} {path}: HTTP {answer.status}: the answer is not JSON; does api_url point at RunPod's API v2?",
+            answer.status,
+        ) from None
 
 
 def read(answer: HTTPError) -> bytes:
@@ -238,11 +356,13 @@ def adopt(error: RunpodError, find: Callable[[], Json | None]) -> Json:
 
 def opener(params: Mapping[str, Any]) -> Request:
     """Return the opener for these options: no netrc (it would replace the key), no redirect (it would carry it on)."""
+    if params["api_timeout"] < 1:
+        raise InputError(f"api_timeout must be at least 1 (second), not {params['api_timeout']}.")
     return Request(
         timeout=params["api_timeout"],
         validate_certs=params["validate_certs"],
         ca_path=params["ca_path"],
         use_netrc=False,
         follow_redirects="none",
-        http_agent="gpuops.runpod",
+        http_agent=AGENT,
     )

@@ -10,6 +10,8 @@ from typing import Any
 
 Json = dict[str, Any]
 
+FOR_ALL = {401, 403, 405, 429}  # refusals that the next call of the kind would get too
+
 
 class RunpodError(Exception):
     """A failure with cause and remedy; the base of all errors of this collection."""
@@ -62,3 +64,8 @@ class AwsError(RunpodError):
 
     def as_result(self) -> Json:
         return {"msg": str(self), "error": {"call": self.call, "code": self.code, "message": self.text}}
+
+
+def concerns_all(error: RunpodError) -> bool:
+    """Return whether the next thing would fail at RunPod like this one."""
+    return isinstance(error, TransportError) or (isinstance(error, ApiError) and error.status in FOR_ALL)

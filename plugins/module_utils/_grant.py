@@ -164,6 +164,18 @@ def drift(found: list[Json], wanted: Json | None) -> dict[str, list[str]]:
     return {"missing": sorted(needs - has), "outdated": sorted(has - needs)}
 
 
+def check_reach(arn: str) -> None:
+    """Raise InputError when this is not one repository, or none that RunPod's roles can reach."""
+    if re.search(r"[*?]", arn):
+        raise InputError(f"{arn} holds a wildcard: every repository has a policy of its own, so name each.")
+    partition = arn.split(":")[1]
+    if partition != "aws":
+        raise InputError(
+            f"{arn} is in the partition {partition}. RunPod's roles are in the partition aws, and roles have no access "
+            "across partitions."
+        )
+
+
 def check_own(arn: str, found: list[Json], known: Iterable[str]) -> None:
     """Raise ConflictError when a statement of our Sid is somebody else's: for others than the known, or no grant."""
     for each in found:

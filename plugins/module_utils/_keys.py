@@ -121,7 +121,8 @@ def plan_keys(
     in_the_way = [key for key in rest if key.id not in delete and key != stored]
     room = len(in_the_way) + 1 < MOST_KEYS
     why = () if room or not due else reasons(in_the_way, whose)
-    retiring = all(key in older for key in in_the_way) and now < retired_at(stored, retire_after_hours)
+    early = now < retired_at(stored, retire_after_hours)
+    retiring = all(key in older and (early or key.id in deactivate) for key in in_the_way)
     return KeyPlan(
         delete=(*orphans, *delete),
         deactivate=deactivate,

@@ -63,7 +63,8 @@ class EnvModule(AnsibleModule):
 
 def runpod_client(module: AnsibleModule) -> Client:
     """Return the client that the module's options describe."""
-    return Client(module.params["api_url"], module.params["api_key"], opener(module.params))
+    params = module.params
+    return Client(params["api_url"], params["api_key"], opener(params), timeout=params["api_timeout"])
 
 
 def execute(module: AnsibleModule, run: Run, key: str | None, connect: Connect = runpod_client) -> None:

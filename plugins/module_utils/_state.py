@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ._errors import ConflictError, Json
+from ._errors import ConflictError, Json, RunpodError
 
 
 class Outcome(NamedTuple):
@@ -25,6 +25,19 @@ class Outcome(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
+class ItemsFailedError(RunpodError):
+    """Some things could not be written; the results tell what was done all the same."""
+
+    def __init__(self, message: str, outcome: Outcome) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+    def as_result(self) -> Json:
+        done = self.outcome
+        diff = {"before": done.before, "after": done.after}
+        return {"msg": str(self), "changed": done.changed, "diff": diff, **done.results}
+
+
 def wanted(params: Mapping[str, Any], fields: Mapping[str, str]) -> Json:
     """Return the API fields the user set; an option left out is left alone."""
     return {field: params[option] for option, field in fields.items() if params.get(option) is not None}
@@ -35,13 +48,15 @@ def changes(current: Mapping[str, Any], desired: Mapping[str, Any]) -> Json:
     return {field: value for field, value in desired.items() if current.get(field) != value}
 
 
-def one_by_name(things: Iterable[Json], name: str, kind: str) -> Json | None:
+def one_by_name(
+    things: Iterable[Json],
+    name: str,
+    kind: str,
+    remedy: str = "Rename or delete all but one at RunPod, then run again.",
+) -> Json | None:
     """Return the thing with this name or None; two of them are an error, never a choice."""
     found = [thing for thing in things if thing["name"] == name]
     if len(found) > 1:
         ids = ", ".join(sorted(thing["id"] for thing in found))
-        raise ConflictError(
-            f"There are {len(found)} {kind}s named {name!r} (ids {ids}). "
-            f"Rename or delete all but one at RunPod, then run again."
-        )
+        raise ConflictError(f"There are {len(found)} {kind}s named {name!r} (ids {ids}). {remedy}")
     return found[0] if found else None

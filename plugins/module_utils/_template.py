@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ._client import Client, create
-from ._errors import ConflictError, InputError, Json, RunpodError
+from ._errors import InputError, Json, RunpodError
 from ._masking import compared, shown
+from ._registry import credential, missing
 from ._state import changes, one_by_name, wanted
 
 PATH = "/templates"
@@ -121,15 +122,28 @@ def faults(options: Json) -> list[str]:
         (options["disk"] is not None and options["disk"] < 1, "disk must be at least 1 (GB)"),
         (size is not None and size < 10, "persistent_mount.size must be at least 10 (GB)"),
     ]
-    found += [
-        (not CUDA_VERSION.fullmatch(version), f"allowed_cuda_versions: {version!r} is not of the form '12.8'")
-        for version in options["allowed_cuda_versions"] or []
+    own = [text for wrong, text in found if wrong]
+    return own + cuda_faults("allowed_cuda_versions", options["allowed_cuda_versions"]) + env_faults(options["env"])
+
+
+def cuda_faults(option: str, versions: Iterable[str] | None) -> list[str]:
+    """Return what is wrong with the CUDA versions of an option."""
+    wrong = [version for version in versions or () if not CUDA_VERSION.fullmatch(version)]
+    return [f"{option}: {version!r} is not of the form '12.8'" for version in wrong]
+
+
+def env_faults(env: Mapping[str, Any] | None) -> list[str]:
+    """Return what is wrong with the option env. No value of it is repeated."""
+    return [
+        f"env.{key} must be a string: quote it"
+        for key, value in (env or {}).items()
+        if isinstance(value, bool) or not isinstance(value, str | int | float)
     ]
-    found += [
-        (isinstance(value, bool) or not isinstance(value, str | int | float), f"env.{key} must be a string: quote it")
-        for key, value in (options["env"] or {}).items()
-    ]
-    return [text for wrong, text in found if wrong]
+
+
+def strings(env: Mapping[str, Any]) -> dict[str, str]:
+    """Return the option env as RunPod takes it."""
+    return {key: str(value) for key, value in env.items()}
 
 
 def check(template: Mapping[str, Any]) -> None:
@@ -140,39 +154,15 @@ def check(template: Mapping[str, Any]) -> None:
         raise InputError("; ".join(wrong) + ".")
 
 
-def credential(given: str, registries: Iterable[Json]) -> str | None:
-    """Return the id of the registry credential that an option names by name or id, or None for the empty name.
-
-    A name that nothing has is returned as it is: missing() has decided whether it may stand for a credential to come.
-    """
-    ids = sorted({registry["id"] for registry in registries if given in (registry["name"], registry["id"])})
-    if len(ids) > 1:
-        raise ConflictError(f"registry {given!r} is the name or id of {len(ids)} credentials (ids {', '.join(ids)}).")
-    return ids[0] if ids else given or None
-
-
-def missing(given: Iterable[str], registries: Iterable[Json], check_mode: bool) -> tuple[str, ...]:
-    """Return a warning for each credential that does not exist, in check mode; else raise InputError for them."""
-    known = {value for registry in registries for value in (registry["name"], registry["id"])}
-    unknown = sorted(set(given) - known)
-    if unknown and not check_mode:
-        raise InputError(
-            f"No registry credential has this name or id: {', '.join(unknown)}. "
-            "Make it before the template, or set registry to the empty string for none."
-        )
-    return tuple(
-        f"No registry credential has the name or id {name!r} yet. Unless something makes it first, this fails."
-        for name in unknown
-    )
-
-
-def desired(options: Json, registries: Iterable[Json]) -> Json:
-    """Return the API fields that the user set."""
+def desired(
+    options: Json, registries: Iterable[Json], current: str | None = None, used: Iterable[str | None] = ()
+) -> Json:
+    """Return the API fields that the user set; `current` and `used` are for credential()."""
     fields = wanted(options, FIELDS)
     if "env" in fields:
-        fields["env"] = {key: str(value) for key, value in fields["env"].items()}
+        fields["env"] = strings(fields["env"])
     if "registry" in fields:
-        fields["registry"] = credential(fields["registry"], registries)
+        fields["registry"] = credential(fields["registry"], registries, current, used)
     if "mounts" in fields:
         fields["mounts"] = {"persistent": fields["mounts"]} if fields["mounts"].get("size") else {}
     return fields
@@ -187,13 +177,16 @@ def delta(current: Json, fields: Json) -> Json:
     return {key: fields[key] for key in changes(unordered(current), unordered(fields))}
 
 
-def plan(options: Json, templates: Iterable[Json], registries: Iterable[Json]) -> Step:
-    """Return what is to be done about one template, given what the account holds."""
+def plan(options: Json, templates: Iterable[Json], registries: Iterable[Json], used: Iterable[str | None] = ()) -> Step:
+    """Return what is to be done about one template, given what the account holds.
+
+    `templates` are those of this name at least, `used` the credentials that any template refers to.
+    """
     name = options["name"]
     current = one_by_name(templates, name, "template")
     if options["state"] == "absent":
         return Step(name, current, None)
-    fields = desired(options, registries)
+    fields = desired(options, registries, current["registry"] if current else None, used)
     if current is None:
         if "image" not in fields:
             raise InputError(f"There is no template named {name!r}: to create it, image is required.")
@@ -208,9 +201,14 @@ def plan(options: Json, templates: Iterable[Json], registries: Iterable[Json]) -
 
 
 def read(client: Client, items: Iterable[Json], check_mode: bool) -> tuple[list[Json], list[Json], tuple[str, ...]]:
-    """Return the account's templates, its registry credentials if an item names one, and warnings about those."""
+    """Return the account's templates, its registry credentials if they are needed, and warnings about those.
+
+    An id that the template refers to already needs no look-up: RunPod takes away what is deleted.
+    """
     templates = client.items(PATH, "templates")
-    named = {item["registry"] for item in items if item["state"] == "present" and item["registry"]}
+    held = {(template["name"], template["registry"]) for template in templates}
+    present = [item for item in items if item["state"] == "present" and item["registry"]]
+    named = {item["registry"] for item in present if (item["name"], item["registry"]) not in held}
     registries = client.items("/registries", "registries") if named else []
     return templates, registries, missing(named, registries, check_mode)
 

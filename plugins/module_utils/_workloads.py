@@ -11,6 +11,7 @@ from typing import Any
 
 from ._errors import InputError, Json
 from ._image import Image, parse, parse_ecr
+from ._registry import logical
 from ._template import check
 
 WORKLOAD_KEYS = {"image", "template"}
@@ -117,7 +118,7 @@ def users(items: Iterable[Json], held: Mapping[str, list[Json]], registries: Map
     ours = {item["name"] for item in wanted}
     repositories = {item["repository_arn"] for item in wanted}
     regions = {name: region for region, name in registries.items()}
-    credentials = {registry["id"]: regions.get(registry["name"]) for registry in held["registries"]}
+    credentials = {registry["id"]: regions.get(logical(registry["name"])) for registry in held["registries"]}
     found = []
     for key, kind in KINDS.items():
         for thing in held[key]:

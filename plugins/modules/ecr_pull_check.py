@@ -65,9 +65,13 @@ options:
     type: int
     default: 90
 notes:
-  - The identity that pulls needs C(ecr:BatchGetImage) and C(ecr:GetDownloadUrlForLayer) on the repositories.
-  - With O(identity=secret_store) the caller needs C(secretsmanager:GetSecretValue) and C(secretsmanager:DescribeSecret)
-    on the entry. With O(secret_store.type=ssm) these are C(ssm:GetParameter) and C(ssm:ListTagsForResource).
+  - >-
+    IAM actions of the identity that pulls, on the repositories: C(ecr:BatchGetImage) and
+    C(ecr:GetDownloadUrlForLayer).
+  - >-
+    IAM actions of the caller on the entry with O(identity=secret_store): C(secretsmanager:GetSecretValue) and
+    C(secretsmanager:DescribeSecret). With O(secret_store.type=ssm) these are C(ssm:GetParameter) and
+    C(ssm:ListTagsForResource).
   - In check mode an earlier task may only have predicted the pull user, its key or its rights. What depends on them is
     then V(null), not a failure.
 seealso:

@@ -59,6 +59,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.boto3
 seealso:
+  - module: gpuops.runpod.runpod_ecr_delegation
   - module: gpuops.runpod.ecr_pull_check
   - module: gpuops.runpod.ecr_pull_user
 notes:
@@ -339,25 +340,13 @@ def resolve(params: Json, aws: Aws) -> list[Repository]:
         account = aws.call("sts", "get_caller_identity")["Account"]
     arns = [repository_arn(each, partition_of(aws.region), account or "", aws.region) for each in given]
     for arn in arns:
-        check_reach(arn)
+        _grant.check_reach(arn)
     return [Repository(arn) for arn in dict.fromkeys(arns)]
 
 
 def is_name(given: str) -> bool:
     """Return whether this says neither account nor region."""
     return not given.startswith("arn:") and not split(given)[0]
-
-
-def check_reach(arn: str) -> None:
-    """Raise InputError when this is not one repository, or none that RunPod's roles can reach."""
-    if re.search(r"[*?]", arn):
-        raise InputError(f"{arn} holds a wildcard: every repository has a policy of its own, so name each.")
-    partition = arn.split(":")[1]
-    if partition != "aws":
-        raise InputError(
-            f"{arn} is in the partition {partition}. RunPod's roles are in the partition aws, and roles have no access "
-            "across partitions."
-        )
 
 
 def read_all(

@@ -198,7 +198,8 @@ notes:
   - >-
     IAM actions for V(quarantined): C(iam:GetUser), C(iam:GetUserPolicy), C(iam:DeleteUserPolicy),
     C(iam:PutUserPolicy), C(iam:TagUser), C(iam:ListAccessKeys), C(iam:GetAccessKeyLastUsed) and
-    C(iam:UpdateAccessKey).
+    C(iam:UpdateAccessKey). Where the policy is not the inline one, C(iam:ListAttachedUserPolicies), and for the
+    customer managed one C(iam:GetPolicy) and C(iam:GetPolicyVersion).
   - >-
     IAM actions on the entry with O(secret_store.type=secretsmanager): C(secretsmanager:GetSecretValue),
     C(secretsmanager:DescribeSecret), C(secretsmanager:CreateSecret), C(secretsmanager:PutSecretValue),

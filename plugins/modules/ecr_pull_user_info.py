@@ -95,9 +95,9 @@ notes:
     For O(path_prefix): C(iam:GetAccountAuthorizationDetails), C(iam:ListAccessKeys) and C(iam:GetAccessKeyLastUsed).
     For customer managed policies of this collection besides C(iam:GetPolicy) and C(iam:GetPolicyVersion).
   - >-
-    For O(secret_store) C(secretsmanager:GetSecretValue) and C(secretsmanager:DescribeSecret), or with
-    O(secret_store.type=ssm) C(ssm:GetParameter) and C(ssm:ListTagsForResource), and C(kms:Decrypt) on a key of your
-    own. For O(events) C(cloudtrail:LookupEvents).
+    IAM actions for O(secret_store): C(secretsmanager:GetSecretValue) and C(secretsmanager:DescribeSecret), or with
+    O(secret_store.type=ssm) C(ssm:GetParameter) and C(ssm:ListTagsForResource). For O(events)
+    C(cloudtrail:LookupEvents).
 """
 
 EXAMPLES = r"""

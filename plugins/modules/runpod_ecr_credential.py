@@ -12,6 +12,15 @@ description:
   - Mints an ECR token as the pull user that M(gpuops.runpod.ecr_pull_user) made, with the key from the secret store,
     and stores it at RunPod as the registry credential called O(name).
   - An existing credential is refreshed in place and keeps its id, so that nothing that refers to it changes.
+  - Where RunPod does not offer that, the credential is replaced. It is called in turns O(name) and O(name) with C(-alt)
+    at its end, and both mean the same wherever a module of this collection takes the name of a credential. The other
+    one is made with the fresh token, all templates and serverless endpoints that refer to the former one are made to
+    refer to it, and then the former one is deleted. Each endpoint rolls out a release for that, which is a warning.
+    The id changes, so refer to the credential by its name.
+  - Pods are never changed. A credential that a pod refers to stays behind, which is a warning, and a later run deletes
+    it, also one that finds the token fresh. As long as it stays, RunPod has no free name for the next replacement, and
+    that fails.
+  - A run that is interrupted anywhere leaves credentials that work, maybe both, and the next one finishes.
   - The credential is fresh, and nothing is written, when a tag of the secret store's entry says that its token works
     for O(min_validity_hours) more and that it was minted with the key that is in the entry now.
   - When O(secret_store) is not set, the token is minted as the caller. Then nothing records until when the token at
@@ -23,7 +32,8 @@ description:
   - When a tag of the entry says that the pull user is in quarantine, there is no new token until
     M(gpuops.runpod.ecr_pull_user) releases it. That is an error.
   - With O(state=absent), a credential that a template, an endpoint or a pod still refers to stays, because RunPod would
-    silently take it away from templates. The pull user, its key and the entry are never removed.
+    silently take it away from templates. The same goes for its alternate. The pull user, its key and the entry are
+    never removed.
 author: The gpuops.runpod authors (@gpuops)
 version_added: 0.1.0
 extends_documentation_fragment:
@@ -37,14 +47,17 @@ extends_documentation_fragment:
 options:
   name:
     description:
-      - Name of the registry credential. Two with this name are an error.
-      - The name is the ownership. A credential of this name gets an ECR token, whoever made it.
+      - Name of the registry credential. Two with this name are an error, and it cannot end in C(-alt).
+      - The name is the ownership. A credential of this name gets an ECR token, whoever made it, and one with C(-alt) at
+        its end counts as its alternate and is replaced or deleted.
+      - When not set, C(<user>-<account>-<region>), where the tags of the secret store's entry say who the user is, and
+        the entry's ARN names the account. Required without O(secret_store), and when the entry is not there.
     type: str
-    required: true
   image:
     description:
       - URI of an image in a private ECR repository. Only its region counts.
-      - Exactly one of O(image) and O(registry_region) is required with O(state=present).
+      - Exactly one of O(image) and O(registry_region) is required with O(state=present). With O(state=absent) one is
+        required when O(name) is not set.
     type: str
   registry_region:
     description: Region of the ECR registries that the token opens.
@@ -80,16 +93,24 @@ attributes:
     details:
       - Without O(secret_store) or with O(force=true), each run refreshes the credential.
 notes:
-  - The RunPod API key needs to read and write registry credentials (C(secrets:write)), and with O(state=absent) to read
-    templates, serverless endpoints and pods.
-  - On the entry, the caller needs C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret),
+  - The RunPod API key needs to read and write registry credentials (C(secrets:write)). With O(state=absent) it also
+    needs to read templates, serverless endpoints and pods, and where a credential is replaced instead of refreshed in
+    place, to write templates and serverless endpoints too.
+  - When a refresh fails, the error says how long the token still works that RunPod holds, and the failed result has
+    RV(expires_at).
+  - Check mode predicts a refresh in place, because only the write itself shows whether RunPod offers it.
+  - >-
+    IAM actions of the caller on the entry: C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret),
     C(secretsmanager:TagResource) and C(secretsmanager:UntagResource). With O(secret_store.type=ssm) these are
     C(ssm:GetParameter), C(ssm:ListTagsForResource), C(ssm:AddTagsToResource) and C(ssm:RemoveTagsFromResource).
-  - The pull user, or without O(secret_store) the caller, needs C(ecr:GetAuthorizationToken).
+  - "IAM actions of the pull user, or without O(secret_store) of the caller: C(ecr:GetAuthorizationToken)."
+  - Without O(secret_store) RunPod gets all the rights that the caller has on the region's repositories. A warning names
+    the caller.
   - Neither the token nor the key is ever returned or shown.
 seealso:
   - module: gpuops.runpod.ecr_pull_user
   - module: gpuops.runpod.ecr_pull_check
+  - module: gpuops.runpod.runpod_registry
 """
 
 EXAMPLES = r"""
@@ -102,6 +123,12 @@ EXAMPLES = r"""
       name: runpod-ecr/runpod-ecr-access
 
 - name: Ensure RunPod holds a token of that user that opens the image's registry
+  gpuops.runpod.runpod_ecr_credential:
+    image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+    secret_store:
+      name: runpod-ecr/runpod-ecr-access
+
+- name: Ensure the same, under a name of its own
   gpuops.runpod.runpod_ecr_credential:
     name: ecr-us-east-1
     image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
@@ -133,7 +160,12 @@ registry:
       returned: once it exists
       sample: reg_2f9c
     name:
-      description: Its name.
+      description: Its name at RunPod, which may be that of the alternate; V(null) in check mode when it is not known.
+      type: str
+      returned: always
+      sample: ecr-us-east-1
+    logical_name:
+      description: The name that it shares with its alternate, as O(name) and other modules take it.
       type: str
       returned: always
       sample: ecr-us-east-1
@@ -148,20 +180,47 @@ registry:
       returned: always
       sample: "2026-08-01T12:00:00Z"
 expires_at:
-  description: Until when its token works, in UTC; V(null) when that is not known, as in check mode before a refresh.
+  description:
+    - Until when its token works, in UTC; V(null) when that is not known, as in check mode before a refresh.
+    - When a refresh failed, until when the token works that RunPod holds.
   type: str
-  returned: success
+  returned: success, and when a refresh failed
   sample: "2026-08-01T12:00:00Z"
 refreshed:
   description: Whether a new token was or, in check mode, would be handed to RunPod.
   type: bool
   returned: success
   sample: true
-in_use_by:
-  description: What refers to the credential and keeps it from being removed.
+repointed:
+  description:
+    - The templates and endpoints that were, or in check mode would be, made to refer to another credential. Check mode
+      does not foresee a replacement that has not begun.
   type: list
   elements: dict
-  returned: with O(state=absent)
+  returned: success
+  contains:
+    kind:
+      description: V(template) or V(endpoint).
+      type: str
+      returned: always
+      sample: template
+    id:
+      description: Its id.
+      type: str
+      returned: always
+      sample: tpl_7d01
+    name:
+      description: Its name.
+      type: str
+      returned: always
+      sample: runpod-gpu-training
+in_use_by:
+  description:
+    - What refers to a credential and keeps it from being removed; with O(state=present) that is a former one that was
+      replaced.
+  type: list
+  elements: dict
+  returned: success
   contains:
     kind:
       description: V(template), V(endpoint) or V(pod).
@@ -178,6 +237,11 @@ in_use_by:
       type: str
       returned: always
       sample: runpod-gpu-training
+    registry:
+      description: Id of the credential.
+      type: str
+      returned: always
+      sample: reg_2f9c
     reason:
       description: The same as a sentence.
       type: str
@@ -201,6 +265,11 @@ other_registries:
       type: str
       returned: always
       sample: ecr-ap-northeast-2
+    logical_name:
+      description: The name that it shares with its alternate.
+      type: str
+      returned: always
+      sample: ecr-ap-northeast-2
     reason:
       description: The same as a sentence.
       type: str
@@ -208,29 +277,48 @@ other_registries:
       sample: The credential ecr-ap-northeast-2 (reg_81aa) holds a token of the same pull user.
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ..module_utils._aws import Aws, aws_client
-from ..module_utils._client import Client, create
-from ..module_utils._entry import OURS, Entry, format_time, freshness, keyless, quarantine, young_until
-from ..module_utils._errors import ApiError, ConflictError, InputError, Json, NotFoundError, RunpodError
+from ..module_utils._client import Client
+from ..module_utils._entry import (
+    MANAGED,
+    OURS,
+    Entry,
+    format_time,
+    freshness,
+    keyless,
+    quarantine,
+    young_until,
+)
+from ..module_utils._errors import ApiError, AwsError, ConflictError, InputError, Json, RunpodError, TransportError
 from ..module_utils._image import parse_ecr
+from ..module_utils._registry import (
+    PATH,
+    called,
+    check_name,
+    clear,
+    identity,
+    in_use,
+    logical,
+    pair,
+    releases,
+    renew,
+    report,
+    stays,
+    tidy,
+)
 from ..module_utils._runpod import ARGUMENTS, execute, runpod_client
 from ..module_utils._secret_store import STORE_OPTIONS, SecretStore, store_of
-from ..module_utils._state import Outcome, one_by_name
+from ..module_utils._state import Outcome
 from ..module_utils._tokens import Token, mint, patiently
 
-PATH = "/registries"
-KIND = "registry credential"
 LONG_PAST = timedelta(days=1)
-USERS = {  # kind -> path of the listing, its key
-    "template": ("/templates", "templates"),
-    "endpoint": ("/serverless", "endpoints"),
-    "pod": ("/pods?includeClusterPods=true", "pods"),
-}
 
 
 class Clients(NamedTuple):
@@ -241,13 +329,29 @@ class Clients(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What the clouds hold: the store's entry with its tags (nothing when tokens are the caller's), and credentials."""
+    """What the clouds hold: the store's entry with its tags (nothing when tokens are the caller's), and credentials.
+
+    `pair` is the credential and its alternate, as far as they are there.
+    """
 
     store: SecretStore | None
     entry: Entry | None
     tags: dict[str, str]
-    registries: list[Json]
-    current: Json | None
+    registries: list[Json] = []
+    pair: list[Json] = []
+
+
+class RefreshError(RunpodError):
+    """A refresh failed; tells how long the token that RunPod holds already still works, as far as that is known."""
+
+    def __init__(self, cause: RunpodError, expires_at: datetime | None, said: str) -> None:
+        super().__init__(f"{cause} {said}".rstrip())
+        self.cause = cause
+        self.expires_at = expires_at
+
+    def as_result(self) -> Json:
+        expires_at = self.expires_at and format_time(self.expires_at)
+        return {**self.cause.as_result(), "msg": str(self), "expires_at": expires_at}
 
 
 def run(params: Json, check_mode: bool, client: Clients) -> Outcome:
@@ -257,19 +361,36 @@ def run(params: Json, check_mode: bool, client: Clients) -> Outcome:
     region = parse_ecr(params["image"]).region if params["image"] is not None else params["registry_region"]
     if region == "":
         raise InputError("registry_region is empty: name the region of the ECR registries, as in us-east-1.")
-    held = look(params, client)
+    if params["name"] is not None:
+        check_name(params["name"])
+    store = store_of(client.aws, params["secret_store"]) if params["secret_store"] else None
+    entry = store.read() if store else None
+    held = Held(store, entry, store.tags() if store and entry else {})
     if params["state"] == "absent":
-        return remove(held, region, check_mode, client.api)
+        name = params["name"] or default_name(held, region)
+        return remove(look(held, name, client.api), region, check_mode, client.api)
     return ensure(params, held, region, check_mode, client)
 
 
-def look(params: Json, client: Clients) -> Held:
-    """Read the secret store, then RunPod."""
-    store = store_of(client.aws, params["secret_store"]) if params["secret_store"] else None
-    entry = store.read() if store else None
-    tags = store.tags() if store and entry else {}
-    registries = client.api.items(PATH, "registries")
-    return Held(store, entry, tags, registries, one_by_name(registries, params["name"], KIND))
+def default_name(held: Held, region: str | None) -> str:
+    """Return the name that follows from whose entry it is, from its account and from the region."""
+    entry = held.store.name if held.store else ""
+    if held.entry is None:
+        raise InputError(f"name is required: the secret store's entry {entry}, from which it follows, is not there.")
+    user = held.tags.get(MANAGED)
+    if not user:
+        raise InputError(
+            f"name is required: the secret store's entry {entry} has no tag {MANAGED}, which says whose it is."
+        )
+    if not region:
+        raise InputError("name is required, or image or registry_region, from whose region the name follows.")
+    return f"{user}-{held.entry.arn.split(':')[4]}-{region}"
+
+
+def look(held: Held, name: str, api: Client) -> Held:
+    """Read RunPod, after the secret store."""
+    registries = api.items(PATH, "registries")
+    return held._replace(registries=registries, pair=pair(registries, name))
 
 
 def ensure(params: Json, held: Held, region: str, check_mode: bool, client: Clients) -> Outcome:
@@ -280,25 +401,90 @@ def ensure(params: Json, held: Held, region: str, check_mode: bool, client: Clie
     missing = keyless(held.entry, held.store.name) if held.store else ""
     if missing and not check_mode:
         raise InputError(missing)
-    name, needed = params["name"], client.aws.clock() + timedelta(hours=params["min_validity_hours"])
-    before = show(held.current, name, region, expiry(held)) if held.current else None
-    if fresh(held, needed) and not params["force"]:
-        return Outcome(False, before, before, results(before, False))
+    name, now = params["name"], client.aws.clock()
+    if name or held.entry:  # else the entry is still to come, and the name with it
+        name = name or default_name(held, region)
+        try:
+            held = look(held, name, client.api)
+        except (ApiError, TransportError) as error:
+            raise failed(error, only_expiry(held), now) from error
+    live = None if params["force"] else fresh(held, now + timedelta(hours=params["min_validity_hours"]))
+    if live:
+        return finish(held, live, region, check_mode, client.api)
+    warnings = tuple(filter(None, (missing, "" if held.store else whose(client.aws))))
     if check_mode:
-        after = show(held.current, name, region, None)
-        return Outcome(True, before, after, results(after, True), (missing,) if missing else ())
-    token = new_token(client.aws, region, held, params["propagation_timeout"])
-    registry = hand_over(client.api, name, held.current, token)
-    note(held, registry, token, client.aws.clock())
-    after = show(registry, name, region, token.expires_at)
-    short = f"The new token works until {after['expires_at']}, less than min_validity_hours: each run will refresh it."
-    return Outcome(True, before, after, results(after, True), (short,) if token.expires_at < needed else ())
+        current = primary(held)
+        after = show(current, name, region, None)
+        before = compared(held, current, held.pair, region)
+        return Outcome(True, before, after, {**results(after, True), **report()}, warnings)
+    outcome = refresh(params, held, name, region, client)
+    return outcome._replace(warnings=(*warnings, *outcome.warnings))
 
 
-def show(registry: Json | None, name: str, region: str | None, expires_at: datetime | None) -> Json:
+def finish(held: Held, live: Json, region: str, check_mode: bool, api: Client) -> Outcome:
+    """Leave a fresh credential alone, and bring a replacement to its end that an earlier run began."""
+    spares = [registry for registry in held.pair if registry != live]
+    stale = any(OURS + registry["id"] in held.tags for registry in spares)
+    if not check_mode:
+        forget(held, spares)
+    moved, kept = tidy(api, spares, live, check_mode)
+    shown = show(live, None, region, expiry(held, live))
+    found = {**results(shown, False), **report(moved, kept), "registry": shown}
+    before = compared(held, live, held.pair, region)
+    after = compared(held, live, [left.registry for left in kept], region)
+    changed = stale or bool(moved) or before != after
+    return Outcome(changed, before, after, found, (*releases(moved), *stays(kept)))
+
+
+def refresh(params: Json, held: Held, name: str, region: str, client: Clients) -> Outcome:
+    """Mint a token and hand it to RunPod. It is noted once everything refers to the credential that holds it."""
+    current, now = primary(held), client.aws.clock()
+    try:
+        token = new_token(client.aws, region, held, params["propagation_timeout"])
+        secret, known = login(token), working(held, now)
+        renewal = renew(client.api, name, held.pair, secret, known, lambda former: forget(held, former))
+        note(held, renewal.registry, token, client.aws.clock())
+    except RunpodError as error:
+        raise failed(error, expiry(held, current), now, bool(current)) from error
+    kept = clear(client.api, renewal.leftovers)
+    shown = show(renewal.registry, name, region, token.expires_at)
+    before = compared(held, current, held.pair, region)
+    after = {**shown, **called(left.registry for left in kept)}
+    short = ""
+    if token.expires_at < now + timedelta(hours=params["min_validity_hours"]):
+        short = f"The new token works until {shown['expires_at']}, less than min_validity_hours: each run refreshes it."
+    warnings = (*renewal.warnings, *stays(kept), *([short] if short else []))
+    found = {**results(shown, True), **report(renewal.moved, kept), "registry": shown}
+    return Outcome(True, before, after, found, warnings)
+
+
+def failed(error: RunpodError, expires_at: datetime | None, now: datetime, held: bool = True) -> RefreshError:
+    """Return the error of a refresh, with how long the token works that RunPod holds."""
+    if not held:
+        said = ""
+    elif expires_at is None:
+        said = "Until when the token that RunPod holds works is not known."
+    elif expires_at <= now:
+        said = f"The token that RunPod holds has ended at {format_time(expires_at)}: nothing can be pulled with it."
+    else:
+        hours = (expires_at - now).total_seconds() / 3600
+        said = f"The token that RunPod holds works until {format_time(expires_at)}, for another {hours:.1f} hours."
+    return RefreshError(error, expires_at, said)
+
+
+def show(registry: Json | None, name: str | None, region: str | None, expires_at: datetime | None) -> Json:
     """Return a credential as results show it; None stands for one that is still to be made."""
-    identity = {"id": registry["id"]} if registry else {}
-    return {**identity, "name": name, "region": region, "expires_at": expires_at and format_time(expires_at)}
+    what = registry or {"name": name}
+    shown = identity(what) if what["name"] else {"name": None, "logical_name": None}
+    return {**shown, "region": region, "expires_at": expires_at and format_time(expires_at)}
+
+
+def compared(held: Held, registry: Json | None, among: list[Json], region: str | None) -> Json | None:
+    """Return a credential as diffs show it: with the other one that means the same, as long as it is there."""
+    if registry is None:
+        return None
+    shown = show(registry, None, region, expiry(held, registry))
+    return {**shown, **called(other for other in among if other != registry)}
 
 
 def results(shown: Json | None, refreshed: bool) -> Json:
@@ -306,17 +492,35 @@ def results(shown: Json | None, refreshed: bool) -> Json:
     return {"expires_at": shown["expires_at"] if shown else None, "refreshed": refreshed}
 
 
-def expiry(held: Held) -> datetime | None:
-    """Return until when the credential's token works, as far as its freshness tag tells."""
-    said = freshness(held.tags).get(held.current["id"]) if held.current else None
+def expiry(held: Held, registry: Json | None) -> datetime | None:
+    """Return until when a credential's token works, as far as its freshness tag tells."""
+    said = freshness(held.tags).get(registry["id"]) if registry else None
     return said.expires_at if said else None
 
 
-def fresh(held: Held, at: datetime) -> bool:
-    """Return whether the credential's token works until then at least and was minted with the key now in the store."""
-    said = freshness(held.tags).get(held.current["id"]) if held.current else None
+def only_expiry(held: Held) -> datetime | None:
+    """Return until when the one token works that the freshness tags know of; None when they know of more or none."""
+    ends = {said.expires_at for said in freshness(held.tags).values()}
+    return ends.pop() if len(ends) == 1 else None
+
+
+def primary(held: Held) -> Json | None:
+    """Return the credential whose token works longest, as far as is known; the one with the plain name in doubt."""
+    never = datetime.min.replace(tzinfo=UTC)
+    return max(held.pair, key=lambda registry: expiry(held, registry) or never, default=None)
+
+
+def working(held: Held, now: datetime) -> dict[str, bool]:
+    """Return for each credential whose token's end is known whether it still works."""
+    return {identifier: said.expires_at > now for identifier, said in freshness(held.tags).items()}
+
+
+def fresh(held: Held, at: datetime) -> Json | None:
+    """Return the credential whose token works until then at least and was minted with the key now in the store."""
     key = held.entry.key if held.entry else None
-    return bool(said and key and said.access_key_id == key.access_key_id and said.expires_at >= at)
+    current = primary(held)
+    said = freshness(held.tags).get(current["id"]) if current else None
+    return current if said and key and said.access_key_id == key.access_key_id and said.expires_at >= at else None
 
 
 def long_past(held: Held, now: datetime) -> list[str]:
@@ -329,6 +533,17 @@ def long_past(held: Held, now: datetime) -> list[str]:
     ]
 
 
+def whose(aws: Aws) -> str:
+    """Return the warning that RunPod gets the caller's own rights, with who that is."""
+    caller = "whoever runs this"
+    with suppress(AwsError):
+        caller = aws.call("sts", "get_caller_identity")["Arn"]
+    return (
+        f"Without secret_store RunPod gets a token of {caller}: it opens every repository of the region that this "
+        "identity may pull. Name the entry of a pull user to hand over no more than its rights."
+    )
+
+
 def new_token(aws: Aws, region: str, held: Held, timeout: float) -> Token:
     """Return a token of the pull user, or of the caller; a key or right that is seconds old gets its time."""
     if held.entry is None:
@@ -337,95 +552,28 @@ def new_token(aws: Aws, region: str, held: Held, timeout: float) -> Token:
     return patiently(aws, young_until(held.entry, held.tags, timeout), lambda: mint(aws, region, key))
 
 
-def note(held: Held, registry: Json, token: Token, now: datetime) -> None:
-    """Tag the entry with the token's end and the key that minted it, and drop tags long past."""
-    if not (held.store and held.entry and held.entry.key):
-        return
-    held.store.tag({OURS + registry["id"]: f"{format_time(token.expires_at)} {held.entry.key.access_key_id}"})
-    stale = long_past(held, now)
-    if stale:
-        held.store.untag(stale)
-
-
 def login(token: Token) -> Json:
     """Return the part of a credential that is its secret."""
     return {"username": token.username, "password": token.password}
 
 
-def hand_over(api: Client, name: str, current: Json | None, token: Token) -> Json:
-    """Write the token into the credential, or into a new one, and return that."""
-    if current and replace(api, current, token):
-        return current
-    return make(api, name, token)
+def note(held: Held, registry: Json, token: Token, now: datetime) -> None:
+    """Tag the entry with the token's end and the key that minted it, and drop the tags that are done with.
+
+    Those are the tags long past, and that of a credential which this one takes the place of.
+    """
+    if not (held.store and held.entry and held.entry.key):
+        return
+    held.store.tag({OURS + registry["id"]: f"{format_time(token.expires_at)} {held.entry.key.access_key_id}"})
+    forget(held, [former for former in held.pair if former["id"] != registry["id"]], long_past(held, now))
 
 
-def replace(api: Client, registry: Json, token: Token) -> bool:
-    """Write the token in place; return False when the credential is gone."""
-    path = f"{PATH}/{registry['id']}"
-    try:
-        api.patch(path, login(token))
-    except ApiError as error:
-        if error.status == 404 and not exists(api, path):
-            return False
-        if error.status in (404, 405):
-            raise RunpodError(
-                f"This API does not offer to replace the token of a credential in place: {error} Point api_url at "
-                f"RunPod's current API v2; or delete the credential {registry['name']!r} ({registry['id']}) when "
-                "nothing refers to it any more, and run again to have it made anew."
-            ) from error
-        raise
-    return True
-
-
-def exists(api: Client, path: str) -> bool:
-    """Return whether RunPod finds the thing at this path."""
-    try:
-        api.get(path)
-    except NotFoundError:
-        return False
-    return True
-
-
-def make(api: Client, name: str, token: Token) -> Json:
-    """Create the credential and return it, or the one that another run made at the same moment."""
-    adopted: list[Json] = []
-
-    def adopt() -> Json | None:
-        """Look for what an unanswered POST made; whose token it holds cannot be told, so it gets ours."""
-        found = one_by_name(api.items(PATH, "registries"), name, KIND)
-        if found and replace(api, found, token):
-            adopted.append(found)
-        return adopted[0] if adopted else None
-
-    made = create(api, PATH, {"name": name, **login(token)}, adopt)
-    return made if adopted else settle(api, made, token)
-
-
-def settle(api: Client, made: Json, token: Token) -> Json:
-    """Return the credential of this name with the lowest id; drop the one this run made when that is another."""
-    twins = [registry for registry in api.items(PATH, "registries") if registry["name"] == made["name"]]
-    lowest = min([made, *twins], key=lambda registry: registry["id"])
-    if lowest["id"] == made["id"]:
-        return made
-    if users_of(api, made):
-        one_by_name([lowest, made], made["name"], KIND)  # raises: neither may be chosen
-    api.delete(f"{PATH}/{made['id']}")
-    return hand_over(api, made["name"], lowest, token)
-
-
-def users_of(api: Client, registry: Json) -> list[Json]:
-    """Return what refers to a credential; a terminated pod needs it no more."""
-    return [
-        {
-            "kind": kind,
-            "id": thing["id"],
-            "name": thing["name"],
-            "reason": f"The {kind} {thing['name']} ({thing['id']}) refers to the credential {registry['name']}.",
-        }
-        for kind, (path, key) in USERS.items()
-        for thing in api.items(path, key)
-        if thing.get("registry") == registry["id"] and thing.get("status") != "TERMINATED"
-    ]
+def forget(held: Held, registries: Iterable[Json], more: Iterable[str] = ()) -> None:
+    """Drop freshness tags; an entry that is being deleted takes its tags along."""
+    names = [OURS + registry["id"] for registry in registries if OURS + registry["id"] in held.tags]
+    names += more
+    if names and held.store and held.entry and not held.entry.deleted:
+        held.store.untag(names)
 
 
 def others(held: Held) -> list[Json]:
@@ -434,33 +582,27 @@ def others(held: Held) -> list[Json]:
         {
             "id": registry["id"],
             "name": registry["name"],
+            "logical_name": logical(registry["name"]),
             "reason": f"The credential {registry['name']} ({registry['id']}) holds a token of the same pull user.",
         }
         for registry in held.registries
-        if registry["id"] in freshness(held.tags) and registry != held.current
+        if registry["id"] in freshness(held.tags) and registry not in held.pair
     ]
 
 
 def remove(held: Held, region: str | None, check_mode: bool, api: Client) -> Outcome:
-    """Delete the credential unless something refers to it."""
-    current = held.current
-    users = users_of(api, current) if current else []
-    before = show(current, current["name"], region, expiry(held)) if current else None
-    after = before if users else None
-    found = {**results(after, False), "in_use_by": users, "other_registries": others(held)}
-    if current is None or users:
-        stays = ("The credential stays: " + " ".join(user["reason"] for user in users),) if users else ()
-        return Outcome(False, before, after, found, stays)
+    """Delete the credential and its alternate, but for what something refers to."""
+    current = primary(held)
+    kept = clear(api, held.pair, check_mode)
+    left = [one.registry for one in kept]
+    gone = [registry for registry in held.pair if registry not in left]
     if not check_mode:
-        api.delete(f"{PATH}/{current['id']}")
-        forget(held, OURS + current["id"])
-    return Outcome(True, before, after, found)
-
-
-def forget(held: Held, tag: str) -> None:
-    """Drop a freshness tag; an entry that is being deleted takes its tags along."""
-    if held.store and held.entry and not held.entry.deleted and tag in held.tags:
-        held.store.untag([tag])
+        forget(held, gone)
+    rest = current if current in left else next(iter(left), None)
+    before, after = compared(held, current, held.pair, region), compared(held, rest, left, region)
+    shown = show(rest, None, region, expiry(held, rest)) if rest else None
+    found = {**results(shown, False), **report([], kept), "other_registries": others(held), "registry": shown}
+    return Outcome(bool(gone), before, after, found, in_use(kept))
 
 
 def connect(module: AnsibleAWSModule) -> Clients:
@@ -471,7 +613,7 @@ def connect(module: AnsibleAWSModule) -> Clients:
 def main() -> None:
     spec = {
         **ARGUMENTS,
-        "name": {"type": "str", "required": True},
+        "name": {"type": "str"},
         "image": {"type": "str"},
         "registry_region": {"type": "str"},
         "secret_store": {"type": "dict", "options": STORE_OPTIONS, "no_log": False},
@@ -483,6 +625,7 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec=spec,
         required_if=[("state", "present", ["image", "registry_region"], True)],
+        required_one_of=[("name", "secret_store")],
         mutually_exclusive=[("image", "registry_region")],
         supports_check_mode=True,
     )

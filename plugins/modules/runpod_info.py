@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Reads templates, registry credentials, delegations, serverless endpoints and pods, with one request for each kind,
-    and tells which of them refer to which credential.
+    and tells which of them refer to which credential or delegated repository, and what is wrong.
   - Changes nothing. RunPod shows neither the user nor the password of a credential, nor how old it is.
 extends_documentation_fragment:
   - gpuops.runpod.runpod
@@ -25,7 +25,8 @@ attributes:
 options:
   gather:
     description:
-      - What to read. RV(references) needs V(registries), V(templates), V(endpoints) and V(pods).
+      - What to read. RV(references) needs V(registries), V(templates), V(endpoints) and V(pods), and tells of
+        delegated repositories with V(delegations). RV(findings) are those that what was read tells.
     type: list
     elements: str
     choices:
@@ -40,11 +41,22 @@ options:
       - delegations
       - endpoints
       - pods
+  credential_expiry:
+    description:
+      - Until when the tokens in the account's registry credentials work, as id of the credential and a timestamp with
+        its zone, such as V(2026-08-13T00:15:00Z). RunPod does not tell this, but the secret store of the pull user
+        does, as RV(gpuops.runpod.ecr_pull_user_info#module:users[].secret_store.tokens).
+      - When set, RV(findings) tell of tokens that have expired or soon will, and of credentials used for ECR that are
+        not in it. With V({}) these are all of them. Ids that the account does not hold are passed over.
+    type: dict
 notes:
   - Names are those of RunPod's API in snake_case. The values of C(env) are masked by key.
-  - Pods that belong to a cluster are among the pods.
+  - Pods that belong to a cluster are among the pods. A pod that is terminated uses nothing, and nothing is said of it.
   - The API key must be allowed to read what O(gather) names.
 seealso:
+  - module: gpuops.runpod.ecr_pull_user_info
+  - module: gpuops.runpod.runpod_ecr_credential
+  - module: gpuops.runpod.runpod_ecr_delegation
   - module: gpuops.runpod.runpod_template
   - module: gpuops.runpod.runpod_templates
 """
@@ -54,14 +66,36 @@ EXAMPLES = r"""
   gpuops.runpod.runpod_info:
   register: account
 
-- name: Show what refers to each credential
+- name: Show what refers to each credential and each delegated repository
   ansible.builtin.debug:
     var: account.references
+
+- name: Fail when something cannot pull its image any more
+  ansible.builtin.assert:
+    that: account.findings | selectattr('severity', 'eq', 'error') | length == 0
 
 - name: Read the templates only
   gpuops.runpod.runpod_info:
     gather:
       - templates
+
+- name: Ensure there are pull users to ask
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-ecr-access
+    repositories:
+      - runpod-gpu-training
+
+- name: Learn from the secret store until when the tokens at RunPod work
+  gpuops.runpod.ecr_pull_user_info:
+    path_prefix: /runpod/
+    secret_store: {}
+  register: audit
+
+- name: Tell which tokens have expired, or soon will, or are unknown
+  gpuops.runpod.runpod_info:
+    credential_expiry: >-
+      {{ audit.users | map(attribute='secret_store.tokens') | flatten
+      | items2dict(key_name='registry_id', value_name='expires_at') }}
 """
 
 RETURN = r"""
@@ -182,7 +216,7 @@ delegations:
     name:
       description: Its name, or null.
       type: str
-      returned: when RunPod tells it
+      returned: always
       sample: training
     aws_user:
       description: The AWS account that the repository lies in.
@@ -199,6 +233,11 @@ delegations:
       type: str
       returned: always
       sample: runpod-gpu-training
+    repository_arn:
+      description: ARN of the repository.
+      type: str
+      returned: always
+      sample: arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-training
     tag:
       description: The tag it was made with. RunPod does not look at it when an image is pulled.
       type: str
@@ -285,28 +324,96 @@ pods:
         LOG_LEVEL: "********"
 references:
   description:
-    - For the id of each registry credential, what refers to it. Null when O(gather) leaves out what that takes.
+    - For the id of each registry credential, what refers to it, and for the ARN of each delegated repository, what runs
+      an image of it. Null when O(gather) leaves out what that takes.
     - An id that something refers to though no credential has it is here too, with a C(name) of null. A pod that is
       terminated refers to nothing.
-    - Each entry has the C(name) of the credential, and C(templates), C(endpoints) and C(pods) as lists of C(id) and
-      C(name).
+    - Each entry has a C(kind), V(registry) or V(delegation), the C(name) of the credential or repository, the C(ids) of
+      the credential or of the repository's delegations, and C(templates), C(endpoints) and C(pods) as lists of C(id)
+      and C(name).
   type: dict
   returned: always
   sample:
     clzdaifot0001l90809257ynb:
+      kind: registry
       name: runpod-ecr-access-123456789012-us-east-1
+      ids:
+        - clzdaifot0001l90809257ynb
       templates:
         - id: 30zmvf89kd
           name: runpod-gpu-training
       endpoints: []
       pods: []
+    arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-training:
+      kind: delegation
+      name: runpod-gpu-training
+      ids:
+        - deleg_abc123
+      templates:
+        - id: 30zmvf89kd
+          name: runpod-gpu-training
+      endpoints: []
+      pods: []
+findings:
+  description: What is wrong, the worst first, as far as what O(gather) names tells.
+  type: list
+  elements: dict
+  returned: always
+  contains:
+    kind:
+      description: What it is about, one of V(template), V(endpoint), V(pod), V(registry) and V(delegation).
+      type: str
+      returned: always
+      sample: template
+    id:
+      description: Its id.
+      type: str
+      returned: always
+      sample: 30zmvf89kd
+    name:
+      description: Its name; of a delegation that of the repository.
+      type: str
+      returned: always
+      sample: runpod-gpu-training
+    code:
+      description:
+        - What it is, for programs.
+        - V(credential_gone), it refers to a credential that is not there any more. V(access_missing), it runs an image
+          from a private ECR repository with neither a credential nor a delegation, which is also what remains after
+          RunPod took a deleted credential away. V(credential_unused) and V(delegation_unused), nothing needs it.
+        - With O(credential_expiry) also V(token_expired), V(token_ends_soon) within four hours, and V(token_unknown).
+      type: str
+      returned: always
+      sample: access_missing
+    severity:
+      description: V(error) for what keeps images from being pulled, V(warning) for what soon may, or V(info).
+      type: str
+      returned: always
+      sample: error
+    cause:
+      description: What is wrong.
+      type: str
+      returned: always
+      sample: >-
+        The template runpod-gpu-training runs 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1 from a
+        private ECR repository with neither a credential nor a delegation.
+    remedy:
+      description: What mends it, commands where there are some. Words in capitals stand for what is yours to name.
+      type: str
+      returned: always
+      sample: >-
+        ansible localhost -m gpuops.runpod.runpod_template -a '{"name": "runpod-gpu-training", "registry": "NAME"}'
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._account import findings, moments, references
 from ..module_utils._client import Client
+from ..module_utils._delegation import told
 from ..module_utils._errors import Json
 from ..module_utils._masking import shown
 from ..module_utils._runpod import ARGUMENTS, execute
@@ -321,16 +428,18 @@ KINDS = {
     "endpoints": ("/serverless", "endpoints", "name"),
     "pods": ("/pods?includeClusterPods=true", "pods", "name"),
 }
-USERS = ("templates", "endpoints", "pods")  # what can refer to a credential
+SHOWN: dict[str, Callable[[Json], Any]] = {"templates": result, "delegations": told}  # the others as the API does
 
 
-def run(params: Json, check_mode: bool, client: Client) -> Outcome:
+def run(
+    params: Json, dummy: bool, client: Client, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> Outcome:
+    expiry = None if params["credential_expiry"] is None else moments(params["credential_expiry"])
     held = {kind: listed(client, kind) for kind in KINDS if kind in params["gather"]}
-    results = {
-        kind: [result(thing) if kind == "templates" else shown(thing) for thing in things]
-        for kind, things in held.items()
-    }
-    return Outcome(False, None, None, {**results, "references": references(held)})
+    results: Json = {kind: [SHOWN.get(kind, shown)(thing) for thing in things] for kind, things in held.items()}
+    results["references"] = references(held)
+    results["findings"] = findings(held, expiry, clock())
+    return Outcome(False, None, None, results)
 
 
 def listed(client: Client, kind: str) -> list[Json]:
@@ -339,31 +448,13 @@ def listed(client: Client, kind: str) -> list[Json]:
     return sorted(client.items(path, key), key=lambda thing: (thing[field], thing["id"]))
 
 
-def references(held: Mapping[str, list[Json]]) -> Json | None:
-    """Return who refers to which registry credential, or None when not all of that was read."""
-    if not {"registries", *USERS} <= set(held):
-        return None
-    names: Json = {registry["id"]: registry["name"] for registry in held["registries"]}
-    used = {
-        kind: [thing for thing in held[kind] if thing["registry"] and thing.get("status") != "TERMINATED"]
-        for kind in USERS
-    }
-    ids = [*names, *sorted({thing["registry"] for things in used.values() for thing in things} - set(names))]
-    return {
-        key: {
-            "name": names.get(key),
-            **{
-                kind: [{"id": thing["id"], "name": thing["name"]} for thing in things if thing["registry"] == key]
-                for kind, things in used.items()
-            },
-        }
-        for key in ids
-    }
-
-
 def main() -> None:
-    gather = {"type": "list", "elements": "str", "choices": list(KINDS), "default": list(KINDS)}
-    execute(AnsibleModule({**ARGUMENTS, "gather": gather}, supports_check_mode=True), run, None)
+    spec = {
+        **ARGUMENTS,
+        "gather": {"type": "list", "elements": "str", "choices": list(KINDS), "default": list(KINDS)},
+        "credential_expiry": {"type": "dict"},
+    }
+    execute(AnsibleModule(spec, supports_check_mode=True), run, None)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,10 @@ options:
   registry:
     description:
       - Name or id of the registry credential to pull the image with. The empty string takes it away.
+      - A name also means its alternate, which ends in C(-alt) and takes its place where RunPod does not write a
+        secret in place (see M(gpuops.runpod.runpod_ecr_credential)).
+      - While there are both, a template that refers to one of them stays with it. Any other template gets the one
+        that the account's templates refer to, or the plain one when they refer to both or to none.
       - In check mode, a credential that does not exist yet is a warning, and the result shows its name.
     type: str
   persistent_mount:
@@ -239,7 +243,7 @@ def run(params: Json, check_mode: bool, client: Client) -> Outcome:
     if wrong:
         raise InputError("; ".join(wrong) + ".")
     templates, registries, warnings = read(client, [params], check_mode)
-    step = plan(params, templates, registries)
+    step = plan(params, templates, registries, [template["registry"] for template in templates])
     after = step.prediction if check_mode else write(client, step)
     before_shown, after_shown = difference(step.current, after)
     results = {"template": result(after)}

@@ -59,6 +59,10 @@ options:
       registry:
         description:
           - Name or id of the registry credential to pull the image with. The empty string takes it away.
+          - A name also means its alternate, which ends in C(-alt) and takes its place where RunPod does not write a
+            secret in place (see M(gpuops.runpod.runpod_ecr_credential)).
+          - While there are both, a template that refers to one of them stays with it. Any other template gets the one
+            that the account's templates refer to, or the plain one when they refer to both or to none.
           - In check mode, a credential that does not exist yet is a warning, and the result shows its name.
         type: str
       persistent_mount:
@@ -317,9 +321,9 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from ..module_utils._client import Client
-from ..module_utils._errors import ApiError, ConflictError, InputError, Json, RunpodError, TransportError
+from ..module_utils._errors import ConflictError, InputError, Json, RunpodError, concerns_all
 from ..module_utils._runpod import ARGUMENTS, EnvModule, execute
-from ..module_utils._state import Outcome
+from ..module_utils._state import ItemsFailedError, Outcome
 from ..module_utils._template import (
     OPTIONS,
     IgnoredFieldError,
@@ -334,7 +338,6 @@ from ..module_utils._template import (
 
 ORDER = ("unchanged", "create", "change", "delete")
 DONE = {"create": "created", "change": "changed", "delete": "deleted", "unchanged": "unchanged"}
-FOR_ALL = {401, 403, 429}  # refusals that the next template would get too
 
 
 class Report(NamedTuple):
@@ -344,19 +347,6 @@ class Report(NamedTuple):
     after: Json | None
     error: RunpodError | None = None
     tried: bool = True
-
-
-class ItemsFailedError(RunpodError):
-    """Some templates could not be written; the results tell what was done all the same."""
-
-    def __init__(self, message: str, outcome: Outcome) -> None:
-        super().__init__(message)
-        self.outcome = outcome
-
-    def as_result(self) -> Json:
-        done = self.outcome
-        diff = {"before": done.before, "after": done.after}
-        return {"msg": str(self), "changed": done.changed, "diff": diff, **done.results}
 
 
 def run(params: Json, check_mode: bool, client: Client) -> Outcome:
@@ -393,13 +383,15 @@ def require_sound(items: Iterable[Json]) -> None:
 def plan_all(items: Iterable[Json], templates: Iterable[Json], registries: list[Json]) -> list[Step]:
     """Return what is to be done about each item. Raises one error for all items about which that cannot be said."""
     by_name: dict[str, list[Json]] = {}
+    used: set[str | None] = set()
     for template in templates:
         by_name.setdefault(template["name"], []).append(template)
+        used.add(template["registry"])
     steps = []
     wrong: list[RunpodError] = []
     for item in items:
         try:
-            steps.append(plan(item, by_name.get(item["name"], []), registries))
+            steps.append(plan(item, by_name.get(item["name"], []), registries, used))
         except (InputError, ConflictError) as error:
             wrong.append(error)
     if wrong:
@@ -432,11 +424,6 @@ def attempt(client: Client, step: Step) -> Report:
         return Report(step, error.template, error)
     except RunpodError as error:
         return Report(step, step.current, error)
-
-
-def concerns_all(error: RunpodError) -> bool:
-    """Return whether the next template would fail like this one."""
-    return isinstance(error, TransportError) or (isinstance(error, ApiError) and error.status in FOR_ALL)
 
 
 def summed_up(reports: list[Report], named: set[str]) -> Outcome:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import secrets
 import time
@@ -43,7 +44,7 @@ Handler = Callable[["AwsSimulator", AwsCall, Forward], Response]
 
 SWITCHES: dict[str, float] = {
     "token_seconds": 12 * 3600.0,  # how long a registry token lives
-    "propagation_seconds": 0.0,  # how long a new key or a changed policy of a user takes to work
+    "propagation_seconds": 0.0,  # how long a new key or a changed policy takes to work
 }
 TOKEN_BYTES = 1400
 INLINE_QUOTA = 2048
@@ -84,6 +85,7 @@ class AwsSimulator:
         self.switches = dict(SWITCHES)
         self.layers: dict[str, bytes] = {}
         self.minted: dict[str, str] = {}  # a registry token's password -> the access key that it was minted with
+        self.former_policies: dict[tuple[str, str], tuple[float, str | None]] = {}
         self._access = Access(self._now, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -100,6 +102,7 @@ class AwsSimulator:
             _provide_policies()
             self.layers.clear()
             self.minted.clear()
+            self.former_policies.clear()
             self.switches = dict(SWITCHES)
             self._access.reset()
 
@@ -109,6 +112,15 @@ class AwsSimulator:
             raise ValueError(f"no such switch: {', '.join(sorted(unknown))}")
         with self._lock:
             self.switches |= {name: float(value) for name, value in changes.items()}
+
+    def repository_policy(self, account: str, region: str, name: str) -> str | None:
+        """Return the policy of a repository, or None, as other accounts see it: a change takes a while to arrive."""
+        with self._lock:
+            repository = ecr_backends[account][region].repositories.get(name) if account == ACCOUNT else None
+            changed, former = self.former_policies.get((region, name), (-math.inf, None))
+            if repository is None or self.clock() < changed + self.switches["propagation_seconds"]:
+                return former if repository else None
+            return repository.policy
 
     def respond(self, environ: WSGIEnvironment) -> Response:
         """Serve one request."""
@@ -241,6 +253,15 @@ def _described(image: Image, given: Json) -> Json:
         "imageManifest": image.image_manifest,
         "imageManifestMediaType": image.image_manifest_media_type,
     }
+
+
+def _change_policy(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto's policies change at once, wherever they are looked at."""
+    before = _repository(call).policy
+    response = forward(call)
+    if response.status_code == 200:
+        simulator.former_policies[call.region, call.parameters["repositoryName"]] = (simulator.clock(), before)
+    return response
 
 
 def _complete_layer_upload(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
@@ -407,6 +428,8 @@ HANDLERS: dict[str, Handler] = {
     "ecr:GetAuthorizationToken": _token,
     "ecr:PutImage": _put_image,
     "ecr:BatchGetImage": _batch_get_image,
+    "ecr:SetRepositoryPolicy": _change_policy,
+    "ecr:DeleteRepositoryPolicy": _change_policy,
     "ecr:CompleteLayerUpload": _complete_layer_upload,
     "ecr:GetDownloadUrlForLayer": _download_url,
     "secretsmanager:CreateSecret": _create_secret,

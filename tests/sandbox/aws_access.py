@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from botocore.auth import SigV4Auth
@@ -22,6 +22,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 from moto.sts.models import sts_backends
 
 from .aws_calls import ACCOUNT, AwsCall, AwsRefusal
+from .policies import covers, listed
 
 # Needs no permission, and no policy can deny it.
 FREE = {"sts:GetCallerIdentity"}
@@ -33,42 +34,15 @@ MISMATCH = (
     "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
 )
 
-Document = Mapping[str, Any]
-
 
 def iam() -> IAMBackend:
     return iam_backends[ACCOUNT]["aws"]
 
 
-# What a policy says
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _fits(pattern: str, text: str) -> bool:
-    wildcard = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.fullmatch(wildcard, text, re.DOTALL) is not None
-
-
-def _names(statement: Document, key: str, text: str) -> bool:
-    """Tell whether a statement's Action or Resource, or what it excepts from all, covers a text."""
-    if key in statement:
-        return any(_fits(pattern, text) for pattern in _listed(statement[key]))
-    return not any(_fits(pattern, text) for pattern in _listed(statement[f"Not{key}"]))
-
-
-def _covers(statement: Document, action: str, resource: str) -> bool:
-    keys = statement.keys() & {"Action", "NotAction"}
-    lowered = {key: [one.lower() for one in _listed(statement[key])] for key in keys}
-    return _names(lowered, "Action", action.lower()) and _names(statement, "Resource", resource)
-
-
 def effects(documents: tuple[str, ...], action: str, resource: str) -> set[str]:
     """Return the effects, of Allow and Deny, that policy documents have on an action."""
-    statements = [statement for text in documents for statement in _listed(json.loads(text)["Statement"])]
-    return {statement["Effect"] for statement in statements if _covers(statement, action, resource)}
+    statements = [statement for text in documents for statement in listed(json.loads(text)["Statement"])]
+    return {statement["Effect"] for statement in statements if covers(statement, action, resource)}
 
 
 # What a call touches

@@ -8,6 +8,7 @@
     GET, PATCH  /_sandbox/switches            how the simulator behaves (the table SWITCHES of runpod_world.py)
     GET         /_sandbox/state               all that is held, passwords included
     POST        /_sandbox/seed/<collection>   hold an object, or a list of them, that was made elsewhere
+    POST        /_sandbox/rollout/<id>        replace an endpoint's workers by ones of its newest version
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from werkzeug.wrappers import Request, Response
 
+from . import contract
 from . import runpod_resources as resources
+from . import runpod_rollout as rollout
+from .runpod_delegations import create_delegation, delete_delegation
 from .runpod_resources import getter, lister
 from .runpod_schemas import violations
-from .runpod_world import LIST_KEYS, Call, Json, Refusal, World, invalid, not_found
+from .runpod_world import LIST_KEYS, Call, Json, PolicyOf, Refusal, World, invalid, not_found
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -70,10 +74,10 @@ ROUTES = (
         "/v2/registries/delegations",
         201,
         "secrets:write",
-        resources.create_delegation,
+        create_delegation,
         "CreateDelegationRequest",
     ),
-    Route("DELETE", "/v2/registries/delegations/{id}", 204, "secrets:write", resources.delete_delegation),
+    Route("DELETE", "/v2/registries/delegations/{id}", 204, "secrets:write", delete_delegation),
     Route("GET", "/v2/registries/{id}", 200, "secrets:read", getter("registries")),
     Route("PATCH", "/v2/registries/{id}", 200, "secrets:write", resources.update_registry, "UpdateRegistryRequest"),
     Route("DELETE", "/v2/registries/{id}", 204, "secrets:write", resources.delete_registry),
@@ -87,6 +91,8 @@ ROUTES = (
     Route("GET", "/v2/serverless/{id}", 200, "serverless:read", getter("endpoints")),
     Route("PATCH", "/v2/serverless/{id}", 200, "serverless:write", resources.update_endpoint, "UpdateEndpointRequest"),
     Route("DELETE", "/v2/serverless/{id}", 204, "serverless:write", resources.delete_endpoint),
+    Route("GET", "/v2/serverless/{id}/workers", 200, "serverless:read", rollout.list_workers),
+    Route("GET", "/v2/serverless/{id}/releases", 200, "serverless:read", rollout.list_releases),
     Route("GET", "/v2/pods", 200, "pods:read", resources.list_pods),
     Route("GET", "/v2/pods/{id}", 200, "pods:read", getter("pods")),
 )
@@ -126,18 +132,23 @@ class Quota:
 
 
 class RunpodSimulator:
-    """One RunPod account behind one API key."""
+    """One RunPod account behind one API key.
+
+    `policy_of` tells the policy of a repository, which RunPod looks at when it is told of one. Without it, no policy is
+    looked at.
+    """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.time,
         api_key: str = API_KEY,
         new_id: Callable[[], str] | None = None,
+        policy_of: PolicyOf | None = None,
     ) -> None:
         self._api_key = api_key
         self._lock = Lock()
         self._quota = Quota(clock)
-        self.world = World(clock, new_id or _random_id)
+        self.world = World(clock, new_id or _random_id, policy_of)
 
     def reset(self) -> None:
         """Forget everything held, the switches that were set, and the requests that were counted."""
@@ -157,10 +168,15 @@ class RunpodSimulator:
         """Hold an object that was made elsewhere; what it does not say is filled in. Return it as it is held."""
         return deepcopy(resources.seed(self.world, key, given))
 
+    def finish_rollout(self, identifier: str) -> None:
+        """Replace the workers of an endpoint by ones of its newest version, and let them start."""
+        rollout.finish(self.world, self.world.find_own("endpoints", identifier))
+
     def handle(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes
     ) -> Answer:
         """Serve one request for a percent-decoded path; return the status, the headers and the document, if any."""
+        contract.note(method, path, query, headers, body)
         lowered = {name.lower(): value for name, value in headers.items()}
         with self._lock:
             quota_headers: dict[str, str] = {}
@@ -236,6 +252,9 @@ class RunpodSimulator:
         if method == "POST" and key in LIST_KEYS:
             given = _parsed(body)
             return 201, [self.seed(key, one) for one in given] if isinstance(given, list) else self.seed(key, given)
+        if method == "POST" and path.startswith("/_sandbox/rollout/"):
+            self.finish_rollout(path.removeprefix("/_sandbox/rollout/"))
+            return 200, {}
         if path != "/_sandbox/switches" or method not in {"GET", "PATCH"}:
             raise not_found()
         if method == "PATCH":

@@ -11,10 +11,11 @@ mount, and for hardware the catalogue does not know.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from . import runpod_rollout as rollout
+from .runpod_delegations import delegation
 from .runpod_schemas import CONTAINER, LOAD_BALANCER_URLS, QUEUE_URLS, SCHEMAS, violations
 from .runpod_world import ACCOUNT, INTERNAL, Call, Json, Refusal, World, answer, invalid, not_found
 
@@ -84,52 +85,6 @@ def delete_registry(world: World, call: Call) -> None:
         if record["registry"] == call.id:
             record["registry"] = None
     del world.held["registries"][call.id]
-
-
-# Delegations
-
-_REPOSITORY = r"(?P<repository>[a-z0-9][a-z0-9._/-]*)"
-_TAG = r":(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})"
-_ARN = rf"arn:aws:ecr:(?P<region>[a-z0-9-]+):(?P<account>\d{{12}}):repository/{_REPOSITORY}"
-_HOST = r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com"
-_RESOURCES = {
-    "arn": re.compile(_ARN),
-    "arn_tag": re.compile(_ARN + _TAG),
-    "uri_tag": re.compile(_HOST + "/" + _REPOSITORY + _TAG),
-}
-
-
-def create_delegation(world: World, call: Call) -> Json:
-    record = _delegation(world, call.body["resource"]) | {"name": call.body.get("name")}
-    identity = ("awsUser", "awsRegion", "repository")
-    same = [other for other in world.own("delegations") if all(other[field] == record[field] for field in identity)]
-    policy = world.switches["duplicate_delegation"]
-    if not same or policy == "record":
-        return answer(world.add("delegations", record))
-    if policy == "error":
-        raise Refusal(world.switches["delegation_refusal"], "delegation already exists")
-    same[0].update(name=record["name"], tag=record["tag"])
-    return answer(same[0])
-
-
-def _delegation(world: World, resource: str) -> Json:
-    for form in world.switches["delegation_forms"]:
-        if match := _RESOURCES[form].fullmatch(resource):
-            parts = match.groupdict()
-            return {
-                "delegatorUserId": ACCOUNT,
-                "awsUser": parts["account"],
-                "repository": parts["repository"],
-                "tag": parts.get("tag", "latest"),
-                "awsRegion": parts["region"],
-                "dockerRegistryUri": f"{parts['account']}.dkr.ecr.{parts['region']}.amazonaws.com",
-                "createdAt": world.now(),
-            }
-    raise Refusal(world.switches["delegation_refusal"], "resource is not a valid ECR resource")
-
-
-def delete_delegation(world: World, call: Call) -> None:
-    del world.held["delegations"][world.find_own("delegations", call.id)["id"]]
 
 
 # Templates
@@ -227,10 +182,10 @@ def create_endpoint(world: World, call: Call) -> Json:
     record |= _compute(_seeded_gpu(world, body), {})
     record["workers"] = _workers(record, body, {"min": 0, "max": 3})
     require_registry(world, record)
-    identifier = world.new_id()
-    return answer(
-        world.add("endpoints", {**record, "id": identifier, "requestUrls": _request_urls(identifier, body["type"])})
-    )
+    record["id"] = world.new_id()
+    record["requestUrls"] = _request_urls(record["id"], body["type"])
+    rollout.start(world, record)
+    return answer(world.add("endpoints", record))
 
 
 def update_endpoint(world: World, call: Call) -> Json:
@@ -245,7 +200,9 @@ def update_endpoint(world: World, call: Call) -> Json:
     if changed["type"] == "LOAD_BALANCER" and changed["scaling"]["type"] != "REQUEST_COUNT":
         raise Refusal(400, "load-balancing endpoints must scale on requestCount")
     changed["workers"] = _workers(changed, body, record["workers"])
+    before = dict(record)
     record |= changed
+    rollout.release(world, record, before, {*settings, *body})
     return answer(record)
 
 
@@ -352,7 +309,7 @@ def _seed_registry(world: World) -> Json:
 
 
 def _seed_delegation(world: World) -> Json:
-    return _delegation(world, "arn:aws:ecr:us-east-1:123456789012:repository/seeded")
+    return delegation(world, "arn:aws:ecr:us-east-1:123456789012:repository/seeded")
 
 
 def _seed_template(world: World) -> Json:
@@ -417,6 +374,16 @@ ITEM_SCHEMAS = {
 }
 
 
+def _seed_rollout(world: World, record: Json, given: Json) -> None:
+    """Give an endpoint its first release and the workers that are given. Version 0 is an older one."""
+    rollout.start(world, record)
+    if "activeWorkers" in given:
+        record["activeWorkers"] = [rollout.worker(world, record, one) for one in given["activeWorkers"]]
+    errors = [error for one in record["activeWorkers"] for error in violations("Worker", {**one, "isStale": False})]
+    if errors:
+        raise invalid(errors)
+
+
 def seed(world: World, key: str, given: Any) -> Json:
     """Hold an object that was made elsewhere: in the console, by an older API, in a foreign account (owner)."""
     if not isinstance(given, dict):
@@ -432,4 +399,6 @@ def seed(world: World, key: str, given: Any) -> Json:
         errors.append(f"$.id: '{record['id']}' is taken")
     if errors:
         raise invalid(errors)
+    if key == "endpoints":
+        _seed_rollout(world, record, given)
     return world.add(key, record)

@@ -196,6 +196,57 @@ UPDATE_ENDPOINT = _closed(
     }
 )
 
+WORKER_STATUSES = ("RUNNING", "IDLE", "INITIALIZING", "THROTTLED", "UNHEALTHY")
+WORKER = _object(
+    {
+        "id": STRING,
+        "status": {"type": "string", "enum": list(WORKER_STATUSES)},
+        "isStale": BOOLEAN,
+        "version": NULLABLE_INTEGER,
+        "gpuCount": COUNT,
+        "image": NULLABLE_STRING,
+        "uptimeSeconds": {"type": ["integer", "null"], "minimum": 0},
+        "gpuTypeId": NULLABLE_STRING,
+        "dataCenterId": NULLABLE_STRING,
+        "startedAt": NULLABLE_STRING,
+    },
+    "id status gpuCount isStale",
+)
+_COUNTED = [status.lower() for status in WORKER_STATUSES] + ["total"]
+WORKERS_ANSWER = _object(
+    {
+        "workers": _array(WORKER),
+        "summary": _object(dict.fromkeys(_COUNTED, COUNT), " ".join(_COUNTED)),
+        "endpointVersion": NULLABLE_INTEGER,
+    },
+    "workers summary",
+)
+RELEASE = _object(
+    {
+        "id": STRING,
+        "version": NULLABLE_INTEGER,
+        "source": {"type": "string", "enum": ["GIT_BUILD", "MANUAL"]},
+        "buildId": NULLABLE_STRING,
+        "createdByUserId": NULLABLE_STRING,
+        "workerCount": COUNT,
+        "createdAt": STRING,
+        "diff": _array(_object({"field": STRING, "old": {}, "new": {}}, "field old new")),
+    },
+    "id source createdAt workerCount diff",
+)
+ROLLOUT = _object(
+    {
+        "inProgress": BOOLEAN,
+        "workersOnLatest": COUNT,
+        "workersTotal": COUNT,
+        "percentOnLatest": {"type": "integer", "minimum": 0, "maximum": 100},
+    },
+    "inProgress workersOnLatest workersTotal percentOnLatest",
+)
+RELEASES_ANSWER = _object(
+    {"endpointVersion": NULLABLE_INTEGER, "rollout": ROLLOUT, "releases": _array(RELEASE)}, "rollout releases"
+)
+
 # Pods (only read here)
 
 UTILIZATION = _object({"util": INTEGER})
@@ -266,16 +317,21 @@ SCHEMAS: dict[str, Schema] = {
     "Endpoint": ENDPOINT,
     "ErrorResponse": ERROR,
     "ListDelegationsResponse": _list_of("delegations", DELEGATION),
+    "ListEndpointReleasesResponse": RELEASES_ANSWER,
+    "ListEndpointWorkersResponse": WORKERS_ANSWER,
     "ListEndpointsResponse": _list_of("endpoints", ENDPOINT),
     "ListPodsResponse": _list_of("pods", POD),
     "ListRegistriesResponse": _list_of("registries", REGISTRY),
     "ListTemplatesResponse": _list_of("templates", TEMPLATE),
     "Pod": POD,
     "Registry": REGISTRY,
+    "Release": RELEASE,
+    "RolloutSummary": ROLLOUT,
     "Template": TEMPLATE,
     "UpdateEndpointRequest": UPDATE_ENDPOINT,
     "UpdateRegistryRequest": UPDATE_REGISTRY,
     "UpdateTemplateRequest": _closed(TEMPLATE_BODY),
+    "Worker": WORKER,
 }
 # Newer than the published document; its shape is known from the reference page of the operation alone.
 NOT_IN_DOCUMENT = frozenset({"UpdateRegistryRequest"})

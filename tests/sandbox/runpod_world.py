@@ -11,14 +11,16 @@ from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator
 
-from .runpod_schemas import Schema, violations_of
+from .runpod_schemas import WORKER, Schema, violations_of
 
 Json = dict[str, Any]
+# Account, region and name of a repository -> its policy at AWS, or None when there is none.
+PolicyOf = Callable[[str, str, str], str | None]
 
 ACCOUNT = "user_sandbox"
 LIST_KEYS = ("registries", "delegations", "templates", "endpoints", "pods")
 # Held beside the answer's fields, and never part of an answer.
-INTERNAL = frozenset({"owner", "username", "password", "boundTemplate"})
+INTERNAL = frozenset({"owner", "username", "password", "boundTemplate", "activeWorkers", "releases", "reads"})
 
 
 class Refusal(Exception):
@@ -84,6 +86,14 @@ SWITCHES = {
         "forms of a delegation's resource that are taken: ARN, ARN with tag, image URI with tag",
     ),
     "delegation_refusal": Switch(400, _one_of(400, 422), "status of a delegation whose resource is not taken"),
+    "delegation_policy_refusal": Switch(
+        400, _one_of(400, 422), "status of a delegation whose repository's policy does not let RunPod pull"
+    ),
+    "delegation_token_action": Switch(
+        True,
+        {"type": "boolean"},
+        "whether that policy must allow ecr:GetAuthorizationToken too, which has no effect there",
+    ),
     "duplicate_delegation": Switch(
         "record",
         _one_of("record", "error", "upsert"),
@@ -91,6 +101,14 @@ SWITCHES = {
     ),
     "endpoint_after_registry_delete": Switch(
         "stale", _one_of("stale", "null"), "registry of an endpoint whose credential was deleted: the old id, or null"
+    ),
+    "rollout_reads": Switch(
+        2,
+        {"type": ["integer", "null"], "minimum": 0},
+        "reads of releases or workers after which the workers are replaced and started; null: on command only",
+    ),
+    "started_worker": Switch(
+        "IDLE", WORKER["properties"]["status"], "what becomes of a worker that starts, as of one that cannot pull"
     ),
     "scopes": Switch(
         None,
@@ -126,9 +144,12 @@ class Call(NamedTuple):
 class World:
     """Everything that is held, by collection and id, together with the switches."""
 
-    def __init__(self, clock: Callable[[], float], new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], new_id: Callable[[], str], policy_of: PolicyOf | None = None
+    ) -> None:
         self._clock = clock
         self._new_id = new_id
+        self.policy_of = policy_of
         self.reset()
 
     def reset(self) -> None:

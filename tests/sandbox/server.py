@@ -25,7 +25,7 @@ from botocore.config import Config
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
-from . import aws, images, runpod
+from . import aws, contract, images, runpod
 from .aws_calls import parse, refuse_raw
 from .faults import CallName, Faults, Service
 
@@ -42,7 +42,7 @@ FOREIGN = ("AWS_", "RUNPOD_")
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
-PID, LOG, ENV_JSON, ENV_SH = "sandbox.pid", "sandbox.log", "env.json", "env.sh"
+PID, LOG, ENV_JSON, ENV_SH, WRONG = "sandbox.pid", "sandbox.log", "env.json", "env.sh", "violations.txt"
 
 
 class SandboxError(Exception):
@@ -61,8 +61,8 @@ class Sandbox:
     """Both servers in threads of this process; one at a time, for moto keeps its world per process."""
 
     def __init__(self) -> None:
-        self.runpod = runpod.RunpodSimulator()
         self.aws = aws.AwsSimulator()
+        self.runpod = runpod.RunpodSimulator(policy_of=self.aws.repository_policy)
         self._faults = {
             "aws": Faults(Service(aws.create_app(self.aws), _aws_name, refuse_raw, self._reset_aws)),
             "runpod": Faults(Service(runpod.create_app(self.runpod), _runpod_name, _problem, self.runpod.reset)),
@@ -208,14 +208,20 @@ def start(state: Path) -> None:
 
 
 def stop(state: Path) -> None:
-    """End the sandbox of a directory, if there is one, and remove its files."""
+    """End the sandbox of a directory, if there is one, and remove its files.
+
+    Raise SandboxError when it was sent requests that RunPod's document does not allow.
+    """
     pid = _running(state)
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
         if not _gone(state, STOP_SECONDS):
             os.kill(pid, signal.SIGKILL)
             _gone(state, STOP_SECONDS)
+    wrong = (state / WRONG).read_text() if (state / WRONG).exists() else ""
     _remove_files(state)
+    if wrong:
+        raise _outside(wrong)
 
 
 def serve(state: Path) -> None:
@@ -226,6 +232,8 @@ def serve(state: Path) -> None:
     with _claim(state), Sandbox() as sandbox:
         _write_environment(state, sandbox.environment)
         ended.wait()
+        if found := contract.taken():
+            (state / WRONG).write_text("\n".join(found))
 
 
 def run(state: Path, command: list[str]) -> int:
@@ -235,9 +243,12 @@ def run(state: Path, command: list[str]) -> int:
         try:
             with Sandbox() as sandbox:
                 _write_environment(state, sandbox.environment)
-                return _passed_on(command, sandbox.environment)
+                code = _passed_on(command, sandbox.environment)
         finally:
             _remove_files(state)
+    if found := contract.taken():
+        raise _outside("\n".join(found))
+    return code
 
 
 def _exit(number: int, dummy: FrameType | None) -> None:
@@ -287,6 +298,10 @@ def _second(state: Path) -> SandboxError:
     return SandboxError(f"a sandbox runs already in {state} (process {_running(state)}): stop it first")
 
 
+def _outside(wrong: str) -> SandboxError:
+    return SandboxError(f"requests that RunPod's document does not allow:\n{wrong}")
+
+
 def _running(state: Path) -> int | None:
     """Return the process id of a directory's sandbox. It locks its file, so that no other process is taken for it."""
     try:
@@ -309,7 +324,7 @@ def _gone(state: Path, seconds: float) -> bool:
 
 
 def _remove_files(state: Path) -> None:
-    for name in (PID, LOG, ENV_JSON, f"{ENV_JSON}.new", ENV_SH):
+    for name in (PID, LOG, ENV_JSON, f"{ENV_JSON}.new", ENV_SH, WRONG):
         (state / name).unlink(missing_ok=True)
 
 

@@ -37,9 +37,12 @@ def aws() -> Iterator[tuple[str, str]]:
 
 
 def runpod() -> Iterator[tuple[str, str]]:
-    """Yield (kind, description) of each credential and template."""
+    """Yield (kind, description) of each credential, delegation and template."""
     for registry in held("registries"):
         yield "RunPod credential", f"{registry['name']} ({registry['id']})"
+    for delegation in held("registries/delegations"):
+        place = f"{delegation['awsUser']}, {delegation['awsRegion']}"
+        yield "RunPod delegation", f"{delegation['repository']} ({delegation['id']}) in {place}"
     for template in held("templates"):
         yield "RunPod template", f"{template['name']} ({template['id']}): {template['image']}"
         yield "  pulls with", template["registry"] or "no credential"
@@ -52,7 +55,7 @@ def held(collection: str) -> list[dict[str, Any]]:
         headers={"Authorization": f"Bearer {os.environ['RUNPOD_API_KEY']}"},
     )
     with urlopen(request) as answer:
-        return json.load(answer)[collection]
+        return json.load(answer)[collection.rpartition("/")[2]]
 
 
 def listed(value: str | list[str]) -> str:

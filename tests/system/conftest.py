@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.sandbox import contract
 from tests.sandbox.server import Sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,3 +136,11 @@ def sandbox() -> Iterator[Sandbox]:
 def house(sandbox: Sandbox) -> House:
     sandbox.reset()
     return House(sandbox)
+
+
+@pytest.fixture(autouse=True)
+def within_the_document() -> Iterator[None]:
+    """Every request to RunPod that the test has made is one that RunPod's own document allows."""
+    contract.taken()
+    yield
+    assert not contract.taken()

@@ -22,6 +22,7 @@ PLAY = """\
   gather_facts: false
   vars:
     ansible_python_interpreter: "{{ ansible_playbook_python }}"
+    team_registry_token: example
   tasks:
 """
 

@@ -71,6 +71,9 @@ def test_locks_name_no_index() -> None:
     for lock in files("tools/requirements/*.txt"):
         lines = lock.read_text().splitlines()
         assert not [line for line in lines if "://" in line or line.startswith("-")], lock.name
+    packages = load("tools/requirements/npm/package-lock.json")["packages"]
+    assert not [name for name, package in packages.items() if "resolved" in package or "://" in str(package)]
+    assert [name for name, package in packages.items() if "integrity" not in package] == [""]  # the folder itself
 
 
 def test_no_file_knows_one_machine() -> None:

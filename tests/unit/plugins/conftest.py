@@ -11,7 +11,26 @@ import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
 from moto import mock_aws
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, KeyPair
+from ansible_collections.gpuops.runpod.tests.sandbox import contract
+from ansible_collections.gpuops.runpod.tests.unit.plugins import rights
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES, Account
+
+
+@pytest.fixture(autouse=True)
+def no_module_needs_a_right_that_its_page_does_not_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a test makes a module do, it stays within the rights that it asks for."""
+    plain = Aws.call
+
+    def call(self: Aws, service: str, operation: str, identity: KeyPair | None = None, **given: Any) -> Any:
+        module = rights.calling_module()
+        if module:
+            may = rights.PULL_USER if identity else rights.listed(module)
+            beyond = rights.needed(service, operation, given) - may
+            assert not beyond, f"the page of {module} does not list {beyond}"
+        return plain(self, service, operation, identity=identity, **given)
+
+    monkeypatch.setattr(Aws, "call", call)
 
 
 @pytest.fixture
@@ -32,3 +51,11 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
 def account(connect: Callable[..., Any], request: pytest.FixtureRequest) -> Account:
     """The same, with a note of every call and switches for faults; the mark BOTH_STORES asks for either store."""
     return Account(STORES[getattr(request, "param", "secretsmanager")])
+
+
+@pytest.fixture(autouse=True)
+def within_the_document() -> Iterator[None]:
+    """Every request to RunPod that the test has made is one that RunPod's own document allows."""
+    contract.taken()
+    yield
+    assert not contract.taken()

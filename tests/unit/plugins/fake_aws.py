@@ -233,7 +233,7 @@ class Account:
             answer["AccessKeyLastUsed"]["LastUsedDate"] = used
         return answer
 
-    # A user's boundary, which moto does not keep
+    # A user's boundary, which moto does not keep, and its partition, which is wrong for GovCloud
 
     def create_user(self, moto: Any, request: Json) -> Json:
         boundary = request.get("PermissionsBoundary")
@@ -244,6 +244,7 @@ class Account:
 
     def get_user(self, moto: Any, request: Json) -> Json:
         answer = moto.get_user(**request)
+        answer["User"]["Arn"] = f"arn:{moto.meta.partition}:" + answer["User"]["Arn"].split(":", 2)[2]
         if boundary := self.boundaries.get(request["UserName"]):
             answer["User"]["PermissionsBoundary"] = {"PermissionsBoundaryArn": boundary}
         return answer

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from email.message import Message
 from itertools import count
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import parse_qsl, urlsplit
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
+from ansible_collections.gpuops.runpod.tests.sandbox import contract
 
 URL = "https://runpod.test"
 KEY = "key-of-the-unit-tests"
@@ -49,9 +52,10 @@ class Lost:
 class Answer(io.BytesIO):
     """A successful answer, with what the client reads of it."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         super().__init__(body)
         self.status = status
+        self.headers = headers
 
 
 class FakeRunpod:
@@ -85,6 +89,7 @@ class FakeRunpod:
         path, body = url.removeprefix(f"{URL}/v2"), json.loads(data) if data else None
         self.calls.append((method, path, body))
         self.headers.append(headers or {})
+        note(method, url, data, headers)
         scripted = (self.answers or [None]).pop(0)
         if isinstance(scripted, Exception):
             raise scripted
@@ -102,7 +107,8 @@ class FakeRunpod:
             return 200, {}, {COLLECTIONS[path]: self.held[COLLECTIONS[path]]}
         if method == "POST":
             defaults = TEMPLATE if path == "/templates" else {}
-            made = {"id": f"id-{next(self._ids)}", **defaults, **(body or {})}
+            asked = delegated(body or {}) if path == "/registries/delegations" else body or {}
+            made = {"id": f"id-{next(self._ids)}", **defaults, **asked}
             self.held[COLLECTIONS[path]].append(made)
             return 201, {}, made
         collection, dummy, identifier = path.rpartition("/")
@@ -122,17 +128,48 @@ def template(name: str, **fields: Any) -> Json:
     return {"id": f"t-{name}", "name": name, "image": "app:1", **TEMPLATE, **fields}
 
 
+def delegated(body: Json) -> Json:
+    """Return what the API holds of a delegation that was asked for, in any form."""
+    as_uri = body["resource"].replace(".dkr.ecr.", ":").replace(".amazonaws.com/", ":").split(":")
+    as_arn = body["resource"].removeprefix("arn:aws:ecr:").replace("repository/", "").split(":")
+    if body["resource"].startswith("arn:"):
+        region, account, repository, *tag = as_arn
+    else:
+        account, region, repository, *tag = as_uri
+    return {
+        "name": body.get("name"),
+        "delegatorUserId": "user",
+        "awsUser": account,
+        "awsRegion": region,
+        "repository": repository,
+        "tag": tag[0] if tag else "latest",
+        "createdAt": "2026-08-31T12:00:00Z",
+    }
+
+
+def delegation(resource: str, **fields: Any) -> Json:
+    """Return a delegation as the API holds it."""
+    made = delegated({"resource": resource})
+    return {"id": f"d-{made['repository']}", **made, **fields}
+
+
 def refusal(status: int, detail: str, **headers: str) -> tuple[int, dict[str, str], Json]:
     """Return a scripted answer with a problem document."""
     return status, headers, {"title": "Refused", "status": status, "detail": detail}
 
 
+def note(method: str, url: str, data: str | None, headers: Mapping[str, str] | None) -> None:
+    """Hold a request against RunPod's document, where that is at hand."""
+    parts = urlsplit(url)
+    contract.note(method, parts.path, dict(parse_qsl(parts.query)), headers or {}, (data or "").encode())
+
+
 def answer(url: str, status: int, headers: dict[str, str], document: Any) -> Answer:
     """Return an answer, or raise it when it is an error, as urllib does."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    if status < 300:
-        return Answer(status, body)
     message = Message()
     for name, value in headers.items():
         message[name.replace("_", "-")] = value
+    if status < 300:
+        return Answer(status, message, body)
     raise HTTPError(url, status, "", message, io.BytesIO(body))

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from ansible_collections.gpuops.runpod.tests.sandbox import contract as same  # by its other name, a module of its own
+from tests.sandbox import contract
 from tests.sandbox.aws import SWITCHES
 from tests.sandbox.server import Sandbox
 
@@ -24,3 +26,12 @@ def sandbox(served: Sandbox) -> Sandbox:
     served.forget_calls()
     served.aws.switch(**SWITCHES)
     return served
+
+
+@pytest.fixture(autouse=True)
+def within_the_document() -> Iterator[None]:
+    """Every request to RunPod that the test has made is one that RunPod's own document allows."""
+    contract.taken()
+    same.taken()
+    yield
+    assert not contract.taken() + same.taken()

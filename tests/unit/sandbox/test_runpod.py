@@ -649,6 +649,72 @@ def test_an_endpoint_takes_its_bound_template_along(account):
     assert account.call("GET", "/v2/templates") == (200, {"templates": [other]})
 
 
+# Releases and workers of serverless endpoints
+
+
+def rollout(account, endpoint):
+    """Return the version, the share of workers on it, and each worker's version and status."""
+    told = account.call("GET", f"/v2/serverless/{endpoint['id']}/releases")[1]
+    workers = account.call("GET", f"/v2/serverless/{endpoint['id']}/workers")[1]
+    states = [(worker["version"], worker["status"]) for worker in workers["workers"]]
+    assert workers["endpointVersion"] == told["endpointVersion"]
+    assert [worker["isStale"] for worker in workers["workers"]] == [
+        version != told["endpointVersion"] for version, dummy in states
+    ]
+    return told["endpointVersion"], told["rollout"]["percentOnLatest"], states
+
+
+def test_an_endpoint_starts_with_the_workers_it_always_has(account):
+    account.simulator.switch(rollout_reads=None)
+    assert rollout(account, account.endpoint()) == (1, 0, [])
+    made = account.endpoint(workers={"min": 2})
+    assert rollout(account, made) == (1, 100, [(1, "INITIALIZING")] * 2)
+    account.call("PATCH", f"/v2/serverless/{made['id']}", {"workers": {"min": 0, "max": 1}})
+    assert rollout(account, made) == (1, 100, [(1, "INITIALIZING")])
+
+
+@pytest.mark.parametrize(
+    ("body", "version"),
+    [
+        ({"image": "demo:2"}, 2),
+        ({"registry": None}, 2),
+        ({"env": {"A": "1"}, "timeout": 5}, 2),
+        ({"timeout": 5, "workers": {"max": 5}, "scaling": COUNT}, 1),
+        ({"name": "other", "gpu": {"count": 2}, "dataCenterIds": ["EU-RO-1"]}, 1),
+    ],
+)
+def test_only_what_the_container_is_made_of_makes_a_release(account, body, version):
+    made = account.endpoint()
+    account.call("PATCH", f"/v2/serverless/{made['id']}", body)
+    assert rollout(account, made)[0] == version
+
+
+def test_a_template_makes_a_release_too(account):
+    template, made = account.template(serverless=True, image="demo:2"), account.endpoint(env={"A": "1"})
+    account.call("PATCH", f"/v2/serverless/{made['id']}", {"templateId": template["id"]})
+    newest, first = account.call("GET", f"/v2/serverless/{made['id']}/releases")[1]["releases"]
+    assert newest["diff"] == [
+        {"field": "template.imageName", "old": "demo:1", "new": "demo:2"},
+        {"field": "template.env", "old": {"A": "1"}, "new": {}},
+    ]
+    assert (newest["version"], first["version"], first["diff"]) == (2, 1, [])
+
+
+def test_workers_are_replaced_after_so_many_reads(account):
+    account.simulator.switch(rollout_reads=4)
+    made = account.simulator.seed("endpoints", {"activeWorkers": [{"status": "RUNNING"}] * 2})
+    account.call("PATCH", f"/v2/serverless/{made['id']}", {"image": "demo:2"})
+    assert [rollout(account, made) for dummy in range(2)] == [(2, 0, [(1, "RUNNING")] * 2)] * 2
+    assert rollout(account, made) == (2, 100, [(2, "IDLE")] * 2)
+
+
+def test_workers_are_replaced_on_command_and_come_to_what_the_switch_says(account):
+    account.simulator.switch(rollout_reads=None, started_worker="UNHEALTHY")
+    made = account.simulator.seed("endpoints", {"activeWorkers": [{"version": 0}, {"status": "IDLE"}]})
+    account.simulator.finish_rollout(made["id"])
+    assert rollout(account, made) == (1, 100, [(1, "UNHEALTHY"), (1, "IDLE")])
+
+
 # Pods
 
 
@@ -699,6 +765,7 @@ def test_reset_forgets_everything(account):
         ("pods", {"status": "ASLEEP"}),
         ("registries", {"name": None}),
         ("endpoints", "no object"),
+        ("endpoints", {"activeWorkers": [{"status": "ASLEEP"}]}),
     ],
 )
 def test_a_seed_is_checked(account, key, given):
@@ -735,6 +802,9 @@ def test_the_application_serves_the_api_and_the_control_paths():
     assert (seeded.status_code, [one["name"] for one in seeded.json]) == (201, ["a", "b"])
     assert client.post("/_sandbox/seed/pods", json={"registry": "x"}).json["registry"] == "x"
     assert client.get("/_sandbox/state").json["templates"] == seeded.json
+    endpoint = client.post("/_sandbox/seed/endpoints", json={"activeWorkers": [{"version": 0}]}).json
+    assert client.post(f"/_sandbox/rollout/{endpoint['id']}").status_code == 200
+    assert [worker["version"] for worker in client.get("/_sandbox/state").json["endpoints"][0]["activeWorkers"]] == [1]
     listed = client.get("/v2/pods?includeClusterPods=true", headers=HEADERS).json["pods"]
     assert [pod["registry"] for pod in listed] == ["x"]
 
@@ -748,6 +818,7 @@ def test_the_application_serves_the_api_and_the_control_paths():
         ("POST", "/_sandbox/seed/volumes"),
         ("GET", "/_sandbox/seed/pods"),
         ("POST", "/_sandbox/pods"),
+        ("POST", "/_sandbox/rollout/unknown"),
     ],
 )
 def test_unknown_control_paths_are_not_found(method, path):

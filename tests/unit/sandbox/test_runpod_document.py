@@ -3,14 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The simulator against RunPod's own API document, which is not part of this repository.
 
-It is looked for where RUNPOD_OPENAPI says, else beside the checkout; without it these tests are skipped.
+tests/sandbox/contract.py looks for it; without it these tests are skipped.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
+import re
 
 import pytest
 from openapi_core import Config, OpenAPI
@@ -18,20 +17,17 @@ from openapi_core.testing import MockRequest, MockResponse
 from openapi_core.validation.request.exceptions import RequestValidationError
 from openapi_core.validation.response.exceptions import InvalidData
 
-from ansible_collections.gpuops.runpod.tests.sandbox import runpod
+from ansible_collections.gpuops.runpod.tests.sandbox import contract, runpod
+from ansible_collections.gpuops.runpod.tests.sandbox.contract import REGISTRY_PATCH
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod import API_KEY, ROUTES, RunpodSimulator
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod_schemas import NOT_IN_DOCUMENT, SCHEMAS
-
-ROOT = Path(__file__).resolve().parents[3]
-DOCUMENT = Path(os.environ.get("RUNPOD_OPENAPI") or ROOT.parent / "shared" / "runpod-openapi-v2.json")
-REGISTRY_PATCH = ("PATCH", "/v2/registries/{id}")  # newer than the document
 
 
 @pytest.fixture(scope="module")
 def document():
-    if not DOCUMENT.is_file():
-        pytest.skip(f"RunPod's API document is not at hand: neither RUNPOD_OPENAPI nor {DOCUMENT} is a file")
-    return json.loads(DOCUMENT.read_text(encoding="utf-8"))
+    if not contract.at_hand():
+        pytest.skip(f"RunPod's API document is not at hand: neither RUNPOD_OPENAPI nor {contract.DOCUMENT} is a file")
+    return contract.published()
 
 
 # The schemas
@@ -177,9 +173,9 @@ class Tour:
 
 
 def matched_path(path):
-    """Return the path with an id in place of its last part, unless it is an operation of its own."""
-    fixed = {route.path for route in ROUTES}
-    return path if path in fixed else f"{path.rpartition('/')[0]}/{{id}}"
+    """Return the path of the operation that serves this path."""
+    fitting = (route.path for route in ROUTES if re.fullmatch(route.path.replace("{id}", "[^/]+"), path))
+    return next(fitting)
 
 
 @pytest.fixture(scope="module")
@@ -254,9 +250,14 @@ def endpoint_part(tour):
     path = f"/v2/serverless/{made['id']}"
     tour.call(200, "PATCH", path, {"scaling": balanced["scaling"], "gpu": {"minCudaVersion": "12.1"}})
     tour.call(422, "PATCH", path, {"type": "QUEUE"})
+    tour.call(200, "PATCH", path, {"image": "demo:2", "env": {"A": "1"}, "workers": {"min": 2}})
+    for part in ("workers", "releases") * 3:  # while the roll-out is under way, and when it is over
+        tour.call(200, "GET", f"{path}/{part}")
     tour.call(200, "GET", "/v2/serverless")
     tour.call(200, "GET", path)
     tour.call(204, "DELETE", path)
+    tour.call(404, "GET", f"{path}/workers")
+    tour.call(404, "GET", f"{path}/releases")
 
 
 def pod_part(tour):

@@ -12,11 +12,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._audit import (
-    SEVERITIES,
     TABLE,
     Expected,
     Kept,
-    Row,
     Subject,
     findings,
     kind_of,
@@ -29,6 +27,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws import KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry, Pending
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import AccessKey
 from ansible_collections.gpuops.runpod.plugins.module_utils._policy import document
+from ansible_collections.gpuops.runpod.plugins.module_utils._remedies import SEVERITIES, Row
 
 Json = dict[str, Any]
 

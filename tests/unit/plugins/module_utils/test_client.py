@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.client
 import io
 from email.message import Message
+from threading import Event
 from typing import Any
 from urllib.error import HTTPError, URLError
 
@@ -19,11 +20,12 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._client import (
     create,
     details,
     opener,
+    page_title,
     problem_of,
     read,
     retry_delay,
-    seconds,
     secrets_in,
+    within,
     without,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
@@ -34,9 +36,16 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
     RunpodError,
     TransportError,
 )
+from ansible_collections.gpuops.runpod.tests.sandbox import contract
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import KEY, FakeRunpod, Lost, refusal
 
 BODY = {"name": "demo", "password": "a-password-of-some-length"}
+
+
+@pytest.fixture(autouse=True)
+def any_request_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about HTTP: what is sent is no request of a module."""
+    monkeypatch.setattr(contract, "note", lambda *dummy: None)
 
 
 @pytest.mark.parametrize(
@@ -60,11 +69,13 @@ def test_what_is_no_address_is_refused(given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "status", "retry_after", "attempt", "delay"),
+    ("method", "status", "told", "attempt", "delay"),
     [
         ("GET", None, None, 1, 1.0),
         ("GET", None, None, 4, 8.0),
         ("GET", None, None, 5, None),  # enough is enough
+        ("GET", 429, 2.0, 9, 2.0),  # others may have been faster more than once
+        ("GET", 429, 2.0, 10, None),
         ("PATCH", 500, None, 2, 2.0),
         ("DELETE", 599, None, 1, 1.0),
         ("POST", 500, None, 1, None),  # may have taken effect
@@ -80,18 +91,8 @@ def test_what_is_no_address_is_refused(given: str) -> None:
         ("GET", 422, 5.0, 1, None),
     ],
 )
-def test_retry_delay(
-    method: str, status: int | None, retry_after: float | None, attempt: int, delay: float | None
-) -> None:
-    assert retry_delay(method, status, retry_after, attempt) == delay
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [(None, None), ("", None), ("7", 7.0), ("0.5", 0.5), ("Wed, 21 Oct 2026 07:28:00 GMT", None)],
-)
-def test_seconds(text: str | None, value: float | None) -> None:
-    assert seconds(text) == value
+def test_retry_delay(method: str, status: int | None, told: float | None, attempt: int, delay: float | None) -> None:
+    assert retry_delay(method, status, told, attempt) == delay
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,8 @@ def test_secrets_are_blotted_out_at_any_depth() -> None:
     [
         (400, {"detail": "in use"}, "GET /x: HTTP 400: in use"),
         (401, {"detail": "no"}, "check api_key or RUNPOD_API_KEY"),
-        (403, {"detail": "no"}, "give it that scope"),
+        (403, {"detail": "no"}, "give it that in RunPod's console"),
+        (404, {"detail": "no"}, "or this API key may not see it"),
         (405, {"detail": "no"}, "does not offer"),
         (429, {"detail": "no"}, "quota"),
         (500, {}, "does api_url point at RunPod's API v2"),
@@ -179,6 +181,7 @@ def test_a_request_carries_the_key_and_json() -> None:
     assert fake.headers[0] == {
         "Authorization": f"Bearer {KEY}",
         "Accept": "application/json",
+        "User-Agent": "gpuops.runpod",
         "Content-Type": "application/json",
     }
     assert "Content-Type" not in fake.headers[1]
@@ -248,7 +251,7 @@ def test_a_spent_minute_is_waited_for_and_a_spent_day_is_not() -> None:
     fake.client.post("/registries", BODY)
     assert fake.naps == [12.0]
     fake.answers = [refusal(429, "rate limit exceeded for the day window", Retry_After="45012")]
-    with pytest.raises(ApiError, match="day window"):
+    with pytest.raises(ApiError, match=r"day window.*Too long to wait: it is fresh in 45012 s \(12 h 31 min\)\."):
         fake.client.get("/registries")
     assert fake.naps == [12.0]
 
@@ -358,3 +361,128 @@ def test_the_client_is_built_without_asking() -> None:
     fake = FakeRunpod()
     assert Client("https://runpod.test/v2/", KEY, fake).url == "https://runpod.test/v2"
     assert fake.calls == []
+
+
+# The quota
+
+
+def limits(minute: int, resets: int = 30, **day: int) -> dict[str, str]:
+    """Return the headers of an answer that leaves so many requests of 60 in this minute."""
+    left, fresh = day.get("day", 900), day.get("day_resets", 45012)
+    return {
+        "RateLimit": f'"minute";r={minute};t={resets}, "day";r={left};t={fresh}',
+        "RateLimit-Policy": '"minute";q=60;w=60, "day";q=1000;w=86400',
+    }
+
+
+def timed(*answers: Any) -> FakeRunpod:
+    """Return an account with these answers, whose client sleeps on a clock of its own."""
+    fake = FakeRunpod()
+    fake.answers = list(answers)
+    fake.client.clock = lambda: sum(fake.naps)
+    return fake
+
+
+def test_a_spent_minute_is_waited_for_before_the_next_request() -> None:
+    fake = timed((200, limits(1), {}), (200, limits(0, 29), {}), (200, limits(59, 60), {}))
+    for naps in ([], [], [29.0], [29.0]):
+        fake.client.get("/registries")
+        assert fake.naps == naps
+
+
+def test_a_request_that_would_meet_a_spent_day_is_not_sent() -> None:
+    fake = timed((200, limits(9, day=0), {}))
+    fake.client.get("/registries")
+    with pytest.raises(ApiError) as caught:
+        fake.client.post("/registries", BODY)
+    assert str(caught.value) == (
+        "POST /registries: not sent: the quota 'day' of this API key is spent: 0 of 1000 requests are left, and it is "
+        "fresh in 45012 s (12 h 31 min). The quota of this API key is spent: run again later, run less often, or ask "
+        "RunPod for a higher limit."
+    )
+    assert (caught.value.status, fake.requests(), fake.naps) == (429, ["GET /registries"], [])
+
+
+def test_a_refusal_is_waited_out_for_the_longest_of_the_spent_windows() -> None:
+    refused = (429, limits(0, 50, day=0, day_resets=70) | {"Retry-After": "12"}, {"detail": "no"})
+    fake = timed(refused, refused)
+    fake.client.post("/registries", BODY)
+    assert fake.naps == [70.0, 70.0]
+
+
+def test_a_refusal_that_cannot_be_waited_out_names_the_window() -> None:
+    fake = timed((429, limits(0, day=0) | {"Retry-After": "12"}, {"title": "Too Many Requests"}))
+    with pytest.raises(ApiError, match="Too long to wait: the quota 'day' of this API key is spent: 0 of 1000"):
+        fake.client.get("/registries")
+    assert fake.naps == []
+
+
+def test_a_quota_that_others_spend_as_well_is_left_with_room_for_them() -> None:
+    fake = timed(*[(200, limits(left), {}) for left in (20, 16, 12, 8, 4)])
+    for naps in ([], [], [], [], [], [30.0]):  # three of others for each of ours: six are left to them
+        fake.client.get("/registries")
+        assert fake.naps == naps
+
+
+def test_words_about_the_quota_that_make_no_sense_are_ignored() -> None:
+    fake = timed((200, {"RateLimit": "minute=0", "RateLimit-Policy": ";;;"}, {}), (429, {"Retry-After": "nan"}, {}))
+    fake.client.get("/registries")
+    fake.client.get("/registries")
+    assert fake.naps == [1.0]
+
+
+# Servers that are slow, or none of RunPod's
+
+
+def test_what_takes_longer_than_its_limit_is_a_timeout() -> None:
+    with pytest.raises(TimeoutError, match="not complete after 0.05 seconds"):
+        within(0.05, Event().wait)
+
+
+def test_what_ends_in_time_is_as_it_was() -> None:
+    assert within(5, lambda: "done") == within(None, lambda: "done") == "done"
+    with pytest.raises(ZeroDivisionError):
+        within(5, lambda: 1 // 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "title"),
+    [
+        (b"", None),
+        (b'{"title": "No"}', None),
+        (b"<html><body>It works!</body></html>", ""),
+        (b"\n<!DOCTYPE html><head><Title lang='en'> Bad Gateway </title>", "Bad Gateway"),
+    ],
+)
+def test_page_title(body: bytes, title: str | None) -> None:
+    assert page_title(body) == title
+
+
+def test_a_page_does_not_speak_for_runpod() -> None:
+    fake = FakeRunpod()
+    fake.answers = [(403, {}, b"<html><title>Attention Required!</title></html>")]
+    with pytest.raises(ApiError, match="an HTML page .'Attention Required!'.*proxies and firewalls") as caught:
+        fake.client.get("/registries")
+    assert "console" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "lacks"),
+    [
+        ("GET", "/registries", "read access to registry credentials:"),
+        ("POST", "/registries", "write access to registry credentials:"),
+        ("PATCH", "/registries/r1", "write access to registry credentials (scope secrets:write):"),
+        ("DELETE", "/templates/t1", "write access to templates:"),
+        ("GET", "/serverless", "read access to serverless endpoints:"),
+        ("GET", "/pods?includeClusterPods=true", "read access to pods:"),
+        ("GET", "/clusters", "read access to clusters:"),
+    ],
+)
+def test_what_a_key_may_not_do_is_named(method: str, path: str, lacks: str) -> None:
+    assert lacks in str(api_error(method, path, 403, {"detail": "access denied"}))
+
+
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_a_timeout_of_nothing_is_refused(timeout: int) -> None:
+    with pytest.raises(InputError, match="api_timeout must be at least 1"):
+        opener({"api_timeout": timeout, "validate_certs": True, "ca_path": None})

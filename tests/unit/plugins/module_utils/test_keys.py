@@ -206,6 +206,12 @@ def test_rotation_that_is_due_but_finds_no_room_keeps_the_good_key(age: timedelt
     assert len(decided.stuck) == 1 and decided.stuck[0].startswith(other.id)
 
 
+def test_rotation_that_is_due_long_after_another_retires_that_ones_key_first() -> None:
+    decided = plan(key("NEW", 90 * DAY), key("OLD", 180 * DAY), rotate_after_days=90, retire_after_hours=24)
+    assert decided == KeyPlan(deactivate=("OLD",), rotation_due=True, postponed=decided.postponed)
+    assert len(decided.postponed) == 1 and decided.postponed[0].startswith("OLD")
+
+
 @pytest.mark.parametrize("age", [timedelta(0), 2 * DAY - HOUR])
 def test_rotation_that_is_due_right_after_another_waits_for_that_ones_end(age: timedelta) -> None:
     decided = plan(key("NEW", age), key("OLD", 9 * DAY, used=HOUR), rotate_after_days=0, retire_after_hours=24)

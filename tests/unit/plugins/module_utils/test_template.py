@@ -16,12 +16,10 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._template import (
     IgnoredFieldError,
     Step,
     check,
-    credential,
     delta,
     desired,
     difference,
     faults,
-    missing,
     plan,
     read,
     read_back,
@@ -91,40 +89,6 @@ def test_a_sound_template_passes_the_check_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "registries", "identifier"),
-    [
-        ("one", REGISTRIES, "r1"),
-        ("r3", REGISTRIES, "r3"),
-        ("", REGISTRIES, None),
-        ("three", REGISTRIES, "three"),  # to be made by an earlier task of this check run
-        ("same", [{"id": "same", "name": "same"}], "same"),
-    ],
-)
-def test_a_credential_is_found_by_name_or_id(given: str, registries: list[Json], identifier: str | None) -> None:
-    assert credential(given, registries) == identifier
-
-
-@pytest.mark.parametrize(
-    ("given", "registries", "ids"),
-    [
-        ("two", REGISTRIES, "r2, r3"),
-        ("r1", [*REGISTRIES, {"id": "r4", "name": "r1"}], "r1, r4"),  # the id of one, the name of another
-    ],
-)
-def test_an_ambiguous_credential_is_an_error_with_the_ids(given: str, registries: list[Json], ids: str) -> None:
-    with pytest.raises(ConflictError, match=rf"name or id of 2 credentials \(ids {ids}\)"):
-        credential(given, registries)
-
-
-def test_a_missing_credential_is_an_error_and_in_check_mode_a_warning() -> None:
-    assert missing(["one", "r2"], REGISTRIES, check_mode=False) == ()
-    with pytest.raises(InputError, match="name or id: four, three"):
-        missing(["three", "one", "four"], REGISTRIES, check_mode=False)
-    [warning] = missing(["three", "one"], REGISTRIES, check_mode=True)
-    assert "'three'" in warning
-
-
-@pytest.mark.parametrize(
     ("options", "fields"),
     [
         ({}, {}),
@@ -179,6 +143,24 @@ def test_plan(options: Json, held: Json | None, action: str, fields: Json | None
     templates = [template("other"), *([template("demo", **held)] if held is not None else [])]
     step = plan({**UNSET, **options}, templates, REGISTRIES)
     assert (step.action, step.fields) == (action, fields)
+
+
+BOTH = [{"id": "p", "name": "ecr"}, {"id": "a", "name": "ecr-alt"}]
+
+
+@pytest.mark.parametrize(
+    ("held", "used", "fields"),
+    [
+        ({"registry": "a"}, ["p", "p"], {}),  # it refers to one of the two that mean the same
+        ({"registry": "p"}, ["a", "a"], {}),
+        ({"registry": None}, ["a", "a"], {"registry": "a"}),
+        ({"registry": "x"}, ["p", "a"], {"registry": "p"}),
+    ],
+)
+def test_a_template_stays_with_either_of_two_credentials_that_mean_the_same(
+    held: Json, used: list[str], fields: Json
+) -> None:
+    assert plan({**UNSET, "registry": "ecr"}, [template("demo", **held)], BOTH, used).fields == fields
 
 
 def test_a_new_template_needs_an_image() -> None:

@@ -124,6 +124,15 @@ def test_a_user_of_the_repository_or_the_credential_is_found(collection: str, th
     assert "u1" in user["reason"]
 
 
+def test_what_refers_to_the_alternate_of_a_credential_is_a_user_too() -> None:
+    held = {
+        **EMPTY,
+        "registries": [{"id": "r1", "name": "token-east-alt"}],
+        "templates": [{"id": "u1", "name": "user", "registry": "r1", "image": f"{EAST}/other:v1"}],
+    }
+    assert [user["id"] for user in users(workloads([TRAINING], {}), held, CREDENTIALS)] == ["u1"]
+
+
 @pytest.mark.parametrize(
     "thing",
     [

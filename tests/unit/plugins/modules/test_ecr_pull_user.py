@@ -369,9 +369,20 @@ def test_partition_is_that_of_the_account(
     account: Account, monkeypatch: pytest.MonkeyPatch, region: str, partition: str
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", region)
-    results = run({**V1, "secret_store": account.store.options}, False, account.aws(region)).results
+    aws, params = account.aws(region), {**V1, "secret_store": account.store.options}
+    results = run(params, False, aws).results
     assert results["user"]["arn"] == f"arn:{partition}:iam::123456789012:user/runpod/puller"
     assert results["policy"]["repositories"] == [f"arn:{partition}:ecr:{region}:123456789012:repository/team/app"]
+    for changes, changed in (
+        ({}, False),
+        ({"rotate_after_days": 0}, True),
+        ({"state": "quarantined"}, True),
+        ({"release_quarantine": True}, True),
+        ({}, False),
+        ({"state": "absent"}, True),
+    ):
+        assert run({**params, **changes}, False, aws).changed is changed
+    assert client("iam", region).list_users()["Users"] == []
 
 
 # The secret store

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -210,6 +210,46 @@ def test_zero_days_rotate_at_once_but_not_again_before_the_last_rotation_is_over
     account.now += DAY
     assert play(account, rotate_after_days=0).results["rotated"] is True
     assert second in account.keys(NAME) and first not in account.keys(NAME)
+
+
+def backdate(key: str, date: datetime) -> None:
+    """Let IAM say that a key was made then."""
+    for held in iam_backends["123456789012"]["aws"].users[NAME].access_keys:
+        if held.access_key_id == key:
+            held.create_date = date.replace(tzinfo=None, microsecond=0)
+
+
+@pytest.mark.parametrize(
+    ("ages", "status", "step"),
+    [
+        ([], "", ["create"]),
+        ([90 * DAY - HOUR], "", []),
+        ([90 * DAY], "", ["create"]),
+        ([4000 * DAY], "", ["create"]),
+        ([23 * HOUR, 4000 * DAY], "Active", []),
+        ([24 * HOUR, 4000 * DAY], "Active", ["update"]),
+        ([47 * HOUR, 4000 * DAY], "Inactive", []),
+        ([48 * HOUR, 4000 * DAY], "Inactive", ["delete"]),
+        ([4000 * DAY, 4001 * DAY], "Inactive", ["delete", "create"]),
+        ([4000 * DAY, 4001 * DAY], "Active", ["update"]),
+    ],
+)
+def test_each_state_of_the_keys_leads_to_its_step(
+    account: Account, ages: list[timedelta], status: str, step: list[str]
+) -> None:
+    if ages:
+        play(account)
+    if status:
+        play(account, rotate_after_days=0)
+        (older,) = account.keys(NAME).keys() - {stored(account)}
+        client("iam").update_access_key(UserName=NAME, AccessKeyId=older, Status=status)
+        backdate(older, account.now - ages[1])
+    if ages:
+        backdate(stored(account), account.now - ages[0])
+    account.forget()
+    rotate(account)
+    steps = [call for call in account.writes() if call.endswith("_access_key")]
+    assert steps == [f"iam:{verb}_access_key" for verb in step] and works(account)
 
 
 def test_key_of_somebody_else_in_the_way_is_an_error_with_the_reasons(account: Account, old: str) -> None:

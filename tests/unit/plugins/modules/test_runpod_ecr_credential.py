@@ -34,10 +34,12 @@ from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credent
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import (
     Clients,
     Held,
+    RefreshError,
     fresh,
     long_past,
     run,
 )
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import note
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=30)
@@ -63,6 +65,8 @@ AS_CALLER = {**PRESENT, "secret_store": None}
 
 class Answer(io.BytesIO):
     """What the opener returns: a body with a status."""
+
+    headers: dict[str, str] = {}
 
     def __init__(self, status: int, document: Any) -> None:
         super().__init__(b"" if document is None else json.dumps(document).encode())
@@ -96,6 +100,7 @@ class Registries:
     def open(self, method: str, url: str, data: str | None = None, headers: Any = None) -> Answer:
         path = urlsplit(url).path.removeprefix("/v2")
         self.calls.append((method, path))
+        note(method, url, data, headers)
         if method == "POST":
             meanwhile, self.meanwhile = self.meanwhile, lambda: None
             meanwhile()
@@ -198,7 +203,8 @@ def tag(identifier: str, hours: float, key: KeyPair = KEY) -> dict[str, str]:
 
 def held(tags: dict[str, str], key: KeyPair | None = KEY, current: str | None = "reg_1") -> Held:
     registry = {"id": current, "name": "ecr"} if current else None
-    return Held(None, Entry("arn", key, LONG_AGO), tags, [registry] if registry else [], registry)
+    there = [registry] if registry else []
+    return Held(None, Entry("arn", key, LONG_AGO), tags, there, there)
 
 
 @pytest.mark.parametrize(
@@ -214,11 +220,11 @@ def held(tags: dict[str, str], key: KeyPair | None = KEY, current: str | None = 
         (held({}), False),
         (held({"gpuops.runpod/reg_1": "nonsense"}), False),
         (held(tag("reg_1", 12), current=None), False),
-        (Held(None, None, {}, [{"id": "reg_1"}], {"id": "reg_1"}), False),  # minted as the caller: never known
+        (Held(None, None, {}, [{"id": "reg_1"}], [{"id": "reg_1"}]), False),  # minted as the caller: never known
     ],
 )
 def test_fresh(state: Held, expected: bool) -> None:
-    assert fresh(state, NOW + timedelta(hours=9)) is expected
+    assert bool(fresh(state, NOW + timedelta(hours=9))) is expected
 
 
 @pytest.mark.parametrize(
@@ -264,8 +270,20 @@ def test_a_new_credential_holds_the_pull_users_token(world: World) -> None:
         "password": world.ecr.minted[0],
     }
     assert world.ecr.identities[0]["aws_access_key_id"] == KEY.access_key_id
-    assert outcome.after == {"id": "reg_1", "name": "ecr", "region": "us-east-1", "expires_at": "2026-08-01T12:00:00Z"}
-    assert outcome.results == {"expires_at": "2026-08-01T12:00:00Z", "refreshed": True}
+    assert outcome.results == {
+        "registry": {
+            "id": "reg_1",
+            "name": "ecr",
+            "logical_name": "ecr",
+            "region": "us-east-1",
+            "expires_at": "2026-08-01T12:00:00Z",
+        },
+        "expires_at": "2026-08-01T12:00:00Z",
+        "refreshed": True,
+        "repointed": [],
+        "in_use_by": [],
+    }
+    assert outcome.after == outcome.results["registry"]
     assert world.store.tags()["gpuops.runpod/reg_1"] == f"2026-08-01T12:00:00Z {KEY.access_key_id}"
 
 
@@ -279,7 +297,8 @@ def test_the_image_names_the_region(world: World) -> None:
 def test_a_fresh_credential_is_left_alone(world: World) -> None:
     world.run(PRESENT)
     outcome = world.run(PRESENT)
-    assert outcome.changed is False and outcome.results == {"expires_at": "2026-08-01T12:00:00Z", "refreshed": False}
+    assert (outcome.changed, outcome.results["refreshed"]) == (False, False)
+    assert outcome.results["expires_at"] == outcome.after["expires_at"] == "2026-08-01T12:00:00Z"
     assert len(world.ecr.minted) == 1
 
 
@@ -322,6 +341,89 @@ def test_a_pull_user_in_quarantine_gets_no_token(world: World, check_mode: bool)
     assert world.run(ABSENT).changed is True
 
 
+@BOTH_STORES
+def test_the_name_follows_from_the_entry(world: World) -> None:
+    unnamed = {**PRESENT, "name": None}
+    assert world.run(unnamed).after["name"] == "puller-123456789012-us-east-1"
+    assert world.run(unnamed).changed is False
+    assert world.run({**unnamed, "state": "absent"}).changed is True and world.runpod.held == {}
+
+
+@BOTH_STORES
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"registry_region": None, "state": "absent"}, "or image or registry_region"),
+        ({"state": "absent", "gone": True}, "which it follows, is not there"),
+        ({"unmanaged": True}, "no tag gpuops.runpod/managed"),
+        ({"name": "", "state": "absent"}, "must not be empty"),
+        ({"name": "ecr-alt"}, "use 'ecr'"),
+    ],
+)
+def test_a_name_that_cannot_be_made_up_is_required(world: World, options: dict[str, Any], says: str) -> None:
+    if "gone" in options:
+        world.store.delete()
+    if "unmanaged" in options:
+        world.store.untag(["gpuops.runpod/managed"])
+    with pytest.raises(InputError, match=says):
+        world.run({**PRESENT, "name": None, **options})
+    assert world.runpod.calls == []
+
+
+def test_the_name_of_an_entry_to_come_is_not_known_in_check_mode(world: World) -> None:
+    world.store.delete()
+    predicted = world.run({**PRESENT, "name": None}, check_mode=True)
+    assert predicted.after == {"name": None, "logical_name": None, "region": "us-east-1", "expires_at": None}
+    assert predicted.changed and "does not exist" in predicted.warnings[0] and world.runpod.calls == []
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_as_the_caller_a_warning_names_whose_rights_runpod_gets(world: World, check_mode: bool) -> None:
+    [warning] = world.run(AS_CALLER, check_mode).warnings
+    assert "gets a token of arn:aws:sts::123456789012:" in warning
+
+
+def test_as_the_caller_a_run_does_not_need_to_know_who_that_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = world.client.aws.call
+
+    def without_sts(service: str, *operation: str, **request: Any) -> Any:
+        if service == "sts":
+            raise AwsError("no", "sts:GetCallerIdentity", "EndpointConnectionError", "no")
+        return call(service, *operation, **request)
+
+    monkeypatch.setattr(world.client.aws, "call", without_sts)
+    assert "gets a token of whoever runs this" in world.run(AS_CALLER).warnings[0]
+
+
+@BOTH_STORES
+def test_a_failed_refresh_tells_how_long_the_token_at_runpod_works(world: World) -> None:
+    world.run(PRESENT)
+    for hours, said in ((6, "works until 2026-08-01T12:00:00Z, for another 6.0 hours"), (7, "has ended at 2026-08")):
+        world.now += timedelta(hours=hours)
+        for part in ("ecr", "PATCH", "GET"):
+            world.ecr.refusals = ["ThrottlingException"] if part == "ecr" else []
+            world.runpod.faults = {part: ["lost before"] * 5}
+            with pytest.raises(RefreshError, match=said) as caught:
+                world.run(PRESENT)
+            assert caught.value.as_result()["expires_at"] == "2026-08-01T12:00:00Z"
+    world.runpod.faults.clear()
+    assert world.run(PRESENT).changed is True
+
+
+def test_a_failed_refresh_says_nothing_that_is_not_known(world: World) -> None:
+    world.ecr.refusals = ["ThrottlingException"] * 2
+    with pytest.raises(RefreshError) as caught:
+        world.run(PRESENT)
+    assert "RunPod holds" not in str(caught.value) and caught.value.as_result()["expires_at"] is None
+    world.runpod.add("ecr")
+    with pytest.raises(RefreshError, match="that RunPod holds works is not known"):
+        world.run(PRESENT)
+    world.store.tag({**tag("reg_1", 3), **tag("reg_2", 5)})
+    world.runpod.faults["GET"] = ["lost before"] * 5
+    with pytest.raises(RefreshError, match="that RunPod holds works is not known"):
+        world.run(PRESENT)
+
+
 def test_as_the_caller_each_run_refreshes(world: World) -> None:
     outcomes = [world.run(AS_CALLER), world.run(AS_CALLER)]
     assert [(outcome.changed, outcome.results["refreshed"]) for outcome in outcomes] == [(True, True), (True, True)]
@@ -347,7 +449,7 @@ def test_an_entry_that_is_not_there(connect: Callable[..., Any]) -> None:
     with pytest.raises(InputError, match="entry runpod-ecr/puller does not exist: ecr_pull_user makes it"):
         world.run(PRESENT)
     predicted = world.run(PRESENT, check_mode=True)
-    assert predicted.after == {"name": "ecr", "region": "us-east-1", "expires_at": None}
+    assert predicted.after == {"name": "ecr", "logical_name": "ecr", "region": "us-east-1", "expires_at": None}
     assert predicted.changed and "does not exist" in predicted.warnings[0]
 
 
@@ -389,8 +491,9 @@ def test_a_young_right_gets_its_time(world: World) -> None:
 
 def test_an_old_key_that_is_refused_fails_at_once(world: World) -> None:
     world.ecr.refusals = ["UnrecognizedClientException"]
-    with pytest.raises(AwsError, match="UnrecognizedClientException"):
+    with pytest.raises(RefreshError, match="UnrecognizedClientException") as caught:
         world.run(PRESENT)
+    assert isinstance(caught.value.cause, AwsError) and caught.value.as_result()["error"]["code"]
     assert world.naps == [] and world.runpod.writes() == []
 
 
@@ -421,18 +524,12 @@ def test_a_refresh_that_is_never_answered_is_not_noted_as_done(world: World) -> 
     world.run(PRESENT)
     world.now += timedelta(hours=6)
     world.runpod.faults["PATCH"] = ["lost after"] * 5
-    with pytest.raises(TransportError):
+    with pytest.raises(RefreshError, match="holds works until 2026-08-01T12:00:00Z, for another 6.0 hours") as caught:
         world.run(PRESENT)
+    assert isinstance(caught.value.cause, TransportError)
+    assert caught.value.as_result()["expires_at"] == "2026-08-01T12:00:00Z"
     assert world.store.tags()["gpuops.runpod/reg_1"].startswith("2026-08-01T12:00:00Z")
     assert world.run(PRESENT).changed is True
-
-
-@pytest.mark.parametrize("status", [405, 404])
-def test_an_api_without_a_refresh_in_place_is_named(world: World, status: int) -> None:
-    world.run(PRESENT)
-    world.runpod.faults["PATCH"] = [status]
-    with pytest.raises(RunpodError, match="does not offer to replace the token.*delete the credential 'ecr'"):
-        world.run({**PRESENT, "force": True})
 
 
 def test_a_credential_that_goes_meanwhile_is_made_anew(world: World) -> None:
@@ -445,7 +542,9 @@ def test_a_credential_that_goes_meanwhile_is_made_anew(world: World) -> None:
         return patch(path, body)
 
     client.patch = too_late  # type: ignore[method-assign]
-    assert world.run({**PRESENT, "force": True}).after["id"] == "reg_2"
+    outcome = world.run({**PRESENT, "force": True})
+    assert outcome.after["id"] == "reg_2" and "ecr (reg_1) was deleted meanwhile" in outcome.warnings[0]
+    assert set(world.store.tags()) == {"gpuops.runpod/managed", "gpuops.runpod/reg_2"}
 
 
 @pytest.mark.parametrize("verb, params", [("POST", PRESENT), ("PATCH", {**PRESENT, "force": True}), ("DELETE", ABSENT)])
@@ -454,9 +553,9 @@ def test_a_refused_write_is_reported_and_not_repeated(world: World, verb: str, p
         world.run(PRESENT)
     world.runpod.calls.clear()
     world.runpod.faults[verb] = [403]
-    with pytest.raises(ApiError, match=f"{verb} /registries.*HTTP 403.*lacks the scope") as caught:
+    with pytest.raises(RunpodError, match=f"{verb} /registries.*HTTP 403.*secrets:write") as caught:
         world.run(params)
-    assert caught.value.status == 403 and len(world.runpod.writes()) == 1
+    assert caught.value.as_result()["status"] == 403 and len(world.runpod.writes()) == 1
 
 
 def test_two_credentials_with_the_name_are_an_error(world: World) -> None:
@@ -489,7 +588,7 @@ def test_of_two_runs_the_earlier_keeps_what_it_made(world: World) -> None:
 def test_of_two_runs_nothing_that_is_in_use_is_removed(world: World) -> None:
     world.runpod.users["templates"] = [{"id": "tpl_1", "name": "app", "registry": "reg_2"}]
     world.runpod.meanwhile = lambda: world.runpod.add("ecr")
-    with pytest.raises(ConflictError, match="ids reg_1, reg_2"):
+    with pytest.raises(RunpodError, match="ids reg_1, reg_2"):
         world.run(PRESENT)
     assert set(world.runpod.held) == {"reg_1", "reg_2"}
 
@@ -515,7 +614,8 @@ def test_a_credential_in_use_stays(world: World, listing: str, user: dict[str, A
     outcome = world.run(ABSENT)
     reason = f"The {kind} app ({user['id']}) refers to the credential ecr."
     assert outcome.changed is False and outcome.after["id"] == "reg_1" and reason in outcome.warnings[0]
-    assert outcome.results["in_use_by"] == [{"kind": kind, "id": user["id"], "name": "app", "reason": reason}]
+    said = {"kind": kind, "id": user["id"], "name": "app", "registry": "reg_1", "reason": reason}
+    assert outcome.results["in_use_by"] == [said]
     assert "reg_1" in world.runpod.held and "gpuops.runpod/reg_1" in world.store.tags()
 
 
@@ -596,7 +696,7 @@ def test_no_secret_shows_in_outcomes(world: World) -> None:
     assert not [secret for secret in (KEY.secret_access_key, "api-key", *world.ecr.minted) if secret in said]
 
 
-@pytest.mark.parametrize("status", [400, 405, 422])
+@pytest.mark.parametrize("status", [400, 422])
 def test_no_secret_shows_in_errors_though_the_server_echoes_it(world: World, status: int) -> None:
     world.run(PRESENT)
     world.runpod.faults["PATCH"] = [status]
@@ -610,9 +710,11 @@ def test_no_secret_shows_in_errors_though_the_server_echoes_it(world: World, sta
     [
         ({}, "state is present but any of the following are missing: image, registry_region"),
         ({"image": "i", "registry_region": "r"}, "mutually exclusive: image|registry_region"),
+        ({"name": None, "registry_region": "r"}, "one of the following is required: name, secret_store"),
     ],
 )
-def test_options_that_do_not_fit(options: dict[str, str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with patch_module_args({"name": "ecr", "api_key": "k", **options}), pytest.raises(SystemExit):
+def test_options_that_do_not_fit(options: dict[str, Any], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    given = {name: value for name, value in {"name": "ecr", "api_key": "k", **options}.items() if value is not None}
+    with patch_module_args(given), pytest.raises(SystemExit):
         runpod_ecr_credential.main()
     assert says in json.loads(capsys.readouterr().out)["msg"]

@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ApiError, Json
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_info import KINDS, main, references, run
+from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ApiError, InputError, Json
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_info import KINDS, main, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, refusal, template
+
+ALL: Json = {"gather": list(KINDS), "credential_expiry": None}
+NOW = datetime(2026, 8, 31, 12, tzinfo=UTC)
 
 
 def thing(name: str, **fields: Any) -> Json:
@@ -40,7 +44,7 @@ def account() -> FakeRunpod:
 def test_each_kind_is_one_request_and_nothing_is_written() -> None:
     fake = account()
     for check_mode in (True, False):
-        assert run({"gather": list(KINDS)}, check_mode, fake.client).changed is False
+        assert run(ALL, check_mode, fake.client).changed is False
         assert fake.requests() == [
             "GET /templates",
             "GET /registries",
@@ -53,50 +57,77 @@ def test_each_kind_is_one_request_and_nothing_is_written() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_what_is_asked_for_is_read(kind: str) -> None:
     fake = account()
-    outcome = run({"gather": [kind]}, False, fake.client)
+    outcome = run({**ALL, "gather": [kind]}, False, fake.client)
     assert len(fake.calls) == 1
-    assert set(outcome.results) == {kind, "references"}
+    assert set(outcome.results) == {kind, "references", "findings"}
     assert outcome.results["references"] is None
 
 
 def test_things_are_shown_with_the_names_of_options_and_in_order() -> None:
-    results = run({"gather": list(KINDS)}, False, account().client).results
+    results = run(ALL, False, account().client).results
     assert [shown["name"] for shown in results["templates"]] == ["a", "b"]
     assert results["templates"][0]["persistent_mount"] == {"size": 20, "path": "/data"}
     assert results["templates"][1]["env"] == {"TOKEN": "********"}
     assert [shown["name"] for shown in results["registries"]] == ["one", "two"]
     assert results["delegations"][0]["aws_user"] == "123456789012"
+    assert results["delegations"][0]["repository_arn"] == "arn:aws:ecr:eu-west-1:123456789012:repository/app"
     assert results["endpoints"][0]["workers"] == {"idle_timeout": 5}
     assert results["endpoints"][0]["data_center_ids"] == ["EU-RO-1"]
     assert "hush" not in str(results)
 
 
 def test_references_tell_what_uses_a_credential() -> None:
-    found = run({"gather": list(KINDS)}, False, account().client).results["references"]
+    found = run(ALL, False, account().client).results["references"]
+    nobody: Json = {"templates": [], "endpoints": [], "pods": []}
     assert found == {
         "r1": {
+            "kind": "registry",
             "name": "one",
+            "ids": ["r1"],
             "templates": [{"id": "t-b", "name": "b"}],
             "endpoints": [{"id": "id-e", "name": "e"}],
             "pods": [{"id": "id-p", "name": "p"}],
         },
-        "r2": {"name": "two", "templates": [], "endpoints": [], "pods": []},  # a terminated pod uses nothing
-        "lost": {"name": None, "templates": [], "endpoints": [], "pods": [{"id": "id-q", "name": "q"}]},
+        "r2": {"kind": "registry", "name": "two", "ids": ["r2"], **nobody},  # a terminated pod uses nothing
+        "lost": {"kind": "registry", "name": None, "ids": [], **nobody, "pods": [{"id": "id-q", "name": "q"}]},
+        "arn:aws:ecr:eu-west-1:123456789012:repository/app": {
+            "kind": "delegation",
+            "name": "app",
+            "ids": ["d1"],
+            **nobody,
+        },
     }
 
 
-def test_references_need_everything_that_can_refer() -> None:
-    held: dict[str, list[Json]] = {"registries": [], "templates": [], "endpoints": [], "pods": []}
-    assert references(held) == {}
-    for kind in held:
-        assert references({key: things for key, things in held.items() if key != kind}) is None
+def test_findings_need_no_further_request() -> None:
+    fake = account()
+    found = run({**ALL, "credential_expiry": {"r1": "2026-08-31T13:00:00Z"}}, False, fake.client, lambda: NOW).results
+    assert [(one["code"], one["id"]) for one in found["findings"]] == [
+        ("credential_gone", "id-q"),
+        ("token_ends_soon", "r1"),
+        ("credential_unused", "r2"),
+        ("delegation_unused", "d1"),
+    ]
+    assert len(fake.calls) == len(KINDS)
+
+
+def test_tokens_are_judged_only_on_request() -> None:
+    found = run(ALL, False, account().client).results["findings"]
+    assert {one["code"] for one in found} == {"credential_gone", "credential_unused", "delegation_unused"}
+
+
+def test_a_timestamp_that_is_none_is_refused_before_a_request() -> None:
+    fake = account()
+    with pytest.raises(InputError, match="credential_expiry.r1: 'soon' is not a timestamp"):
+        run({**ALL, "credential_expiry": {"r1": "soon"}}, False, fake.client)
+    assert fake.calls == []
 
 
 def test_a_missing_scope_is_an_error_and_no_empty_list() -> None:
     fake = account()
     fake.answers = [refusal(403, "access denied")]
-    with pytest.raises(ApiError, match="GET /templates: HTTP 403: access denied .* scope"):
-        run({"gather": list(KINDS)}, False, fake.client)
+    with pytest.raises(ApiError, match="GET /templates: HTTP 403: access denied.* lacks read access"):
+        run(ALL, False, fake.client)
 
 
 def test_another_kind_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,6 +57,13 @@ def test_what_is_created_is_what_was_asked_for_and_the_disk() -> None:
     )
 
 
+def test_a_new_template_gets_the_credential_that_took_the_others_over() -> None:
+    both = [{"id": "p", "name": "ecr"}, {"id": "a", "name": "ecr-alt"}]
+    fake = FakeRunpod(templates=[template("old", registry="a")], registries=both)
+    run({**V1, "registry": "ecr"}, False, fake.client)
+    assert fake.held["templates"][-1]["registry"] == "a"
+
+
 def test_a_change_sends_only_what_differs() -> None:
     fake = FakeRunpod(templates=[template("demo", disk=80, args="serve")])
     run({**UNSET, "image": "app:2", "args": "serve"}, False, fake.client)

@@ -67,6 +67,14 @@ def test_an_unchanged_run_of_any_size_makes_two_requests(size: int) -> None:
     assert fake.requests() == ["GET /templates", "GET /registries"]
 
 
+def test_a_new_template_gets_the_credential_that_took_the_others_over() -> None:
+    both = [{"id": "p", "name": "ecr"}, {"id": "a", "name": "ecr-alt"}]
+    fake = FakeRunpod(templates=[template("old", registry="a")], registries=both)
+    items = [item("old", registry="ecr"), item("new", image="app:1", registry="ecr")]
+    assert go(fake, items).results["summary"] == {**NONE, "created": 1, "unchanged": 1}
+    assert [held["registry"] for held in fake.held["templates"]] == ["a", "a"]
+
+
 def test_creates_come_before_changes_and_changes_before_deletes() -> None:
     fake = FakeRunpod(templates=[template("old"), template("same"), template("odd"), template("older")])
     items = [gone("old"), item("odd", disk=80), item("new", image="app:1"), item("same"), gone("older"), gone("never")]

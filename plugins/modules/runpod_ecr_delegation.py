@@ -1,0 +1,581 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: runpod_ecr_delegation
+short_description: Tell RunPod of ECR repositories that its own roles may pull
+version_added: 0.1.0
+author: The gpuops.runpod authors (@gpuops)
+description:
+  - Registers private repositories in Amazon ECR with RunPod, so that it pulls their images with its own AWS roles. No
+    secret is involved, and nothing has to be refreshed.
+  - RunPod looks at the policy of the repository when it is told of it, so M(gpuops.runpod.ecr_pull_grant) comes first.
+    This module does not talk to AWS.
+  - A delegation holds for every tag of the repository and for the whole team. Templates and pods need no credential
+    for it. It is matched by the image that they name.
+  - The account is read once, whatever the number of repositories, and only repositories that RunPod does not know yet
+    are written.
+  - RunPod documents delegations for pods as a beta. Whether serverless endpoints pull with them too, its sources
+    contradict each other; M(gpuops.runpod.runpod_ecr_credential) works for both.
+extends_documentation_fragment:
+  - gpuops.runpod.runpod
+  - gpuops.runpod.attributes
+  - gpuops.runpod.attributes.runpod_group
+options:
+  images:
+    description:
+      - URIs of images in private ECR repositories, each with a tag or a digest. Only the repository counts, and the tag
+        as O(tag) says.
+      - Exactly one of O(images) and O(repository_arns) is required.
+    type: list
+    elements: str
+  repository_arns:
+    description:
+      - ARNs of private ECR repositories. Wildcards are not possible.
+      - Exactly one of O(images) and O(repository_arns) is required.
+    type: list
+    elements: str
+  tag:
+    description:
+      - The tag to name where a form carries one, for repositories given by ARN and for images given by digest alone. Of
+        other images it is their own tag.
+      - RunPod stores it and does not look at it when an image is pulled. Name one that exists, because it is not known
+        whether RunPod looks for it when it is told of the repository.
+      - Without it only the form V(arn) can be tried for such a repository. A repository that is named more than once
+        has the first tag known for it.
+    type: str
+  name:
+    description:
+      - Name for the delegations that are made, all of them. When not set, they have none.
+      - It is no identity. A delegation that exists keeps the name it has.
+    type: str
+  resource_form:
+    description:
+      - How the repository is named to RunPod, whose sources differ in what they ask for.
+      - V(arn_with_tag) is its ARN with a colon and the tag after it, V(image_uri) the URI of an image with its tag, and
+        V(arn) its ARN.
+      - V(auto) tries them in this order. It goes on to the next one only when RunPod answers that it does not accept
+        what was said, with HTTP status 400 or 422. What RunPod took for one repository is tried first for the next.
+    type: str
+    choices:
+      - auto
+      - arn_with_tag
+      - image_uri
+      - arn
+    default: auto
+  propagation_timeout:
+    description:
+      - Seconds for which a repository that RunPod refuses is asked for again, with growing pauses. The policy of a
+        repository takes a while to arrive everywhere, and nothing tells its refusal from others.
+      - The time is for all repositories together. Set V(0) when no policy is new.
+    type: int
+    default: 90
+  state:
+    description:
+      - V(present) ensures that each repository is delegated, V(absent) that none is.
+      - V(absent) removes all delegations of a repository, whatever their number, name and tag and whoever of the team
+        made them. What runs goes on running, and pulls nothing any more unless it has a credential.
+        RV(gpuops.runpod.runpod_info#module:references) tells what that would be.
+    type: str
+    choices:
+      - present
+      - absent
+    default: present
+seealso:
+  - module: gpuops.runpod.ecr_pull_grant
+  - module: gpuops.runpod.ecr_pull_check
+  - module: gpuops.runpod.runpod_info
+notes:
+  - Two delegations are of the same repository when RunPod tells the same account, region and name. One that is there is
+    taken as it is. RunPod cannot change a delegation, so another name or tag is told in RV(delegations[].differs) and
+    is no change.
+  - More than one delegation of a repository is a warning. None of them is removed with O(state=present).
+  - The repositories must be in the partition C(aws), where RunPod's roles are.
+  - A request without an answer is looked up before anything else happens. When RunPod made a delegation of another
+    repository than it was told, this is taken back and counts as a refusal.
+  - A repository that fails does not keep the others from being written, unless the failure concerns all of them, as a
+    wrong API key, a spent quota or a server that does not answer. The module fails in the end and tells what was done.
+  - The RunPod API key needs to read and write registry credentials (C(secrets:write)).
+"""
+
+EXAMPLES = r"""
+- name: Let RunPod's roles pull the repositories
+  gpuops.runpod.ecr_pull_grant:
+    repositories:
+      - runpod-gpu-training
+      - runpod-gpu-inference
+      - arn:aws:ecr:ap-northeast-2:123456789012:repository/team/app
+
+- name: Tell RunPod of the repositories of these images
+  gpuops.runpod.runpod_ecr_delegation:
+    images:
+      - 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+      - 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-inference:v1
+
+- name: Tell RunPod of a repository in another region, under a name
+  gpuops.runpod.runpod_ecr_delegation:
+    repository_arns:
+      - arn:aws:ecr:ap-northeast-2:123456789012:repository/team/app
+    tag: v1
+    name: team-app
+
+- name: Run an image in a template without a credential
+  gpuops.runpod.runpod_template:
+    name: training
+    image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+
+- name: Ensure RunPod knows none of the repositories any more
+  gpuops.runpod.runpod_ecr_delegation:
+    repository_arns:
+      - arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-inference
+      - arn:aws:ecr:ap-northeast-2:123456789012:repository/team/app
+    state: absent
+"""
+
+RETURN = r"""
+delegations:
+  description:
+    - All delegations of the repositories afterwards, in the order of the options; a prediction in check mode. Empty
+      with O(state=absent).
+    - A failure while repositories are written holds this too.
+  type: list
+  elements: dict
+  returned: once the delegations were read
+  contains:
+    id:
+      description: Id of the delegation.
+      type: str
+      returned: once the delegation exists
+      sample: deleg_abc123
+    name:
+      description: Its name, or null.
+      type: str
+      returned: always
+      sample: team-app
+    repository_arn:
+      description: ARN of the repository.
+      type: str
+      returned: always
+      sample: arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-training
+    repository:
+      description: Name of the repository.
+      type: str
+      returned: always
+      sample: runpod-gpu-training
+    tag:
+      description: The tag it was made with. RunPod does not look at it when an image is pulled.
+      type: str
+      returned: always
+      sample: v1
+    aws_user:
+      description: The AWS account that the repository lies in.
+      type: str
+      returned: always
+      sample: "123456789012"
+    aws_region:
+      description: The AWS region that the repository lies in.
+      type: str
+      returned: always
+      sample: us-east-1
+    delegator_user_id:
+      description: Id of the RunPod user who made it.
+      type: str
+      returned: once the delegation exists
+      sample: user_xyz
+    docker_registry_uri:
+      description: Host of the registry.
+      type: str
+      returned: when RunPod tells it
+      sample: 123456789012.dkr.ecr.us-east-1.amazonaws.com
+    created_at:
+      description: When it was made.
+      type: str
+      returned: once the delegation exists
+      sample: "2026-03-13T20:00:00Z"
+    created:
+      description: Whether this run made it, or would.
+      type: bool
+      returned: always
+      sample: true
+    differs:
+      description: Which of O(name) and O(tag) are not as asked for.
+      type: list
+      elements: str
+      returned: always
+      sample: []
+failed_items:
+  description: The repositories that could not be written.
+  type: list
+  elements: dict
+  returned: once the delegations were read
+  contains:
+    repository_arn:
+      description: ARN of the repository.
+      type: str
+      returned: always
+      sample: arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-training
+    action:
+      description: What was tried, V(create) or V(delete).
+      type: str
+      returned: always
+      sample: create
+    msg:
+      description: What went wrong and what to do about it.
+      type: str
+      returned: always
+      sample: "POST /registries/delegations: HTTP 403: access denied"
+    attempts:
+      description: What RunPod was told, and what it answered.
+      type: list
+      elements: dict
+      returned: when RunPod took no form
+      contains:
+        form:
+          description: The form, as in O(resource_form).
+          type: str
+          returned: always
+          sample: arn_with_tag
+        resource:
+          description: The repository in this form.
+          type: str
+          returned: always
+          sample: arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-training:v1
+        status:
+          description: HTTP status of the answer.
+          type: int
+          returned: always
+          sample: 400
+        detail:
+          description: What RunPod said.
+          type: str
+          returned: always
+          sample: resource is not a valid ECR resource
+    status:
+      description: HTTP status of RunPod's answer.
+      type: int
+      returned: when RunPod refused for another reason
+      sample: 403
+    problem:
+      description: What RunPod answered.
+      type: dict
+      returned: when RunPod refused for another reason
+      sample:
+        title: Forbidden
+        status: 403
+        detail: access denied
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _grant
+from ..module_utils._client import Client, create, details
+from ..module_utils._delegation import (
+    FORMS,
+    Target,
+    by_repository,
+    differs,
+    predicted,
+    repository_arn,
+    targets,
+    told,
+)
+from ..module_utils._errors import ApiError, InputError, Json, NotFoundError, RunpodError, concerns_all
+from ..module_utils._runpod import ARGUMENTS, execute
+from ..module_utils._state import ItemsFailedError, Outcome
+
+PATH = "/registries/delegations"
+OTHER_FORM_MAY_DO = {400, 422}
+LONGEST_PAUSE = 16.0  # seconds
+
+
+class Report(NamedTuple):
+    """What became of one repository; without `tried`, an earlier failure has kept it from being tried."""
+
+    target: Target
+    before: list[Json]
+    after: list[Json]
+    error: RunpodError | None = None
+    tried: bool = True
+    form: str | None = None  # the one that RunPod took
+
+
+class Asking(NamedTuple):
+    """How RunPod is asked: `known` are the ids of what was there before, `form` one that it took in this run."""
+
+    client: Client
+    name: str | None
+    resource_form: str
+    known: frozenset[str]
+    form: str | None = None
+
+    def forms(self, target: Target) -> list[str]:
+        """Return the forms to try. What RunPod took once it takes again."""
+        return sorted(target.forms(self.resource_form), key=lambda form: form != self.form)
+
+
+class RefusedError(RunpodError):
+    """RunPod took no form of a repository."""
+
+    def __init__(self, message: str, attempts: list[Json]) -> None:
+        super().__init__(message)
+        self.attempts = attempts
+
+    def as_result(self) -> Json:
+        return {"msg": str(self), "attempts": self.attempts}
+
+
+def run(params: Json, check_mode: bool, client: Client) -> Outcome:
+    wanted, warnings = resolve(params)
+    found = by_repository(client.items(PATH, "delegations"))
+    held = {target.arn: found.get(target.arn, []) for target in wanted}
+    if params["state"] == "absent":
+        reports = revoke_all(client, wanted, held, check_mode)
+    elif check_mode:
+        reports = [foreseen(target, held[target.arn], params["name"]) for target in wanted]
+    else:
+        known = frozenset(delegation["id"] for each in found.values() for delegation in each)
+        asking = Asking(client, params["name"], params["resource_form"], known)
+        reports = delegate_all(asking, wanted, held, params["propagation_timeout"])
+    outcome = summed_up(reports, params)._replace(warnings=(*warnings, *several(reports)))
+    if outcome.results["failed_items"]:
+        raise ItemsFailedError(message(reports), outcome)
+    return outcome
+
+
+def resolve(params: Json) -> tuple[list[Target], tuple[str, ...]]:
+    """Return the repositories that the options name, and warnings. Raises InputError before any request."""
+    form, timeout = params["resource_form"], params["propagation_timeout"]
+    if params["name"] == "":
+        raise InputError("name is empty: leave it out for a delegation without one.")
+    if timeout < 0:
+        raise InputError(f"propagation_timeout: {timeout} must be at least 0 (seconds).")
+    wanted, warnings = targets(params["images"] or [], params["repository_arns"] or [], params["tag"] or "")
+    untagged = [target.arn for target in wanted if not target.forms(form)]
+    if untagged and params["state"] == "present":
+        raise InputError(f"The form {form} carries a tag: set tag for {', '.join(untagged)}.")
+    return wanted, warnings
+
+
+def foreseen(target: Target, held: list[Json], name: str | None) -> Report:
+    """Return what is to become of a repository."""
+    return Report(target, held, held or [predicted(target, name)])
+
+
+# Telling RunPod of repositories
+
+
+def delegate_all(asking: Asking, wanted: list[Target], held: dict[str, list[Json]], patience: int) -> list[Report]:
+    """Tell RunPod of the repositories that it does not know, and return what became of each.
+
+    A policy that is seconds old may not have arrived where RunPod looks. So what was refused is asked for again until
+    the patience is spent, unless another run was faster.
+    """
+    reports = {target: Report(target, held[target.arn], held[target.arn]) for target in wanted if held[target.arn]}
+    left = [target for target in wanted if target not in reports]
+    for pause in (*pauses(patience), None):
+        asking, made = delegate_each(asking, left)
+        reports |= made
+        left = [target for target, report in made.items() if isinstance(report.error, RefusedError)]
+        if not left or any(hopeless(report) for report in made.values()):
+            break
+        if pause:
+            asking.client.sleep(pause)
+        appeared = look_again(asking.client, left)
+        reports |= appeared
+        left = [target for target in left if target not in appeared]
+    return complete(wanted, reports, held)
+
+
+def delegate_each(asking: Asking, wanted: list[Target]) -> tuple[Asking, dict[Target, Report]]:
+    """Ask for each repository once, until a failure concerns all of them; return what became of each that was tried."""
+    reports = {}
+    for target in wanted:
+        report = reports[target] = delegate(asking, target)
+        asking = asking._replace(form=report.form or asking.form)
+        if hopeless(report):
+            break
+    return asking, reports
+
+
+def delegate(asking: Asking, target: Target) -> Report:
+    """Ask for one repository, in one form after the other while RunPod refuses what it says."""
+    attempts = []
+    for form in asking.forms(target):
+        attempt: Json = {"form": form, "resource": target.resource(form)}
+        try:
+            made = ask(asking, target, attempt["resource"])
+            if repository_arn(made) == target.arn:
+                return Report(target, [], [made], form=form)
+            attempts.append({**attempt, "status": 201, "detail": taken_back(asking, made)})
+        except ApiError as error:
+            if error.status not in OTHER_FORM_MAY_DO:
+                return Report(target, [], [], error)
+            attempts.append({**attempt, "status": error.status, "detail": details(error.problem) or str(error)})
+        except RunpodError as error:
+            return Report(target, [], [], error)
+    return Report(target, [], [], RefusedError(refused(asking, target, attempts), attempts))
+
+
+def ask(asking: Asking, target: Target, resource: str) -> Json:
+    """Create a delegation; when its answer is lost, return what a listing shows."""
+
+    def find() -> Json | None:
+        return next(iter(by_repository(asking.client.items(PATH, "delegations")).get(target.arn, [])), None)
+
+    name = {"name": asking.name} if asking.name else {}
+    return create(asking.client, PATH, {"resource": resource, **name}, find)
+
+
+def taken_back(asking: Asking, made: Json) -> str:
+    """Delete a delegation that RunPod made of another repository than the one asked for; return what to say of it."""
+    said = f"RunPod took it for the repository {repository_arn(made)}"
+    if made["id"] in asking.known:
+        return f"{said}, of which it was told before"
+    asking.client.delete(f"{PATH}/{made['id']}")
+    return f"{said}, and that was taken back"
+
+
+def look_again(client: Client, wanted: list[Target]) -> dict[Target, Report]:
+    """Return the repositories of these that RunPod knows by now, because another run was faster."""
+    try:
+        found = by_repository(client.items(PATH, "delegations"))
+    except RunpodError:  # the refusal says more
+        return {}
+    return {target: Report(target, found[target.arn], found[target.arn]) for target in wanted if target.arn in found}
+
+
+def hopeless(report: Report) -> bool:
+    """Return whether the next repository would fail like this one; a path that is not found is wrong for all."""
+    return report.error is not None and (concerns_all(report.error) or isinstance(report.error, NotFoundError))
+
+
+def pauses(seconds: float) -> Iterator[float]:
+    """Yield pauses that grow, and are so many seconds together."""
+    pause = 2.0
+    while seconds > 0:
+        yield min(pause, seconds)
+        seconds -= pause
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def refused(asking: Asking, target: Target, attempts: list[Json]) -> str:
+    """Return what to say when RunPod took no form of a repository."""
+    tried = "; ".join("{form} ({resource}): HTTP {status}: {detail}".format_map(attempt) for attempt in attempts)
+    former = ", ".join(sorted(_grant.EVER_PUBLISHED - set(_grant.IN_FORCE)))
+    all_tried = target.tag or asking.resource_form != "auto"
+    untagged = "" if all_tried else " Without tag, the forms that carry one were not tried."
+    return (
+        f"{target.arn}: RunPod does not take it. {tried}.{untagged} RunPod refuses a repository whose policy does not "
+        f"let its roles pull, too: each of {', '.join(_grant.IN_FORCE)} must be named there ({former} is not enough "
+        "any more). ecr_pull_grant sees to it and shows as drift which of them are missing or outdated. Such a policy "
+        "takes a while to arrive: raise propagation_timeout when it is new."
+    )
+
+
+# Revoking
+
+
+def revoke_all(client: Client, wanted: list[Target], held: dict[str, list[Json]], check_mode: bool) -> list[Report]:
+    """Delete all delegations of the repositories, and return what became of each."""
+    reports: dict[Target, Report] = {}
+    for target in wanted:
+        there = held[target.arn]
+        report = reports[target] = Report(target, there, []) if check_mode else revoke(client, target, there)
+        if hopeless(report):
+            break
+    return complete(wanted, reports, held)
+
+
+def revoke(client: Client, target: Target, held: list[Json]) -> Report:
+    """Delete the delegations of one repository."""
+    for number, delegation in enumerate(held):
+        try:
+            client.delete(f"{PATH}/{delegation['id']}")
+        except RunpodError as error:
+            return Report(target, held, held[number:], error)
+    return Report(target, held, [])
+
+
+# What a run tells
+
+
+def complete(wanted: list[Target], reports: dict[Target, Report], held: dict[str, list[Json]]) -> list[Report]:
+    """Return the reports in the order of the repositories, with those that were not tried."""
+    return [reports.get(target) or Report(target, held[target.arn], held[target.arn], tried=False) for target in wanted]
+
+
+def summed_up(reports: list[Report], params: Json) -> Outcome:
+    """Return what a run did as the module's result."""
+    action = "delete" if params["state"] == "absent" else "create"
+    before = [told(delegation) for report in reports for delegation in report.before]
+    after = [told(delegation) for report in reports for delegation in report.after]
+    results = {
+        "delegations": [
+            {
+                **told(delegation),
+                "created": delegation not in report.before,
+                "differs": differs(delegation, report.target, params["name"]),
+            }
+            for report in reports
+            for delegation in report.after
+        ],
+        "failed_items": [
+            {"repository_arn": report.target.arn, "action": action, **report.error.as_result()}
+            for report in reports
+            if report.error
+        ],
+    }
+    changed = any(report.before != report.after for report in reports)
+    return Outcome(changed, {"delegations": before}, {"delegations": after}, results)
+
+
+def several(reports: list[Report]) -> Iterator[str]:
+    """Yield warnings about repositories that are delegated more than once."""
+    for report in reports:
+        if len(report.after) > 1:
+            ids = ", ".join(delegation["id"] for delegation in report.after)
+            yield (
+                f"{report.target.arn}: RunPod holds {len(report.after)} delegations of it (ids {ids}), where one would "
+                "do. They are left alone; state absent removes all of them."
+            )
+
+
+def message(reports: list[Report]) -> str:
+    """Return what to say about a run in which repositories failed."""
+    failed = [report for report in reports if report.error]
+    untried = sum(not report.tried for report in reports)
+    skipped = f" {untried} were not tried after that." if untried else ""
+    arn, said = failed[0].target.arn, str(failed[0].error)
+    about = "" if arn in said else f"{arn}: "
+    return f"{len(failed)} of {len(reports)} repositories failed.{skipped} {about}{said}"
+
+
+def main() -> None:
+    spec = {
+        **ARGUMENTS,
+        "images": {"type": "list", "elements": "str"},
+        "repository_arns": {"type": "list", "elements": "str"},
+        "tag": {"type": "str"},
+        "name": {"type": "str"},
+        "resource_form": {"type": "str", "choices": ["auto", *FORMS], "default": "auto"},
+        "propagation_timeout": {"type": "int", "default": 90},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    }
+    module = AnsibleModule(
+        spec,
+        mutually_exclusive=[("images", "repository_arns")],
+        required_one_of=[("images", "repository_arns")],
+        supports_check_mode=True,
+    )
+    execute(module, run, None)
+
+
+if __name__ == "__main__":
+    main()

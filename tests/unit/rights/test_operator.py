@@ -1,0 +1,387 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The least rights of the operator: those that the calls of all kinds of runs need are those that the pages list."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from moto import mock_aws
+from parliament import analyze_policy_string
+
+from ansible_collections.gpuops.runpod.plugins.doc_fragments.secret_store import ModuleDocFragment as StorePage
+from ansible_collections.gpuops.runpod.plugins.module_utils._errors import RunpodError
+from ansible_collections.gpuops.runpod.plugins.modules import (
+    ecr_pull_check,
+    ecr_pull_grant,
+    ecr_pull_user,
+    ecr_pull_user_info,
+    runpod_ecr_credential,
+)
+from ansible_collections.gpuops.runpod.tests.unit.plugins import rights
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
+    STORES,
+    Account,
+    Recorder,
+    Store,
+    client,
+    refusal,
+)
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod
+from ansible_collections.gpuops.runpod.tests.unit.rights.judge import Request, Who, allowed, every_action, findings
+
+Json = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[3]
+HOME = "123456789012"
+NAME = "puller"
+MANY = [f"svc-{number:06}" for number in range(60)]  # more than an inline policy holds
+USER: Json = {
+    "name": NAME,
+    "state": "present",
+    "path": "/runpod/",
+    "permissions_boundary": None,
+    "user_tags": None,
+    "purge_tags": True,
+    "policy": "repositories",
+    "repositories": ["app"],
+    "purge_repositories": True,
+    "pull_through": False,
+    "key_state": "present",
+    "rotate_after_days": None,
+    "retire_after_hours": 24,
+    "release_quarantine": False,
+    "propagation_timeout": 90,
+}
+AUDIT: Json = {
+    "name": NAME,
+    "path_prefix": None,
+    "secret_store": None,
+    "rotate_after_days": 90,
+    "repositories": ["app"],
+    "events": {"regions": None, "hours": 24, "limit": 200},
+}
+CREDENTIAL: Json = {
+    "name": "ecr",
+    "image": None,
+    "registry_region": "us-east-1",
+    "min_validity_hours": 9.0,
+    "force": False,
+    "propagation_timeout": 90,
+    "state": "present",
+}
+CHECK: Json = {
+    "images": ["123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1"],
+    "platform": "linux/amd64",
+    "via": "api",
+    "fail_when_denied": False,
+    "propagation_timeout": 90,
+}
+GRANT: Json = {
+    "repositories": ["app"],
+    "account_id": None,
+    "statement_id": "AllowRunpodPull",
+    "principal_arns": None,
+    "state": "present",
+}
+
+
+class Cloud(Account):
+    """An account with an image, that mints tokens which work and gives addresses of layers."""
+
+    def get_authorization_token(self, *dummy: Any) -> Json:
+        token = base64.b64encode(b"AWS:password").decode()
+        expiry = self.now + timedelta(hours=12)
+        return {"authorizationData": [{"authorizationToken": token, "expiresAt": expiry}]}
+
+    def batch_get_image(self, *dummy: Any) -> Json:
+        config = {"digest": f"sha256:{'c' * 64}", "size": 3}
+        manifest = json.dumps({"schemaVersion": 2, "config": config, "layers": []})
+        return {"images": [{"imageId": {"imageDigest": f"sha256:{'a' * 64}"}, "imageManifest": manifest}]}
+
+    def get_download_url_for_layer(self, *dummy: Any) -> Json:
+        return {"downloadUrl": "https://layers.test/config"}
+
+    def asked(self) -> set[Request]:
+        """Return what all calls so far needed: actions, and on which things."""
+        calls = [(*name.split(":"), request) for name, request in self.requests]
+        return {
+            (action, thing(service, operation, request))
+            for service, operation, request in calls
+            for action in rights.needed(service, operation, request)
+        }
+
+
+class Observed(Cloud):
+    """The same, as the operator sees it; what is called as the pull user goes to `pull_user`."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.pull_user = Cloud(store)
+
+    def connect(self, service: str, region: str, **options: Any) -> Recorder:
+        caller = self.pull_user if options.get("aws_access_key_id") else self
+        return Recorder(caller, service, client(service, region))
+
+    @property
+    def options(self) -> Json:
+        """The option secret_store of modules that want its name."""
+        return {**self.store.options, "name": self.store.name}
+
+
+def thing(service: str, operation: str, request: Json) -> str:
+    """Return the ARN of what a call is about, or `*` when IAM does not tell things apart for it."""
+    here = f"arn:aws:{service}:us-east-1:{HOME}"
+    if service == "secretsmanager":
+        return f"{here}:secret:{request.get('SecretId') or request['Name']}-AbCdEf"
+    if service == "ssm":
+        return f"{here}:parameter{request.get('ResourceId') or request['Name']}"
+    if "repositoryName" in request:
+        return f"{here}:repository/{request['repositoryName']}"
+    if "UserName" in request or "AccessKeyId" in request:
+        return f"arn:aws:iam::{HOME}:user/runpod/{request.get('UserName', NAME)}"
+    if operation == "create_policy":
+        return f"arn:aws:iam::{HOME}:policy{request['Path']}{request['PolicyName']}"
+    return request.get("PolicyArn", "*")
+
+
+class NoLayers:
+    """An opener that reaches nobody."""
+
+    def open(self, *dummy: Any) -> None:
+        raise OSError("unreachable")
+
+
+# What runs there are
+
+
+def both(run: Callable[[bool], object]) -> None:
+    """Run in check mode, then really."""
+    run(True)
+    run(False)
+
+
+def play(account: Observed, check_mode: bool = False, **options: Any) -> None:
+    ecr_pull_user.run({**USER, "secret_store": account.store.options, **options}, check_mode, account.aws())
+
+
+def play_both(account: Observed, **options: Any) -> None:
+    both(lambda check_mode: play(account, check_mode, **options))
+
+
+@contextmanager
+def unnoted(account: Observed) -> Iterator[None]:
+    """Let what happens meanwhile not count."""
+    pull_user, noted = account.pull_user, (account.requests, account.pull_user.requests)
+    account.requests, pull_user.requests = [], []
+    yield
+    account.requests, pull_user.requests = noted
+
+
+def use_user(account: Observed) -> None:
+    account.before["iam:create_user"] = refusal("EntityAlreadyExists", 409)  # by a name in another spelling
+    with suppress(RunpodError):
+        play(account)
+    play_both(account, user_tags={"team": "training"}, permissions_boundary=f"arn:aws:iam::{HOME}:policy/one")
+    play_both(account, user_tags={}, permissions_boundary=f"arn:aws:iam::{HOME}:policy/two")
+    play_both(account, path="/runpod/team/", permissions_boundary="")
+    play_both(account, path="/runpod/team/", repositories=["web"])
+    for count in range(7):  # more versions than a managed policy may have
+        play(account, path="/runpod/team/", repositories=[*MANY, *(f"more-{one}" for one in range(count))])
+    play_both(account, path="/runpod/team/", policy="pull_only")
+    play_both(account, path="/runpod/team/", policy="repositories")
+    if account.store.options["type"] == "secretsmanager":
+        client("secretsmanager").delete_secret(SecretId=account.store.name)
+        play_both(account, path="/runpod/team/")
+    play_both(account, path="/runpod/team/", key_state="absent")
+    play_both(account, state="absent")
+    play(account, state="absent")
+
+
+def use_rotation(account: Observed) -> None:
+    play(account)
+    for pause in (timedelta(days=90), timedelta(hours=24), timedelta(hours=24)):  # made, deactivated, deleted
+        account.now += pause
+        play_both(account, rotate_after_days=90)
+    assert len(account.keys(NAME)) == 1
+
+
+def use_quarantine(account: Observed) -> None:
+    for options in ({}, {"repositories": MANY}, {"policy": "read_only"}):
+        with unnoted(account):
+            play(account, **options)
+        quarantine(account)
+
+
+def quarantine(account: Observed) -> None:
+    play_both(account, state="quarantined")
+    play_both(account, release_quarantine=True)
+    play_both(account, state="quarantined")
+    play_both(account, state="absent")
+
+
+def use_info(account: Observed) -> None:
+    for options in ({"repositories": MANY}, {}):
+        with unnoted(account):
+            play(account, **options)
+        for asked in ({"name": NAME}, {"name": None, "path_prefix": "/runpod/"}):
+            for check_mode in (True, False):
+                account.now += timedelta(minutes=1)  # beyond the pace of CloudTrail
+                params = {**AUDIT, **asked, "secret_store": account.store.options}
+                ecr_pull_user_info.run(params, check_mode, account.aws())
+        with unnoted(account):
+            play(account, state="absent")
+
+
+def use_credential(account: Observed) -> None:
+    with unnoted(account):
+        play(account)
+    clients = runpod_ecr_credential.Clients(account.aws(), FakeRunpod().client)
+    for options in ({}, {"force": True}, {"secret_store": None}, {"state": "absent", "registry_region": None}):
+        params = {**CREDENTIAL, "secret_store": account.options, **options}
+        both(lambda check_mode, params=params: runpod_ecr_credential.run(params, check_mode, clients))
+
+
+def use_check(account: Observed) -> None:
+    with unnoted(account):
+        play(account)
+    account.pull_user.before["ecr:batch_get_image"] = refusal("AccessDeniedException")  # as long as the rights are new
+    clients = ecr_pull_check.Clients(account.aws(), NoLayers())
+    for identity in ("secret_store", "caller"):
+        params = {**CHECK, "identity": identity, "secret_store": account.options}
+        both(lambda check_mode, params=params: ecr_pull_check.run(params, check_mode, clients))
+
+
+def use_grant(account: Observed) -> None:
+    client("ecr").create_repository(repositoryName="app")
+    for state in ("present", "present", "absent"):
+        both(lambda check_mode, state=state: ecr_pull_grant.run({**GRANT, "state": state}, check_mode, account.aws()))
+
+
+USES: dict[str, tuple[Callable[[Observed], None], ...]] = {
+    "ecr_pull_check": (use_check,),
+    "ecr_pull_grant": (use_grant,),
+    "ecr_pull_user": (use_user, use_rotation, use_quarantine),
+    "ecr_pull_user_info": (use_info,),
+    "runpod_ecr_credential": (use_credential,),
+}
+EVERY_MODULE = pytest.mark.parametrize("module", USES)
+
+
+@cache
+def asked_by(use: Callable[[Observed], None]) -> tuple[frozenset[Request], frozenset[Request]]:
+    """Return what a kind of run needs with either store: of the operator, and of the pull user."""
+    own: set[Request] = set()
+    pull_users: set[Request] = set()
+    for store in STORES.values():
+        with mock_aws():
+            account = Observed(store)
+            use(account)
+            own |= account.asked()
+            pull_users |= account.pull_user.asked()
+    return frozenset(own), frozenset(pull_users)
+
+
+def actions(asked: Iterable[Request]) -> set[str]:
+    return {action for action, dummy in asked}
+
+
+# The pages
+
+
+def test_every_module_that_calls_aws_is_used() -> None:
+    group = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["action_groups"]["aws"]
+    calling = [path.stem for path in (ROOT / "plugins" / "modules").glob("*.py") if "aws_client" in path.read_text()]
+    assert sorted(calling) == sorted(USES) == sorted(name for name in group if isinstance(name, str))
+
+
+@EVERY_MODULE
+def test_page_lists_what_the_module_calls_and_nothing_else(module: str) -> None:
+    called = [asked_by(use) for use in USES[module]]
+    assert set().union(*(actions(own) for own, dummy in called)) == rights.listed(module)
+    assert set().union(*(actions(pull_users) for dummy, pull_users in called)) <= rights.PULL_USER
+
+
+def test_note_on_quarantine_lists_what_whoever_shuts_a_user_off_needs() -> None:
+    own, pull_users = asked_by(shut_off)
+    of_iam = {action for action in actions(own) if action.startswith("iam:")}
+    assert of_iam == rights.listed("ecr_pull_user", "IAM actions for V(quarantined):") and not pull_users
+
+
+def shut_off(account: Observed) -> None:
+    for options in ({}, {"repositories": MANY}, {"policy": "read_only"}):
+        with unnoted(account):
+            play(account, **options)
+        play_both(account, state="quarantined")
+        with unnoted(account):
+            play(account, state="absent")
+
+
+# The table
+
+
+def table() -> list[tuple[set[str], str]]:
+    """Return the rows of the README's table: actions, and the ARN of what they are on."""
+    section = (ROOT / "README.md").read_text().partition("## What the operator must be allowed to do")[2]
+    rows = [line.split("|")[1:3] for line in section.partition("\n## ")[0].splitlines() if line.startswith("| ")]
+    found, service = [], ""
+    for first, second in rows[1:]:
+        listed = set()
+        for given, name in re.findall(r"`(?:([a-z-]+):)?([A-Z]\w+)`", first):
+            service = given or service  # of a name alone, the last one named
+            listed.add(f"{service}:{name}")
+        on = re.findall("`(.+)`", second)
+        found.append((listed - rights.CONDITION_KEYS, on[0] if on else ON[second.strip()]))
+    return [(listed, arn.replace("ACCOUNT", HOME)) for listed, arn in found]
+
+
+# What the table says in words.
+ON = {"the repositories": "arn:aws:ecr:*:ACCOUNT:repository/app", "that key": "arn:aws:kms:us-east-1:ACCOUNT:key/id"}
+
+
+def operator() -> Who:
+    """Return the operator who has what the table says."""
+    statements = [
+        {"Sid": f"Row{number}", "Effect": "Allow", "Action": sorted(listed), "Resource": arn}
+        for number, (listed, arn) in enumerate(table())
+    ]
+    return Who(f"arn:aws:iam::{HOME}:user/operator", {"Version": "2012-10-17", "Statement": statements})
+
+
+def test_readme_lists_what_the_pages_list() -> None:
+    found = set().union(*(listed for listed, dummy in table()))
+    assert found == set().union(*map(rights.listed, USES), rights.named(StorePage.DOCUMENTATION))
+
+
+@EVERY_MODULE
+def test_table_allows_every_call_of_the_module(module: str) -> None:
+    asked = set().union(*(asked_by(use)[0] for use in USES[module]))
+    assert asked and allowed(operator(), asked) == asked
+
+
+def test_table_allows_nothing_else() -> None:
+    who, rows = operator(), [(listed, arn) for listed, arn in table() if ":kms:" not in arn]  # keys have own policies
+    everywhere = set().union(rights.FOR_EVERYBODY, *(listed for listed, arn in rows if arn == "*"))
+    services = {action.partition(":")[0] for listed, dummy in rows for action in listed}
+    near = [action for action in every_action() if action.partition(":")[0] in services]
+    for arn in {arn for dummy, arn in rows}:
+        here = everywhere.union(*(listed for listed, held in rows if held == arn))
+        assert actions(allowed(who, [(action, arn.replace("*", "x")) for action in near])) == here & {*near}
+    stranger = f"arn:aws:iam::{HOME}:user/somebody"
+    assert actions(allowed(who, [(action, stranger) for action in every_action()])) == everywhere
+
+
+def test_linters_find_nothing_in_the_table() -> None:
+    document = operator().policy
+    assert document and findings("identity", document) == []
+    assert [str(finding) for finding in analyze_policy_string(json.dumps(document)).findings] == []
