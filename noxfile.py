@@ -13,12 +13,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from xml.etree import ElementTree
 
 import nox
 
-CHECKS = ("lint", "ansible_lint", "docs", "units", "sanity", "system", "molecule")
+# The longest first: they run side by side.
+CHECKS = ("units", "system", "molecule", "sanity", "ansible_lint", "docs", "lint", "isolated_units")
 
 ROOT = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
@@ -26,6 +29,7 @@ BUILD = ROOT / ".build"
 REQUIREMENTS = Path("tools/requirements")
 NPM_LOCK_ONLY = ("--package-lock-only", "--omit-lockfile-registry-resolved", "--no-audit", "--no-fund")
 PYTHON_VERSION = "{}.{}".format(*sys.version_info)
+PROCESSES = os.environ.get("PROCESSES", "2")  # of one check; `test` runs several checks at a time instead
 
 # Stands in for the script, named after a version of pip, that ansible-test fetches from a site of its own.
 GET_PIP = "get_pip_25_2.py"
@@ -60,9 +64,34 @@ isolate()
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """Every check, with a summary at the end."""
-    for check in CHECKS:
-        session.notify(check)
+    """Every check, as many at a time as there are cores, each told whole when it ends, and a summary."""
+    if session.posargs:
+        session.error("name a check to pass arguments to it: nox -s units -- ARGUMENTS")
+    (BUILD / "logs").mkdir(parents=True, exist_ok=True)
+    results: dict[str, int] = {}
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as lanes:
+        running = {lanes.submit(run_check, check, max(1, cores // len(CHECKS))): check for check in CHECKS}
+        for ended in as_completed(running):
+            check, (code, seconds) = running[ended], ended.result()
+            print((BUILD / "logs" / f"{check}.log").read_text(errors="replace"))
+            print(f"=== {check}: {'passed' if code == 0 else 'FAILED'} in {seconds:.0f} s", flush=True)
+            results[check] = code
+    failed = [check for check in CHECKS if results[check]]
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
+
+
+def run_check(check: str, processes: int) -> tuple[int, float]:
+    """Run a session with its output in a file; return its exit code and how long it took."""
+    command = [sys.executable, "-m", "nox", "--session", check]
+    environment = {**os.environ, "PROCESSES": str(processes)}
+    start = time.monotonic()
+    with (BUILD / "logs" / f"{check}.log").open("wb") as log:
+        code = subprocess.call(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+    return code, time.monotonic() - start
 
 
 @nox.session
@@ -90,10 +119,15 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def units(session: nox.Session) -> None:
-    """Unit tests: all of them with coverage, the plugins' again the way ansible-test isolates them."""
-    session.run("pytest", "--numprocesses=2", "--cov", *session.posargs)
+    """Unit tests, with coverage."""
+    session.run("pytest", f"--numprocesses={PROCESSES}", "--cov", *session.posargs)
     session.run("coverage", "report", "--include=plugins/module_utils/*", "--fail-under=100")
-    ansible_test(session, "units", "--num-workers=2", "tests/unit/plugins/")
+
+
+@nox.session
+def isolated_units(session: nox.Session) -> None:
+    """The unit tests of what modules share, the way ansible-test isolates them: nothing else is importable."""
+    ansible_test(session, "units", f"--num-workers={PROCESSES}", "tests/unit/plugins/module_utils/", *session.posargs)
 
 
 @nox.session
@@ -113,14 +147,15 @@ def did_run(report: Path) -> bool:
 @nox.session
 def system(session: nox.Session) -> None:
     """Real runs of the playbooks against the sandbox."""
-    session.run("pytest", "--numprocesses=2", "tests/system", *session.posargs)
+    session.run("pytest", f"--numprocesses={PROCESSES}", "tests/system", *session.posargs)
 
 
 @nox.session
 def molecule(session: nox.Session) -> None:
     """The role's scenarios, one after the other: they share a sandbox."""
-    shutil.rmtree(BUILD / "ansible" / "tmp", ignore_errors=True)  # what a run that was killed believes to be running
-    session.run("molecule", "test", "--all", *session.posargs)
+    home = BUILD / "molecule"
+    shutil.rmtree(home / "tmp", ignore_errors=True)  # what a run that was killed believes to be running
+    session.run("molecule", "test", "--all", *session.posargs, env={"ANSIBLE_HOME": str(home)})
 
 
 @nox.session
@@ -151,15 +186,15 @@ def locks(session: nox.Session) -> None:
 
 def ansible_test(session: nox.Session, command: str, *arguments: str) -> Path:
     """Run ansible-test in a tree and a home of its own; return the tree."""
-    home, tree = ansible_test_home(), ansible_test_tree()
+    home, tree = ansible_test_home(command), ansible_test_tree(command)
     with session.chdir(tree):
         session.run("ansible-test", command, "--local", "--python", PYTHON_VERSION, *arguments, env={"HOME": str(home)})
     return tree
 
 
-def ansible_test_tree() -> Path:
+def ansible_test_tree(command: str) -> Path:
     """Lay out the working tree as ansible-test wants it: its own repository at ansible_collections/gpuops/runpod."""
-    collections = BUILD / "ansible_collections"
+    collections = BUILD / command / "ansible_collections"
     tree = collections / "gpuops" / "runpod"
     shutil.rmtree(collections, ignore_errors=True)
     for name in git("ls-files", "--cached", "--others", "--exclude-standard").splitlines():
@@ -174,11 +209,11 @@ def ansible_test_tree() -> Path:
     return tree
 
 
-def ansible_test_home() -> Path:
-    """Make the home in which ansible-test keeps its environments: with its pip at hand, and pip's settings in a file,
-    as it does not pass them on from the environment.
+def ansible_test_home(command: str) -> Path:
+    """Make the home in which a command of ansible-test keeps its environments: with its pip at hand, and pip's settings
+    in a file, as it does not pass them on from the environment.
     """
-    home = BUILD / "home"
+    home = BUILD / command / "home"
     get_pip = home / ".ansible" / "test" / "cache" / GET_PIP
     get_pip.parent.mkdir(parents=True, exist_ok=True)
     get_pip.write_text(GET_PIP_SCRIPT.format(python=sys.executable))

@@ -1,9 +1,11 @@
 # Copyright (c) 2026 The gpuops.runpod authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Makes .venv from the hash locks, and again whenever a lock or the Python has changed.
+"""Makes .venv from the hash locks, and again whenever a lock or the Python has changed; adds what is no Python.
 
-Nothing but the standard library is used. Package indexes are those the user has configured.
+That is skopeo, which is installed with apt, and the registry of the sandbox, which is only unpacked into .venv:
+installed, Debian would run it as a service. Nothing but the standard library is used here. Package indexes are those
+the user has configured.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ LOCKS = ROOT / "tools" / "requirements"
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "bootstrap.stamp"
+REGISTRY = VENV / "bin" / "docker-registry"
 
 NODE_LOCK = LOCKS / "node.txt"
 OLDEST_NODE = 18
@@ -38,6 +41,17 @@ SATISFIED_BY = {"demo": ("demo", "test"), "test": ("test",)}  # the test environ
 
 NO_ENSUREPIP = """{python} cannot make a virtual environment: it comes without ensurepip, and uv is not there to help.
 Install one of the two, for example with 'apt install python{version}-venv'."""
+
+NOT_THERE = """{command} was not found. make demo and make test need it: {purpose}.
+{problem}
+{remedy}"""
+NO_APT = "There is no apt-get here to get it with."
+NO_ROOT = "To install it takes root, or a sudo that asks for no password."
+SKOPEO_PURPOSE = "gpuops.runpod copies images with skopeo"
+SKOPEO_REMEDY = "Install it, for example with 'apt install skopeo' or 'dnf install skopeo', and run this again."
+REGISTRY_PURPOSE = "it is the registry of the sandbox"
+REGISTRY_REMEDY = """Put it on PATH and run this again. On Debian 'apt install docker-registry' also starts a service,
+which 'systemctl disable --now docker-registry' ends."""
 
 NO_NODE = """
 The evaluator of AWS policies runs on Node.js. It is not on PATH together with npm, or is older than {oldest}, and the
@@ -154,10 +168,63 @@ def fill_by_npm() -> None:
     run(own if own.exists() else "npm", "ci", "--prefix", NPM, *quietly)
 
 
-def main() -> None:
-    environment = sys.argv[1]
-    if is_ready(environment):
+def provide_skopeo() -> None:
+    """Install skopeo where there is none."""
+    if shutil.which("skopeo"):
         return
+    print("Installing skopeo ...", flush=True)
+    problem = apt_get("install", "--yes", "--no-install-recommends", "skopeo")
+    if problem:
+        said = {"command": "skopeo", "purpose": SKOPEO_PURPOSE, "problem": problem, "remedy": SKOPEO_REMEDY}
+        sys.exit(NOT_THERE.format(**said))
+
+
+def provide_registry() -> None:
+    """Unpack docker-registry into .venv where there is none."""
+    if shutil.which("docker-registry") or REGISTRY.exists():
+        return
+    print("Fetching docker-registry ...", flush=True)
+    with tempfile.TemporaryDirectory(dir=VENV) as folder:
+        problem = apt_get("download", "docker-registry", folder=folder)
+        if problem:
+            said = {"command": "docker-registry", "purpose": REGISTRY_PURPOSE, "problem": problem}
+            sys.exit(NOT_THERE.format(**said, remedy=REGISTRY_REMEDY))
+        run("dpkg-deb", "--extract", next(Path(folder).glob("*.deb")), folder)
+        os.rename(Path(folder) / "usr" / "bin" / "docker-registry", REGISTRY)
+
+
+def apt_get(*arguments: str, folder: str | None = None) -> str:
+    """Run apt-get in a folder, again with fresh lists of packages if it failed; return what went wrong."""
+    if not shutil.which("apt-get"):
+        return NO_APT
+    root = as_root()
+    if arguments[0] != "download" and root is None:
+        return NO_ROOT
+    command = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
+    command += ["-o", "DPkg::Lock::Timeout=60", "-o", "APT::Sandbox::User=root"]
+    wanted = [*(root if root and arguments[0] != "download" else []), *command, *arguments]
+    problem = problem_of(wanted, folder)
+    if problem and root is not None:
+        problem_of([*root, *command, "update"])
+        problem = problem_of(wanted, folder)
+    return problem
+
+
+def as_root() -> list[str] | None:
+    """Return what goes before a command to run it as root without a question, or None."""
+    if os.geteuid() == 0:
+        return []
+    sudo = ["sudo", "-n"]
+    return sudo if shutil.which("sudo") and not problem_of([*sudo, "true"]) else None
+
+
+def problem_of(command: list[str], folder: str | None = None) -> str:
+    """Run a command; return it with what it said if it failed."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return f"{shlex.join(command)}\n{done.stdout}{done.stderr}".strip() if done.returncode else ""
+
+
+def make_environment(environment: str) -> None:
     os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     print(f"Setting up .venv for make {environment} with Python {platform.python_version()} ...", flush=True)
     try:
@@ -168,6 +235,14 @@ def main() -> None:
         hint = NO_NODE.format(oldest=OLDEST_NODE) if str(NODE_LOCK) in error.cmd else ""
         sys.exit(f"Could not set up .venv: this command failed, see above.\n{shlex.join(error.cmd)}{hint}")
     STAMP.write_text(digest(environment))  # last: an interrupted run starts over
+
+
+def main() -> None:
+    environment = sys.argv[1]
+    provide_skopeo()
+    if not is_ready(environment):
+        make_environment(environment)
+    provide_registry()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ DOCUMENTATION = r"""
 name: workload_results
 short_description: Join what a run learned of each workload
 description:
-  - Joins the answers of M(gpuops.runpod.ecr_pull_check) and M(gpuops.runpod.runpod_templates) by image and by name.
+  - Joins the answers of M(gpuops.runpod.ecr_pull_check), M(gpuops.runpod.runpod_templates) and
+    M(gpuops.runpod.runpod_endpoint) by image and by name.
 author: The gpuops.runpod authors (@gpuops)
 version_added: 0.1.0
 positional: _input
@@ -33,6 +34,15 @@ options:
     type: list
     elements: dict
     required: true
+  endpoints:
+    description: Each C(endpoint) that was ensured.
+    type: list
+    elements: dict
+    default: []
+  images:
+    description: For an image the public one that is run, and was proved, in its place.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -47,7 +57,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - For each workload C(name), C(image), C(digest), C(template_id) and C(pullable). What is not known is null.
+    - For each workload C(name), C(image), C(digest), C(template_id), C(endpoint_id), C(public_image) and C(pullable).
+      What is not known, or not there, is null.
   type: list
   elements: dict
 """

@@ -20,8 +20,14 @@ options:
     elements: dict
     required: true
   registries:
-    description: The name of the credential for each region. When not set, the templates are to be absent.
+    description:
+      - The name or id of the credential for each region. A template in another region gets none.
+      - When not set, the templates are to be absent.
     type: dict
+  images:
+    description: For an image the public one that the template runs in its place.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""

@@ -10,7 +10,7 @@ short_description: Find what else needs the access of these workloads
 description:
   - Looks through what M(gpuops.runpod.runpod_info) returned for templates, endpoints and pods whose image lies in one
     of the workloads' repositories, or that refer to one of their credentials.
-  - The workloads' own templates are left out.
+  - The workloads' own templates and endpoints are left out.
 author: The gpuops.runpod authors (@gpuops)
 version_added: 0.1.0
 positional: _input

@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: workloads
 short_description: Complete and check a list of workloads
 description:
-  - Takes each image URI apart, merges the template over the defaults, and names the template.
+  - Takes each image URI apart, merges template and endpoint over the defaults, and names both.
   - Everything wrong with the list is reported at once, before a play changes anything.
 author: The gpuops.runpod authors (@gpuops)
 version_added: 0.1.0
@@ -16,13 +16,20 @@ positional: _input
 options:
   _input:
     description:
-      - List of dictionaries with C(image), the URI of an image in a private ECR repository with a tag or a digest, and
-        C(template), options of M(gpuops.runpod.runpod_template).
+      - List of dictionaries with C(image), the URI of an image in a private ECR repository with a tag or a digest,
+        C(template), options of M(gpuops.runpod.runpod_template), and C(endpoint), options of
+        M(gpuops.runpod.runpod_endpoint).
     type: list
     elements: dict
     required: true
   template:
     description: Default options of every template. Its C(env) is merged key by key.
+    type: dict
+    default: {}
+  endpoint:
+    description:
+      - Default options of every endpoint. Its C(env) is merged key by key.
+      - When it is empty, a workload without an C(endpoint) of its own gets none.
     type: dict
     default: {}
 """
@@ -38,8 +45,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - For each workload the C(name) of its template, C(image), C(region), C(repository_arn) and the complete
-      C(template).
+    - For each workload the C(name) of its template, C(image), C(region), C(repository), C(repository_arn), the complete
+      C(template), and the complete C(endpoint) or null.
   type: list
   elements: dict
 """
@@ -53,9 +60,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._errors import Input
 from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import workloads as complete
 
 
-def workloads(given: list[Any], template: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+def workloads(
+    given: list[Any], template: dict[str, Any] | None = None, endpoint: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
     try:
-        return complete(given, template or {})
+        return complete(given, template or {}, endpoint)
     except InputError as error:
         raise AnsibleFilterError(str(error)) from error
 

@@ -50,6 +50,11 @@ def remedy(code: str, call: str, as_pull_user: bool) -> str:
         return "The credentials of this session have expired: log in again."
     if code in DENIED:
         who = "the pull user" if as_pull_user else "whoever runs this"
+        if call.startswith("ecr-public:"):
+            return (
+                f"Allow {call} for {who}, and look for a service control policy: many organizations deny ecr-public:* "
+                "so that nothing is published by mistake."
+            )
         return f"Allow {call} for {who}, and look for an explicit deny, a boundary or a service control policy."
     if code in {"NoCredentialsError", "PartialCredentialsError"}:
         return "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile."

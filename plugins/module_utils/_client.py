@@ -27,8 +27,8 @@ from ._pace import LONGEST_WAIT, View, Window, duration, look, pause, refused_fo
 TRIES = 5
 REFUSALS = 10  # tries of a request that meets 429: several runs may share a quota
 SERVER_ERRORS = range(500, 600)
-TAKEN = {400, 409, 422}  # one of them is the status of a second thing with one name; RunPod does not say which
 AGENT = "gpuops.runpod"
+TAKEN = {400, 409, 422}  # one of them is the status of a second thing with one name; RunPod does not say which
 
 REMEDIES = {
     401: "The API key is missing, malformed or expired: check api_key or RUNPOD_API_KEY.",

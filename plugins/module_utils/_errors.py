@@ -52,6 +52,30 @@ class NotFoundError(ApiError):
     """404: not there, or not visible for this key. Only the caller knows whether that means absent."""
 
 
+class RegistryError(RunpodError):
+    """A container registry answered with an error (`status`, `code`), or did not answer (then `status` is None)."""
+
+    def __init__(self, message: str, status: int | None = None, code: str = "", text: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.text = text
+
+    def as_result(self) -> Json:
+        return {"msg": str(self), "error": {"status": self.status, "code": self.code, "message": self.text}}
+
+
+class SkopeoError(RunpodError):
+    """skopeo is missing, too old, or failed; `text` is what it said."""
+
+    def __init__(self, message: str, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text
+
+    def as_result(self) -> Json:
+        return {"msg": str(self), "error": {"message": self.text}}
+
+
 class AwsError(RunpodError):
     """AWS refused a call, or did not answer it (then `status` is None and the outcome of a write is unknown)."""
 

@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ._aws import DENIED, Aws, KeyPair
-from ._errors import AwsError, RunpodError
+from ._errors import AwsError, Json, RunpodError
 
 # What AWS answers while a new key or a new right has not arrived everywhere (IAM is eventually consistent).
 NOT_YET = {"InvalidClientTokenId", "UnrecognizedClientException", *DENIED}
 
 
 class Token(NamedTuple):
-    """An ECR token, as `docker login` takes it. It works for one region; its password shows in no representation."""
+    """A token, as `docker login` takes it, for one region of ECR or for ECR Public. Its password shows in no repr."""
 
     username: str
     password: str
@@ -33,7 +33,16 @@ class Token(NamedTuple):
 def mint(aws: Aws, region: str, identity: KeyPair | None = None) -> Token:
     """Return a token for the ECR registries of a region, minted as the owner of the key or as the caller."""
     answer = aws.call("ecr", "get_authorization_token", region=region, identity=identity)
-    data = answer["authorizationData"][0]
+    return _token(answer["authorizationData"][0])
+
+
+def mint_public(aws: Aws) -> Token:
+    """Return a token for ECR Public, minted as the caller."""
+    data = aws.call("ecr-public", "get_authorization_token", region="us-east-1")["authorizationData"]
+    return _token(data)
+
+
+def _token(data: Json) -> Token:
     username, dummy, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
     return Token(username, password, data["expiresAt"].astimezone(UTC))
 

@@ -6,92 +6,146 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import _endpoint, _template
 from ._errors import InputError, Json
 from ._image import Image, parse, parse_ecr
 from ._registry import logical
-from ._template import check
 
-WORKLOAD_KEYS = {"image", "template"}
+WORKLOAD_KEYS = {"image", "template", "endpoint"}
+OF_THE_TEMPLATE = {"image", "registry", "state", "template"}  # what no workload sets for its endpoint
+CONTAINER = ("args", "disk", "env", "ports")  # what an endpoint has of its template unless it sets that itself
 KINDS = {"templates": "template", "endpoints": "endpoint", "pods": "pod"}
 
 
-def merge(defaults: Mapping[str, Any], template: Mapping[str, Any]) -> Json:
-    """Return the template's options over the defaults; their environments are merged key by key."""
-    merged = {**defaults, **template}
-    if defaults.get("env") and template.get("env"):
-        merged["env"] = {**defaults["env"], **template["env"]}
+def merge(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> Json:
+    """Return a workload's own options over the defaults; their environments are merged key by key."""
+    merged = {**defaults, **own}
+    if defaults.get("env") and own.get("env"):
+        merged["env"] = {**defaults["env"], **own["env"]}
     return merged
 
 
-def workload(given: Any, defaults: Mapping[str, Any]) -> Json:
-    """Return one workload, complete: its image taken apart, its template merged over the defaults and named."""
+def workload(given: Any, template_defaults: Mapping[str, Any], endpoint_defaults: Mapping[str, Any]) -> Json:
+    """Return one workload, complete: its image taken apart, template and endpoint merged over the defaults and named.
+
+    Its endpoint is None when neither it nor the defaults name an option of one.
+    """
     if not isinstance(given, Mapping) or not given.get("image"):
         raise InputError("image is missing.")
     unknown = sorted(set(given) - WORKLOAD_KEYS)
     if unknown:
         raise InputError(f"{', '.join(unknown)} is not an option of a workload ({', '.join(sorted(WORKLOAD_KEYS))}).")
     image = parse_ecr(given["image"])
-    template = merge(defaults, given.get("template") or {})
+    template = merge(template_defaults, given.get("template") or {})
     template.setdefault("name", image.repository.replace("/", "-"))
     template["image"] = image.reference
-    check(template)
+    _template.check(template)
     return {
         "name": template["name"],
         "image": image.reference,
         "region": image.region,
+        "repository": image.repository,
         "repository_arn": image.repository_arn,
         "template": template,
+        "endpoint": endpoint(template, merge(endpoint_defaults, given.get("endpoint") or {})),
     }
 
 
-def workloads(given: Iterable[Any], template: Mapping[str, Any]) -> list[Json]:
-    """Return all workloads complete. Raises InputError that tells everything wrong with them, by position from 1."""
-    complete: list[Json] = []
-    positions: dict[str, int] = {}
-    wrong: list[str] = []
-    for position, item in enumerate(given, start=1):
-        try:
-            done = workload(item, template)
-        except InputError as error:
-            wrong.append(f"Workload {position}: {error}")
-            continue
-        first = positions.setdefault(done["name"], position)
-        if first != position:
-            wrong.append(
-                f"Workloads {first} and {position} have the same template name {done['name']!r}: "
-                "set template.name in one of them."
-            )
-        complete.append(done)
-    if wrong:
-        raise InputError(" ".join(wrong))
+def endpoint(template: Json, options: Json) -> Json | None:
+    """Return the options of a workload's endpoint, complete; None when there is to be none.
+
+    What the workload says of its template's container stands here too: a template that check mode only foresees cannot
+    tell it.
+    """
+    if not options:
+        return None
+    derived = sorted(OF_THE_TEMPLATE & options.keys())
+    if derived:
+        raise InputError(f"endpoint: {', '.join(derived)} cannot be set, the endpoint runs the workload's template.")
+    container = {option: template[option] for option in CONTAINER if option in template}
+    complete = {"name": template["name"], **merge(container, options), "template": template["name"]}
+    _endpoint.check(complete)
     return complete
 
 
-def templates(items: Iterable[Json], registries: Mapping[str, str] | None = None) -> list[Json]:
+def twins(complete: Iterable[tuple[int, Json]], kind: str) -> list[str]:
+    """Return what is wrong with names that two workloads give to two templates, or to two endpoints."""
+    positions: dict[str, int] = {}
+    wrong = []
+    for position, item in complete:
+        name = (item[kind] or {}).get("name")
+        first = positions.setdefault(name, position) if name else position
+        if first != position:
+            wrong.append(
+                f"Workloads {first} and {position} have the same {kind} name {name!r}: set {kind}.name in one of them."
+            )
+    return wrong
+
+
+def workloads(
+    given: Iterable[Any], template: Mapping[str, Any], endpoint: Mapping[str, Any] | None = None
+) -> list[Json]:
+    """Return all workloads complete. Raises InputError that tells everything wrong with them, by position from 1."""
+    complete: list[tuple[int, Json]] = []
+    wrong: list[str] = []
+    for position, item in enumerate(given, start=1):
+        try:
+            complete.append((position, workload(item, template, endpoint or {})))
+        except InputError as error:
+            wrong.append(f"Workload {position}: {error}")
+    wrong += twins(complete, "template") + twins(complete, "endpoint")
+    if wrong:
+        raise InputError(" ".join(wrong))
+    return [item for dummy, item in complete]
+
+
+def templates(
+    items: Iterable[Json], registries: Mapping[str, str] | None = None, images: Mapping[str, str] | None = None
+) -> list[Json]:
     """Return the templates to ensure, each with the credential of its image's region unless it names another.
 
-    `registries` maps a region to the name of its credential; without it, the templates are to be absent.
+    `registries` maps a region to the name or id of its credential, and a region that it lacks needs none; without it,
+    the templates are to be absent. `images` maps an image to the public one that is run in its place.
     """
     if registries is None:
         return [{"name": item["name"], "state": "absent"} for item in items]
-    return [{"registry": registries[item["region"]], **item["template"]} for item in items]
+    public = images or {}
+    return [
+        {
+            "registry": registries.get(item["region"], ""),
+            **item["template"],
+            "image": public.get(item["image"], item["image"]),
+        }
+        for item in items
+    ]
 
 
-def results(items: Iterable[Json], source: list[Json], proof: list[Json], templates: list[Json]) -> list[Json]:
+def results(
+    items: Iterable[Json],
+    source: list[Json],
+    proof: list[Json],
+    templates: list[Json],
+    endpoints: list[Json] | None = None,
+    images: Mapping[str, str] | None = None,
+) -> list[Json]:
     """Return what a run reports of each workload; `pullable` is null when nothing was proved."""
     found = {image["image"]: image for image in source}
     proved = {image["image"]: image for image in proof}
     ids = {template["name"]: template.get("id") for template in templates}
+    endpoint_ids = {made["name"]: made.get("id") for made in endpoints or []}
     return [
         {
             "name": item["name"],
             "image": item["image"],
             "digest": found.get(item["image"], {}).get("digest"),
             "template_id": ids.get(item["name"]),
-            "pullable": proved.get(item["image"], {}).get("pullable"),
+            "endpoint_id": endpoint_ids.get((item["endpoint"] or {}).get("name")),
+            "public_image": (images or {}).get(item["image"]),
+            "pullable": proved.get((images or {}).get(item["image"], item["image"]), {}).get("pullable"),
         }
         for item in items
     ]
@@ -107,7 +161,7 @@ def repository_of(reference: str | None) -> Image | None:
 
 
 def users(items: Iterable[Json], held: Mapping[str, list[Json]], registries: Mapping[str, str]) -> list[Json]:
-    """Return what at RunPod still needs these workloads' access, the workloads' own templates left out.
+    """Return what at RunPod still needs these workloads' access, their own templates and endpoints left out.
 
     That is what runs an image of their repositories or refers to one of their credentials. `held` is what runpod_info
     returned, `registries` maps a region to the name of its credential.
@@ -115,7 +169,8 @@ def users(items: Iterable[Json], held: Mapping[str, list[Json]], registries: Map
     repository_arn.
     """
     wanted = list(items)
-    ours = {item["name"] for item in wanted}
+    ours = {("template", item["name"]) for item in wanted}
+    ours |= {("endpoint", item["endpoint"]["name"]) for item in wanted if item["endpoint"]}
     repositories = {item["repository_arn"] for item in wanted}
     regions = {name: region for region, name in registries.items()}
     credentials = {registry["id"]: regions.get(logical(registry["name"])) for registry in held["registries"]}
@@ -125,7 +180,7 @@ def users(items: Iterable[Json], held: Mapping[str, list[Json]], registries: Map
             image = repository_of(thing.get("image"))
             uses = image is not None and image.repository_arn in repositories
             region = image.region if image and uses else credentials.get(thing.get("registry") or "")
-            if region and not (kind == "template" and thing["name"] in ours):
+            if region and (kind, thing["name"]) not in ours:
                 what = f"runs {image.reference}" if image and uses else "uses the credential of " + region
                 found.append(
                     {
@@ -138,3 +193,36 @@ def users(items: Iterable[Json], held: Mapping[str, list[Json]], registries: Map
                     }
                 )
     return found
+
+
+def leftovers(
+    items: Iterable[Json], held: Mapping[str, list[Json]], access: str, credentials: Iterable[str]
+) -> list[str]:
+    """Return a sentence for each way other than `access` by which RunPod has access to these workloads' repositories.
+
+    `held` are the registries and delegations that runpod_info returned; `credentials` are patterns for the whole names
+    of the run's credentials.
+    """
+    repositories = {item["repository_arn"] for item in items}
+    patterns = [re.compile(pattern) for pattern in credentials]
+    said = []
+    if access != "credential":
+        said += [
+            f"The credential {registry['name']} ({registry['id']}), another way of access, is still there. "
+            "When nothing needs it, remove it with runpod_ecr_credential and its user with ecr_pull_user."
+            for registry in held["registries"]
+            if any(pattern.fullmatch(logical(registry["name"])) for pattern in patterns)
+        ]
+    if access != "delegation":
+        said += [
+            f"The delegation of {arn} ({delegation['id']}), another way of access, is still there. "
+            "When nothing needs it, remove it with runpod_ecr_delegation and its grant with ecr_pull_grant."
+            for delegation in held["delegations"]
+            if (arn := delegated(delegation)) in repositories
+        ]
+    return said
+
+
+def delegated(delegation: Mapping[str, Any]) -> str:
+    """Return the ARN of the repository of a delegation; RunPod delegates in the partition aws only."""
+    return f"arn:aws:ecr:{delegation['aws_region']}:{delegation['aws_user']}:repository/{delegation['repository']}"

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A simulator of AWS: moto's server behind a thin front that adds what moto lacks.
 
-What the front answers itself is in HANDLERS; who may call is in `aws_access`. Control paths:
+What the front answers itself is in HANDLERS; who may call is in `aws_access`, and ECR Public in `aws_public`.
+Control paths:
 
     GET, PATCH  /_sandbox/switches           how the simulator behaves (the table SWITCHES)
     GET         /_sandbox/layers/<digest>    the bytes of an image layer, as GetDownloadUrlForLayer points to
@@ -20,9 +21,10 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from threading import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
@@ -32,8 +34,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.secretsmanager.models import secretsmanager_backends
 from werkzeug.wrappers import Request, Response
 
-from .aws_access import Access, iam
+from .aws_access import Access, Holder, iam
 from .aws_calls import ACCOUNT, AwsCall, AwsRefusal, answer, collect, parse, refuse
+from .aws_public import OPERATIONS, PublicRegistry
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -66,6 +69,7 @@ POLICIES_OF_AWS = {
         "ecr:DescribeImageScanFindings",
     ),
 }
+SIGNED = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600&X-Amz-Signature=example"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 LEVEL = re.compile(r"[A-Za-z0-9_.-]+")  # of a parameter's name
 MOST_LEVELS = 15
@@ -77,6 +81,25 @@ PARAMETER_NAME = (
 BOUNDARY = re.compile(r"arn:aws:iam::(\d{12}|aws):policy/.+")
 
 
+class Login(NamedTuple):
+    """What a registry token stands for."""
+
+    region: str
+    expires: float
+    holder: Holder
+    access_key: str
+
+
+class Registry(Protocol):
+    """A registry beside the simulator, which is to hold what is pushed by API calls."""
+
+    def put_blob(self, region: str, repository: str, digest: str, blob: bytes) -> None: ...
+
+    def put_manifest(self, region: str, repository: str, image: Image) -> bool: ...
+
+    def layer_url(self, region: str, digest: str) -> str: ...
+
+
 class AwsSimulator:
     """One AWS account, in all regions."""
 
@@ -84,7 +107,9 @@ class AwsSimulator:
         self.clock = clock
         self.switches = dict(SWITCHES)
         self.layers: dict[str, bytes] = {}
-        self.minted: dict[str, str] = {}  # a registry token's password -> the access key that it was minted with
+        self.logins: dict[str, Login] = {}  # by the password of a registry token
+        self.registry: Registry | None = None
+        self.public = PublicRegistry(self._now, lambda: self.switches["token_seconds"])
         self.former_policies: dict[tuple[str, str], tuple[float, str | None]] = {}
         self._access = Access(self._now, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
@@ -101,7 +126,8 @@ class AwsSimulator:
             reset_model_data()
             _provide_policies()
             self.layers.clear()
-            self.minted.clear()
+            self.logins.clear()
+            self.public.reset()
             self.former_policies.clear()
             self.switches = dict(SWITCHES)
             self._access.reset()
@@ -112,6 +138,28 @@ class AwsSimulator:
             raise ValueError(f"no such switch: {', '.join(sorted(unknown))}")
         with self._lock:
             self.switches |= {name: float(value) for name, value in changes.items()}
+
+    def held(self) -> AbstractContextManager[Any]:
+        """Keep others out for as long as this context lasts."""
+        return self._lock
+
+    def denial(self, login: Login, action: str, resource: str) -> str | None:
+        """Return why the holder of a registry token may not do this, or None."""
+        with self._lock:
+            return self._access.denial(login.holder, action, resource)
+
+    def expire_logins(self) -> None:
+        """End all registry tokens."""
+        with self._lock:
+            self.logins = {password: login._replace(expires=0.0) for password, login in self.logins.items()}
+
+    def login(self, call: AwsCall) -> tuple[str, Login]:
+        """Mint a registry token for who calls; return its password and what it stands for."""
+        password = base64.b64encode(secrets.token_bytes(TOKEN_BYTES)).decode()
+        expires = self.clock() + self.switches["token_seconds"]
+        holder = self._access.holder(call.access_key)
+        self.logins[password] = Login(call.region, expires, holder, call.access_key)
+        return password, self.logins[password]
 
     def repository_policy(self, account: str, region: str, name: str) -> str | None:
         """Return the policy of a repository, or None, as other accounts see it: a change takes a while to arrive."""
@@ -186,11 +234,10 @@ def _token(simulator: AwsSimulator, call: AwsCall, dummy: Forward) -> Response:
     """moto's tokens are all the same, and expired in 2015."""
 
     def token_of(registry: str) -> Json:
-        password = base64.b64encode(secrets.token_bytes(TOKEN_BYTES)).decode()
-        simulator.minted[password] = call.access_key
+        password, login = simulator.login(call)
         return {
             "authorizationToken": base64.b64encode(f"AWS:{password}".encode()).decode(),
-            "expiresAt": simulator.clock() + simulator.switches["token_seconds"],
+            "expiresAt": login.expires,
             "proxyEndpoint": f"https://{registry}.dkr.ecr.{call.region}.amazonaws.com",
         }
 
@@ -198,21 +245,33 @@ def _token(simulator: AwsSimulator, call: AwsCall, dummy: Forward) -> Response:
     return answer(call, {"authorizationData": [token_of(registry) for registry in registries]})
 
 
-def _put_image(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
-    """moto invents digests, but keeps a given one; and it forgets an image that loses its only tag."""
+def _put_image(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto invents digests, but keeps a given one."""
     repository = _repository(call)
     digest = "sha256:" + hashlib.sha256(call.parameters["imageManifest"].encode()).hexdigest()
     if call.parameters.get("imageDigest", digest) != digest:
         text = "The provided digest does not match the digest of the image manifest"
         raise AwsRefusal("ImageDigestDoesNotMatchException", text)
+    with keeping_untagged(repository):
+        response = forward(call.changed(imageDigest=digest))
+    if simulator.registry and response.status_code == 200:
+        image = next(image for image in repository.images if image.image_digest == digest)
+        if not simulator.registry.put_manifest(call.region, repository.name, image):
+            repository.images.remove(image)
+            raise AwsRefusal("LayersNotFoundException", "The image refers to layers that are not in the repository")
+    return response
+
+
+@contextmanager
+def keeping_untagged(repository: Repository) -> Iterator[None]:
+    """Keep what moto would forget: an image that loses its only tag."""
     before = list(repository.images)
-    response = forward(call.changed(imageDigest=digest))
+    yield
     for image in before:
         if image not in repository.images:
             untagged: Any = image
             untagged.image_tags, untagged.image_tag = [], None
             repository.images.append(image)
-    return response
 
 
 def _batch_get_image(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
@@ -220,7 +279,7 @@ def _batch_get_image(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Re
     repository = _repository(call)
     images, failures = [], []
     for given in call.parameters["imageIds"]:
-        image, failure = _image(repository, given.get("imageTag"), given.get("imageDigest"))
+        image, failure = find_image(repository, given.get("imageTag"), given.get("imageDigest"))
         if image is None:
             failures.append({"imageId": given, "failureCode": failure[0], "failureReason": failure[1]})
         else:
@@ -228,7 +287,7 @@ def _batch_get_image(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Re
     return answer(call, {"images": images, "failures": failures})
 
 
-def _image(repository: Repository, tag: str | None, digest: str | None) -> tuple[Image | None, tuple[str, str]]:
+def find_image(repository: Repository, tag: str | None, digest: str | None) -> tuple[Image | None, tuple[str, str]]:
     """Return the image of a tag, a digest or both; else None and AWS' reason."""
     if not tag and not digest:
         return None, ("MissingDigestAndTag", "Invalid request parameters: both tag and digest cannot be null")
@@ -270,18 +329,27 @@ def _complete_layer_upload(simulator: AwsSimulator, call: AwsCall, forward: Forw
     blob = bytes(upload.layer_parts) if upload else b""
     response = forward(call)
     if response.status_code == 200:
-        simulator.layers["sha256:" + hashlib.sha256(blob).hexdigest()] = blob
+        digest = "sha256:" + hashlib.sha256(blob).hexdigest()
+        simulator.layers[digest] = blob
+        if simulator.registry:
+            simulator.registry.put_blob(call.region, call.parameters["repositoryName"], digest, blob)
     return response
 
 
-def _download_url(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+def _download_url(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
     digest = call.parameters["layerDigest"]
     if digest not in _repository(call).layers:
         text = f"Layers with digests '[{digest}]' not found in the repository"
         raise AwsRefusal("LayersNotFoundException", text)
-    query = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=3600&X-Amz-Signature=example"
-    url = f"http://{call.headers['Host']}/_sandbox/layers/{digest}?{query}"
+    if simulator.registry:
+        url = simulator.registry.layer_url(call.region, digest)
+    else:
+        url = f"http://{call.headers['Host']}/_sandbox/layers/{digest}?{SIGNED}"
     return answer(call, {"downloadUrl": url, "layerDigest": digest})
+
+
+def _public(simulator: AwsSimulator, call: AwsCall, dummy: Forward) -> Response:
+    return answer(call, simulator.public.answer(call))
 
 
 # The secret store
@@ -432,6 +500,7 @@ HANDLERS: dict[str, Handler] = {
     "ecr:DeleteRepositoryPolicy": _change_policy,
     "ecr:CompleteLayerUpload": _complete_layer_upload,
     "ecr:GetDownloadUrlForLayer": _download_url,
+    **{f"ecr-public:{operation}": _public for operation in OPERATIONS},
     "secretsmanager:CreateSecret": _create_secret,
     "secretsmanager:GetSecretValue": _use_secret,
     "secretsmanager:PutSecretValue": _use_secret,

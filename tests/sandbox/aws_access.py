@@ -26,6 +26,8 @@ from .policies import covers, listed
 
 # Needs no permission, and no policy can deny it.
 FREE = {"sts:GetCallerIdentity"}
+# What a call needs besides the permission of its own name
+BESIDES = {"ecr-public:GetAuthorizationToken": ("sts:GetServiceBearerToken",)}
 # The keys of AWS' documentation: the operator's.
 OPERATOR = re.compile(r"A(KIA|SIA)[A-Z0-9]+EXAMPLE")
 UNKNOWN = "The security token included in the request is invalid."
@@ -56,6 +58,15 @@ def _repositories(call: AwsCall) -> list[str]:
     return [f"arn:aws:ecr:{call.region}:{registry}:repository/{name}" for name in names]
 
 
+def _public_repositories(call: AwsCall) -> list[str]:
+    given = call.parameters
+    if "resourceArn" in given:
+        return [given["resourceArn"]]
+    names = given.get("repositoryNames") or [each for each in (given.get("repositoryName"),) if each]
+    registry = given.get("registryId", ACCOUNT)
+    return [f"arn:aws:ecr-public::{registry}:repository/{name}" for name in names] or ["*"]
+
+
 def _secrets(call: AwsCall) -> list[str]:
     name = call.parameters.get("SecretId") or call.parameters.get("Name") or "*"
     held = secretsmanager_backends[ACCOUNT][call.region].secrets.get(name)
@@ -80,6 +91,7 @@ def _users(call: AwsCall) -> list[str]:
 
 RESOURCES: dict[str, Callable[[AwsCall], list[str]]] = {
     "ecr": _repositories,
+    "ecr-public": _public_repositories,
     "iam": _users,
     "secretsmanager": _secrets,
     "ssm": _parameters,
@@ -98,6 +110,13 @@ class Change(NamedTuple):
 
     since: float
     documents: tuple[str, ...]
+
+
+class Holder(NamedTuple):
+    """Whose identity a call had, and a registry token has from then on; the operator's has no `user_id`."""
+
+    user_id: str = ""
+    arn: str = ""
 
 
 class Access:
@@ -139,7 +158,8 @@ class Access:
             raise _refusal(call, "InvalidSignatureException", "SignatureDoesNotMatch", MISMATCH)
         if call.name not in FREE:
             for resource in resources(call):
-                self._authorize(call, user, resource)
+                for action in (call.name, *BESIDES.get(call.name, ())):
+                    self._authorize(call, user, action, resource)
 
     def _owner(self, call: AwsCall) -> tuple[Any, Any]:
         held = [(user, key) for user in iam().users.values() for key in user.access_keys]
@@ -155,14 +175,28 @@ class Access:
         known = self._settled(self._issued[call.access_key])
         return known and key.status == "Active" and "X-Amz-Security-Token" not in call.headers
 
-    def _authorize(self, call: AwsCall, user: Any, resource: str) -> None:
-        visible = [one for one in self._policies[user.id] if self._settled(one.since)]
-        found = effects(visible[-1].documents, call.name, resource)
-        boundary = _boundary(user)
-        limit = {"Allow"} if boundary is None else effects((boundary,), call.name, resource)
-        for reason in _reasons(call.name, found, limit):
-            text = f"User: {user.arn} is not authorized to perform: {call.name} on resource: {resource} {reason}"
+    def _authorize(self, call: AwsCall, user: Any, action: str, resource: str) -> None:
+        text = self.denial(Holder(user.id, user.arn), action, resource)
+        if text:
             raise _refusal(call, "AccessDeniedException", "AccessDenied", text)
+
+    def holder(self, access_key: str) -> Holder:
+        """Return whose identity a call with this key has."""
+        owners = [user for user in iam().users.values() for key in user.access_keys if key.access_key_id == access_key]
+        return Holder(owners[0].id, owners[0].arn) if owners else Holder()
+
+    def denial(self, holder: Holder, action: str, resource: str) -> str | None:
+        """Return why an action is not allowed today, or None. Who was deleted may do nothing."""
+        if not holder.user_id:
+            return None
+        user = next((user for user in iam().users.values() if user.id == holder.user_id), None)
+        changes = self._policies[holder.user_id] if user else []
+        visible = [one.documents for one in changes if self._settled(one.since)]
+        found = effects(visible[-1] if visible else (), action, resource)
+        boundary = _boundary(user)
+        limit = {"Allow"} if boundary is None else effects((boundary,), action, resource)
+        said = f"User: {holder.arn} is not authorized to perform: {action} on resource: {resource}"
+        return next((f"{said} {reason}" for reason in _reasons(action, found, limit)), None)
 
 
 def _reasons(action: str, found: set[str], limit: set[str]) -> Iterator[str]:

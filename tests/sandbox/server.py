@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
@@ -25,9 +27,11 @@ from botocore.config import Config
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response
 
-from . import aws, contract, images, runpod
+from . import aws, contract, images, registries, runpod
 from .aws_calls import parse, refuse_raw
 from .faults import CallName, Faults, Service
+from .registries import Registries
+from .registry_backend import MissingRegistryError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -42,6 +46,7 @@ FOREIGN = ("AWS_", "RUNPOD_")
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 
+REGISTRIES = "registries-"  # begins the name of the folder of the registries
 PID, LOG, ENV_JSON, ENV_SH, WRONG = "sandbox.pid", "sandbox.log", "env.json", "env.sh", "violations.txt"
 
 
@@ -58,9 +63,15 @@ class _Handler(WSGIRequestHandler):
 
 
 class Sandbox:
-    """Both servers in threads of this process; one at a time, for moto keeps its world per process."""
+    """Both servers in threads of this process; one at a time, for moto keeps its world per process.
 
-    def __init__(self) -> None:
+    With `with_registries` there are real registries too, whose files are in a folder or else in a temporary one.
+    """
+
+    def __init__(self, with_registries: bool = False, files: Path | None = None) -> None:
+        self._with_registries = with_registries
+        self._files = files
+        self._registries: Registries | None = None
         self.aws = aws.AwsSimulator()
         self.runpod = runpod.RunpodSimulator(policy_of=self.aws.repository_policy)
         self._faults = {
@@ -75,6 +86,8 @@ class Sandbox:
         with ExitStack() as starting:
             starting.enter_context(_unset([name for name in os.environ if name.startswith(FOREIGN)]))
             self._session = boto3.session.Session()
+            if self._with_registries:
+                self._registries = starting.enter_context(self._served_registries())
             self._urls = {name: starting.enter_context(_served(app)) for name, app in self._faults.items()}
             self.reset()
             self._running = starting.pop_all()
@@ -82,6 +95,22 @@ class Sandbox:
 
     def __exit__(self, *dummy: object) -> None:
         self._running.close()
+
+    @contextmanager
+    def _served_registries(self) -> Iterator[Registries]:
+        with TemporaryDirectory(prefix=REGISTRIES, dir=self._files) as folder:
+            try:
+                with registries.served(HOST, Path(folder), self.aws) as served:
+                    self.aws.registry = served
+                    yield served
+            except MissingRegistryError as error:
+                raise SandboxError(str(error)) from error
+
+    @property
+    def registries(self) -> Registries:
+        if self._registries is None:
+            raise SandboxError("this sandbox was started without registries")
+        return self._registries
 
     @property
     def aws_url(self) -> str:
@@ -104,6 +133,7 @@ class Sandbox:
             "RUNPOD_API_KEY": runpod.API_KEY,
             "NO_PROXY": f"{HOST},localhost",
             "no_proxy": f"{HOST},localhost",
+            **(self._registries.environment if self._registries else {}),
         }
 
     def client(self, service: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY, **options: Any) -> Any:
@@ -120,8 +150,8 @@ class Sandbox:
         return self._faults["runpod"].calls()
 
     def forget_calls(self) -> None:
-        for faults in self._faults.values():
-            faults.forget_calls()
+        for log in self._logs():
+            log.forget_calls()
 
     def fail(self, name: str, **rule: Any) -> None:
         """Break calls, by the members of `faults.Fault`. RunPod's names are the ones with a space in them."""
@@ -129,8 +159,11 @@ class Sandbox:
 
     def mend(self) -> None:
         """Break no more calls."""
-        for faults in self._faults.values():
-            faults.mend()
+        for log in self._logs():
+            log.mend()
+
+    def _logs(self) -> list[Faults | Registries]:
+        return [*self._faults.values(), *([self._registries] if self._registries else [])]
 
     def reset(self) -> None:
         """Go back to how the sandbox starts."""
@@ -139,6 +172,8 @@ class Sandbox:
 
     def _reset_aws(self) -> None:
         self.aws.reset()
+        if self._registries:
+            self._registries.reset()
         images.seed(self.client)
 
 
@@ -229,7 +264,7 @@ def serve(state: Path) -> None:
     ended = Event()
     signal.signal(signal.SIGTERM, lambda dummy, frame: ended.set())
     signal.signal(signal.SIGINT, lambda dummy, frame: ended.set())
-    with _claim(state), Sandbox() as sandbox:
+    with _claim(state), Sandbox(with_registries=True, files=state) as sandbox:
         _write_environment(state, sandbox.environment)
         ended.wait()
         if found := contract.taken():
@@ -241,7 +276,7 @@ def run(state: Path, command: list[str]) -> int:
     signal.signal(signal.SIGTERM, _exit)
     with _claim(state):
         try:
-            with Sandbox() as sandbox:
+            with Sandbox(with_registries=True, files=state) as sandbox:
                 _write_environment(state, sandbox.environment)
                 code = _passed_on(command, sandbox.environment)
         finally:
@@ -326,6 +361,8 @@ def _gone(state: Path, seconds: float) -> bool:
 def _remove_files(state: Path) -> None:
     for name in (PID, LOG, ENV_JSON, f"{ENV_JSON}.new", ENV_SH, WRONG):
         (state / name).unlink(missing_ok=True)
+    for folder in state.glob(f"{REGISTRIES}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _root() -> Path:

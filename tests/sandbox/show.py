@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -30,32 +31,44 @@ def aws() -> Iterator[tuple[str, str]]:
                 yield f"  may ({policy})", f"{listed(statement['Action'])} on {listed(statement['Resource'])}"
         for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
             yield "  access key", f"{key['AccessKeyId']} ({key['Status']})"
+    yield from granted(boto3.client("ecr", region))
     secrets = boto3.client("secretsmanager", region).list_secrets()["SecretList"]
     for secret in secrets:
         tags = ", ".join(f"{tag['Key']} = {tag['Value']}" for tag in secret.get("Tags", []))
         yield "Secret", f"{secret['Name']} ({tags})"
 
 
+def granted(registry: Any) -> Iterator[tuple[str, str]]:
+    """Yield (kind, description) of each repository with a policy."""
+    for repository in registry.describe_repositories()["repositories"]:
+        with suppress(registry.exceptions.RepositoryPolicyNotFoundException):
+            policy = registry.get_repository_policy(repositoryName=repository["repositoryName"])["policyText"]
+            yield "ECR repository", repository["repositoryName"]
+            for statement in json.loads(policy)["Statement"]:
+                roles = statement["Condition"]["StringEquals"]["aws:PrincipalArn"]
+                yield f"  lets in ({statement['Sid']})", listed(roles)
+
+
 def runpod() -> Iterator[tuple[str, str]]:
-    """Yield (kind, description) of each credential, delegation and template."""
+    """Yield (kind, description) of each credential, delegation, template and endpoint."""
     for registry in held("registries"):
         yield "RunPod credential", f"{registry['name']} ({registry['id']})"
-    for delegation in held("registries/delegations"):
-        place = f"{delegation['awsUser']}, {delegation['awsRegion']}"
-        yield "RunPod delegation", f"{delegation['repository']} ({delegation['id']}) in {place}"
-    for template in held("templates"):
-        yield "RunPod template", f"{template['name']} ({template['id']}): {template['image']}"
-        yield "  pulls with", template["registry"] or "no credential"
+    for delegation in held("registries/delegations", "delegations"):
+        yield "RunPod delegation", f"{delegation['dockerRegistryUri']}/{delegation['repository']} ({delegation['id']})"
+    for kind, collection, key in (("template", "templates", "templates"), ("endpoint", "serverless", "endpoints")):
+        for thing in held(collection, key):
+            yield f"RunPod {kind}", f"{thing['name']} ({thing['id']}): {thing['image']}"
+            yield "  pulls with", thing["registry"] or "no credential"
 
 
-def held(collection: str) -> list[dict[str, Any]]:
-    """Return what RunPod's API lists of one kind."""
+def held(collection: str, key: str = "") -> list[dict[str, Any]]:
+    """Return what RunPod's API lists of one kind, under this key of its answer."""
     request = Request(
         f"{os.environ['RUNPOD_API_BASE_URL']}/v2/{collection}",
         headers={"Authorization": f"Bearer {os.environ['RUNPOD_API_KEY']}"},
     )
     with urlopen(request) as answer:
-        return json.load(answer)[collection.rpartition("/")[2]]
+        return json.load(answer)[key or collection]
 
 
 def listed(value: str | list[str]) -> str:

@@ -104,7 +104,7 @@ class House:
         key, keys = self.stored(store), self.keys()
         assert keys == dict.fromkeys([key, *others], "Active")
         [credential] = [held for held in self.runpod()["registries"] if held["name"].startswith(USER)]
-        assert self.sandbox.aws.minted[credential["password"]] in keys
+        assert self.sandbox.aws.logins[credential["password"]].access_key in keys
         return key
 
     def pullable(self) -> set[str]:
@@ -128,7 +128,7 @@ class House:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
+    with Sandbox(with_registries=True) as running:
         yield running
 
 

@@ -104,7 +104,7 @@ def check(house: House, store: str, old: set[str]) -> None:
     assert {tag["Key"] for tag in marks if tag["Value"] == "gpuops.runpod"} == {key, *old}
     [credential] = house.runpod()["registries"]
     assert tags(house, store)[f"gpuops.runpod/{credential['id']}"].split()[1] == key
-    assert house.sandbox.aws.minted[credential["password"]] == key
+    assert house.sandbox.aws.logins[credential["password"]].access_key == key
 
 
 @pytest.mark.parametrize("store", STORES)

@@ -12,7 +12,7 @@ import tarfile
 
 import pytest
 
-from tests.sandbox.images import SAMPLES, Sample, build, digest
+from tests.sandbox.images import DOCKER, MEBIBYTE, SAMPLES, Sample, build, build_large, digest
 from tests.sandbox.server import Sandbox
 
 SINGLES = [sample for sample in SAMPLES if len(sample.architectures) == 1]
@@ -69,3 +69,36 @@ def test_every_sample_can_be_pulled_from_the_start(sandbox: Sandbox, sample: Sam
     assert [one["imageManifest"].encode() for one in answer["images"]] == [image.manifest, *image.platforms]
     for blob in image.blobs:
         assert ecr.get_download_url_for_layer(repositoryName=sample.repository, layerDigest=digest(blob))["downloadUrl"]
+
+
+def test_an_image_can_be_in_dockers_formats() -> None:
+    image = build(MULTI, DOCKER)
+    listing, manifest = json.loads(image.manifest), json.loads(image.platforms[0])
+    described = [listing, *listing["manifests"], manifest, manifest["config"], *manifest["layers"]]
+    assert {one["mediaType"] for one in described} == set(DOCKER)
+
+
+def test_an_attestation_stands_beside_each_platform() -> None:
+    listed = json.loads(build(MULTI, attested=True).manifest)["manifests"]
+    images, attestations = listed[:2], listed[2:]
+    assert {one["platform"]["os"] for one in images} == {"linux"}
+    assert [one["platform"] for one in attestations] == [{"architecture": "unknown", "os": "unknown"}] * 2
+    assert [one["annotations"]["vnd.docker.reference.digest"] for one in attestations] == [
+        one["digest"] for one in images
+    ]
+    with pytest.raises(ValueError, match="OCI"):
+        build(MULTI, DOCKER, attested=True)
+
+
+def test_a_large_layer_is_made_piece_by_piece_and_cannot_be_compressed() -> None:
+    image = build_large(3)
+    (layer,) = image.large
+    content = b"".join(layer.pieces())
+    manifest = json.loads(image.manifest)
+    assert manifest["layers"] == [{**manifest["layers"][0], "digest": digest(content), "size": len(content)}]
+    assert max(len(piece) for piece in layer.pieces()) <= 2 * MEBIBYTE
+    tar = gzip.decompress(content)
+    assert json.loads(image.blobs[0])["rootfs"]["diff_ids"] == [digest(tar)]
+    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+        assert [member.size for member in archive] == [3 * MEBIBYTE]
+    assert len(gzip.compress(tar)) > 3 * MEBIBYTE

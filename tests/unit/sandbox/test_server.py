@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,8 @@ def test_start_serves_in_a_group_of_its_own_and_stop_leaves_nothing(tmp_path: Pa
     try:
         environment = json.loads((state / "env.json").read_text())
         pid = int((state / "sandbox.pid").read_text())
-        assert {path.name for path in state.iterdir()} == {"sandbox.pid", "sandbox.log", "env.json", "env.sh"}
+        files = {path.name for path in state.iterdir() if not path.name.startswith(server.REGISTRIES)}
+        assert files == {"sandbox.pid", "sandbox.log", "env.json", "env.sh"}
         assert os.getpgid(pid) == pid != os.getpgid(0)
         assert answers(environment["AWS_ENDPOINT_URL"]) and answers(environment["RUNPOD_API_BASE_URL"])
         foreign = {**os.environ, "AWS_SESSION_TOKEN": "elsewhere", "RUNPOD_OTHER": "elsewhere"}
@@ -127,18 +129,24 @@ def test_start_says_why_it_failed_and_leaves_nothing(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-def test_run_hands_the_variables_and_the_exit_code_on_and_leaves_nothing(tmp_path: Path) -> None:
+def test_run_hands_the_variables_and_the_exit_code_on_and_leaves_nothing(
+    tmp_path: Path, processes: Callable[[Path], list[str]]
+) -> None:
     process = launcher("run", "--state", str(tmp_path), "--", sys.executable, "-c", SHOW)
     shown, errors = process.communicate(timeout=60)
     assert process.returncode == 7, errors
     environment = json.loads(shown)
     assert environment.keys() >= NAMES
     assert not {"AWS_PROFILE", "AWS_ENDPOINT_URL_ECR"} & environment.keys()
+    assert environment["HTTPS_PROXY"].startswith("http://127.0.0.1:")
+    assert processes(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("number", "survives"), [(signal.SIGTERM, False), (signal.SIGKILL, True)])
-def test_the_sandbox_of_run_ends_with_it(tmp_path: Path, number: signal.Signals, survives: bool) -> None:
+def test_the_sandbox_of_run_ends_with_it(
+    tmp_path: Path, processes: Callable[[Path], list[str]], number: signal.Signals, survives: bool
+) -> None:
     with launcher("run", "--state", str(tmp_path), "--", "sh", "-c", "echo $$; exec sleep 60") as process:
         assert process.stdout
         command = int(process.stdout.readline())
@@ -147,6 +155,7 @@ def test_the_sandbox_of_run_ends_with_it(tmp_path: Path, number: signal.Signals,
         process.send_signal(number)
         process.wait(30)
         assert not answers(url)
+        assert processes(tmp_path) == []
         assert alive(command) == survives
         if survives:
             os.kill(command, signal.SIGKILL)

@@ -7,6 +7,7 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import (
+    leftovers,
     results,
     templates,
     users,
@@ -29,6 +30,19 @@ def test_a_workload_knows_where_its_image_lies() -> None:
     [item] = workloads([APP], {})
     assert item["region"] == "ap-northeast-2"
     assert item["repository_arn"] == "arn:aws:ecr:ap-northeast-2:123456789012:repository/team/app"
+
+
+def test_there_is_no_endpoint_unless_an_option_of_one_is_named() -> None:
+    assert [item["endpoint"] for item in workloads([TRAINING, {**APP, "endpoint": {}}], {})] == [None, None]
+
+
+def test_an_endpoint_is_merged_over_the_defaults_and_runs_the_template() -> None:
+    own = {**TRAINING, "template": {"name": "own", "disk": 9}, "endpoint": {"name": "fast", "env": {"B": "2"}}}
+    made = [item["endpoint"] for item in workloads([own, APP], {}, {"timeout": 5, "env": {"A": "1", "B": "1"}})]
+    assert made == [
+        {"name": "fast", "timeout": 5, "env": {"A": "1", "B": "2"}, "disk": 9, "template": "own"},
+        {"name": "team-app", "timeout": 5, "env": {"A": "1", "B": "1"}, "template": "team-app"},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +72,17 @@ def test_a_template_is_merged_over_the_defaults(defaults: dict, template: dict |
         ([TRAINING, APP, TRAINING], "Workloads 1 and 3 have the same template name 'runpod-gpu-training'"),
         ([{**TRAINING, "template": {"env": {"DEBUG": True}}}], "DEBUG"),
         ([{**TRAINING, "template": {"dsik": 50}}], "dsik"),
+        ([{**TRAINING, "endpoint": {"image": "x", "template": "y"}}], "endpoint: image, template cannot be set"),
+        ([{**TRAINING, "endpoint": {"wrokers": {}}}], "Workload 1: .*wrokers"),
+        ([{**TRAINING, "endpoint": {"gpu": {"pools": []}}}], "Workload 1: .*gpu.pools must not be empty"),
+        (
+            [
+                {**TRAINING, "endpoint": {"name": "one"}},
+                APP,
+                {**APP, "template": {"name": "b"}, "endpoint": {"name": "one"}},
+            ],
+            "Workloads 1 and 3 have the same endpoint name 'one'",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_position(given: list, said: str) -> None:
@@ -76,6 +101,15 @@ def test_each_template_gets_the_credential_of_its_region_unless_it_names_one() -
     assert [template["registry"] for template in made] == ["token-east", "token-seoul", "mine"]
 
 
+def test_a_region_without_a_credential_needs_none_and_an_image_may_have_a_public_one() -> None:
+    public = {TRAINING["image"]: "public.ecr.aws/alias/app:v1"}
+    made = templates(workloads([TRAINING, APP], {}), {"us-east-1": "token-east"}, public)
+    assert [(one["registry"], one["image"]) for one in made] == [
+        ("token-east", "public.ecr.aws/alias/app:v1"),
+        ("", APP["image"]),
+    ]
+
+
 def test_templates_without_credentials_are_to_be_absent() -> None:
     assert templates(workloads([TRAINING], {})) == [{"name": "runpod-gpu-training", "state": "absent"}]
 
@@ -89,8 +123,29 @@ def test_results_join_by_image_and_by_name() -> None:
         templates=[{"name": "other", "id": "x"}, {"name": "runpod-gpu-training", "id": "t1"}],
     )
     assert joined == [
-        {"name": "runpod-gpu-training", "image": image, "digest": "sha256:1", "template_id": "t1", "pullable": True}
+        {
+            "name": "runpod-gpu-training",
+            "image": image,
+            "digest": "sha256:1",
+            "template_id": "t1",
+            "endpoint_id": None,
+            "public_image": None,
+            "pullable": True,
+        }
     ]
+
+
+def test_what_is_run_and_proved_is_the_public_image() -> None:
+    image, public = TRAINING["image"], "public.ecr.aws/alias/app:v1"
+    [joined] = results(
+        workloads([{**TRAINING, "endpoint": {"name": "inference"}}], {}),
+        source=[],
+        proof=[{"image": image, "pullable": False}, {"image": public, "pullable": True}],
+        templates=[],
+        endpoints=[{"name": "other", "id": "x"}, {"name": "inference", "id": "e1"}],
+        images={image: public},
+    )
+    assert (joined["public_image"], joined["pullable"], joined["endpoint_id"]) == (public, True, "e1")
 
 
 def test_what_is_not_known_is_null_in_the_results() -> None:
@@ -98,9 +153,12 @@ def test_what_is_not_known_is_null_in_the_results() -> None:
     assert (joined["digest"], joined["template_id"], joined["pullable"]) == (None, None, None)
 
 
-def test_the_workloads_own_templates_are_no_users() -> None:
+def test_the_workloads_own_templates_and_endpoints_are_no_users() -> None:
     own = {"id": "t1", "name": "runpod-gpu-training", "image": TRAINING["image"], "registry": None}
-    assert users(workloads([TRAINING], {}), {**EMPTY, "templates": [own]}, CREDENTIALS) == []
+    held = {**EMPTY, "templates": [own], "endpoints": [{**own, "id": "e1"}]}
+    assert users(workloads([TRAINING], {}, {"timeout": 5}), held, CREDENTIALS) == []
+    [user] = users(workloads([TRAINING], {}), held, CREDENTIALS)
+    assert user["id"] == "e1"
 
 
 @pytest.mark.parametrize(
@@ -149,3 +207,19 @@ def test_what_uses_neither_is_no_user(thing: dict) -> None:
         "templates": [{"id": "u1", "name": "user", "registry": None, **thing}],
     }
     assert users(workloads([TRAINING], {}), held, CREDENTIALS) == []
+
+
+HELD = {
+    "registries": [{"id": "r1", "name": "puller-123456789012-us-east-1"}, {"id": "r2", "name": "somebody-elses"}],
+    "delegations": [
+        {"id": "d1", "aws_user": "123456789012", "aws_region": "us-east-1", "repository": "runpod-gpu-training"},
+        {"id": "d2", "aws_user": "123456789012", "aws_region": "us-east-1", "repository": "other"},
+    ],
+}
+
+
+@pytest.mark.parametrize(("access", "ids"), [("credential", ["d1"]), ("delegation", ["r1"]), ("public", ["r1", "d1"])])
+def test_what_another_way_of_access_left_is_told(access: str, ids: list[str]) -> None:
+    said = leftovers(workloads([TRAINING], {}), HELD, access, [r"puller-\d{12}-us-east-1"])
+    assert len(said) == len(ids)
+    assert all(f"({identifier})" in sentence for identifier, sentence in zip(ids, said, strict=True))

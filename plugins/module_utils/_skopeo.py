@@ -1,0 +1,263 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the one client of skopeo. It runs it, and knows nothing of options, AWS or Ansible.
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+from typing import IO, Any, NamedTuple
+
+from ._errors import SkopeoError
+from ._oci import DOCKER_HUB, Login
+
+OLDEST = (1, 6)  # the first with --all and --preserve-digests
+FLAGS_SINCE = {(1, 16): ["--image-parallel-copies=8"], (1, 18): ["--retry-delay=2s"]}
+POLICIES = ("~/.config/containers/policy.json", "/etc/containers/policy.json")
+# Signatures are not what this is about: the digest is known beforehand, and compared afterwards.
+POLICY = {"default": [{"type": "insecureAcceptAnything"}]}
+COPYING = re.compile(r"Copying (?P<kind>blob|config) (?:sha256:)?(?P<digest>[0-9a-f]{8,64})(?P<rest>.*)")
+FATAL = re.compile(r'level=fatal msg="(?P<text>.*)"')
+SIGNED = re.compile(r'(https?://[^\s"?\\]+)\?[^\s"\\]*')  # an address of a store, whose query is a secret
+TROUBLE = re.compile(
+    r"\b429\b|too ?many ?requests|rate exceeded|\b5\d\d\b|\b401\b|unauthorized|authentication required"
+    r"|authorization token has expired|connection reset|connection refused|broken pipe|unexpected EOF|i/o timeout"
+    r"|TLS handshake timeout",
+    re.IGNORECASE,
+)
+BAD_REQUEST = re.compile(r"\b400\b")
+LAST_LINES = 20
+
+
+class Side(NamedTuple):
+    """Where an image is, and the login for there; None is anonymous. `reference` begins with the host."""
+
+    reference: str
+    login: Login | None
+
+    @property
+    def host(self) -> str:
+        """The key under which an auth file keeps the login."""
+        host, slash, dummy = self.reference.partition("/")
+        return host if slash and re.search(r"[.:]|^localhost$", host) else DOCKER_HUB
+
+
+class Progress(NamedTuple):
+    """How far a copy is. Blobs that the destination has already count as done."""
+
+    blobs_done: int
+    blobs_all: int
+    bytes_done: int
+    bytes_all: int
+
+
+class Skopeo:
+    """Copies images between registries.
+
+    `environment` is what skopeo gets to see; `workspace` is the directory below which private temporary directories are
+    made, None for the system's; `verify` False takes any certificate.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        workspace: str | None = None,
+        verify: bool = True,
+        executable: str = "skopeo",
+        policies: tuple[str, ...] = POLICIES,
+    ) -> None:
+        self._environment = dict(environment)
+        self._workspace = workspace
+        self._verify = verify
+        self._executable = executable
+        self._policies = policies
+        self._version: tuple[int, int] | None = None
+
+    def version(self) -> tuple[int, int]:
+        """Return the version. Raises SkopeoError when skopeo is missing or too old."""
+        if self._version is None:
+            self._version = self._asked_version()
+        return self._version
+
+    def _asked_version(self) -> tuple[int, int]:
+        try:
+            done = subprocess.run(
+                [self._executable, "--version"], env=self._environment, capture_output=True, text=True, check=False
+            )
+        except OSError as error:
+            raise SkopeoError(
+                f"skopeo cannot be run ({error.strerror}). Install it where this runs, from the package skopeo of your "
+                "distribution, or use an execution environment that has it."
+            ) from error
+        match = re.search(r"version v?(\d+)\.(\d+)", done.stdout)
+        if match is None:
+            raise SkopeoError("skopeo does not tell its version.", redacted(done.stdout + done.stderr))
+        version = (int(match[1]), int(match[2]))
+        if version < OLDEST:
+            raise SkopeoError(
+                f"skopeo {version[0]}.{version[1]} is too old to keep digests: {OLDEST[0]}.{OLDEST[1]} or newer is "
+                "needed."
+            )
+        return version
+
+    def copy(
+        self,
+        source: Side,
+        destination: Side,
+        blobs: Mapping[str, int] | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> str:
+        """Copy an image with all its platforms, and return the digest that was written.
+
+        `blobs` are the sizes of its blobs by their digests; `progress` is told whenever one of them is done. The logins
+        are in files that nobody else can read, and that are gone when this ends, however it does.
+        """
+        version = self.version()
+        with terminable(), TemporaryDirectory(prefix="skopeo-", dir=self._workspace) as directory:
+            files = Path(directory)
+            command = self._command(version, files, source, destination)
+            meter = Meter(blobs or {}, progress or ignored)
+            code, lines = self._run(command, meter)
+            if code:
+                text = redacted(fatal(lines))
+                raise SkopeoError(f"skopeo could not copy {source.reference} to {destination.reference}: {text}", text)
+            return (files / "digest").read_text().strip()
+
+    def _command(self, version: tuple[int, int], files: Path, source: Side, destination: Side) -> list[str]:
+        command = [self._executable]
+        if not any(Path(path).expanduser().exists() for path in self._policies):
+            command.append(f"--policy={private(files / 'policy.json', POLICY)}")
+        command += ["copy", "--all", "--preserve-digests", "--retry-times=2", f"--digestfile={files / 'digest'}"]
+        for name, side in (("src", source), ("dest", destination)):
+            auths = {} if side.login is None else {side.host: {"auth": side.login.basic}}
+            command.append(f"--{name}-authfile={private(files / f'{name}.json', {'auths': auths})}")
+            if not self._verify:
+                command.append(f"--{name}-tls-verify=false")
+        for since, flags in FLAGS_SINCE.items():
+            command += flags if version >= since else []
+        return [*command, f"docker://{source.reference}", f"docker://{destination.reference}"]
+
+    def _run(self, command: list[str], meter: Meter) -> tuple[int, list[str]]:
+        """Run skopeo; return its exit code and its last lines. It does not outlive an interruption."""
+        process = subprocess.Popen(
+            command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        try:
+            return self._follow(process, meter)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    @staticmethod
+    def _follow(process: subprocess.Popen[str], meter: Meter) -> tuple[int, list[str]]:
+        lines: list[str] = []
+        output: Any = process.stdout
+        stream: IO[str] = output
+        with stream:
+            for line in stream:
+                meter.read(line)
+                lines = [*lines[1 - LAST_LINES :], line.rstrip()]
+        return process.wait(), lines
+
+
+class Meter:
+    """Reads from skopeo's lines which blobs are done.
+
+    A blob is done when its line says so. Older versions tell only its beginning; then it is done when the configuration
+    begins, which comes last.
+    """
+
+    def __init__(self, blobs: Mapping[str, int], tell: Callable[[Progress], None]) -> None:
+        self._blobs = blobs
+        self._tell = tell
+        self._begun: set[str] = set()
+        self._done: set[str] = set()
+
+    def read(self, line: str) -> None:
+        """Take note of a line."""
+        match = COPYING.match(line)
+        if match:
+            named = {digest for digest in self._blobs if digest.removeprefix("sha256:").startswith(match["digest"])}
+            if match["kind"] == "config":
+                self._finish(self._begun)
+            self._begun |= named
+            if re.match(r"\s*(done|skipped)", match["rest"]):
+                self._finish(named)
+        elif line.startswith("Writing manifest"):
+            self._finish(self._begun)
+
+    def _finish(self, digests: set[str]) -> None:
+        new = digests - self._done
+        self._done |= new
+        self._begun -= new
+        if new:
+            size = self._blobs
+            self._tell(Progress(len(self._done), len(size), sum(size[each] for each in self._done), sum(size.values())))
+
+
+def ignored(dummy: Progress) -> None:
+    """Tell nobody."""
+
+
+def private(path: Path, document: Mapping[str, Any]) -> Path:
+    """Write a file that only its owner can read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(document, file)
+    return path
+
+
+def fatal(lines: list[str]) -> str:
+    """Return the reason that skopeo gave for its end."""
+    for line in reversed(lines):
+        if match := FATAL.search(line):
+            return match["text"].replace('\\"', '"')
+    return " ".join(lines) or "no reason given"
+
+
+def redacted(text: str) -> str:
+    """Return a text without the signatures of addresses."""
+    return SIGNED.sub(r"\1", text)
+
+
+def passes(text: str, public: bool) -> bool:
+    """Return whether another try, with a fresh login, may mend a failure.
+
+    ECR Public answers 400 when a login has expired meanwhile.
+    """
+    return bool(TROUBLE.search(text) or (public and BAD_REQUEST.search(text)))
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let a request to terminate end this process like an interruption does, so that it cleans up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, dummy: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    former = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

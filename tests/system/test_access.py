@@ -1,0 +1,148 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ways of access as operators see them: chosen, changed, foreseen and taken back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import IMAGE, REGISTRY, USER, House
+
+DELEGATION = ("-e", "runpod_ecr_access=delegation")
+CALLER = ("-e", "runpod_ecr_pull_identity=caller")
+OTHER_IMAGE = f"{REGISTRY}/runpod-gpu-inference:v1"
+ENDPOINT = {
+    "type": "QUEUE",
+    "gpu": {"pools": ["ADA_24"], "count": 1},
+    "scaling": {"type": "QUEUE_DELAY", "queue_delay": 4},
+}
+
+
+def granted(house: House, repository: str = "runpod-gpu-training") -> bool:
+    """Return whether the repository has a policy."""
+    ecr = house.client("ecr")
+    try:
+        ecr.get_repository_policy(repositoryName=repository)
+    except ecr.exceptions.RepositoryPolicyNotFoundException:
+        return False
+    return True
+
+
+def test_delegation_makes_nothing_secret_and_a_second_run_changes_nothing(house: House) -> None:
+    first = house.main_job(*DELEGATION, "-v")
+    assert first.code == 0, first.output
+    assert (house.users(), house.secrets(), house.runpod()["registries"]) == ([], [], [])
+    [delegation] = house.runpod()["delegations"]
+    assert (delegation["awsUser"], delegation["repository"]) == ("123456789012", "runpod-gpu-training")
+    assert granted(house)
+    assert "serverless" in first.output
+
+    house.sandbox.forget_calls()
+    second = house.main_job(*DELEGATION)
+    assert second.recap["changed"] == 0 == second.recap["failed"], second.output
+    assert len(house.sandbox.runpod_calls()) <= 4
+
+
+def test_check_mode_of_a_delegation_on_an_empty_account_writes_nothing(house: House) -> None:
+    run = house.main_job(*DELEGATION, "--check", "--diff", "-e", json.dumps({"runpod_ecr_endpoint": ENDPOINT}))
+    assert run.code == 0, run.output
+    assert run.recap["changed"] > 0
+    assert not granted(house)
+    assert [call for call in house.sandbox.runpod_calls() if call["method"] != "GET"] == []
+
+
+def test_absent_takes_a_delegation_back_and_leaves_that_of_another_workload(house: House) -> None:
+    house.main_job(*DELEGATION)
+    house.main_job(*DELEGATION, image=OTHER_IMAGE)
+    gone = house.main_job(*DELEGATION, "-e", "runpod_ecr_state=absent")
+    assert gone.code == 0, gone.output
+    assert [held["repository"] for held in house.runpod()["delegations"]] == ["runpod-gpu-inference"]
+    assert (granted(house), granted(house, "runpod-gpu-inference")) == (False, True)
+    assert house.main_job(*DELEGATION, "-e", "runpod_ecr_state=absent").recap["changed"] == 0
+
+
+def test_absent_keeps_a_delegation_that_a_pod_needs(house: House) -> None:
+    house.main_job(*DELEGATION)
+    house.sandbox.runpod.seed("pods", {"name": "trainer", "image": IMAGE})
+    run = house.main_job(*DELEGATION, "-v", "-e", "runpod_ecr_state=absent")
+    assert run.code == 0, run.output
+    assert "trainer" in run.output
+    assert granted(house) and len(house.runpod()["delegations"]) == 1
+
+
+def test_the_old_way_stays_and_is_reported_in_either_direction(house: House) -> None:
+    house.main_job()
+    to_delegation = house.main_job(*DELEGATION, "-v")
+    assert to_delegation.code == 0, to_delegation.output
+    assert [template["registry"] for template in house.runpod()["templates"]] == [None]
+    assert house.users() == [USER]
+    [registry] = house.runpod()["registries"]
+    assert f"({registry['id']}), another way of access, is still there" in to_delegation.output
+
+    back = house.main_job("-v")
+    assert back.code == 0, back.output
+    assert [template["registry"] for template in house.runpod()["templates"]] == [registry["id"]]
+    assert "another way of access, is still there" in back.output
+    assert len(house.runpod()["delegations"]) == 1
+
+
+def test_the_caller_may_be_who_pulls(house: House) -> None:
+    first = house.main_job(*CALLER, "-v")
+    assert first.code == 0, first.output
+    assert (house.users(), house.secrets()) == ([], [])
+    [registry] = house.runpod()["registries"]
+    assert [template["registry"] for template in house.runpod()["templates"]] == [registry["id"]]
+    assert "RunPod can pull whatever arn:aws" in first.output
+
+    again = house.main_job(*CALLER)
+    assert again.code == 0, again.output
+    [renewed] = house.runpod()["registries"]
+    assert renewed["id"] == registry["id"] and renewed["password"] != registry["password"]
+
+    gone = house.main_job(*CALLER, "-e", "runpod_ecr_state=absent")
+    assert gone.code == 0, gone.output
+    assert (house.runpod()["registries"], house.runpod()["templates"]) == ([], [])
+
+
+def test_an_endpoint_is_made_moved_and_taken_back(house: House) -> None:
+    endpoint = ("-e", json.dumps({"runpod_ecr_endpoint": ENDPOINT}))
+    first = house.main_job(*endpoint, "-v")
+    assert first.code == 0, first.output
+    [made] = house.runpod()["endpoints"]
+    [registry] = house.runpod()["registries"]
+    assert (made["name"], made["image"], made["registry"]) == ("runpod-gpu-training", IMAGE, registry["id"])
+    assert f'"endpoint_id": "{made["id"]}"' in first.output
+    assert house.main_job(*endpoint).recap["changed"] == 0
+
+    newer = IMAGE.replace(":v1", ":v2")
+    moved = house.main_job(*endpoint, image=newer)
+    assert moved.code == 0, moved.output
+    assert [held["image"] for held in house.runpod()["endpoints"]] == [newer]
+
+    foreseen = house.main_job(*endpoint, "-e", "runpod_ecr_state=absent", "--check")
+    gone = house.main_job(*endpoint, "-e", "runpod_ecr_state=absent")
+    assert gone.code == 0, gone.output
+    assert foreseen.code == 0, foreseen.output
+    held = house.runpod()
+    assert (held["endpoints"], held["templates"], held["registries"], house.users()) == ([], [], [], [])
+    deletions = [call["path"].rpartition("/")[0] for call in house.sandbox.runpod_calls() if call["method"] == "DELETE"]
+    assert deletions == ["/v2/serverless", "/v2/templates", "/v2/registries"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "cause"),
+    [
+        ({"runpod_ecr_endpoint": {**ENDPOINT, "gpu": {"pools": []}}}, "pools"),
+        ({"runpod_ecr_endpoint": {**ENDPOINT, "wrokers": {}}}, "wrokers"),
+        ({"runpod_ecr_endpoint": {**ENDPOINT, "image": IMAGE}}, "image cannot be set"),
+        ({"runpod_ecr_access": "delegation", "runpod_ecr_state": "quarantined"}, "Only a pull user"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_changes(house: House, variables: dict, cause: str) -> None:
+    run = house.main_job("-e", json.dumps(variables))
+    assert run.code != 0
+    assert cause in run.output
+    assert (house.users(), house.runpod()["registries"], granted(house)) == ([], [], False)

@@ -1,0 +1,69 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a scheduler runs every four hours."""
+
+from __future__ import annotations
+
+import json
+
+from .conftest import IMAGE, REGISTRY, House, Run
+
+SEOUL = f"{REGISTRY.replace('us-east-1', 'ap-northeast-2')}/team/app:v1"
+TWO_REGIONS = ("-e", json.dumps({"runpod_ecr_workloads": [{"image": IMAGE}, {"image": SEOUL}]}))
+
+
+def refresh(house: House, *arguments: str) -> Run:
+    return house.play("playbooks/refresh.yml", "-e", f"runpod_ecr_image={IMAGE}", *arguments)
+
+
+def test_only_what_ends_soon_is_renewed_without_asking_iam(house: House) -> None:
+    house.sandbox.aws.switch(token_seconds=3600)
+    house.main_job()
+    [before] = house.runpod()["registries"]
+    house.sandbox.aws.switch(token_seconds=12 * 3600)
+    house.sandbox.forget_calls()
+
+    first = refresh(house, "-v")
+    assert first.code == 0, first.output
+    [after] = house.runpod()["registries"]
+    assert after["id"] == before["id"] and after["password"] != before["password"]
+    assert '"expires_at"' in first.output
+    services = {call["name"].partition(":")[0] for call in house.sandbox.aws_calls()}
+    assert services == {"secretsmanager", "ecr"}
+
+    house.sandbox.forget_calls()
+    second = refresh(house)
+    assert second.recap["changed"] == 0 == second.recap["failed"], second.output
+    assert [call["name"] for call in house.sandbox.runpod_calls()] == ["GET /v2/registries"]
+
+
+def test_one_region_that_fails_does_not_keep_another_from_being_renewed(house: House) -> None:
+    house.sandbox.aws.switch(token_seconds=3600)
+    made = house.main_job(*TWO_REGIONS)
+    assert made.code == 0, made.output
+    house.sandbox.aws.switch(token_seconds=12 * 3600)
+    seoul = next(held for held in house.runpod()["registries"] if "ap-northeast-2" in held["name"])
+    house.sandbox.fail(f"PATCH /v2/registries/{seoul['id']}", answer={"status": 403, "body": {"detail": "no"}})
+
+    run = refresh(house, *TWO_REGIONS)
+    assert run.code != 0
+    assert "still works" in run.output or "works until" in run.output
+    held = {registry["id"]: registry["password"] for registry in house.runpod()["registries"]}
+    assert held[seoul["id"]] == seoul["password"]
+
+    house.sandbox.mend()
+    mended = refresh(house, *TWO_REGIONS)
+    assert mended.code == 0, mended.output
+    assert mended.recap["changed"] == 1
+
+
+def test_a_refresh_without_tokens_is_an_error(house: House) -> None:
+    run = refresh(house, "-e", "runpod_ecr_access=delegation")
+    assert run.code != 0 and "nothing to refresh" in run.output
+
+
+def test_a_refresh_before_the_first_run_says_what_to_run(house: House) -> None:
+    run = refresh(house)
+    assert run.code != 0 and "ecr_pull_user" in run.output
+    assert house.runpod()["registries"] == []
