@@ -32,7 +32,6 @@ RETRIED = [
 ]
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
-NOT_AWS = "AnswerNotFromAws"
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 
 
@@ -60,7 +59,7 @@ def remedy(code: str, call: str, as_pull_user: bool) -> str:
         return f"Allow {call} for {who}, and look for an explicit deny, a boundary or a service control policy."
     if code in {"NoCredentialsError", "PartialCredentialsError"}:
         return "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile."
-    if code in {NOT_AWS, "ResponseParserError"}:
+    if code == "ResponseParserError":
         return "What answered is not AWS: check the proxy and endpoint_url."
     if code in {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"}:
         return "Check the region, its activation, DNS, the proxy and endpoint_url."
@@ -75,12 +74,6 @@ def aws_error(failure: Exception, call: str, as_pull_user: bool = False) -> AwsE
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     advice = remedy(code, call, as_pull_user)
     return AwsError(f"{call}: {code}: {text}" + (f" {advice}" if advice else ""), call, code, text, status)
-
-
-def is_page(answer: Json) -> bool:
-    """Return whether a success came as HTML, which AWS never sends: from a proxy, say."""
-    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    return headers.get("content-type", "").startswith("text/html")
 
 
 @contextmanager
@@ -134,17 +127,13 @@ class Aws:
         name = f"{service}:" + "".join(part.capitalize() for part in operation.split("_"))
         client = self._client(service, region or self.region, identity, once)
         try:
-            answer = getattr(client, operation)(**request, **({} if once else {"aws_retry": True}))
+            return getattr(client, operation)(**request, **({} if once else {"aws_retry": True}))
         except (
             botocore.exceptions.ClientError,
             botocore.exceptions.BotoCoreError,
             botocore.parsers.ResponseParserError,
         ) as failure:
             raise aws_error(failure, name, as_pull_user=identity is not None) from failure
-        if is_page(answer):  # botocore makes an empty answer of it
-            page = {"Error": {"Code": NOT_AWS, "Message": "the answer is an HTML page"}}
-            raise aws_error(botocore.exceptions.ClientError(page, operation), name)
-        return answer
 
     def pages(self, service: str, operation: str, key: str, **request: Any) -> list[Any]:
         """Return all items under `key` of an IAM-style listing (IsTruncated and Marker)."""
