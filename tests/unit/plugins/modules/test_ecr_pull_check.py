@@ -307,7 +307,7 @@ def test_a_platforms_manifest_that_is_missing(world: World) -> None:
 def test_what_is_not_an_image(world: World, manifest: dict[str, Any]) -> None:
     world.ecr.push(manifest, "v1")
     found = world.only()
-    assert codes(found) == ["other"] and "not a container image" in found["findings"][0]["cause"]
+    assert codes(found) == ["not_an_image"] and "not a container image" in found["findings"][0]["cause"]
 
 
 class Closed:
@@ -343,7 +343,7 @@ def test_a_configuration_out_of_reach_is_a_warning_without_its_address(world: Wo
     [found] = outcome.results["images"]
     assert found["pullable"] is True and found["platforms"] == [] and found["size"] == 1234
     assert codes(found) == ["layer_host_blocked", "platform_unverified"] and len(outcome.warnings) == 2
-    assert found["findings"][0]["raw"] == f"LayerUnread: layers.test: {why}"
+    assert found["findings"][0]["raw"] == f"BlobUnread: layers.test: {why}"
     assert SIGNATURE not in repr(outcome)
 
 
@@ -362,7 +362,7 @@ def test_the_host_of_the_layers_is_asked_too_when_the_index_names_the_platform(w
         (refusal("UnrecognizedClientException"), "key_invalid"),
         (refusal("ExpiredTokenException"), "credentials_expired"),
         (EndpointConnectionError(endpoint_url="https://api.ecr.nowhere"), "endpoint_unreachable"),
-        (refusal("ServerException"), "other"),
+        (refusal("ServerException"), "service_unavailable"),
     ],
 )
 def test_what_aws_refuses_is_a_finding(world: World, error: Exception, code: str) -> None:
@@ -374,7 +374,11 @@ def test_what_aws_refuses_is_a_finding(world: World, error: Exception, code: str
 
 def test_failures_that_come_with_a_good_status_are_findings(world: World) -> None:
     world.ecr.push_image(linux("amd64"), "v1")
-    for failure, code in (("KmsError", "kms"), ("ImageInaccessible", "archived"), ("UpstreamUnavailable", "other")):
+    for failure, code in (
+        ("KmsError", "kms"),
+        ("ImageInaccessible", "archived"),
+        ("UpstreamUnavailable", "upstream_unavailable"),
+    ):
         world.ecr.failures = {"v1": failure}
         assert codes(world.only()) == [code]
 
