@@ -325,6 +325,43 @@ TABLE = [  # the first that fits counts
         ),
     ),
 ]
+# What RunPod and the policies that let it pull are found to be; `_verdicts` tells when.
+VERDICTS = [
+    Row(
+        "statement_missing",
+        "The policy of {arn} does not let RunPod's roles pull.",
+        "{grant}",
+    ),
+    Row(
+        "role_missing",
+        "The policy of {arn} does not let {roles} pull.",
+        "{grant}",
+    ),
+    Row(
+        "role_outdated",
+        "The policy of {arn} still lets {roles} pull.",
+        "{grant}",
+        severity="warning",
+    ),
+    Row(
+        "credential_unlinked",
+        "The template {name} does not refer to the credential {credential}, but to {registry}. When a credential is "
+        "deleted, RunPod silently takes it away from templates.",
+        "{repoint}",
+    ),
+    Row(
+        "template_not_rolled_out",
+        "The endpoint {name} does not run what its template says now: {changes}.",
+        "{release}",
+        severity="warning",
+    ),
+    Row(
+        "rollout_unfinished",
+        "{workers_on_latest} of {workers_total} workers of the endpoint {name} run its newest release.",
+        "{wait}",
+        severity="warning",
+    ),
+]
 OTHER = Row("other", "Asking for {arn} failed.", "See what was answered.")
 # Rights that an earlier task may be about to grant.
 GRANTABLE = {"boundary_denies", "denied", "repository_not_allowed", "repository_policy_missing", "token_not_allowed"}
@@ -343,11 +380,20 @@ def diagnose(code: str, text: str, facts: Mapping[str, str], raw: str = "") -> J
 
     `raw` is what was answered when `code` is the collection's own.
     """
-    row = row_of(code, text)
+    return filled(row_of(code, text), facts, raw or f"{code}: {text}")
+
+
+def verdict(code: str, facts: Mapping[str, object], raw: str) -> Json:
+    """Return the finding of this code; `raw` is what it was found in."""
+    return filled(next(row for row in VERDICTS if row.code == code), facts, raw)
+
+
+def filled(row: Row, facts: Mapping[str, object], raw: str) -> Json:
+    """Return a diagnosis as a finding."""
     return {
         "code": row.code.format_map(facts),
         "severity": row.severity,
         "cause": row.cause.format_map(facts),
         "remedy": row.remedy.format_map(facts),
-        "raw": raw or f"{code}: {text}",
+        "raw": raw,
     }

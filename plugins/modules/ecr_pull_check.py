@@ -9,16 +9,16 @@ DOCUMENTATION = r"""
 module: ecr_pull_check
 short_description: Prove that images can be pulled
 description:
-  - Asks for each image what a pull asks for - its manifest, the manifest of its platform, and its configuration - as the
+  - Asks for each image what a pull asks for (its manifest, the manifest of its platform, and its configuration), as the
     pull user, as the caller, with a login that is given, or as nobody.
   - That proves that the image exists, that it is for the platform, and that the identity may pull it. No layer is
     transferred. ECR is called in each image's own region and account.
   - The index of a multi-platform image names its platforms. The platform of any other image stands in its
     configuration, a few KB that come from the host that hands out the layers. With O(via=api), when this machine cannot
     reach that host, the right to pull is proved all the same, and a warning says what is not.
-  - What keeps an image from being pulled is told with cause, remedy, and what was answered. For a repository that is not
-    there, the region of the module and the account of the identity are looked at too. When AWS does not accept the pull
-    user's key, IAM is asked about the key, if the caller may.
+  - What keeps an image from being pulled is told with cause, remedy, and what was answered. A repository that is not
+    there is looked for in the region of the module and in the account of the identity too. When AWS does not accept the
+    pull user's key, IAM is asked about the key, if the caller may.
   - Nothing is changed. ECR may note the time as the last recorded pull of the image.
 author: The gpuops.runpod authors (@gpuops)
 version_added: 0.1.0
@@ -142,20 +142,32 @@ EXAMPLES = r"""
       name: runpod-ecr/runpod-ecr-access
     via: registry
 
-- name: Check that anybody can pull an image
+- name: Ensure there is a public repository
+  gpuops.runpod.ecr_public_repo:
+    name: runpod-gpu-training
+    acknowledge_public: true
+  register: public
+
+- name: Publish an image
+  gpuops.runpod.ecr_image_mirror:
+    source: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+    destination: "{{ public.repository.uri }}"
+
+- name: Check that anybody can pull it
   gpuops.runpod.ecr_pull_check:
     images:
-      - public.ecr.aws/docker/library/python:3.12
+      - "{{ public.repository.uri }}:v1"
     identity: anonymous
 
-- name: Check that a login can pull an image of any registry
+- name: Learn whether a login can pull an image of another registry
   gpuops.runpod.ecr_pull_check:
     images:
       - ghcr.io/team/app:v1
     identity: given
     credentials:
       username: team
-      password: "{{ registry_password }}"
+      password: "{{ team_registry_token }}"
+    fail_when_denied: false
 
 - name: Learn what keeps an image from being pulled
   gpuops.runpod.ecr_pull_check:
