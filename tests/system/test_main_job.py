@@ -91,6 +91,24 @@ def test_a_bad_image_stops_the_run_before_anything_changes(house: House, image: 
     assert house.runpod()["registries"] == []
 
 
+def test_all_images_are_looked_at_before_anything_changes(house: House) -> None:
+    good = [IMAGE, f"{REGISTRY}/runpod-gpu-inference:v1"]
+    bad = [f"{REGISTRY}/runpod-gpu-training:missing", f"{REGISTRY}/runpod-arm-only:v1"]
+    workloads = [
+        {"image": image, "template": {"name": f"template-{number}"}}
+        for number, image in enumerate([good[0], bad[0], good[1], bad[1]])
+    ]
+    run = house.main_job("-e", json.dumps({"runpod_ecr_workloads": workloads}))
+    assert run.code != 0 and run.recap["changed"] == 0
+    said = run.output.rpartition("Nothing was changed. ")[2]
+    assert said.startswith("2 of 4 images cannot be pulled.")
+    assert f"{bad[0]}: The repository runpod-gpu-training holds no image with the tag missing. Push it" in said
+    assert f"{bad[1]}: The image is not for linux/amd64; it is for linux/arm64. Build it" in said
+    assert "The other 2 can be pulled." in said and not any(f"{image}: " in said for image in good)
+    assert house.users() == [] and house.secrets() == []
+    assert house.runpod()["registries"] == [] and house.runpod()["templates"] == []
+
+
 @pytest.mark.parametrize(
     ("template", "cause"),
     [
