@@ -9,7 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 from urllib.error import HTTPError
@@ -20,12 +20,14 @@ from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from . import _manifest as manifests
 from ._aws import Aws, KeyPair
 from ._errors import AwsError, BlobStoreError, Json, RegistryError
-from ._findings import diagnose
+from ._findings import KEY_UNKNOWN, diagnose
 from ._image import DOCKER_HUB, Image
 from ._oci import Answer, Login, Registry, said_by, words
 from ._tokens import NOT_YET, mint, patiently
 
 LARGEST_CONFIG = 1024 * 1024  # bytes; real ones are a few KB
+NEW = timedelta(minutes=5)  # as long as a key may take to be known everywhere
+NOT_THERE = {"RepositoryNotFoundException", "NAME_UNKNOWN"}
 MAY_PASS = r"(?is)^(?!.*token has expired)"  # what a registry says of a young right, but not of an old token
 
 
@@ -40,7 +42,7 @@ class Refused(Exception):
 class Puller(NamedTuple):
     """Who pulls: the owner of `key`, the caller (`calls`), or whoever has `login`, which may be nobody's.
 
-    `young_until` tells how long a refusal may pass.
+    `young_until` tells how long a refusal may pass, `user` the name of the user that the key was made for.
     """
 
     who: str
@@ -48,6 +50,7 @@ class Puller(NamedTuple):
     calls: bool = True
     login: Login | None = None
     young_until: Callable[[], datetime | None] = lambda: None
+    user: Callable[[], str] = lambda: ""
 
 
 class Pull(Protocol):
@@ -66,18 +69,22 @@ class Pull(Protocol):
 def facts(pull: Pull, image: Image, operation: str = "") -> dict[str, str]:
     """Return what the templates of findings are filled with."""
     who, host = pull.puller.who, image.host or DOCKER_HUB
-    everywhere = operation == "get_authorization_token"
     thing = image.repository_arn if image.account_id else f"{host}/{image.repository}"
+    arn = "*" if operation == "get_authorization_token" else thing
+    action = "ecr:" + "".join(part.capitalize() for part in operation.split("_"))
     return {
         **{key: str(value) for key, value in image._asdict().items()},
+        "arn": arn,
+        "deed": f"call {action} on {arn}" if image.account_id else f"pull {arn}",
         "host": host,
-        "arn": "*" if everywhere else thing,
         "kind": "digest" if image.digest else "tag",
-        "wanted": image.digest or image.tag,
+        "place": f"account {image.account_id} in {image.region}" if image.account_id else host,
         "platform": pull.platform,
+        "platforms": "others",
+        "Service": f"ECR in {image.region}" if image.account_id else f"The registry {host}",
+        "wanted": image.digest or image.tag,
         "who": who,
         "Who": who[0].upper() + who[1:],
-        "action": "ecr:" + "".join(part.capitalize() for part in operation.split("_")),
     }
 
 
@@ -95,11 +102,6 @@ def patient(aws: Aws, puller: Puller, attempt: Callable[[], Any], finding: Calla
         except (AwsError, RegistryError) as error:
             refusal = error
     raise Refused(finding(refusal)) from refusal
-
-
-def refused_call(filled: dict[str, str], error: AwsError) -> Json:
-    """Return the finding for a call that AWS refused."""
-    return diagnose(error.code, error.text, filled)
 
 
 class ByApi:
@@ -138,7 +140,7 @@ class ByApi:
             if isinstance(document, dict):
                 return document
             why = "not a configuration"
-        raise Refused(diagnose("LayerUnread", f"{host}: {why}", {**facts(self, image), "layers": str(host)}))
+        raise Refused(diagnose("BlobUnread", f"{host}: {why}", facts(self, image)))
 
     def _ask(self, image: Image, operation: str, **request: Any) -> Json:
         def attempt() -> Json:
@@ -152,7 +154,7 @@ class ByApi:
                 **request,
             )
 
-        return patient(self._aws, self.puller, attempt, partial(refused_call, facts(self, image, operation)))
+        return patient(self._aws, self.puller, attempt, partial(looked_into, self._aws, self, image, operation))
 
 
 class ByRegistry:
@@ -196,18 +198,87 @@ class ByRegistry:
             self._aws,
             self.puller,
             lambda: mint(self._aws, image.region, self.puller.key),
-            partial(refused_call, facts(self, image, "get_authorization_token")),
+            partial(looked_into, self._aws, self, image, "get_authorization_token"),
         )
         return Login(token.username, token.password)
 
     def _ask(self, image: Image, operation: str, attempt: Callable[[], Any]) -> Any:
-        return patient(self._aws, self.puller, attempt, partial(self._finding, facts(self, image, operation)))
+        return patient(self._aws, self.puller, attempt, partial(self._finding, image, operation))
 
-    def _finding(self, filled: dict[str, str], error: RegistryError) -> Json:
-        if isinstance(error, BlobStoreError):
-            return diagnose("BlobUnread", str(error), {**filled, "layers": "the store of its layers"})
+    def _finding(self, image: Image, operation: str, error: RegistryError) -> Json:
+        filled = facts(self, image, operation)
+        if isinstance(error, BlobStoreError):  # what pulls as this does goes without the layers too
+            return {**diagnose("BlobUnread", str(error), filled), "severity": "error"}
+        if error.status is None:
+            return diagnose(error.code, error.text, filled)
+        raw = words(error.status, error.code, error.text)
         code = error.code or f"HTTP {error.status}"
         if error.status == 401:
             code = "LoginRefused" if self.puller.calls or self.puller.login else "LoginMissing"
-        finding = diagnose(code, error.text, filled)
-        return {**finding, "raw": words(error.status, error.code, error.text)} if error.status else finding
+        if code in NOT_THERE and self.puller.calls:
+            return elsewhere(self._aws, self.puller, image, filled, diagnose(code, error.text, filled, raw))
+        return diagnose(code, error.text, filled, raw)
+
+
+# What a refusal does not tell
+
+
+def looked_into(aws: Aws, pull: Pull, image: Image, operation: str, error: AwsError) -> Json:
+    """Return the finding for a call that AWS refused, with what can be learned cheaply about why."""
+    filled = facts(pull, image, operation)
+    raw = f"{error.code}: {error.text}"
+    if error.code in KEY_UNKNOWN and pull.puller.key:
+        return diagnose(state_of_key(aws, pull.puller, image.region) or error.code, error.text, filled, raw)
+    finding = diagnose(error.code, error.text, filled)
+    return elsewhere(aws, pull.puller, image, filled, finding) if error.code in NOT_THERE else finding
+
+
+def state_of_key(aws: Aws, puller: Puller, region: str) -> str:
+    """Return why AWS does not accept the pull user's key, as a code of the diagnosis; empty when IAM does not tell."""
+    assert puller.key
+    try:
+        keys = aws.pages("iam", "list_access_keys", "AccessKeyMetadata", UserName=puller.user())
+    except AwsError as error:
+        return "UserGone" if error.code == "NoSuchEntity" else ""
+    held = next((key for key in keys if key["AccessKeyId"] == puller.key.access_key_id), None)
+    if held is None:
+        return "KeyGone"
+    if held["Status"] != "Active":
+        return "KeyInactive"
+    if aws.clock() - held["CreateDate"] < NEW:
+        return "KeyTooNew"
+    return "RegionDisabled" if region != aws.region and account_of(aws, puller) else ""
+
+
+def account_of(aws: Aws, puller: Puller) -> str:
+    """Return the account of who pulls; empty when AWS does not tell."""
+    try:
+        return str(aws.call("sts", "get_caller_identity", identity=puller.key)["Account"])
+    except AwsError:
+        return ""
+
+
+def elsewhere(aws: Aws, puller: Puller, image: Image, filled: dict[str, str], finding: Json) -> Json:
+    """Return the finding for a repository that is not there: where it is, when it is in the likely other place."""
+
+    def there(place: Image) -> bool:
+        try:
+            aws.call(
+                "ecr",
+                "batch_get_image",
+                region=place.region,
+                identity=puller.key,
+                registryId=place.account_id,
+                repositoryName=place.repository,
+                imageIds=[{"imageTag": "latest"}],
+            )
+        except AwsError:
+            return False
+        return True
+
+    if image.region != aws.region and there(image._replace(region=aws.region)):
+        return diagnose("WrongRegion", "", {**filled, "other": aws.region}, finding["raw"])
+    own = account_of(aws, puller)
+    if own not in {"", image.account_id} and there(image._replace(account_id=own)):
+        return diagnose("WrongAccount", "", {**filled, "other": own}, finding["raw"])
+    return finding

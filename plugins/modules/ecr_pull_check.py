@@ -7,15 +7,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ecr_pull_check
-short_description: Prove that images in Amazon ECR can be pulled
+short_description: Prove that images can be pulled
 description:
-  - Asks ECR for each image what a pull asks for (its manifest, the manifest of its platform, and the address of its
-    configuration), as the pull user or as the caller.
+  - Asks for each image what a pull asks for (its manifest, the manifest of its platform, and its configuration), as the
+    pull user, as the caller, with a login that is given, or as nobody.
   - That proves that the image exists, that it is for the platform, and that the identity may pull it. No layer is
     transferred. ECR is called in each image's own region and account.
   - The index of a multi-platform image names its platforms. The platform of any other image stands in its
-    configuration, a few KB that are fetched from the address that ECR gives. When this machine cannot reach it, the
-    right to pull is proved all the same, and a warning says that the platform is not.
+    configuration, a few KB that come from the host that hands out the layers. With O(via=api), when this machine cannot
+    reach that host, the right to pull is proved all the same, and a warning says what is not.
+  - What keeps an image from being pulled is told with cause, remedy, and what was answered. A repository that is not
+    there is looked for in the region of the module and in the account of the identity too. When AWS does not accept the
+    pull user's key, IAM is asked about the key, if the caller may.
   - Nothing is changed. ECR may note the time as the last recorded pull of the image.
 author: The gpuops.runpod authors (@gpuops)
 version_added: 0.1.0
@@ -29,7 +32,8 @@ extends_documentation_fragment:
 options:
   images:
     description:
-      - URIs of images in private ECR repositories, each with a tag, a digest, or both.
+      - URIs of images, each with a tag, a digest, or both.
+      - With O(identity) V(secret_store) or V(caller) all are in private ECR repositories, else in any registry.
       - With both, the digest counts, as in a pull. A tag that does not name it is a warning.
     type: list
     elements: str
@@ -76,7 +80,9 @@ options:
       - api
       - registry
   fail_when_denied:
-    description: Whether the module fails when an image cannot be pulled, for whatever reason.
+    description:
+      - Whether the module fails when an image cannot be pulled, for whatever reason.
+      - All images are looked at before it does, and the message names each that is bad with what is wrong.
     type: bool
     default: true
   propagation_timeout:
@@ -93,6 +99,10 @@ notes:
     IAM actions of the caller on the entry with O(identity=secret_store): C(secretsmanager:GetSecretValue) and
     C(secretsmanager:DescribeSecret). With O(secret_store.type=ssm) these are C(ssm:GetParameter) and
     C(ssm:ListTagsForResource).
+  - >-
+    IAM actions of the caller that are optional: C(iam:ListAccessKeys) on the pull user, to tell why AWS does not accept
+    its key.
+  - O(identity=given) and O(identity=anonymous) need no AWS credentials and no region.
   - In check mode an earlier task may only have predicted the pull user, its key or its rights. What depends on them is
     then V(null), not a failure.
 seealso:
@@ -123,6 +133,41 @@ EXAMPLES = r"""
       - 123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/team/app:v1
     secret_store:
       name: runpod-ecr/runpod-ecr-access
+
+- name: Prove the same as a container runtime would do it, through the registry
+  gpuops.runpod.ecr_pull_check:
+    images:
+      - 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v2
+    secret_store:
+      name: runpod-ecr/runpod-ecr-access
+    via: registry
+
+- name: Ensure there is a public repository
+  gpuops.runpod.ecr_public_repo:
+    name: runpod-gpu-training
+    acknowledge_public: true
+  register: public
+
+- name: Publish an image
+  gpuops.runpod.ecr_image_mirror:
+    source: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+    destination: "{{ public.repository.uri }}"
+
+- name: Check that anybody can pull it
+  gpuops.runpod.ecr_pull_check:
+    images:
+      - "{{ public.repository.uri }}:v1"
+    identity: anonymous
+
+- name: Learn whether a login can pull an image of another registry
+  gpuops.runpod.ecr_pull_check:
+    images:
+      - ghcr.io/team/app:v1
+    identity: given
+    credentials:
+      username: team
+      password: "{{ team_registry_token }}"
+    fail_when_denied: false
 
 - name: Learn what keeps an image from being pulled
   gpuops.runpod.ecr_pull_check:
@@ -185,11 +230,24 @@ images:
       contains:
         code:
           description:
-            - One of V(repository_not_found), V(tag_not_found), V(digest_not_found), V(tag_moved), V(platform_missing),
-              V(platform_unverified), V(layer_host_blocked), V(login_missing), V(login_refused), V(token_expired),
-              V(denied), V(key_invalid), V(credentials_expired), V(credentials_missing),
-              V(clock_skew), V(throttled), V(endpoint_unreachable), V(layer_unavailable), V(kms), V(archived),
-              V(quarantined) and V(other).
+            - What it is, for programs. Other codes may come.
+            - >-
+              Where the image is: V(wrong_region), V(wrong_account), V(repository_not_found), V(tag_not_found),
+              V(digest_not_found), V(tag_moved), V(archived).
+            - >-
+              What it is: V(platform_missing), V(platform_unverified), V(not_an_image), V(layer_unavailable), V(kms),
+              V(layer_host_blocked). Behind a pull-through cache: V(upstream_denied), V(upstream_throttled),
+              V(upstream_unavailable).
+            - >-
+              Who pulls: V(quarantined), V(clock_skew), V(secret_wrong), V(user_missing), V(secret_key_mismatch),
+              V(secret_key_inactive), V(key_too_new), V(region_disabled), V(key_invalid), V(credentials_expired),
+              V(credentials_missing), V(token_expired), V(login_missing), V(login_refused).
+            - >-
+              What policies say: V(organization_denies), V(boundary_denies), V(session_denies), V(endpoint_denies),
+              V(explicit_deny), V(token_not_allowed), V(repository_policy_missing), V(repository_not_allowed),
+              V(denied).
+            - >-
+              What lies between: V(throttled), V(endpoint_unreachable), V(service_unavailable). And V(other).
           type: str
           returned: always
           sample: tag_not_found
@@ -209,7 +267,7 @@ images:
           returned: always
           sample: Push it or name a tag that is there; a lifecycle policy may have expired it.
         raw:
-          description: The code and text behind the finding, as AWS gave them.
+          description: The code and text behind the finding, as AWS or the registry gave them.
           type: str
           returned: always
           sample: "ImageNotFound: Requested image not found"
@@ -225,9 +283,9 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ..module_utils import _manifest as manifests
 from ..module_utils._aws import Aws, aws_client
-from ..module_utils._entry import Entry, keyless, quarantine, young_until
+from ..module_utils._entry import MANAGED, Entry, keyless, quarantine, young_until
 from ..module_utils._errors import InputError, Json, RunpodError
-from ..module_utils._findings import diagnose
+from ..module_utils._findings import GRANTABLE, diagnose
 from ..module_utils._image import Image, parse, parse_ecr, with_content
 from ..module_utils._oci import Login, Registry
 from ..module_utils._pull import ByApi, ByRegistry, Pull, Puller, Refused, facts
@@ -257,7 +315,9 @@ class NotPullableError(RunpodError):
         said = [
             f"{image['image']}: {finding['cause']} {finding['remedy']}" for image in bad for finding in errors(image)
         ]
-        super().__init__(f"{len(bad)} of {len(images)} images cannot be pulled. " + " ".join(said))
+        good = sum(image["pullable"] is True for image in images)
+        others = f" The other {good} can be pulled." if good else ""
+        super().__init__(f"{len(bad)} of {len(images)} images cannot be pulled. " + " ".join(said) + others)
         self.images = images
 
     def as_result(self) -> Json:
@@ -308,11 +368,14 @@ def parsed(references: list[str], identity: str) -> list[Image]:
 
 def identify(params: Json, aws: Aws) -> tuple[Puller, str]:
     """Return who pulls, and why the key is missing when it is."""
-    if params["identity"] == "caller":
+    identity, option = params["identity"], {"secret_store": "secret_store", "given": "credentials"}
+    if identity == "caller":
         return Puller("the caller"), ""
-    if params["identity"] == "anonymous":
+    if identity == "anonymous":
         return Puller("an anonymous client", calls=False), ""
-    if params["identity"] == "given":
+    if params[option[identity]] is None:  # set to null, which the module's spec lets pass
+        raise InputError(f"identity is {identity} but {option[identity]} is missing.")
+    if identity == "given":
         given = params["credentials"]
         return Puller(given["username"], calls=False, login=Login(given["username"], given["password"])), ""
     store = store_of(aws, params["secret_store"])
@@ -320,8 +383,13 @@ def identify(params: Json, aws: Aws) -> tuple[Puller, str]:
     if entry is None or entry.key is None:
         return Puller("the pull user"), keyless(entry, store.name)
     timeout = params["propagation_timeout"]
-    until = cache(lambda: passes_until(entry, store.tags(), timeout))
-    return Puller("the pull user", entry.key, young_until=until), ""
+    tags = cache(store.tags)
+    return Puller(
+        "the pull user",
+        entry.key,
+        young_until=lambda: passes_until(entry, tags(), timeout),
+        user=lambda: tags().get(MANAGED, ""),
+    ), ""
 
 
 def passes_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime | None:
@@ -345,7 +413,7 @@ def errors(found: Json) -> list[Json]:
 
 def predicted(found: Json) -> Json:
     """Return a report as check mode gives it: rights that are missing may be those an earlier task would grant."""
-    denied = any(finding["code"] == "denied" for finding in found["findings"])
+    denied = any(finding["code"] in GRANTABLE for finding in found["findings"])
     return {**found, "pullable": None} if denied else found
 
 

@@ -364,6 +364,9 @@ def use_check(account: Observed) -> None:
     for identity, via in product(("secret_store", "caller"), ("api", "registry")):
         params = {**CHECK, "identity": identity, "via": via, "secret_store": account.options}
         both(lambda check_mode, params=params: ecr_pull_check.run(params, check_mode, clients))
+        account.now += timedelta(minutes=10)
+        account.pull_user.before["ecr:batch_get_image"] = refusal("UnrecognizedClientException")  # for good
+        both(lambda check_mode, params=params: ecr_pull_check.run(params, check_mode, clients))
 
 
 def use_grant(account: Observed) -> None:

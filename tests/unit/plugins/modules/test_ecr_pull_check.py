@@ -239,6 +239,7 @@ def test_one_error_names_all_bad_images_and_holds_all_results(world: World) -> N
     result = caught.value.as_result()
     assert result["msg"].startswith(f"2 of 3 images cannot be pulled. {APP}:v2: The repository app holds no image")
     assert f"{APP}:arm: The image is not for linux/amd64; it is for linux/arm64. Build it" in result["msg"]
+    assert result["msg"].endswith("or name another image. The other 1 can be pulled.")
     assert result["pullable"] is False
     assert [found["pullable"] for found in result["images"]] == [True, False, False]
 
@@ -307,7 +308,7 @@ def test_a_platforms_manifest_that_is_missing(world: World) -> None:
 def test_what_is_not_an_image(world: World, manifest: dict[str, Any]) -> None:
     world.ecr.push(manifest, "v1")
     found = world.only()
-    assert codes(found) == ["other"] and "not a container image" in found["findings"][0]["cause"]
+    assert codes(found) == ["not_an_image"] and "not a container image" in found["findings"][0]["cause"]
 
 
 class Closed:
@@ -343,7 +344,7 @@ def test_a_configuration_out_of_reach_is_a_warning_without_its_address(world: Wo
     [found] = outcome.results["images"]
     assert found["pullable"] is True and found["platforms"] == [] and found["size"] == 1234
     assert codes(found) == ["layer_host_blocked", "platform_unverified"] and len(outcome.warnings) == 2
-    assert found["findings"][0]["raw"] == f"LayerUnread: layers.test: {why}"
+    assert found["findings"][0]["raw"] == f"BlobUnread: layers.test: {why}"
     assert SIGNATURE not in repr(outcome)
 
 
@@ -362,7 +363,7 @@ def test_the_host_of_the_layers_is_asked_too_when_the_index_names_the_platform(w
         (refusal("UnrecognizedClientException"), "key_invalid"),
         (refusal("ExpiredTokenException"), "credentials_expired"),
         (EndpointConnectionError(endpoint_url="https://api.ecr.nowhere"), "endpoint_unreachable"),
-        (refusal("ServerException"), "other"),
+        (refusal("ServerException"), "service_unavailable"),
     ],
 )
 def test_what_aws_refuses_is_a_finding(world: World, error: Exception, code: str) -> None:
@@ -374,7 +375,11 @@ def test_what_aws_refuses_is_a_finding(world: World, error: Exception, code: str
 
 def test_failures_that_come_with_a_good_status_are_findings(world: World) -> None:
     world.ecr.push_image(linux("amd64"), "v1")
-    for failure, code in (("KmsError", "kms"), ("ImageInaccessible", "archived"), ("UpstreamUnavailable", "other")):
+    for failure, code in (
+        ("KmsError", "kms"),
+        ("ImageInaccessible", "archived"),
+        ("UpstreamUnavailable", "upstream_unavailable"),
+    ):
         world.ecr.failures = {"v1": failure}
         assert codes(world.only()) == [code]
 
@@ -548,3 +553,34 @@ def test_the_api_takes_no_identity_of_a_registry(world: World) -> None:
         world.run(**NOBODY, via="api")
     with pytest.raises(InputError, match="names neither a tag nor a digest"):
         world.run(identity="anonymous", images=[ELSEWHERE])
+
+
+def test_who_is_not_known_to_aws_needs_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    given: dict[str, Any] = {"images": [f"{ELSEWHERE}:v1"], "identity": "anonymous"}
+    seen: list[Any] = []
+
+    def take(module: Any, run: Any, key: str, connect: Any) -> None:
+        seen.append(connect(module))
+
+    monkeypatch.setattr(ecr_pull_check, "execute", take)
+    with patch_module_args(given):
+        ecr_pull_check.main()
+    with patch_module_args({**given, "identity": "caller"}), pytest.raises(InputError, match="No AWS region"):
+        ecr_pull_check.main()
+    assert seen[0].registry("ghcr.io", None) and seen[0].aws.region == ""
+
+
+@pytest.mark.parametrize("identity, missing", [("given", "credentials"), ("secret_store", "secret_store")])
+def test_an_option_that_is_set_to_null_is_missing(world: World, identity: str, missing: str) -> None:
+    with pytest.raises(InputError, match=f"identity is {identity} but {missing} is missing"):
+        world.run(identity=identity)
+
+
+def test_a_login_that_is_given_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    for credentials in (None, {"username": "me"}):
+        given = {"images": [f"{ELSEWHERE}:v1"], "identity": "given", "credentials": credentials}
+        with patch_module_args(given), pytest.raises(SystemExit):
+            ecr_pull_check.main()
+        assert "missing" in json.loads(capsys.readouterr().out)["msg"]
