@@ -85,6 +85,11 @@ def sentence(seen: Seen, one: Found) -> str:
     return f"{COLOURS[one.severity].upper()}{whom if one.workloads else ':'} {one.cause}{since} Remedy: {one.remedy}"
 
 
+def at(moment: str) -> str:
+    """Return a timestamp as a person reads it."""
+    return f"{moment[:16].replace('T', ' ')} UTC"
+
+
 # The chains
 
 
@@ -132,15 +137,18 @@ def reported(seen: Seen, reference: str | None) -> tuple[str, Json]:
     reports = [each for name in ("proof", "images") for each in seen.listed(name) if each["image"] == reference]
     best = next((each for each in reports if each["digest"]), next(iter(reports), {}))
     facts = {key: best.get(key) for key in ("digest", "platforms", "size", "pullable")}
-    return (best["digest"] if best.get("digest") else "not found", facts) if best else ("not looked at", {})
+    if not best:
+        return "not looked at", {}
+    said = ", ".join([best["digest"][:19], *best["platforms"]]) if best["digest"] else "not found"
+    return said, facts
 
 
 def user(seen: Seen, dummy: Json) -> Link:
     for each in seen.listed("user"):
-        opened = sorted({arn for policy in each["policies"] for arn in policy["repositories"]})
+        opened = {arn for policy in each["policies"] for arn in policy["repositories"]}
         facts = {"arn": each["arn"], "repositories": len(opened), "quarantined": each["quarantined"]}
-        may = "in quarantine" if each["quarantined"] else f"may pull {len(opened)} repositories"
-        return each["name"], may if opened != opened[:1] else "may pull this one repository", facts
+        may = f"may pull {len(opened)} {'repository' if len(opened) == 1 else 'repositories'}"
+        return each["name"], "in quarantine" if each["quarantined"] else may, facts
     return seen.asked.user, "not found", {}
 
 
@@ -158,7 +166,7 @@ def key(seen: Seen, dummy: Json) -> Link:
             "last_used": used,
             "due_at": due_at(seen, each),
         }
-        return each["id"], f"{each['age_days']} days old, last used {used or 'never'}", facts
+        return each["id"], f"{each['age_days']} days old, last used {at(used) if used else 'never'}", facts
     return None, "not found", {}
 
 
@@ -181,13 +189,13 @@ def credential(seen: Seen, item: Json) -> Link:
     for each in sorted(seen.held(item["region"]), key=lambda one: ends.get(one["id"], ""), reverse=True):
         end = ends.get(each["id"])
         facts = {"id": each["id"], "region": item["region"], "expires_at": end}
-        return each["name"], f"works until {end}" if end else "until when it works is not known", facts
+        return each["name"], f"works until {at(end)}" if end else "until when it works is not known", facts
     return name, "not found", {"region": item["region"]}
 
 
 def delegation(seen: Seen, item: Json) -> Link:
     for each in seen.delegations(item["repository_arn"]):
-        return item["repository"], f"made {each['created_at']}", {"id": each["id"], "created_at": each["created_at"]}
+        return item["repository"], f"made {at(each['created_at'])}", {"id": each["id"], "created_at": each["created_at"]}
     return item["repository"], "not found", {}
 
 
@@ -210,7 +218,8 @@ def thing(seen: Seen, item: Json, kind: str, key: str) -> Link:
     for each in seen.listed("account", key):
         if each["name"] == name:
             facts = {field: each.get(field) for field in ("id", "image", "registry")}
-            return name, f"runs {each.get('image')}", facts
+            mine = each.get("image") in (item["image"], seen.asked.images.get(item["image"]))
+            return name, "runs the image" if mine else f"runs {each.get('image')}", facts
     return name, "not found", {}
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from ._errors import Json
 from ._registry import logical
 from ._remedies import SEVERITIES, module_call
+from ._workloads import users
 
 # The links of a chain, in their order; the last three are looked at through RunPod.
 LINKS = ["image", "user", "key", "caller", "policy", "public_image", "credential", "delegation", "template", "endpoint"]
@@ -359,12 +360,11 @@ def delegations(seen: Seen) -> Iterator[Found]:
 
 def account(seen: Seen) -> Iterator[Found]:
     """Templates and endpoints that cannot pull: those of the workloads, and others that run their repositories."""
-    repositories = {item["repository_arn"] for item in seen.items}
-    for one in seen.listed("account", "findings"):
-        if one["code"] not in LOST:
-            continue
+    found = [one for one in seen.listed("account", "findings") if one["code"] in LOST]
+    others = {(each["kind"], each["id"]) for each in users(seen.items, seen.reads["account"], {})} if found else set()
+    for one in found:
         mine = [item for item in seen.items if name_of(item, one["kind"]) == one["name"]]
-        if not mine and any(arn.partition("repository/")[2] in one["cause"] for arn in repositories):
+        if (one["kind"], one["id"]) in others:
             yield finding(one, (), (), severity="warning")
         for item in mine:
             if not seen.cut_off(item):
