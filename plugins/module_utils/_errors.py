@@ -65,6 +65,10 @@ class RegistryError(RunpodError):
         return {"msg": str(self), "error": {"status": self.status, "code": self.code, "message": self.text}}
 
 
+class BlobStoreError(RegistryError):
+    """The host that a registry sends to for a blob answered with an error, or did not answer; the registry did."""
+
+
 class SkopeoError(RunpodError):
     """skopeo is missing, too old, or failed; `text` is what it said."""
 

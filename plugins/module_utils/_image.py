@@ -22,6 +22,7 @@ HOST = re.compile(
 REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
+DOCKER_HUB = "docker.io"
 PUBLIC_HOSTS = {"public.ecr.aws", "ecr-public.aws.com"}
 
 # Region prefix -> partition; what has no entry lies in the partition aws.
@@ -102,6 +103,11 @@ def parse_ecr(reference: str) -> Image:
             f"Image {reference!r} is in {where}, not in a private ECR registry "
             "(ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG)."
         )
+    return with_content(image)
+
+
+def with_content(image: Image) -> Image:
+    """Return an image as given, or raise InputError when it names neither a tag nor a digest."""
     if not (image.tag or image.digest):
-        raise InputError(f"Image {reference!r} names neither a tag nor a digest: add :TAG or @sha256:….")
+        raise InputError(f"Image {image.reference!r} names neither a tag nor a digest: add :TAG or @sha256:….")
     return image

@@ -15,17 +15,19 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.error import HTTPError
-from urllib.parse import urlencode, urljoin
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
-from ._errors import RegistryError
+from ._errors import BlobStoreError, RegistryError
+from ._image import DOCKER_HUB
 from ._manifest import MEDIA_TYPES, read
 
 TRIES = 4
+NO_ANSWER = "NO_ANSWER"  # the code of an error that no registry worded
+REDIRECTS = {301, 302, 303, 307, 308}
 TROUBLE = {429, *range(500, 600)}
 LARGEST = 16 * 1024 * 1024  # bytes of a manifest or a configuration; real ones are far below
-DOCKER_HUB = "docker.io"
 HUB_API = "registry-1.docker.io"
 REMEDIES = {
     401: "The registry does not accept the login: check it, and that it is for this host and region.",
@@ -75,9 +77,13 @@ class Registry:
 
     def digest(self, repository: str, reference: str) -> str | None:
         """Return the digest that a tag or a digest has, None when there is none. Transfers no manifest."""
-        answer = self._manifest("HEAD", repository, reference)
-        if answer is None:
-            return None
+        self._authorization(repository)  # a 404 of this is no missing manifest
+        try:
+            answer = self._manifest("HEAD", repository, reference)
+        except RegistryError as error:
+            if absent(error):
+                return None
+            raise
         said = answer.headers.get("Docker-Content-Digest")
         if said:
             return said
@@ -86,9 +92,17 @@ class Registry:
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
         """Return the manifest of a tag or a digest, None when there is none. Its digest is computed."""
+        self._authorization(repository)
+        try:
+            return self.fetched(repository, reference)
+        except RegistryError as error:
+            if absent(error):
+                return None
+            raise
+
+    def fetched(self, repository: str, reference: str) -> Manifest:
+        """Return the manifest of a tag or a digest. That there is none is an error with the registry's words."""
         answer = self._manifest("GET", repository, reference)
-        if answer is None:
-            return None
         digest = "sha256:" + hashlib.sha256(answer.content).hexdigest()
         if reference.startswith("sha256:") and digest != reference:
             raise RegistryError(f"{self._host}/{repository}@{reference}: the registry sent other bytes ({digest}).")
@@ -98,25 +112,31 @@ class Registry:
         """Return a small blob, a configuration say."""
         return self._ask("GET", repository, f"blobs/{digest}", {}).content
 
-    def _manifest(self, method: str, repository: str, reference: str) -> Answer | None:
-        self._authorization(repository)  # a 404 of this is no missing manifest
-        try:
-            # Without them a registry may convert the manifest, and so name another digest.
-            return self._ask(method, repository, f"manifests/{reference}", {"Accept": ", ".join(MEDIA_TYPES)})
-        except RegistryError as error:
-            if error.status == 404 and error.code != "NAME_UNKNOWN":
-                return None
-            raise
+    def _manifest(self, method: str, repository: str, reference: str) -> Answer:
+        # Without them a registry may convert the manifest, and so name another digest.
+        return self._ask(method, repository, f"manifests/{reference}", {"Accept": ", ".join(MEDIA_TYPES)})
 
     def _ask(self, method: str, repository: str, path: str, headers: dict[str, str]) -> Answer:
         if self._host == HUB_API and "/" not in repository:
             repository = f"library/{repository}"
         url = f"https://{self._host}/v2/{repository}/{path}"
         answer = self._send(method, url, {**headers, **self._authorization(repository)})
-        if answer.status in {301, 302, 303, 307, 308}:  # to a store that takes its own signature only
-            answer = self._send(method, urljoin(url, answer.headers.get("Location", "")), headers)
+        if answer.status in REDIRECTS:
+            return self._stored(method, urljoin(url, answer.headers.get("Location", "")), headers)
         if answer.status >= 300:
             raise refusal(f"{method} {url}", answer)
+        return answer
+
+    def _stored(self, method: str, url: str, headers: dict[str, str]) -> Answer:
+        """Return the answer of a store behind the registry, which takes the signature of its address only."""
+        try:
+            answer = self._send(method, url, headers)
+        except RegistryError as error:
+            raise BlobStoreError(str(error), code=error.code, text=error.text) from None
+        if answer.status >= 300:
+            code, text = said_by(answer)
+            said = words(answer.status, code, text)
+            raise BlobStoreError(f"{method} {url.partition('?')[0]}: {said}.", answer.status, code, text)
         return answer
 
     def _authorization(self, repository: str) -> dict[str, str]:
@@ -153,10 +173,12 @@ class Registry:
                 answer = self._open(method, url, headers)
             except (OSError, http.client.HTTPException, AnsibleConnectionError) as failure:
                 if attempt == TRIES:
-                    why = getattr(failure, "reason", None) or type(failure).__name__
+                    why = str(getattr(failure, "reason", None) or type(failure).__name__)
                     raise RegistryError(
                         f"{method} {shown}: no answer: {why}. Check the registry's name, the network, the proxy and "
-                        "the certificates."
+                        "the certificates.",
+                        code=NO_ANSWER,
+                        text=f"{urlsplit(url).netloc}: {why}",
                     ) from None
             else:
                 if answer.status not in TROUBLE or attempt == TRIES:
@@ -187,13 +209,31 @@ def challenge(header: str) -> tuple[str, dict[str, str]]:
     return scheme.lower(), dict(re.findall(r'(\w+)="([^"]*)"', rest))
 
 
-def refusal(what: str, answer: Answer) -> RegistryError:
-    """Return the typed error of an answer, with what the registry says."""
+def absent(error: RegistryError) -> bool:
+    """Return whether a manifest is missing, in a repository that there is."""
+    return error.status == 404 and error.code != "NAME_UNKNOWN"
+
+
+def said_by(answer: Answer) -> tuple[str, str]:
+    """Return the code and the text of an error, as registries and S3 word it; empty for anything else."""
     try:
         first = json.loads(answer.content)["errors"][0]
-        code, text = str(first.get("code", "")), str(first.get("message", ""))
+        return str(first.get("code", "")), str(first.get("message", ""))
     except (ValueError, LookupError, TypeError, AttributeError):
-        code, text = "", ""
-    said = ": ".join(part for part in (f"HTTP {answer.status}", code, text) if part)
+        document = answer.content.decode(errors="replace")
+        found = [re.search(f"<{name}>([^<]*)</{name}>", document) for name in ("Code", "Message")]
+        code, text = (match[1] if match else "" for match in found)
+        return code, text
+
+
+def words(status: int, code: str, text: str) -> str:
+    """Return an error in one line."""
+    return ": ".join(part for part in (f"HTTP {status}", code, text) if part)
+
+
+def refusal(what: str, answer: Answer) -> RegistryError:
+    """Return the typed error of an answer, with what the registry says."""
+    code, text = said_by(answer)
     advice = REMEDIES.get(answer.status, "")
-    return RegistryError(f"{what}: {said}." + (f" {advice}" if advice else ""), answer.status, code, text)
+    message = f"{what}: {words(answer.status, code, text)}." + (f" {advice}" if advice else "")
+    return RegistryError(message, answer.status, code, text)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ._aws import DENIED, Aws, KeyPair
-from ._errors import AwsError, Json, RunpodError
+from ._errors import AwsError, Json, RegistryError, RunpodError
 
 # What AWS answers while a new key or a new right has not arrived everywhere (IAM is eventually consistent).
 NOT_YET = {"InvalidClientTokenId", "UnrecognizedClientException", *DENIED}
@@ -57,13 +57,13 @@ def patiently(
     """Return what the attempt returns; while it is refused as a new key or right is, try again until that moment.
 
     The pauses double from one to eight seconds. `until` None, or a moment in the past, means a single try. `codes` are
-    the refusals that may pass, when the pattern `text` is found in what AWS says.
+    the refusals that may pass, when the pattern `text` is found in what AWS or its registry says.
     """
     pause = 1.0
     while True:
         try:
             return attempt()
-        except AwsError as error:
+        except (AwsError, RegistryError) as error:
             left = (until - aws.clock()).total_seconds() if until else 0.0
             if error.code not in codes or not re.search(text, error.text) or left <= 0:
                 raise

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: ecr_pull_check
-short_description: Prove that images in Amazon ECR can be pulled
+short_description: Prove that images can be pulled
 description:
-  - Asks ECR for each image what a pull asks for (its manifest, the manifest of its platform, and the address of its
-    configuration), as the pull user or as the caller.
+  - Asks for each image what a pull asks for (its manifest, the manifest of its platform, and its configuration), as the
+    pull user, as the caller, with a login that is given, or as nobody.
   - That proves that the image exists, that it is for the platform, and that the identity may pull it. No layer is
     transferred. ECR is called in each image's own region and account.
   - The index of a multi-platform image names its platforms. The platform of any other image stands in its
-    configuration, a few KB that are fetched from the address that ECR gives. When this machine cannot reach it, the
-    right to pull is proved all the same, and a warning says that the platform is not.
+    configuration, a few KB that come from the host that hands out the layers. With O(via=api), when this machine cannot
+    reach that host, the right to pull is proved all the same, and a warning says what is not.
+  - What keeps an image from being pulled is told with cause, remedy, and what was answered. A repository that is not
+    there is looked for in the region of the module and in the account of the identity too. When AWS does not accept the
+    pull user's key, IAM is asked about the key, if the caller may.
   - Nothing is changed. ECR may note the time as the last recorded pull of the image.
 author: The gpuops.runpod authors (@gpuops)
 version_added: 0.1.0
@@ -29,7 +32,8 @@ extends_documentation_fragment:
 options:
   images:
     description:
-      - URIs of images in private ECR repositories, each with a tag, a digest, or both.
+      - URIs of images, each with a tag, a digest, or both.
+      - With O(identity) V(secret_store) or V(caller) all are in private ECR repositories, else in any registry.
       - With both, the digest counts, as in a pull. A tag that does not name it is a warning.
     type: list
     elements: str
@@ -43,19 +47,42 @@ options:
   identity:
     description:
       - Who pulls. V(secret_store) is the pull user, whose key O(secret_store) holds. V(caller) is whoever runs this.
+        Both pull from private ECR repositories only.
+      - V(given) is whoever has O(credentials), V(anonymous) is nobody. Both pull from any registry, ECR Public for
+        instance, and need neither AWS credentials nor a region.
     type: str
     choices:
       - secret_store
       - caller
+      - given
+      - anonymous
     default: secret_store
+  credentials:
+    description: A login for the registries of the images, with O(identity=given).
+    type: dict
+    suboptions:
+      username:
+        description: User name; C(AWS) for a token of ECR.
+        type: str
+        required: true
+      password:
+        description: Password or token.
+        type: str
+        required: true
   via:
-    description: How to ask. V(api) uses the API of ECR.
+    description:
+      - How to ask. V(api) uses the API of ECR, whose errors tell most.
+      - V(registry) asks the registry itself, as a container runtime does, with a token that is minted for it when
+        O(identity) is V(secret_store) or V(caller).
+      - When not set, V(api) for these two, and else V(registry), the only way then.
     type: str
     choices:
       - api
-    default: api
+      - registry
   fail_when_denied:
-    description: Whether the module fails when an image cannot be pulled, for whatever reason.
+    description:
+      - Whether the module fails when an image cannot be pulled, for whatever reason.
+      - All images are looked at before it does, and the message names each that is bad with what is wrong.
     type: bool
     default: true
   propagation_timeout:
@@ -67,11 +94,15 @@ options:
 notes:
   - >-
     IAM actions of the identity that pulls, on the repositories: C(ecr:BatchGetImage) and
-    C(ecr:GetDownloadUrlForLayer).
+    C(ecr:GetDownloadUrlForLayer). With O(via=registry) also C(ecr:GetAuthorizationToken), which knows no repositories.
   - >-
     IAM actions of the caller on the entry with O(identity=secret_store): C(secretsmanager:GetSecretValue) and
     C(secretsmanager:DescribeSecret). With O(secret_store.type=ssm) these are C(ssm:GetParameter) and
     C(ssm:ListTagsForResource).
+  - >-
+    IAM actions of the caller that are optional: C(iam:ListAccessKeys) on the pull user, to tell why AWS does not accept
+    its key.
+  - O(identity=given) and O(identity=anonymous) need no AWS credentials and no region.
   - In check mode an earlier task may only have predicted the pull user, its key or its rights. What depends on them is
     then V(null), not a failure.
 seealso:
@@ -102,6 +133,41 @@ EXAMPLES = r"""
       - 123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/team/app:v1
     secret_store:
       name: runpod-ecr/runpod-ecr-access
+
+- name: Prove the same as a container runtime would do it, through the registry
+  gpuops.runpod.ecr_pull_check:
+    images:
+      - 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v2
+    secret_store:
+      name: runpod-ecr/runpod-ecr-access
+    via: registry
+
+- name: Ensure there is a public repository
+  gpuops.runpod.ecr_public_repo:
+    name: runpod-gpu-training
+    acknowledge_public: true
+  register: public
+
+- name: Publish an image
+  gpuops.runpod.ecr_image_mirror:
+    source: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+    destination: "{{ public.repository.uri }}"
+
+- name: Check that anybody can pull it
+  gpuops.runpod.ecr_pull_check:
+    images:
+      - "{{ public.repository.uri }}:v1"
+    identity: anonymous
+
+- name: Learn whether a login can pull an image of another registry
+  gpuops.runpod.ecr_pull_check:
+    images:
+      - ghcr.io/team/app:v1
+    identity: given
+    credentials:
+      username: team
+      password: "{{ team_registry_token }}"
+    fail_when_denied: false
 
 - name: Learn what keeps an image from being pulled
   gpuops.runpod.ecr_pull_check:
@@ -164,10 +230,24 @@ images:
       contains:
         code:
           description:
-            - One of V(repository_not_found), V(tag_not_found), V(digest_not_found), V(tag_moved), V(platform_missing),
-              V(platform_unverified), V(denied), V(key_invalid), V(credentials_expired), V(credentials_missing),
-              V(clock_skew), V(throttled), V(endpoint_unreachable), V(layer_unavailable), V(kms), V(archived),
-              V(quarantined) and V(other).
+            - What it is, for programs. Other codes may come.
+            - >-
+              Where the image is: V(wrong_region), V(wrong_account), V(repository_not_found), V(tag_not_found),
+              V(digest_not_found), V(tag_moved), V(archived).
+            - >-
+              What it is: V(platform_missing), V(platform_unverified), V(not_an_image), V(layer_unavailable), V(kms),
+              V(layer_host_blocked). Behind a pull-through cache: V(upstream_denied), V(upstream_throttled),
+              V(upstream_unavailable).
+            - >-
+              Who pulls: V(quarantined), V(clock_skew), V(secret_wrong), V(user_missing), V(secret_key_mismatch),
+              V(secret_key_inactive), V(key_too_new), V(region_disabled), V(key_invalid), V(credentials_expired),
+              V(credentials_missing), V(token_expired), V(login_missing), V(login_refused).
+            - >-
+              What policies say: V(organization_denies), V(boundary_denies), V(session_denies), V(endpoint_denies),
+              V(explicit_deny), V(token_not_allowed), V(repository_policy_missing), V(repository_not_allowed),
+              V(denied).
+            - >-
+              What lies between: V(throttled), V(endpoint_unreachable), V(service_unavailable). And V(other).
           type: str
           returned: always
           sample: tag_not_found
@@ -187,43 +267,44 @@ images:
           returned: always
           sample: Push it or name a tag that is there; a lifecycle policy may have expired it.
         raw:
-          description: The code and text behind the finding, as AWS gave them.
+          description: The code and text behind the finding, as AWS or the registry gave them.
           type: str
           returned: always
           sample: "ImageNotFound: Requested image not found"
 """
 
-import http.client
-import json
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
-from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import Request
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ..module_utils import _manifest as manifests
-from ..module_utils._aws import Aws, KeyPair, aws_client
-from ..module_utils._entry import Entry, keyless, quarantine, young_until
-from ..module_utils._errors import AwsError, InputError, Json, RunpodError
-from ..module_utils._findings import diagnose
-from ..module_utils._image import Image, parse_ecr
+from ..module_utils._aws import Aws, aws_client
+from ..module_utils._entry import MANAGED, Entry, keyless, quarantine, young_until
+from ..module_utils._errors import InputError, Json, RunpodError
+from ..module_utils._findings import GRANTABLE, diagnose
+from ..module_utils._image import Image, parse, parse_ecr, with_content
+from ..module_utils._oci import Login, Registry
+from ..module_utils._pull import ByApi, ByRegistry, Pull, Puller, Refused, facts
 from ..module_utils._runpod import execute
 from ..module_utils._secret_store import STORE_OPTIONS, store_of
 from ..module_utils._state import Outcome
-from ..module_utils._tokens import NOT_YET, patiently
 
-LARGEST_CONFIG = 1024 * 1024  # bytes; real ones are a few KB
+OF_AWS = {"secret_store", "caller"}  # identities that AWS knows
 
 
 class Clients(NamedTuple):
-    """AWS, and an opener for the addresses of layers that ECR gives. Such an address is a secret."""
+    """AWS, an opener for the addresses of layers that ECR gives, and registries by host and login.
+
+    Such an address is a secret.
+    """
 
     aws: Aws
     opener: Any
+    registry: Callable[[str, Login | None], Registry]
 
 
 class NotPullableError(RunpodError):
@@ -241,42 +322,18 @@ class NotPullableError(RunpodError):
         return {"msg": str(self), "pullable": False, "images": self.images}
 
 
-class Refused(Exception):
-    """The verdict on one image, as a finding."""
-
-    def __init__(self, finding: Json) -> None:
-        super().__init__(finding["cause"])
-        self.finding = finding
-
-
-class Unreadable(Exception):
-    """The configuration of an image could not be read. The text tells why and never holds the address."""
-
-
-class Identity(NamedTuple):
-    """Who pulls: `key` None is the caller; `young_until` tells how long a refusal may pass."""
-
-    who: str
-    key: KeyPair | None
-    young_until: Callable[[], datetime | None]
-
-
-class Pull(NamedTuple):
-    """What all images of a run share."""
-
-    aws: Aws
-    opener: Any
-    identity: Identity
-    platform: str
-
-
 def run(params: Json, check_mode: bool, client: Clients) -> Outcome:
-    images = parsed(params["images"])
+    via = way(params)
+    images = parsed(params["images"], params["identity"])
     platform = manifests.checked(params["platform"])
-    identity, missing = identify(params, client.aws)
+    puller, missing = identify(params, client.aws)
     if missing and not check_mode:
         raise InputError(missing)
-    pull = Pull(client.aws, client.opener, identity, platform)
+    pull: Pull = (
+        ByApi(client.aws, client.opener, puller, platform)
+        if via == "api"
+        else ByRegistry(client.aws, client.registry, puller, platform)
+    )
     reports = [report(image) if missing else examine(pull, image) for image in images]
     if check_mode and params["identity"] == "secret_store":
         reports = [predicted(found) for found in reports]
@@ -286,12 +343,20 @@ def run(params: Json, check_mode: bool, client: Clients) -> Outcome:
     return Outcome(False, None, None, {"pullable": pullable, "images": reports}, warnings(reports, missing))
 
 
-def parsed(references: list[str]) -> list[Image]:
+def way(params: Json) -> str:
+    """Return how to ask. Only who has rights at AWS can ask the API."""
+    identity = params["identity"]
+    if identity not in OF_AWS and params["via"] == "api":
+        raise InputError(f"via: the API of ECR takes no identity {identity}: use via registry, or leave it out.")
+    return params["via"] or ("api" if identity in OF_AWS else "registry")
+
+
+def parsed(references: list[str], identity: str) -> list[Image]:
     """Take all references apart, or raise one InputError that tells what is wrong with which."""
     images, wrong = [], []
     for reference in references:
         try:
-            images.append(parse_ecr(reference))
+            images.append(parse_ecr(reference) if identity in OF_AWS else with_content(parse(reference)))
         except InputError as error:
             wrong.append(str(error))
     if wrong:
@@ -299,16 +364,27 @@ def parsed(references: list[str]) -> list[Image]:
     return images
 
 
-def identify(params: Json, aws: Aws) -> tuple[Identity, str]:
+def identify(params: Json, aws: Aws) -> tuple[Puller, str]:
     """Return who pulls, and why the key is missing when it is."""
     if params["identity"] == "caller":
-        return Identity("the caller", None, lambda: None), ""
+        return Puller("the caller"), ""
+    if params["identity"] == "anonymous":
+        return Puller("an anonymous client", calls=False), ""
+    if params["identity"] == "given":
+        given = params["credentials"]
+        return Puller(given["username"], calls=False, login=Login(given["username"], given["password"])), ""
     store = store_of(aws, params["secret_store"])
     entry = store.read()
     if entry is None or entry.key is None:
-        return Identity("the pull user", None, lambda: None), keyless(entry, store.name)
+        return Puller("the pull user"), keyless(entry, store.name)
     timeout = params["propagation_timeout"]
-    return Identity("the pull user", entry.key, cache(lambda: passes_until(entry, store.tags(), timeout))), ""
+    tags = cache(store.tags)
+    return Puller(
+        "the pull user",
+        entry.key,
+        young_until=lambda: passes_until(entry, tags(), timeout),
+        user=lambda: tags().get(MANAGED, ""),
+    ), ""
 
 
 def passes_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime | None:
@@ -332,7 +408,7 @@ def errors(found: Json) -> list[Json]:
 
 def predicted(found: Json) -> Json:
     """Return a report as check mode gives it: rights that are missing may be those an earlier task would grant."""
-    denied = any(finding["code"] == "denied" for finding in found["findings"])
+    denied = any(finding["code"] in GRANTABLE for finding in found["findings"])
     return {**found, "pullable": None} if denied else found
 
 
@@ -367,79 +443,55 @@ def examine(pull: Pull, image: Image) -> Json:
 def inspect(pull: Pull, image: Image, found: Json) -> None:
     """Ask what a pull asks and write into the report what it tells. Raises Refused."""
     found["digest"], manifest = named(pull, image, found)
-    if manifests.is_index(manifest):
+    listed = manifests.is_index(manifest)
+    if listed:
         found["platforms"] = list(manifests.offers(manifest))
         chosen = manifests.choose(manifest, pull.platform)
         if chosen is None:
             raise Refused(wrong_platform(pull, image, found["platforms"]))
-        dummy, manifest = manifest_of(pull, image._replace(tag="", digest=chosen))
-        address_of_config(pull, image, manifest)
-    else:
-        address = address_of_config(pull, image, manifest)
-        read_platform(pull, image, found, address)
+        dummy, manifest = pull.manifest(image._replace(tag="", digest=chosen))
+    if not manifests.is_image(manifest):
+        raise Refused(diagnose("NotAnImage", manifest.get("mediaType", "no media type"), facts(pull, image)))
+    configuration = read(pull, image, found, manifest)
+    if not listed:
+        check_platform(pull, image, found, configuration)
     found["size"] = manifests.size(manifest)
 
 
 def named(pull: Pull, image: Image, found: Json) -> tuple[str, Json]:
     """Return digest and manifest of what the reference names. With tag and digest the digest counts, as in a pull."""
     try:
-        return manifest_of(pull, image)
+        return pull.manifest(image)
     except Refused as refusal:
         code = refusal.finding["code"]
         if not (image.tag and image.digest and code in {"tag_moved", "digest_not_found"}):
             raise
-        answer = manifest_of(pull, image._replace(tag=""))
+        answer = pull.manifest(image._replace(tag=""))
         moved = diagnose("ImageTagDoesNotMatchDigest", "", facts(pull, image))
         found["findings"].append({**moved, "raw": refusal.finding["raw"]})
         return answer
 
 
-def manifest_of(pull: Pull, image: Image) -> tuple[str, Json]:
-    """Return digest and manifest by digest, tag or both."""
-    given = {"imageDigest": image.digest, "imageTag": image.tag}
-    image_id = {key: value for key, value in given.items() if value}
-    answer = ask(pull, image, "batch_get_image", imageIds=[image_id], acceptedMediaTypes=manifests.MEDIA_TYPES)
-    if not answer.get("images"):
-        failure: Json = next(iter(answer.get("failures", [])), {})
-        code, text = failure.get("failureCode", "ImageNotFound"), failure.get("failureReason", "")
-        raise Refused(diagnose(code, text, facts(pull, image, "batch_get_image")))
-    held = answer["images"][0]
-    return held["imageId"]["imageDigest"], manifests.read(held["imageManifest"])
-
-
-def address_of_config(pull: Pull, image: Image, manifest: Json) -> str:
-    """Return the presigned address of an image's configuration; that ECR gives it proves the right to pull."""
-    if not manifests.is_image(manifest):
-        media_type = manifest.get("mediaType", "no media type")
-        raise Refused(diagnose("NotAnImage", media_type, facts(pull, image)))
-    return ask(pull, image, "get_download_url_for_layer", layerDigest=manifest["config"]["digest"])["downloadUrl"]
-
-
-def read_platform(pull: Pull, image: Image, found: Json, address: str) -> None:
-    """Write the platform of a single image into the report. Raises Refused when it is another."""
+def read(pull: Pull, image: Image, found: Json, manifest: Json) -> Json:
+    """Return the configuration, or {} with a finding when only this machine may not have it. Raises Refused."""
     try:
-        platform = manifests.platform_of(fetch(pull.opener, address))
-    except Unreadable as failure:
-        found["findings"].append(diagnose("PlatformUnread", str(failure), facts(pull, image)))
+        return pull.configuration(image, manifest["config"]["digest"])
+    except Refused as refusal:
+        if refusal.finding["severity"] == "error":
+            raise
+        found["findings"].append(refusal.finding)
+        return {}
+
+
+def check_platform(pull: Pull, image: Image, found: Json, configuration: Json) -> None:
+    """Write the platform of a single image into the report. Raises Refused when it is another."""
+    platform = manifests.platform_of(configuration)
+    if not platform:
+        found["findings"].append(diagnose("PlatformUnread", "no platform", facts(pull, image)))
         return
     found["platforms"] = [platform]
     if not manifests.same(platform, pull.platform):
         raise Refused(wrong_platform(pull, image, found["platforms"]))
-
-
-def fetch(opener: Any, address: str) -> Json:
-    """Return the JSON object at a presigned address. Raises Unreadable."""
-    try:
-        with opener.open("GET", address) as answer:
-            document = json.loads(answer.read(LARGEST_CONFIG))
-    except (OSError, http.client.HTTPException, AnsibleConnectionError, ValueError) as failure:
-        why = f"HTTP {failure.code}" if hasattr(failure, "code") else type(failure).__name__
-        raise Unreadable(f"{urlsplit(address).hostname}: {why}") from None
-    if not isinstance(document, dict):
-        raise Unreadable(f"{urlsplit(address).hostname}: not a configuration")
-    if not manifests.platform_of(document):
-        raise Unreadable(f"{urlsplit(address).hostname}: the configuration names no platform")
-    return document
 
 
 def wrong_platform(pull: Pull, image: Image, platforms: list[str]) -> Json:
@@ -448,74 +500,40 @@ def wrong_platform(pull: Pull, image: Image, platforms: list[str]) -> Json:
     return diagnose("PlatformMissing", there, {**facts(pull, image), "platforms": there})
 
 
-def facts(pull: Pull, image: Image, operation: str = "") -> dict[str, str]:
-    """Return what the templates of findings are filled with."""
-    who = pull.identity.who
-    return {
-        **{key: str(value) for key, value in image._asdict().items()},
-        "arn": image.repository_arn,
-        "kind": "digest" if image.digest else "tag",
-        "wanted": image.digest or image.tag,
-        "platform": pull.platform,
-        "who": who,
-        "Who": who[0].upper() + who[1:],
-        "action": "ecr:" + "".join(part.capitalize() for part in operation.split("_")),
-    }
-
-
-def ask(pull: Pull, image: Image, operation: str, **request: Any) -> Json:
-    """Return ECR's answer in the image's region and account. Raises Refused, but not before the key is old enough."""
-
-    def attempt() -> Json:
-        return pull.aws.call(
-            "ecr",
-            operation,
-            region=image.region,
-            identity=pull.identity.key,
-            registryId=image.account_id,
-            repositoryName=image.repository,
-            **request,
-        )
-
-    try:
-        return attempt()
-    except AwsError as error:
-        refusal = error
-    until = pull.identity.young_until() if refusal.code in NOT_YET else None
-    if until and until > pull.aws.clock():
-        try:
-            return patiently(pull.aws, until, attempt)
-        except AwsError as error:
-            refusal = error
-    raise Refused(diagnose(refusal.code, refusal.text, facts(pull, image, operation))) from refusal
-
-
 def connect(module: AnsibleAWSModule) -> Clients:
-    """Return the clients that the module's options describe."""
+    """Return the clients that the module's options describe. Who is not known to AWS needs no region."""
     opener = Request(
         timeout=30,
         validate_certs=module.params["validate_certs"],
         ca_path=module.params["aws_ca_bundle"],
         use_netrc=False,
         follow_redirects="none",
+        decompress=False,
         http_agent="gpuops.runpod",
     )
-    return Clients(aws_client(module), opener)
+    aws = aws_client(module) if module.params["identity"] in OF_AWS else Aws(module.client, "")
+    return Clients(aws, opener, partial(Registry, opener))
 
 
 def main() -> None:
+    login = {
+        "username": {"type": "str", "required": True},
+        "password": {"type": "str", "required": True, "no_log": True},
+    }
+    identities = ["secret_store", "caller", "given", "anonymous"]
     spec = {
         "images": {"type": "list", "elements": "str", "required": True},
         "platform": {"type": "str", "default": "linux/amd64"},
-        "identity": {"type": "str", "choices": ["secret_store", "caller"], "default": "secret_store"},
+        "identity": {"type": "str", "choices": identities, "default": "secret_store"},
         "secret_store": {"type": "dict", "options": STORE_OPTIONS, "no_log": False},
-        "via": {"type": "str", "choices": ["api"], "default": "api"},
+        "credentials": {"type": "dict", "options": login},
+        "via": {"type": "str", "choices": ["api", "registry"]},
         "fail_when_denied": {"type": "bool", "default": True},
         "propagation_timeout": {"type": "int", "default": 90},
     }
     module = AnsibleAWSModule(
         argument_spec=spec,
-        required_if=[("identity", "secret_store", ["secret_store"])],
+        required_if=[("identity", "secret_store", ["secret_store"]), ("identity", "given", ["credentials"])],
         supports_check_mode=True,
     )
     execute(module, run, "pullable", connect)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from parliament import analyze_policy_string
 
 from ansible_collections.gpuops.runpod.plugins.doc_fragments.secret_store import ModuleDocFragment as StorePage
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import RunpodError
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_pull_check,
     ecr_pull_grant,
@@ -83,7 +85,7 @@ CREDENTIAL: Json = {
 CHECK: Json = {
     "images": ["123456789012.dkr.ecr.us-east-1.amazonaws.com/app:v1"],
     "platform": "linux/amd64",
-    "via": "api",
+    "credentials": None,
     "fail_when_denied": False,
     "propagation_timeout": 90,
 }
@@ -158,7 +160,7 @@ def thing(service: str, operation: str, request: Json) -> str:
 class NoLayers:
     """An opener that reaches nobody."""
 
-    def open(self, *dummy: Any) -> None:
+    def open(self, *dummy: Any, **options: Any) -> None:
         raise OSError("unreachable")
 
 
@@ -256,9 +258,15 @@ def use_check(account: Observed) -> None:
     with unnoted(account):
         play(account)
     account.pull_user.before["ecr:batch_get_image"] = refusal("AccessDeniedException")  # as long as the rights are new
-    clients = ecr_pull_check.Clients(account.aws(), NoLayers())
-    for identity in ("secret_store", "caller"):
-        params = {**CHECK, "identity": identity, "secret_store": account.options}
+    nobody = NoLayers()
+    clients = ecr_pull_check.Clients(
+        account.aws(), nobody, lambda host, login: Registry(nobody, host, login, account.sleep)
+    )
+    for identity, via in product(("secret_store", "caller"), ("api", "registry")):
+        params = {**CHECK, "identity": identity, "via": via, "secret_store": account.options}
+        both(lambda check_mode, params=params: ecr_pull_check.run(params, check_mode, clients))
+        account.now += timedelta(minutes=10)
+        account.pull_user.before["ecr:batch_get_image"] = refusal("UnrecognizedClientException")  # for good
         both(lambda check_mode, params=params: ecr_pull_check.run(params, check_mode, clients))
 
 

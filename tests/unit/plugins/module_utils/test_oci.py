@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import RegistryError
+from ansible_collections.gpuops.runpod.plugins.module_utils._errors import BlobStoreError, RegistryError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Login, Registry, challenge
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import (
     INDEX,
@@ -109,6 +109,27 @@ def test_a_login_that_is_refused_is_an_error_without_it(world: Registries, schem
     with pytest.raises(RegistryError, match="HTTP 401: UNAUTHORIZED: unauthorized. The registry does not") as caught:
         registry(world, LOGIN).manifest("team/app", "v1")
     assert "pass" not in str(caught.value.as_result()) and "pass" not in repr(LOGIN)
+
+
+def test_a_store_that_refuses_is_told_from_the_registry(world: Registries) -> None:
+    naps: list[float] = []
+    body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+    moved = Answer(307, Location="https://store.example/blob?signature=secret")
+    world.answers = [Answer(200), moved, Answer(403, body)]
+    with pytest.raises(BlobStoreError, match="GET https://store.example/blob: HTTP 403: AccessDenied: Acc") as caught:
+        registry(world).blob("team/app", ABSENT)
+    assert (caught.value.status, caught.value.code, caught.value.text) == (403, "AccessDenied", "Access Denied")
+    world.answers = [Answer(200), moved, *[TimeoutError()] * 4]
+    with pytest.raises(BlobStoreError, match="no answer: TimeoutError") as caught:
+        registry(world, naps=naps).blob("team/app", ABSENT)
+    assert caught.value.status is None and caught.value.text == "store.example: TimeoutError"
+    assert "secret" not in str(caught.value.as_result())
+
+
+def test_a_manifest_that_must_be_there_is_an_error_in_the_registrys_words(world: Registries) -> None:
+    assert registry(world).fetched("team/app", "v1").digest == world[f"{HOST}/team/app"].tags["v1"]
+    with pytest.raises(RegistryError, match="HTTP 404: MANIFEST_UNKNOWN: manifest unknown"):
+        registry(world).fetched("team/app", "v2")
 
 
 def test_what_is_no_registry_is_an_error(world: Registries) -> None:

@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.message import Message
+from functools import partial
 from typing import Any
 from urllib.error import HTTPError
 
@@ -19,10 +21,12 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, Pending, format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, InputError
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_check import Clients, NotPullableError, run, verdict
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
@@ -36,7 +40,8 @@ OPTIONS = {
     "platform": "linux/amd64",
     "identity": "caller",
     "secret_store": None,
-    "via": "api",
+    "credentials": None,
+    "via": None,
     "fail_when_denied": True,
     "propagation_timeout": 90,
 }
@@ -122,13 +127,14 @@ class World:
             self.connections.append((service, options))
             return self.ecr if service == "ecr" else connect(service, **options)
 
-        def sleep(seconds: float) -> None:
-            self.naps.append(seconds)
-            self.now += timedelta(seconds=seconds)
-
-        self.aws = Aws(route, "us-east-1", clock=lambda: self.now, sleep=sleep)
+        self.registries = Registries()
+        self.aws = Aws(route, "us-east-1", clock=lambda: self.now, sleep=self.sleep)
         self.store = store_of(self.aws, store)
         self.store_option = store
+
+    def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self.now += timedelta(seconds=seconds)
 
     def keep(self, key: KeyPair | None = KEY, created: datetime = NOW - timedelta(days=30)) -> None:
         made = self.store.create("puller", Pending(NOW, ()))
@@ -138,7 +144,8 @@ class World:
     def run(self, params: dict[str, Any] | None = None, check_mode: bool = False, **options: Any) -> Outcome:
         given = params or OPTIONS
         store = {"secret_store": self.store_option} if given["secret_store"] else {}
-        return run({**given, **store, **options}, check_mode, Clients(self.aws, self.opener))
+        clients = Clients(self.aws, self.opener, partial(Registry, self.registries, sleep=self.sleep))
+        return run({**given, **store, **options}, check_mode, clients)
 
     def only(self, params: dict[str, Any] | None = None, check_mode: bool = False, **options: Any) -> dict[str, Any]:
         """Return the report on the only image, without failing."""
@@ -300,7 +307,7 @@ def test_a_platforms_manifest_that_is_missing(world: World) -> None:
 def test_what_is_not_an_image(world: World, manifest: dict[str, Any]) -> None:
     world.ecr.push(manifest, "v1")
     found = world.only()
-    assert codes(found) == ["other"] and "not a container image" in found["findings"][0]["cause"]
+    assert codes(found) == ["not_an_image"] and "not a container image" in found["findings"][0]["cause"]
 
 
 class Closed:
@@ -335,15 +342,16 @@ def test_a_configuration_out_of_reach_is_a_warning_without_its_address(world: Wo
     outcome = world.run()
     [found] = outcome.results["images"]
     assert found["pullable"] is True and found["platforms"] == [] and found["size"] == 1234
-    assert codes(found) == ["platform_unverified"] and len(outcome.warnings) == 1
-    assert found["findings"][0]["raw"] == f"PlatformUnread: layers.test: {why}"
+    assert codes(found) == ["layer_host_blocked", "platform_unverified"] and len(outcome.warnings) == 2
+    assert found["findings"][0]["raw"] == f"BlobUnread: layers.test: {why}"
     assert SIGNATURE not in repr(outcome)
 
 
-def test_a_configuration_is_not_fetched_when_the_index_names_the_platform(world: World) -> None:
+def test_the_host_of_the_layers_is_asked_too_when_the_index_names_the_platform(world: World) -> None:
     world.ecr.push_index("v1", "amd64")
     world.opener = Closed(TimeoutError())
-    assert world.only()["findings"] == []
+    found = world.only()
+    assert codes(found) == ["layer_host_blocked"] and found["pullable"] is True
 
 
 @pytest.mark.parametrize(
@@ -354,7 +362,7 @@ def test_a_configuration_is_not_fetched_when_the_index_names_the_platform(world:
         (refusal("UnrecognizedClientException"), "key_invalid"),
         (refusal("ExpiredTokenException"), "credentials_expired"),
         (EndpointConnectionError(endpoint_url="https://api.ecr.nowhere"), "endpoint_unreachable"),
-        (refusal("ServerException"), "other"),
+        (refusal("ServerException"), "service_unavailable"),
     ],
 )
 def test_what_aws_refuses_is_a_finding(world: World, error: Exception, code: str) -> None:
@@ -366,7 +374,11 @@ def test_what_aws_refuses_is_a_finding(world: World, error: Exception, code: str
 
 def test_failures_that_come_with_a_good_status_are_findings(world: World) -> None:
     world.ecr.push_image(linux("amd64"), "v1")
-    for failure, code in (("KmsError", "kms"), ("ImageInaccessible", "archived"), ("UpstreamUnavailable", "other")):
+    for failure, code in (
+        ("KmsError", "kms"),
+        ("ImageInaccessible", "archived"),
+        ("UpstreamUnavailable", "upstream_unavailable"),
+    ):
         world.ecr.failures = {"v1": failure}
         assert codes(world.only()) == [code]
 
@@ -490,3 +502,53 @@ def test_the_pull_user_is_the_default_and_needs_a_store(capsys: pytest.CaptureFi
         ecr_pull_check.main()
     said = json.loads(capsys.readouterr().out)["msg"]
     assert said == "identity is secret_store but all of the following are missing: secret_store"
+
+
+# The registry itself
+
+ELSEWHERE = "ghcr.io/team/app"
+NOBODY = {"identity": "anonymous", "images": [f"{ELSEWHERE}:v1"]}
+BEARER = 'Bearer realm="https://ghcr.io/token",service="ghcr.io"'
+
+
+def test_anybody_can_pull_a_public_image_without_a_call_of_aws(world: World) -> None:
+    world.registries.challenges["ghcr.io"], world.registries.blob_store = BEARER, "store.test"
+    repository = world.registries[ELSEWHERE]
+    digest = repository.index("v1", amd64=repository.image(), arm64=repository.image(architecture="arm64"))
+    outcome = world.run(**NOBODY)
+    [found] = outcome.results["images"]
+    assert outcome.results["pullable"] is True and outcome.warnings == ()
+    assert found["digest"] == digest and found["platforms"] == ["linux/amd64", "linux/arm64"]
+    assert found["size"] == 45 and found["findings"] == []
+    assert world.connections == [] and world.registries.took()[-1].startswith("GET store.test/sha256:")
+
+
+def test_an_image_without_index_tells_its_platform(world: World) -> None:
+    world.registries[ELSEWHERE].image("v1", architecture="arm64")
+    found = world.only(**NOBODY)
+    assert codes(found) == ["platform_missing"] and found["platforms"] == ["linux/arm64"]
+
+
+def test_a_login_may_be_given(world: World) -> None:
+    world.registries.challenges["ghcr.io"] = BEARER
+    world.registries.logins["ghcr.io"] = {base64.b64encode(b"me:pass").decode()}
+    world.registries[ELSEWHERE].image("v1")
+    given = {**NOBODY, "identity": "given", "credentials": {"username": "me", "password": "pass"}}
+    assert world.run(**given).results["pullable"] is True and world.connections == []
+    given["credentials"] = {"username": "me", "password": "wrong"}
+    outcome = world.run(**given, **LAX)
+    assert codes(outcome.results["images"][0]) == ["login_refused"] and "wrong" not in repr(outcome)
+
+
+def test_who_has_no_login_is_told_so(world: World) -> None:
+    world.registries.challenges[HOST] = 'Basic realm="x"'
+    found = world.only(identity="anonymous")
+    assert codes(found) == ["login_missing"]
+    assert found["findings"][0]["raw"] == "HTTP 401: UNAUTHORIZED: unauthorized"
+
+
+def test_the_api_takes_no_identity_of_a_registry(world: World) -> None:
+    with pytest.raises(InputError, match="the API of ECR takes no identity anonymous"):
+        world.run(**NOBODY, via="api")
+    with pytest.raises(InputError, match="names neither a tag nor a digest"):
+        world.run(identity="anonymous", images=[ELSEWHERE])

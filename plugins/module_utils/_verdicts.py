@@ -1,0 +1,60 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: why RunPod cannot pull, judged from what the modules return in check mode. Pure.
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from ._errors import Json
+from ._findings import verdict
+from ._remedies import module_call
+
+
+def of_policy(told: Json, **options: object) -> Iterator[Json]:
+    """Judge one of the `policies` of ecr_pull_grant; `options` are those that it was called with besides."""
+    if not told["changed"]:
+        return
+    arn, drift = told["arn"], told["drift"]
+    code, roles = "statement_missing", []
+    if drift["missing"]:
+        code, roles = "role_missing", drift["missing"]
+    elif drift["outdated"]:
+        code, roles = "role_outdated", drift["outdated"]
+    grant = module_call("ecr_pull_grant", repositories=[arn], **options)
+    yield verdict(code, {"arn": arn, "roles": ", ".join(roles), "grant": grant}, json.dumps({"drift": drift}))
+
+
+def of_template(told: Json, credential: Json) -> Iterator[Json]:
+    """Judge one of the `templates` of runpod_info that is to refer to one of its `registries`."""
+    if told["registry"] == credential["id"]:
+        return
+    facts = {
+        "name": told["name"],
+        "credential": credential["name"],
+        "registry": told["registry"] or "none",
+        "repoint": module_call("runpod_template", name=told["name"], registry=credential["name"]),
+    }
+    yield verdict("credential_unlinked", facts, json.dumps({"registry": told["registry"]}))
+
+
+def of_endpoint(told: Json, template: str) -> Iterator[Json]:
+    """Judge what runpod_endpoint returns for an endpoint and its template."""
+    endpoint, release = told["endpoint"], told["release"]
+    if not (release and endpoint.get("id")):
+        return
+    rollout = release["rollout"] or {}
+    facts = {
+        **rollout,
+        "name": endpoint["name"],
+        "changes": ", ".join(release["changes"]),
+        "release": module_call("runpod_endpoint", id=endpoint["id"], template=template),
+        "wait": module_call("runpod_endpoint", id=endpoint["id"], wait=True),
+    }
+    if release["changes"]:
+        yield verdict("template_not_rolled_out", facts, json.dumps({"changes": release["changes"]}))
+    elif rollout.get("in_progress"):
+        yield verdict("rollout_unfinished", facts, json.dumps({"rollout": rollout}))
