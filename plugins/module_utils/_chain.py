@@ -108,9 +108,7 @@ def chain(seen: Seen, item: Json, found: list[Found]) -> Json:
 def link(seen: Seen, item: Json, kind: str, found: list[Found]) -> Json:
     """Return one link of a chain."""
     own = {
-        number: one
-        for number, one in enumerate(found, start=1)
-        if kind in one.links and item["name"] in one.workloads
+        number: one for number, one in enumerate(found, start=1) if kind in one.links and item["name"] in one.workloads
     }
     name, said, facts = DESCRIBED[kind](seen, item)
     return {
@@ -195,7 +193,11 @@ def credential(seen: Seen, item: Json) -> Link:
 
 def delegation(seen: Seen, item: Json) -> Link:
     for each in seen.delegations(item["repository_arn"]):
-        return item["repository"], f"made {at(each['created_at'])}", {"id": each["id"], "created_at": each["created_at"]}
+        return (
+            item["repository"],
+            f"made {at(each['created_at'])}",
+            {"id": each["id"], "created_at": each["created_at"]},
+        )
     return item["repository"], "not found", {}
 
 

@@ -9,8 +9,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
+from . import _verdicts
 from ._errors import Json
 from ._registry import logical
 from ._remedies import SEVERITIES, module_call
@@ -40,23 +42,33 @@ READS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 OF_THE_IMAGE = {
     "archived",
     "digest_not_found",
+    "kms",
+    "layer_host_blocked",
     "layer_unavailable",
+    "not_an_image",
     "platform_missing",
     "platform_unverified",
     "repository_not_found",
     "tag_moved",
     "tag_not_found",
+    "upstream_denied",
+    "upstream_throttled",
+    "upstream_unavailable",
+    "wrong_account",
+    "wrong_region",
 }
 OF_THE_KEY = {
     "foreign_key",
     "key_inactive",
     "key_invalid",
+    "key_too_new",
     "key_unused",
     "rotation_due",
     "secret_key_inactive",
     "secret_key_mismatch",
     "secret_missing",
     "secret_unreadable",
+    "secret_wrong",
     "two_active_keys",
 }
 OF_TOKENS = {"token_ends_soon", "token_expired"}  # judged by what RunPod holds
@@ -294,22 +306,15 @@ def names(parts: Iterable[str]) -> str:
 
 def policies(seen: Seen) -> Iterator[Found]:
     """Policies of repositories that do not let all of RunPod's roles pull, or others too."""
-    before, dummy = seen.diff("policies")
+    options = {"principal_arns": seen.asked.roles} if seen.asked.roles else {}
     for policy in seen.listed("policies"):
-        if not policy["changed"]:
-            continue
-        arn, drift = policy["arn"], policy["drift"]
-        severity, code, cause = "error", "statement_missing", f"The policy of {arn} does not let RunPod's roles pull."
-        if not before.get(arn):
-            cause = f"{arn} has no policy, so RunPod's roles may not pull."
-        elif drift["missing"]:
-            code, cause = "role_missing", f"The policy of {arn} does not let {', '.join(drift['missing'])} pull."
-        elif drift["outdated"]:
-            severity, code = "warning", "role_outdated"
-            cause = f"The policy of {arn} still lets {', '.join(drift['outdated'])} pull."
-        options = {"repositories": [arn], **({"principal_arns": seen.asked.roles} if seen.asked.roles else {})}
-        concerned = seen.those(lambda item, arn=arn: item["repository_arn"] == arn)  # type: ignore[misc]
-        yield Found(("policy",), severity, code, cause, module_call("ecr_pull_grant", **options), concerned)
+        for one in _verdicts.of_policy(policy, **options):
+            yield finding(one, ("policy",), seen.those(partial(lies_in, policy["arn"])))
+
+
+def lies_in(arn: str, item: Json) -> bool:
+    """Return whether the image of a workload lies in a repository."""
+    return item["repository_arn"] == arn
 
 
 # What RunPod has
@@ -320,7 +325,7 @@ def credentials(seen: Seen) -> Iterator[Found]:
     if seen.of("account") is None:
         return
     for region, name in seen.asked.credentials.items():
-        concerned = seen.those(lambda item, region=region: item["region"] == region)  # type: ignore[misc]
+        concerned = tuple(item["name"] for item in seen.items if item["region"] == region)
         held = {each["id"] for each in seen.held(region)}
         if not held:
             cause = f"RunPod holds no credential {name}, so it cannot log in to ECR in {region}."
@@ -367,7 +372,7 @@ def account(seen: Seen) -> Iterator[Found]:
         if (one["kind"], one["id"]) in others:
             yield finding(one, (), (), severity="warning")
         for item in mine:
-            if not seen.cut_off(item):
+            if not (seen.cut_off(item) or (one["kind"] == "template" and unlinked(seen, item))):
                 yield finding(one, (one["kind"],), (item["name"],), remedy=MAIN_JOB)
 
 
@@ -382,7 +387,19 @@ def lost(seen: Seen, kind: str, name: str) -> bool:
         one["kind"] == kind and one["name"] == name and one["code"] in LOST
         for one in seen.listed("account", "findings")
     )
-    return told_of or any(seen.cut_off(item) for item in seen.items if name_of(item, kind) == name)
+    mine = [item for item in seen.items if name_of(item, kind) == name]
+    return told_of or any(seen.cut_off(item) or (kind == "template" and unlinked(seen, item)) for item in mine)
+
+
+def unlinked(seen: Seen, item: Json) -> list[Json]:
+    """Return the finding on the template of a workload that does not refer to the credential of its region."""
+    held = seen.held(item["region"])
+    if not held or "registry" in item["template"]:
+        return []
+    for each in seen.listed("account", "templates"):
+        if each["name"] == item["name"] and each["registry"] not in [one["id"] for one in held]:
+            return [*_verdicts.of_template(each, held[0])]
+    return []
 
 
 def drifted(before: Mapping[str, Any], after: Mapping[str, Any], but: Collection[str] = ()) -> list[str]:
@@ -392,11 +409,13 @@ def drifted(before: Mapping[str, Any], after: Mapping[str, Any], but: Collection
 
 def templates(seen: Seen) -> Iterator[Found]:
     """Templates that are not there, or not as the variables say."""
-    before, after = (
-        {each["name"]: each for each in state.get("templates", [])} for state in seen.diff("templates")
-    )
-    for name, wanted in after.items():
-        yield from differing(seen, "template", name, before.get(name), wanted, (name,))
+    before, after = ({each["name"]: each for each in state.get("templates", [])} for state in seen.diff("templates"))
+    for item in seen.items:
+        name, concerned = item["name"], (item["name"],)
+        for one in unlinked(seen, item):
+            yield finding(one, ("template",), concerned)
+        if name in after:
+            yield from differing(seen, "template", name, before.get(name), after[name], concerned)
 
 
 def endpoints(seen: Seen) -> Iterator[Found]:
@@ -407,15 +426,15 @@ def endpoints(seen: Seen) -> Iterator[Found]:
             yield failure(f"The endpoint {name}", read, ("endpoint",), concerned)
             continue
         diff = read.get("diff") or {}
-        yield from differing(seen, "endpoint", name, diff.get("before"), diff.get("after") or {}, concerned)
-        rollout = (read.get("release") or {}).get("rollout") or {}
-        if rollout.get("in_progress"):
-            cause = (
-                f"{rollout['workers_on_latest']} of {rollout['workers_total']} workers of the endpoint {name} run its "
-                "newest release."
-            )
-            call = module_call("runpod_endpoint", id=read["endpoint"]["id"], wait=True)
-            yield Found(("endpoint",), "warning", "rollout_unfinished", cause, f"Wait for it: {call}", concerned)
+        verdicts = [*_verdicts.of_endpoint(read, item["name"])] if read["endpoint"] else []
+        differs = [*differing(seen, "endpoint", name, diff.get("before"), diff.get("after") or {}, concerned)]
+        for one in verdicts:
+            if one["code"] == "rollout_unfinished":
+                yield finding(one, ("endpoint",), concerned)
+            elif differs and differs[0].severity == "warning":
+                yield finding(one, ("endpoint",), concerned, remedy=MAIN_JOB)
+                differs = []
+        yield from differs
 
 
 def looks(seen: Seen) -> list[tuple[Json, Json]]:
@@ -431,9 +450,7 @@ def differing(
     """A template or an endpoint that differs from what it should be."""
     if not before:
         if after:
-            yield Found(
-                (kind,), "error", f"{kind}_missing", f"RunPod has no {kind} {name}.", MAIN_JOB, concerned
-            )
+            yield Found((kind,), "error", f"{kind}_missing", f"RunPod has no {kind} {name}.", MAIN_JOB, concerned)
         return
     parts = drifted(before, after, ("id", "registry") if lost(seen, kind, name) else ("id",))
     if parts:

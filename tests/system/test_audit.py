@@ -129,20 +129,21 @@ def test_each_broken_link_is_told_where_it_is_mended_and_the_remedy_mends_it(hou
     assert found.broken == {
         ("training", "image"): {"tag_not_found"},
         ("inference", "image"): {"platform_missing"},
-        ("newer", "template"): {"access_missing"},
+        ("newer", "template"): {"credential_unlinked"},
         ("served", "credential"): {"credential_missing"},
-        ("served", "endpoint"): {"endpoint_drift"},
+        ("served", "endpoint"): {"template_not_rolled_out"},
         **{(name, "user"): {"policy_missing"} for name in ALL},
         **{(name, "key"): {"foreign_key", "two_active_keys"} for name in ALL},
     }
     assert [one["kind"] for one in found.report["orphans"]] == ["key"]
     for one in found.report["findings"]:
-        assert (one["status"] == "green" or one["cause"] in found.run.output.replace("\\", "")), one
+        assert one["status"] == "green" or one["cause"] in found.run.output.replace("\\", ""), one
 
     for name in ("runpod-gpu-training", "runpod-gpu-inference"):
         push(ecr, name, "v1", sample(name))
     carry_out(house, found.remedy("foreign_key"))
-    codes = ("access_missing", "credential_missing", "endpoint_drift", "policy_missing")
+    carry_out(house, found.remedy("credential_unlinked"))
+    codes = ("credential_missing", "policy_missing", "template_not_rolled_out")
     assert {found.remedy(code).partition(": ")[2] for code in codes} == {
         "ansible-playbook gpuops.runpod.runpod_ecr -e @VARIABLES.yml"
     }

@@ -63,7 +63,7 @@ def of_account(code: str, kind: str, name: str, identifier: str = "x", severity:
 
 def healthy() -> dict[str, Any]:
     """Return the reads of an account as a run leaves it."""
-    template = {"image": TRAINING, "registry": "id-east", "env": {}, "disk": 50}
+    template = {"image": TRAINING, "env": {}, "disk": 50}
     return copy.deepcopy(
         {
             "images": {"images": [image(TRAINING), image(APP)]},
@@ -78,7 +78,10 @@ def healthy() -> dict[str, Any]:
                     {"id": "id-seoul", "name": "token-seoul-alt"},
                     {"id": "id-other", "name": "other"},
                 ],
-                "templates": [{"id": "t1", "name": "training", **template}, {"id": "t2", "name": "team-app", **template}],
+                "templates": [
+                    {"id": "t1", "name": "training", "registry": "id-east", **template},
+                    {"id": "t2", "name": "team-app", "registry": "id-seoul", **template},
+                ],
                 "endpoints": [{"id": "e1", "name": "team-app", "image": APP, "registry": "id-seoul"}],
                 "pods": [],
                 "delegations": [],
@@ -96,7 +99,9 @@ def pull_user(**given: Any) -> Json:
         "quarantined": False,
         "policies": [policy()],
         "access_keys": [key(KEY)],
-        "secret_store": {"tokens": [token("id-east", "2026-08-13T23:00:00Z"), token("id-seoul", "2026-08-13T22:00:00Z")]},
+        "secret_store": {
+            "tokens": [token("id-east", "2026-08-13T23:00:00Z"), token("id-seoul", "2026-08-13T22:00:00Z")]
+        },
     }
     return {**usual, **given}
 
@@ -127,7 +132,7 @@ def looked(**given: Any) -> Json:
     usual = {
         "__runpod_ecr_endpoint": {"name": "team-app"},
         "endpoint": state,
-        "release": {"version": 3, "rollout": rollout},
+        "release": {"version": 3, "rollout": rollout, "changes": []},
         "diff": {"before": state, "after": state},
     }
     return {**usual, **given}

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._problems import MAIN_JOB
+from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import workloads
 from ansible_collections.gpuops.runpod.tests.unit.plugins.audited import (
     APP,
     APP_ARN,
     CREDENTIALS,
+    EAST,
     PUBLIC,
     TRAINING,
     TRAINING_ARN,
@@ -218,20 +220,33 @@ def test_a_missing_credential_explains_what_lost_it() -> None:
     assert broken(report(reads)) == everywhere("credential", "credential_missing")
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [("template", "training"), ("endpoint", "team-app")], ids=["template", "endpoint"]
-)
-def test_what_lost_its_credential_is_told_once_at_its_link(kind: str, name: str) -> None:
-    reads = told_of_account(of_account("access_missing", kind, name))
-    lost = {"name": name, "registry": None}
-    after = {**lost, "registry": "token"}
-    reads["templates"]["diff"] = {"before": {"templates": [lost]}, "after": {"templates": [after]}}
-    if kind == "endpoint":
-        reads["templates"]["diff"] = {}
-        reads["endpoints"]["results"] = [looked(diff={"before": lost, "after": after})]
+def test_an_endpoint_that_lost_its_credential_is_told_once_at_its_link() -> None:
+    reads = told_of_account(of_account("credential_gone", "endpoint", "team-app"))
+    lost = {"name": "team-app", "registry": None}
+    release = {"version": 3, "rollout": None, "changes": ["registry"]}
+    diff = {"before": lost, "after": {**lost, "registry": "id-seoul"}}
+    reads["endpoints"]["results"] = [looked(diff=diff, release=release)]
     told = report(reads)
-    assert broken(told) == {(name, kind): ["access_missing"]}
+    assert broken(told) == {("team-app", "endpoint"): ["credential_gone"]}
     assert told["findings"][0]["remedy"] == MAIN_JOB
+
+
+@pytest.mark.parametrize("registry", [None, "id-other"])
+def test_a_template_without_its_credential_is_told_once_with_the_call_that_links_it(registry: str | None) -> None:
+    lost = {"name": "training", "registry": registry}
+    reads = changed_templates(lost, {**lost, "registry": "id-east"})
+    reads["account"]["templates"][0]["registry"] = registry
+    reads["account"]["findings"] = [of_account("access_missing", "template", "training")]
+    told = report(reads)
+    assert broken(told) == {("training", "template"): ["credential_unlinked"]}
+    assert '"registry": "token-east"' in told["findings"][0]["remedy"]
+
+
+def test_a_template_may_name_another_credential_on_purpose() -> None:
+    items = workloads([{"image": TRAINING, "template": {"registry": "other"}}], {})
+    reads = healthy()
+    reads["account"]["templates"][0]["registry"] = "id-other"
+    assert broken(report(reads, items=items)) == {}
 
 
 def test_what_others_run_of_these_repositories_is_told_and_breaks_no_chain() -> None:
@@ -240,7 +255,7 @@ def test_what_others_run_of_these_repositories_is_told_and_breaks_no_chain() -> 
         of_account("access_missing", "pod", "stranger", "p2"),
         pods=[
             {"id": "p1", "name": "notebook", "image": TRAINING, "registry": None},
-            {"id": "p2", "name": "stranger", "image": TRAINING.replace("training", "training-of-others"), "registry": None},
+            {"id": "p2", "name": "stranger", "image": f"{EAST}/of-others:v1", "registry": None},
         ],
     )
     told = report(reads)
@@ -282,15 +297,30 @@ def test_a_template_that_is_not_as_the_variables_say(before: Json | None, code: 
 
 def test_a_roll_out_that_is_not_over_is_amber() -> None:
     rollout = {"in_progress": True, "workers_on_latest": 1, "workers_total": 3}
-    told = report(spoilt("endpoints", results=[looked(release={"version": 4, "rollout": rollout})]))
+    told = report(spoilt("endpoints", results=[looked(release={"version": 4, "rollout": rollout, "changes": []})]))
     assert (told["status"], broken(told)) == ("amber", {("team-app", "endpoint"): ["rollout_unfinished"]})
     assert "1 of 3 workers" in told["findings"][0]["cause"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"), [(["image"], "template_not_rolled_out"), ([], "endpoint_drift")], ids=["image", "workers"]
+)
+def test_an_endpoint_that_is_not_as_the_variables_say(changes: list[str], code: str) -> None:
+    before = {"id": "e1", "name": "team-app", "image": f"{APP}-old", "workers": 1}
+    after = {**before, **({"image": APP} if changes else {"workers": 2})}
+    release = {"version": 3, "rollout": {"in_progress": True}, "changes": changes or ["env"]}
+    if not changes:
+        release = {"version": 3, "rollout": {}, "changes": []}
+    look = looked(diff={"before": before, "after": after}, release=release)
+    told = report(spoilt("endpoints", results=[look]))
+    assert (told["status"], broken(told)) == ("amber", {("team-app", "endpoint"): [code]})
 
 
 @pytest.mark.parametrize(
     ("look", "links"),
     [
         ({"diff": None, "release": None}, {}),
+        ({"endpoint": None}, {}),
         ({"diff": {"before": None, "after": {"name": "team-app"}}}, {("team-app", "endpoint"): ["endpoint_missing"]}),
     ],
 )
