@@ -34,6 +34,7 @@ READS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "user": ("users", "The pull user", ("user", "key")),
     "user_foreseen": ("user", "What a run would change of the pull user", ("user",)),
     "policies": ("policies", "The policies of the repositories", ("policy",)),
+    "mirror": ("images", "The public images", ("public_image",)),
     "account": ("references", "What RunPod holds", ("credential", "delegation", "template", "endpoint")),
     "templates": ("templates", "The templates", ("template",)),
 }
@@ -185,7 +186,11 @@ def problems(seen: Seen) -> list[Found]:
         *about_the_user,
         *proof(seen, shut),
         *user_drift(seen, shut),
-        *(one for check in (policies, credentials, delegations, account, templates, endpoints) for one in check(seen)),
+        *(
+            one
+            for check in (mirrors, policies, credentials, delegations, account, templates, endpoints)
+            for one in check(seen)
+        ),
     ]
     return sorted(merged(found), key=lambda one: (SEVERITIES.index(one.severity), place(one), one.code, one.cause))
 
@@ -243,17 +248,31 @@ def images(seen: Seen) -> Iterator[Found]:
 
 def proof(seen: Seen, shut: bool) -> Iterator[Found]:
     """Why the images cannot be pulled by whoever pulls; what keeps the pull user from anything is told already."""
-    right = "public_image" if seen.asked.access == "public" else "user"
+    public = seen.asked.access == "public"
+    absent = [each["destination"] for each in seen.listed("mirror") if each["copied"] and not each["digest_before"]]
     for each in seen.listed("proof"):
         for one in each["findings"]:
-            link = "image" if one["code"] in OF_THE_IMAGE else "key" if one["code"] in OF_THE_KEY else right
-            if link == "image" or not shut:
-                yield finding(one, (link,), seen.users_of(each["image"]))
+            link = "image" if one["code"] in OF_THE_IMAGE else "key" if one["code"] in OF_THE_KEY else "user"
+            if (link == "image" or not shut) and each["image"] not in absent:
+                yield finding(one, ("public_image" if public else link,), seen.users_of(each["image"]))
+
+
+def mirrors(seen: Seen) -> Iterator[Found]:
+    """Public images that are not there, or not what the private ones are now."""
+    for each in seen.listed("mirror"):
+        if each["copied"]:
+            severity, code, cause = "error", "mirror_missing", f"{each['destination']} does not exist."
+            if each["digest_before"]:
+                severity, code = "warning", "mirror_behind"
+                cause = (
+                    f"{each['destination']} is still {each['digest_before']}, and {each['source']} {each['digest']}."
+                )
+            yield Found(("public_image",), severity, code, cause, MAIN_JOB, seen.users_of(each["source"]))
 
 
 def finding(one: Json, links: tuple[str, ...], workloads: tuple[str, ...], **changed: Any) -> Found:
     """Return a finding of a module as a problem."""
-    remedy = REMEDIES.get(one["code"], one["remedy"])
+    remedy: str = REMEDIES.get(one["code"]) or one["remedy"]
     found = Found(links, one["severity"], one["code"], one["cause"], remedy, workloads, one.get("raw"))
     return found._replace(**changed)
 

@@ -155,6 +155,21 @@ def test_the_proof_of_a_public_image_is_told_at_its_link() -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "code", "status"), [(None, "mirror_missing", "red"), ("sha256:old", "mirror_behind", "amber")]
+)
+def test_a_public_image_that_is_not_the_private_one(before: str | None, code: str, status: str) -> None:
+    reads = healthy()
+    known = {"source": TRAINING, "destination": PUBLIC, "digest": "sha256:new"}
+    same = {"source": APP, "destination": "public.ecr.aws/a1b2c3d4/app:v1", "copied": False}
+    reads["mirror"] = {"images": [{**known, "digest_before": before, "copied": True}, same]}
+    gone = [finding("tag_not_found")] if before is None else []
+    reads["proof"] = {"images": [image(PUBLIC, *gone)]}
+    wanted = asked(access="public", user="", credentials={}, images={TRAINING: PUBLIC})
+    told = report(reads, wanted)
+    assert (told["status"], broken(told)) == (status, {("training", "public_image"): [code]})
+
+
+@pytest.mark.parametrize(
     ("given", "option"),
     [
         ({"path": "/other/"}, "runpod_ecr_user_path"),
