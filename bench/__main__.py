@@ -17,10 +17,12 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.sandbox.images import build_large
 from tests.sandbox.server import Sandbox
 
 ROOT = Path(__file__).resolve().parents[1]
-IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1"
+REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+IMAGE = f"{REGISTRY}/runpod-gpu-training:v1"
 QUOTA = {"minute": 180, "hour": 7200, "day": 86400}
 NEW_TEMPLATES = 500
 ROW = "{:<80} {:>8} {:>9}  {}"
@@ -36,28 +38,45 @@ class Bench:
 
     def play(self, playbook: str, **variables: Any) -> float:
         """Run a playbook to its good end and return the seconds it took."""
-        return self.run(["ansible-playbook", playbook], variables)
-
-    def module(self, name: str, options: dict[str, Any]) -> float:
-        """Run one module of the collection and return the seconds it took."""
-        return self.run(["ansible", "localhost", "-m", f"gpuops.runpod.{name}", "-a", json.dumps(options)], {})
-
-    def run(self, command: list[str], variables: dict[str, Any]) -> float:
         with TemporaryDirectory() as folder:
             given = Path(folder) / "variables.json"
             given.write_text(json.dumps(variables))
-            began = time.monotonic()
-            done = subprocess.run(
-                [*command, "-e", f"@{given}"],
-                cwd=ROOT,
-                env={**os.environ, **self.sandbox.environment, "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            return self.run(["ansible-playbook", playbook, "-e", f"@{given}"])
+
+    def module(self, name: str, options: dict[str, Any]) -> float:
+        """Run one module of the collection and return the seconds it took."""
+        return self.run(["ansible", "localhost", "-m", f"gpuops.runpod.{name}", "-a", json.dumps(options)])
+
+    def run(self, command: list[str]) -> float:
+        began = time.monotonic()
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **self.sandbox.environment, "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
         return time.monotonic() - began
+
+    def public_repository(self, name: str) -> str:
+        """Create a repository in ECR Public and return its URI."""
+        made = self.sandbox.client("ecr-public").create_repository(repositoryName=name)
+        return str(made["repository"]["repositoryUri"])
+
+    def skopeo_copy(self, source: str, destination: str) -> float:
+        """Copy an image as anybody would with skopeo alone and return the seconds it took."""
+        private = self.sandbox.client("ecr").get_authorization_token()["authorizationData"][0]
+        public = self.sandbox.client("ecr-public").get_authorization_token()["authorizationData"]
+        hosts = {source.partition("/")[0]: private, destination.partition("/")[0]: public}
+        with TemporaryDirectory() as folder:
+            logins = Path(folder) / "auth.json"
+            auths = {host: {"auth": token["authorizationToken"]} for host, token in hosts.items()}
+            logins.write_text(json.dumps({"auths": auths}))
+            flags = ["-q", "--all", "--preserve-digests", f"--authfile={logins}"]
+            return self.run(["skopeo", "copy", *flags, f"docker://{source}", f"docker://{destination}"])
 
     def fresh(self) -> None:
         """Start the sandbox's world anew, without a quota."""
@@ -137,7 +156,30 @@ def user(bench: Bench) -> None:
     bench.row("AWS calls of an unchanged pull user", "<= 5", str(len(calls)), len(calls) <= 5)
 
 
-PARTS: dict[str, Callable[[Bench], None]] = {"converge": converge, "fleet": fleet, "quota": quota, "user": user}
+def mirror(bench: Bench) -> None:
+    """A new image of 1 GiB, the whole run of Ansible that copies it beside a bare skopeo copy."""
+    times: dict[str, list[float]] = {"ours": [], "bare": []}
+    image = build_large(1024)
+    for _round in range(bench.rounds):
+        for who in ("bare", "ours"):
+            bench.fresh()
+            bench.sandbox.registries.push(f"{REGISTRY}/runpod-gpu-training:large", image)
+            target = bench.public_repository("mirror")
+            if who == "bare":
+                times[who].append(bench.skopeo_copy(f"{REGISTRY}/runpod-gpu-training:large", f"{target}:large"))
+            else:
+                options = {"source": f"{REGISTRY}/runpod-gpu-training:large", "destination": target}
+                times[who].append(bench.module("ecr_image_mirror", options))
+    bench.ratio("mirror of 1 GiB, the whole run to a bare skopeo copy", 1.1, times["ours"], times["bare"])
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "converge": converge,
+    "fleet": fleet,
+    "quota": quota,
+    "user": user,
+    "mirror": mirror,
+}
 
 
 def main() -> int:
@@ -148,7 +190,7 @@ def main() -> int:
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     print(ROW.format("what", "target", "measured", "verdict"))
-    with Sandbox() as sandbox:
+    with Sandbox(with_registries=True) as sandbox:
         bench = Bench(sandbox, options.rounds)
         for name in options.parts or PARTS:
             PARTS[name](bench)

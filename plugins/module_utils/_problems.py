@@ -188,7 +188,16 @@ def problems(seen: Seen) -> list[Found]:
         *user_drift(seen, shut),
         *(
             one
-            for check in (mirrors, policies, credentials, delegations, account, templates, endpoints)
+            for check in (
+                public_repositories,
+                mirrors,
+                policies,
+                credentials,
+                delegations,
+                account,
+                templates,
+                endpoints,
+            )
             for one in check(seen)
         ),
     ]
@@ -268,6 +277,29 @@ def mirrors(seen: Seen) -> Iterator[Found]:
                     f"{each['destination']} is still {each['digest_before']}, and {each['source']} {each['digest']}."
                 )
             yield Found(("public_image",), severity, code, cause, MAIN_JOB, seen.users_of(each["source"]))
+
+
+def public_repositories(seen: Seen) -> Iterator[Found]:
+    """Public repositories that could not be read, or whose catalogue data is not as the variables say."""
+    for read in seen.listed("public", "results"):
+        name = read["__runpod_ecr_public_name"]
+        if "repository" not in read:
+            yield failure(f"The public repository {name}", read, ("public_image",), seen.everybody)
+            continue
+        diff = read.get("diff") or {}
+        parts = drifted(diff.get("before") or {}, diff.get("after") or {}) if diff.get("before") else []
+        if parts:
+            uri = read["repository"]["uri"]
+            concerned = tuple(
+                item["name"] for item in seen.items if published(seen, item).startswith((f"{uri}:", f"{uri}@"))
+            )
+            cause = f"The public repository {name} is not as the variables say: {', '.join(parts)}."
+            yield Found(("public_image",), "warning", "public_drift", cause, MAIN_JOB, concerned)
+
+
+def published(seen: Seen, item: Json) -> str:
+    """Return the public image of a workload, empty when it has none."""
+    return seen.asked.images.get(item["image"], "")
 
 
 def finding(one: Json, links: tuple[str, ...], workloads: tuple[str, ...], **changed: Any) -> Found:

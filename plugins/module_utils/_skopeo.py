@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +23,7 @@ from typing import IO, Any, NamedTuple
 
 from ._errors import SkopeoError
 from ._oci import DOCKER_HUB, Login
+from ._progress import Progress
 
 OLDEST = (1, 6)  # the first with --all and --preserve-digests
 FLAGS_SINCE = {(1, 16): ["--image-parallel-copies=8"], (1, 18): ["--retry-delay=2s"]}
@@ -32,12 +35,16 @@ FATAL = re.compile(r'level=fatal msg="(?P<text>.*)"')
 SIGNED = re.compile(r'(https?://[^\s"?\\]+)\?[^\s"\\]*')  # an address of a store, whose query is a secret
 TROUBLE = re.compile(
     r"\b429\b|too ?many ?requests|rate exceeded|\b5\d\d\b|\b401\b|unauthorized|authentication required"
-    r"|authorization token has expired|connection reset|connection refused|broken pipe|unexpected EOF|i/o timeout"
+    r"|authorization token has expired|status code from registry 403"
+    r"|connection reset|connection refused|broken pipe|unexpected EOF|i/o timeout"
     r"|TLS handshake timeout",
     re.IGNORECASE,
 )
 BAD_REQUEST = re.compile(r"\b400\b")
 LAST_LINES = 20
+AT_ONCE = 6  # blobs that it copies at the same time unless told otherwise
+LOOK_SECONDS = 1.0  # between two looks at how far it is
+PIECE = 1 << 16
 
 
 class Side(NamedTuple):
@@ -51,15 +58,6 @@ class Side(NamedTuple):
         """The key under which an auth file keeps the login."""
         host, slash, dummy = self.reference.partition("/")
         return host if slash and re.search(r"[.:]|^localhost$", host) else DOCKER_HUB
-
-
-class Progress(NamedTuple):
-    """How far a copy is. Blobs that the destination has already count as done."""
-
-    blobs_done: int
-    blobs_all: int
-    bytes_done: int
-    bytes_all: int
 
 
 class Skopeo:
@@ -120,8 +118,9 @@ class Skopeo:
     ) -> str:
         """Copy an image with all its platforms, and return the digest that was written.
 
-        `blobs` are the sizes of its blobs by their digests; `progress` is told whenever one of them is done. The logins
-        are in files that nobody else can read, and that are gone when this ends, however it does.
+        `blobs` are the sizes of its blobs by their digests; `progress` is told whenever one of them is done, and else
+        every second. The logins are in files that nobody else can read, and that are gone when this ends, however it
+        does.
         """
         version = self.version()
         with terminable(), TemporaryDirectory(prefix="skopeo-", dir=self._workspace) as directory:
@@ -156,8 +155,7 @@ class Skopeo:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
+            bufsize=0,
         )
         try:
             return self._follow(process, meter)
@@ -167,22 +165,25 @@ class Skopeo:
                 process.wait()
 
     @staticmethod
-    def _follow(process: subprocess.Popen[str], meter: Meter) -> tuple[int, list[str]]:
-        lines: list[str] = []
+    def _follow(process: subprocess.Popen[bytes], meter: Meter) -> tuple[int, list[str]]:
+        last: list[str] = []
         output: Any = process.stdout
-        stream: IO[str] = output
-        with stream:
-            for line in stream:
-                meter.read(line)
-                lines = [*lines[1 - LAST_LINES :], line.rstrip()]
-        return process.wait(), lines
+        with output:
+            for line in lines(output):
+                if line is None:
+                    meter.look(written(process.pid))
+                else:
+                    meter.read(line)
+                    last = [*last[1 - LAST_LINES :], line.rstrip()]
+        return process.wait(), last
 
 
 class Meter:
     """Reads from skopeo's lines which blobs are done.
 
     A blob is done when its line says so. Older versions tell only its beginning; then it is done when the configuration
-    begins, which comes last.
+    begins, which comes last. Until then it is known how many are: only so many are under way at once.
+    What is under way counts by what skopeo has written.
     """
 
     def __init__(self, blobs: Mapping[str, int], tell: Callable[[Progress], None]) -> None:
@@ -190,6 +191,13 @@ class Meter:
         self._tell = tell
         self._begun: set[str] = set()
         self._done: set[str] = set()
+        self._skipped: set[str] = set()
+        self._written = 0
+
+    def look(self, written: int) -> None:
+        """Take note of how many bytes skopeo has written, and tell how far it is."""
+        self._written = written
+        self._tell(self._progress())
 
     def read(self, line: str) -> None:
         """Take note of a line."""
@@ -198,8 +206,9 @@ class Meter:
             named = {digest for digest in self._blobs if digest.removeprefix("sha256:").startswith(match["digest"])}
             if match["kind"] == "config":
                 self._finish(self._begun)
-            self._begun |= named
-            if re.match(r"\s*(done|skipped)", match["rest"]):
+            self._begun |= named - self._done
+            if end := re.match(r"\s*(done|skipped)", match["rest"]):
+                self._skipped |= named if end[1] == "skipped" else set()
                 self._finish(named)
         elif line.startswith("Writing manifest"):
             self._finish(self._begun)
@@ -209,8 +218,42 @@ class Meter:
         self._done |= new
         self._begun -= new
         if new:
-            size = self._blobs
-            self._tell(Progress(len(self._done), len(size), sum(size[each] for each in self._done), sum(size.values())))
+            self._tell(self._progress())
+
+    def _progress(self) -> Progress:
+        done, begun = self._size(self._done), self._size(self._begun)
+        count = len(self._done) + max(0, len(self._begun) - AT_ONCE)
+        copied = min(max(done, self._size(self._skipped) + self._written), done + begun)
+        return Progress(count, len(self._blobs), copied, self._size(self._blobs))
+
+    def _size(self, digests: Iterable[str]) -> int:
+        return sum(self._blobs[each] for each in digests)
+
+
+def lines(stream: IO[bytes]) -> Iterator[str | None]:
+    """Yield the lines of a stream as they come, and None every second."""
+    rest, due = b"", time.monotonic() + LOOK_SECONDS
+    while True:
+        ready = select.select([stream], [], [], max(0.0, due - time.monotonic()))[0]
+        if time.monotonic() >= due:
+            due = time.monotonic() + LOOK_SECONDS
+            yield None
+        if ready:
+            piece = stream.read(PIECE)
+            *whole, rest = (rest + piece).split(b"\n")
+            yield from (line.decode(errors="replace") for line in whole)
+            if not piece:
+                break
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def written(process_id: int) -> int:
+    """Return how many bytes a process has written, over the network too; 0 where the system does not tell."""
+    try:
+        return int(Path(f"/proc/{process_id}/io").read_text().partition("wchar: ")[2].split()[0])
+    except (OSError, LookupError, ValueError):
+        return 0
 
 
 def ignored(dummy: Progress) -> None:

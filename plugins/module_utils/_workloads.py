@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from . import _endpoint, _template
 from ._errors import InputError, Json
-from ._image import Image, parse, parse_ecr
+from ._image import PUBLIC_HOSTS, Image, parse, parse_ecr
 from ._registry import logical
 
 WORKLOAD_KEYS = {"image", "template", "endpoint"}
@@ -151,6 +151,18 @@ def results(
     ]
 
 
+def public_images(items: Iterable[Json], uris: Mapping[str, str]) -> dict[str, str]:
+    """Return image -> its mirror in ECR Public: by tag, or by digest where the image is given by digest.
+
+    `uris` are those of the public repositories, by the ARNs of the private ones.
+    """
+    images = {item["image"]: parse_ecr(item["image"]) for item in items}
+    return {
+        given: uris[image.repository_arn] + (f"@{image.digest}" if image.digest else f":{image.tag}")
+        for given, image in images.items()
+    }
+
+
 def repository_of(reference: str | None) -> Image | None:
     """Return the image a thing at RunPod runs when it lies in a private ECR repository."""
     try:
@@ -169,30 +181,58 @@ def users(items: Iterable[Json], held: Mapping[str, list[Json]], registries: Map
     repository_arn.
     """
     wanted = list(items)
-    ours = {("template", item["name"]) for item in wanted}
-    ours |= {("endpoint", item["endpoint"]["name"]) for item in wanted if item["endpoint"]}
     repositories = {item["repository_arn"] for item in wanted}
     regions = {name: region for region, name in registries.items()}
     credentials = {registry["id"]: regions.get(logical(registry["name"])) for registry in held["registries"]}
     found = []
-    for key, kind in KINDS.items():
-        for thing in held[key]:
-            image = repository_of(thing.get("image"))
-            uses = image is not None and image.repository_arn in repositories
-            region = image.region if image and uses else credentials.get(thing.get("registry") or "")
-            if region and (kind, thing["name"]) not in ours:
-                what = f"runs {image.reference}" if image and uses else "uses the credential of " + region
-                found.append(
-                    {
-                        "kind": kind,
-                        "id": thing["id"],
-                        "name": thing["name"],
-                        "region": region,
-                        "repository_arn": image.repository_arn if image and uses else None,
-                        "reason": f"The {kind} {thing['name']} ({thing['id']}) {what}",
-                    }
-                )
+    for kind, thing in others(wanted, held):
+        image = repository_of(thing.get("image"))
+        uses = image is not None and image.repository_arn in repositories
+        region = image.region if image and uses else credentials.get(thing.get("registry") or "")
+        if region:
+            what = f"runs {image.reference}" if image and uses else "uses the credential of " + region
+            found.append(
+                {
+                    "kind": kind,
+                    "id": thing["id"],
+                    "name": thing["name"],
+                    "region": region,
+                    "repository_arn": image.repository_arn if image and uses else None,
+                    "reason": f"The {kind} {thing['name']} ({thing['id']}) {what}",
+                }
+            )
     return found
+
+
+def others(items: Iterable[Json], held: Mapping[str, list[Json]]) -> Iterator[tuple[str, Json]]:
+    """Yield what RunPod holds besides these workloads' templates and endpoints, with its kind."""
+    wanted = list(items)
+    ours = {("template", item["name"]) for item in wanted}
+    ours |= {("endpoint", item["endpoint"]["name"]) for item in wanted if item["endpoint"]}
+    for key, kind in KINDS.items():
+        yield from ((kind, thing) for thing in held[key] if (kind, thing["name"]) not in ours)
+
+
+def public_users(items: Iterable[Json], held: Mapping[str, list[Json]], uris: Iterable[str]) -> list[Json]:
+    """Return what at RunPod still runs an image of these public repositories, as {uri, reason}.
+
+    The workloads' own templates and endpoints are left out.
+    """
+    wanted = set(uris)
+    return [
+        {"uri": uri, "reason": f"The {kind} {thing['name']} ({thing['id']}) runs {thing['image']}"}
+        for kind, thing in others(items, held)
+        if (uri := public_repository(thing.get("image"))) in wanted
+    ]
+
+
+def public_repository(reference: str | None) -> str:
+    """Return the URI of the repository when an image lies in ECR Public, else an empty text."""
+    try:
+        image = parse(reference or "")
+    except InputError:
+        return ""
+    return f"{image.host}/{image.repository}" if image.host in PUBLIC_HOSTS else ""
 
 
 def leftovers(

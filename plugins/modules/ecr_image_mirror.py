@@ -121,6 +121,8 @@ notes:
     Logins of C(docker login) or C(skopeo login) are not used.
   - C(skopeo) sees the environment of the module, so that E(HTTPS_PROXY), E(NO_PROXY) and E(SSL_CERT_FILE) count. When
     O(aws_ca_bundle) is set and E(SSL_CERT_FILE) is not, it takes that.
+  - While it copies, a line every five seconds shows on the terminal how far it is, when the module runs on the
+    controller (C(connection=local)), in the foreground and without C(no_log).
   - Registries must speak HTTPS. O(validate_certs=false) takes any certificate.
   - Where neither the system nor the user has a C(policy.json), C(skopeo) gets one that asks for no signatures.
     Signatures and referrers are not copied.
@@ -247,6 +249,7 @@ from ..module_utils._errors import InputError, Json, RegistryError, RunpodError,
 from ..module_utils._image import PUBLIC_HOSTS, Image
 from ..module_utils._mirror import Content, Job, check_publishable, jobs, reference, uri
 from ..module_utils._oci import Login, Registry
+from ..module_utils._progress import Teller, listener, unheard
 from ..module_utils._public import REGION
 from ..module_utils._runpod import execute
 from ..module_utils._skopeo import Side, Skopeo, passes
@@ -259,11 +262,12 @@ PAUSES = (2, 4, 8, 16, 32, 60)  # seconds before another try; the last one is re
 
 
 class Clients(NamedTuple):
-    """AWS, the registries by host and login, and skopeo."""
+    """AWS, the registries by host and login, skopeo, and what takes lines for the terminal."""
 
     aws: Aws
     registry: Callable[[str, Login | None], Registry]
     skopeo: Skopeo
+    write: Callable[[str], None] = unheard
 
 
 class Found(NamedTuple):
@@ -536,21 +540,24 @@ def with_image(registry: Registry, job: Job, content: Content, manifest: Json) -
 def copy_all(mirror: Mirror, found: list[Found]) -> list[Json]:
     """Copy what differs, one after the other. Raises UnfinishedError at the first that fails."""
     done: list[Json] = []
+    count = sum(each.differs for each in found)
     for each in found:
+        what = f"Copying {uri(each.job.destination)} (image {sum(image['copied'] for image in done) + 1} of {count})"
         try:
-            done.append(report(each, copy(mirror, each) if each.differs else 0.0))
+            done.append(report(each, copy(mirror, each, what) if each.differs else 0.0))
         except RunpodError as error:
             raise UnfinishedError(error, done) from error
     return done
 
 
-def copy(mirror: Mirror, found: Found) -> float:
-    """Copy one image, with a fresh login for each try, and return the seconds that took."""
+def copy(mirror: Mirror, found: Found, what: str) -> float:
+    """Copy one image, with a fresh login for each try, and return the seconds that took. `what` says so in progress."""
     aws, retries = mirror.client.aws, 0
+    progress = Teller(what, mirror.client.write)
     start, written = aws.clock(), None
     while written is None:
         try:
-            written = attempt_copy(mirror, found)
+            written = attempt_copy(mirror, found, progress)
         except SkopeoError as error:
             if retries == mirror.params["retries"] or not passes(error.text, found.job.public):
                 raise SkopeoError(f"{error}{advice(found)}", error.text) from error
@@ -574,13 +581,14 @@ def advice(found: Found) -> str:
     )
 
 
-def attempt_copy(mirror: Mirror, found: Found) -> str:
+def attempt_copy(mirror: Mirror, found: Found, progress: Teller) -> str:
     """Copy once, from the digest that was compared, and return the digest that was written."""
     source, target = found.job.source._replace(tag="", digest=found.digest), found.job.destination
     return mirror.client.skopeo.copy(
         Side(uri(source), mirror.login("source", source)),
         Side(uri(target), mirror.login("destination", target)),
         found.content.blobs if found.content else {},
+        progress,
     )
 
 
@@ -599,6 +607,7 @@ def connect(module: AnsibleAWSModule) -> Clients:
         Aws(module.client, module.region or REGION, module.params["aws_config"]),
         lambda host, login: Registry(opener, host, login),
         Skopeo(environment, module.tmpdir, verify),
+        listener(module.tmpdir),
     )
 
 

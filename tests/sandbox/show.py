@@ -32,6 +32,7 @@ def aws() -> Iterator[tuple[str, str]]:
         for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
             yield "  access key", f"{key['AccessKeyId']} ({key['Status']})"
     yield from granted(boto3.client("ecr", region))
+    yield from published(boto3.client("ecr-public", region))
     secrets = boto3.client("secretsmanager", region).list_secrets()["SecretList"]
     for secret in secrets:
         tags = ", ".join(f"{tag['Key']} = {tag['Value']}" for tag in secret.get("Tags", []))
@@ -47,6 +48,15 @@ def granted(registry: Any) -> Iterator[tuple[str, str]]:
             for statement in json.loads(policy)["Statement"]:
                 roles = statement["Condition"]["StringEquals"]["aws:PrincipalArn"]
                 yield f"  lets in ({statement['Sid']})", listed(roles)
+
+
+def published(registry: Any) -> Iterator[tuple[str, str]]:
+    """Yield (kind, description) of each public repository and image."""
+    for repository in registry.describe_repositories()["repositories"]:
+        yield "ECR Public repository", repository["repositoryUri"]
+        for image in registry.describe_images(repositoryName=repository["repositoryName"])["imageDetails"]:
+            if tags := image.get("imageTags"):
+                yield "  everybody may pull", f"{listed(tags)} ({image['imageDigest']})"
 
 
 def runpod() -> Iterator[tuple[str, str]]:

@@ -11,7 +11,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, NamedTuple
 
 import pytest
@@ -124,6 +126,28 @@ class House:
     def runpod(self) -> dict[str, Any]:
         """Return all that the simulator holds, passwords included."""
         return self.sandbox.runpod.state()
+
+
+@contextmanager
+def sampled_processes(samples: set[str], seconds: float = 0.02) -> Iterator[None]:
+    """Collect the command lines of all processes while the block runs."""
+    done = Event()
+
+    def sample() -> None:
+        while not done.wait(seconds):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    samples.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                except OSError:
+                    continue
+
+    thread = Thread(target=sample)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @pytest.fixture(scope="session")

@@ -6,40 +6,35 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
-import shutil
-import socket
-import ssl
+import os
+import re
+import signal
 import subprocess
+import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.error import HTTPError
+from typing import Any
 
 import pytest
-import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from tests.sandbox.images import OCI, Sample, build, digest
+from tests.sandbox.images import DOCKER, Image, Sample, build, build_large, digest
 
-from .conftest import ROOT, House
+from .conftest import REGISTRY, ROOT, House, Run, sampled_processes
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("docker-registry") and shutil.which("skopeo")), reason="needs docker-registry and skopeo"
-)
-
-IMAGE = build(Sample("us-east-1", "app", "v1", ("amd64", "arm64")))
-DIGEST = digest(IMAGE.manifest)
-PASSWORD = "password"
-BCRYPT = "$2b$04$NhbJ66HxjFvGAr.noIbk9OLRfyT.YnrcFiNc0MdfIGZCNlM2.5.Vi"
-START_SECONDS = 20.0
+PUBLIC = "public.ecr.aws"
+MANY = [f"v{number}" for number in range(15)]
+LARGE = 1024  # MiB
+BOTH = ("amd64", "arm64")
+KINDS = {
+    "oci": build(Sample("us-east-1", "app", "oci", ("amd64",))),
+    "index": build(Sample("us-east-1", "app", "index", BOTH)),
+    "docker": build(Sample("us-east-1", "app", "docker", ("amd64",)), DOCKER),
+    "list": build(Sample("us-east-1", "app", "list", BOTH), DOCKER),
+    "attested": build(Sample("us-east-1", "app", "attested", BOTH), attested=True),
+}
 PLAY = """\
 - hosts: localhost
   connection: local
@@ -50,171 +45,225 @@ PLAY = """\
 """
 
 
-class Place(NamedTuple):
-    """A registry, and what a client needs to trust it."""
+class Shop:
+    """A private repository `app`, a public one, and the playbooks that mirror between them."""
 
-    host: str
-    certificate: Path
-    config: Path
-    log: Path
+    def __init__(self, house: House, folder: Path) -> None:
+        self.house = house
+        self.registries = house.sandbox.registries
+        self.playbook = folder / "mirror.yml"
+        self.temporary = folder / "temporary"
+        self.temporary.mkdir()
+        self.environment = {
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections"),
+            "ANSIBLE_REMOTE_TMP": str(self.temporary),
+            "ANSIBLE_LOCAL_TEMP": str(self.temporary),
+            "TMPDIR": str(self.temporary),
+        }
+        house.client("ecr").create_repository(repositoryName="app")
+        made = house.client("ecr-public").create_repository(repositoryName="app")
+        self.source, self.target = f"{REGISTRY}/app", made["repository"]["repositoryUri"]
 
-    def ask(self, method: str, path: str, data: bytes | None = None, **headers: str) -> Any:
-        login = base64.b64encode(f"AWS:{PASSWORD}".encode()).decode()
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
-        url = path if path.startswith("https:") else f"https://{self.host}{path}"
-        request = urllib.request.Request(url, data, {"Authorization": f"Basic {login}", **given}, method=method)
-        context = ssl.create_default_context(cafile=str(self.certificate))
-        return urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        ).open(request)
+    def push(self, tag: str, image: Image) -> str:
+        """Put an image into the private repository; return its digest."""
+        self.registries.push(f"{self.source}:{tag}", image)
+        return digest(image.manifest)
 
-    def push(self, repository: str, tag: str) -> None:
-        for blob in IMAGE.blobs:
-            where = self.ask("POST", f"/v2/{repository}/blobs/uploads/").headers["Location"]
-            self.ask("PUT", f"{where}&digest={digest(blob)}", blob, Content_Type="application/octet-stream")
-        for manifest in IMAGE.platforms:
-            media_type = json.loads(manifest)["mediaType"]
-            self.ask("PUT", f"/v2/{repository}/manifests/{digest(manifest)}", manifest, Content_Type=media_type)
-        self.ask("PUT", f"/v2/{repository}/manifests/{tag}", IMAGE.manifest, Content_Type=OCI.listing)
+    def mirror(self, *arguments: str, keywords: dict[str, Any] | None = None, **options: Any) -> Run:
+        self.write(keywords or {}, **options)
+        return self.house.play(self.playbook, *arguments, **self.environment)
 
-    def digest(self, repository: str, reference: str) -> str | None:
-        try:
-            return self.ask("GET", f"/v2/{repository}/manifests/{reference}", Accept=OCI.listing).headers[
-                "Docker-Content-Digest"
-            ]
-        except HTTPError as error:
-            assert error.code == 404
-            return None
+    def write(self, keywords: dict[str, Any], **options: Any) -> None:
+        given = {"source": self.source, "destination": self.target} if "images" not in options else {}
+        task = {"name": "Mirror", "gpuops.runpod.ecr_image_mirror": {**given, **options}, **keywords}
+        self.playbook.write_text(PLAY + "    - " + json.dumps(task) + "\n")
+
+    @contextmanager
+    def begun(self, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+        """Yield a run that goes on meanwhile."""
+        self.write({}, **options)
+        with subprocess.Popen(
+            [Path(sys.executable).parent / "ansible-playbook", self.playbook, *arguments],
+            cwd=ROOT,
+            env={**self.house.environment(), **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def digest(self, reference: str) -> str | None:
+        """Return the digest that skopeo finds, anonymously."""
+        environment = self.house.environment()
+        command = ["skopeo", "inspect", "--raw", "--no-creds", f"docker://{reference}"]
+        done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+        return digest(done.stdout) if done.returncode == 0 else None
+
+    def images(self) -> dict[str, list[str]]:
+        """Return the tags of what is in the public repository by digest."""
+        return {found: image.tags for found, image in self.house.sandbox.aws.public.repositories["app"].images.items()}
+
+    def tags(self) -> dict[str, str]:
+        """Return the digests of its tags."""
+        return {tag: found for found, tags in self.images().items() for tag in tags}
 
     def requests(self) -> list[str]:
-        """Return what was asked for since the last look, without what proves a login."""
-        lines = self.log.read_text().splitlines()
-        self.log.write_text("")
-        found = [line.split('"')[1].rpartition(" ")[0] for line in lines if '"' in line and "HTTP/" in line]
-        return [request for request in found if not request.endswith("/v2/")]
+        """Return the requests that the registries got since the last look, those for a login left out."""
+        calls = [call["name"] for call in self.registries.calls()]
+        self.registries.forget_calls()
+        return [name for name in calls if not re.search(r"/v2/$|/token/$", name)]
+
+    def secrets(self) -> list[str]:
+        """Return the passwords that both registries have given, as such and as HTTP sends them."""
+        passwords = [*self.house.sandbox.aws.logins, *self.house.sandbox.aws.public.tokens]
+        return [*passwords, *(base64.b64encode(f"AWS:{each}".encode()).decode() for each in passwords)]
+
+    def left(self) -> list[str]:
+        """Return the files that runs have left."""
+        return [str(path.relative_to(self.temporary)) for path in self.temporary.rglob("*") if not path.is_dir()]
 
 
-def certificate(directory: Path) -> tuple[Path, Path]:
-    """Make a certificate for loopback that is its own authority; return its file and that of its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    files = directory / "certificate.pem", directory / "key.pem"
-    files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return files
+@pytest.fixture
+def shop(house: House, tmp_path: Path) -> Shop:
+    return Shop(house, tmp_path)
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """A registry that wants a login, on loopback, with nothing but an image app:v1."""
-    directory = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{free.getsockname()[1]}"
-    public, key = certificate(directory)
-    (directory / "htpasswd").write_text(f"AWS:{BCRYPT}\n")
-    config, log = directory / "config.yml", directory / "access.log"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "version": "0.1",
-                "storage": {"filesystem": {"rootdirectory": str(directory / "data")}},
-                "auth": {"htpasswd": {"realm": "test", "path": str(directory / "htpasswd")}},
-                "http": {"addr": host, "tls": {"certificate": str(public), "key": str(key)}},
-            }
-        )
-    )
-    with log.open("ab") as output:
-        process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=output, stderr=output)
-    made = Place(host, public, config, log)
-    try:
-        _await(made)
-        made.push("app", "v1")
-        yield made
-    finally:
-        process.terminate()
-        process.wait()
+def until(passed: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not passed():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
-def _await(place: Place) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            place.ask("GET", "/v2/")
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-
-
-def play(house: House, tmp_path: Path, place: Place, *arguments: str, **options: Any) -> Any:
-    """Mirror with options; return the recap's counters and the output."""
-    login = {"username": "AWS", "password": "{{ lookup('ansible.builtin.env', 'LOGIN') }}"}
-    task = {
-        "name": "Mirror",
-        "gpuops.runpod.ecr_image_mirror": {"source_auth": login, "destination_auth": login, **options},
+def test_every_kind_of_image_is_mirrored_once_and_then_in_sync(shop: Shop) -> None:
+    digests = {tag: shop.push(tag, image) for tag, image in KINDS.items()}
+    digests |= {tag: shop.push(tag, build(Sample("us-east-1", "app", tag, ("amd64",)))) for tag in MANY}
+    whole = shop.push("whole", build(Sample("us-east-1", "app", "whole", BOTH)))
+    token = shop.house.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    password = base64.b64decode(token).decode().removeprefix("AWS:")
+    shop.environment["PASSWORD"] = password
+    options = {
+        "source_auth": {"username": "AWS", "password": "{{ lookup('ansible.builtin.env', 'PASSWORD') }}"},
+        "images": [
+            {"source": shop.source, "destination": shop.target, "image_tags": [*digests]},
+            {"source": f"{shop.source}@{whole}", "destination": shop.target},
+        ],
     }
-    playbook = tmp_path / "mirror.yml"
-    playbook.write_text(PLAY + "    - " + json.dumps(task) + "\n")
-    return house.play(
-        playbook,
-        *arguments,
-        ANSIBLE_COLLECTIONS_PATH=str(ROOT / "playbooks" / "collections"),
-        SSL_CERT_FILE=str(place.certificate),
-        LOGIN=PASSWORD,
-        TMPDIR=str(tmp_path),
-    )
-
-
-def test_a_mirror_is_made_once_and_then_in_sync(house: House, tmp_path: Path, place: Place) -> None:
-    options = {"source": f"{place.host}/app:v1", "destination": f"{place.host}/mirror"}
-    checked = play(house, tmp_path, place, "--check", **options)
-    assert (checked.code, checked.recap["changed"]) == (0, 1), checked.output
-    assert place.digest("mirror", "v1") is None
-
-    made = play(house, tmp_path, place, "-vvv", **options)
+    made = shop.mirror("-vvv", **options)
     assert (made.code, made.recap["changed"]) == (0, 1), made.output
-    assert place.digest("mirror", "v1") == DIGEST
-    assert base64.b64encode(f"AWS:{PASSWORD}".encode()).decode() not in made.output
+    assert {tag: shop.digest(f"{shop.target}:{tag}") for tag in KINDS} == {tag: digests[tag] for tag in KINDS}
+    assert shop.tags() == digests and shop.images()[whole] == []
+    assert {digest(each) for image in KINDS.values() for each in image.platforms} <= shop.images().keys()
+    assert password not in made.output and token not in made.output
+    assert shop.left() == []
 
-    place.requests()
-    again = play(house, tmp_path, place, **options)
+    shop.requests()
+    again = shop.mirror(**options)
     assert (again.code, again.recap["changed"]) == (0, 0), again.output
-    assert sorted(place.requests()) == ["HEAD /v2/app/manifests/v1", "HEAD /v2/mirror/manifests/v1"]
+    sides = [f"HEAD {side.replace('/', '/v2/', 1)}/manifests/" for side in (shop.source, shop.target)]
+    expected = [side + tag for side in sides for tag in digests]
+    assert sorted(shop.requests()) == sorted([*expected, sides[1] + whole])
+
+    moved = shop.push("v7", KINDS["index"])
+    again = shop.mirror(**options)
+    assert (again.code, again.recap["changed"]) == (0, 1), again.output
+    assert len([name for name in shop.requests() if name.startswith("PUT") and "/manifests/v" in name]) == 1
+    assert shop.tags() == {**digests, "v7": moved}
 
 
-def test_an_image_without_a_tag_and_one_of_one_platform(house: House, tmp_path: Path, place: Place) -> None:
-    arm = digest(IMAGE.platforms[1])
-    untagged = play(house, tmp_path, place, source=f"{place.host}/app@{DIGEST}", destination=f"{place.host}/untagged")
-    assert (untagged.code, untagged.recap["changed"]) == (0, 1), untagged.output
-    assert place.digest("untagged", DIGEST) == DIGEST
-    options = {"platforms": "one", "platform": "linux/arm64"}
-    one = play(house, tmp_path, place, source=f"{place.host}/app:v1", destination=f"{place.host}/one", **options)
-    assert (one.code, one.recap["changed"]) == (0, 1), one.output
-    with place.ask("GET", f"/v2/one/manifests/{arm}", Accept="application/vnd.oci.image.manifest.v1+json") as held:
-        assert held.headers["Docker-Content-Digest"] == arm
+def test_one_platform_of_an_index(shop: Shop) -> None:
+    shop.push("v1", KINDS["index"])
+    run = shop.mirror(image_tags=["v1"], platforms="one", platform="linux/arm64")
+    assert (run.code, run.recap["changed"]) == (0, 1), run.output
+    assert shop.digest(f"{shop.target}:v1") == digest(KINDS["index"].platforms[1])
 
 
-def test_a_wrong_login_and_a_missing_image_are_told(house: House, tmp_path: Path, place: Place) -> None:
-    options = {"source": f"{place.host}/app:v1", "destination": f"{place.host}/mirror2"}
-    refused = play(house, tmp_path, place, **{**options, "source_auth": {"username": "AWS", "password": "wrong-one"}})
-    assert refused.code and "The registry does not accept the login" in refused.output
-    absent = play(house, tmp_path, place, **{**options, "source": f"{place.host}/app:v9"})
-    assert absent.code and f"These images do not exist: {place.host}/app:v9" in absent.output
-    assert place.digest("mirror2", "v1") is None
+def test_a_connection_that_ends_and_a_token_that_expires_in_the_middle(shop: Shop) -> None:
+    held = shop.push("v1", KINDS["index"])
+    shop.registries.fail(f"PATCH {PUBLIC}/.*", cut_after=20, times=2)
+    shop.registries.fail(f"PUT {PUBLIC}/.*/blobs/.*", delay=1.5, skip=1)
+    with shop.begun(image_tags=["v1"]) as run:
+        until(lambda: any(call["method"] == "PUT" for call in shop.registries.calls()))
+        shop.registries.expire_tokens()
+        output = run.communicate()[0]
+    assert run.returncode == 0, output
+    assert shop.digest(f"{shop.target}:v1") == held
+    tokens = [call for call in shop.house.sandbox.aws_calls() if "GetAuthorizationToken" in call["name"]]
+    assert len(tokens) > 4  # two for reading, two for each try
+    assert shop.left() == []
+
+
+def test_a_failure_leaves_no_file(shop: Shop) -> None:
+    shop.push("v1", KINDS["oci"])
+    shop.registries.fail(f"PUT {PUBLIC}/.*/manifests/.*", answer={"status": 403}, times=None)
+    run = shop.mirror(image_tags=["v1"], retries=0)
+    assert run.code != 0 and "skopeo could not copy" in run.output
+    assert shop.left() == []
+
+
+def test_a_large_image_tells_how_far_it_is_and_shows_no_secret(shop: Shop) -> None:
+    held = shop.push("v1", build_large(LARGE))
+    shop.registries.fail(f"PUT {PUBLIC}/.*/blobs/.*", delay=11, skip=1)
+    seen: set[str] = set()
+    with sampled_processes(seen, 0.3):
+        run = shop.mirror("-vvv", image_tags=["v1"])
+    assert run.code == 0, run.output
+    assert shop.digest(f"{shop.target}:v1") == held
+    lines = re.findall(
+        r"^\[localhost\] Copying (\S+) \(image 1 of 1\): \d/2 blobs, ([\d,.]+)/1,024.\d MiB, [\d.]+ MiB/s, .* left",
+        run.output,
+        re.MULTILINE,
+    )
+    assert len(lines) >= 2 and {name for name, dummy in lines} == {f"{shop.target}:v1"}, run.output
+    assert float(lines[-1][1].replace(",", "")) > 0
+    secrets = shop.secrets()
+    assert len(secrets) > 4 and any("skopeo copy" in line for line in seen)
+    for secret in secrets:
+        assert secret not in run.output and not [line for line in seen if secret in line]
+    assert shop.left() == []
+
+
+def test_a_task_without_a_log_and_one_in_the_background_are_quiet(shop: Shop) -> None:
+    held = shop.push("v1", KINDS["oci"])
+    shop.registries.fail(f"PUT {PUBLIC}/.*/blobs/.*", delay=6, skip=1)
+    silent = shop.mirror(image_tags=["v1"], keywords={"no_log": True})
+    moved = shop.push("v1", KINDS["docker"])
+    behind = shop.mirror(image_tags=["v1"], keywords={"async": 60, "poll": 1})
+    for run in (silent, behind):
+        assert (run.code, run.recap["changed"]) == (0, 1), run.output
+        assert "Copying" not in run.output
+    assert shop.digest(f"{shop.target}:v1") == moved != held
+
+
+def test_loops_and_tries_of_the_task_have_lines_of_their_own(shop: Shop) -> None:
+    for tag in ("v1", "v2"):
+        shop.push(tag, build(Sample("us-east-1", "app", tag, ("amd64",))))
+    shop.registries.fail(f"PUT {PUBLIC}/.*/manifests/v1", answer={"status": 403}, times=1)
+    shop.registries.fail(f"PUT {PUBLIC}/.*/blobs/.*", delay=6)
+    task = {"loop": ["v1", "v2"], "retries": 2, "delay": 0, "register": "mirror", "until": "mirror is succeeded"}
+    run = shop.mirror(image_tags=["{{ item }}"], retries=0, keywords=task)
+    assert (run.code, run.recap["changed"]) == (0, 1), run.output
+    assert f"Copying {shop.target}:v1" in run.output and "FAILED - RETRYING" in run.output
+    assert shop.left() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_leaves_no_file_and_no_process(shop: Shop, number: signal.Signals) -> None:
+    shop.push("v1", KINDS["oci"])
+    shop.registries.fail(f"PUT {PUBLIC}/.*/blobs/.*", delay=20, times=None)
+    with shop.begun(image_tags=["v1"]) as run:
+        until(lambda: any(call["method"] == "PUT" for call in shop.registries.calls()))
+        assert any("auth" in path or "src.json" in path for path in shop.left())
+        os.kill(run.pid, number)
+        run.communicate()
+    until(lambda: not [path for path in shop.left() if path.endswith("json")], 10)
+    until(lambda: not running(str(shop.temporary)), 10)
+
+
+def running(text: str) -> list[str]:
+    """Return the processes with a text in their arguments."""
+    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in lines if text in line]

@@ -6,36 +6,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
 
-from .conftest import House
+from .conftest import House, sampled_processes
 
 ENV_VALUE = "an-environment-value-that-nobody-should-see"
-
-
-@contextmanager
-def sampled_processes(samples: set[str]) -> Iterator[None]:
-    """Collect the command lines of all processes while the block runs."""
-    done = Event()
-
-    def sample() -> None:
-        while not done.wait(0.02):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    samples.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-                except OSError:
-                    continue
-
-    thread = Thread(target=sample)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def test_no_secret_shows_anywhere(house: House, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class PublicAccount:
 
     def client(self, service: str = "ecr-public", region: str = "us-east-1") -> Any:
         client = boto3.client(service, region_name=region, config=Config(retries={"total_max_attempts": 1}), **KEY)
-        client.meta.events.register("before-send", self._send)
+        client.meta.events.register_first("before-send", self._send)  # before moto, where it is on
         return client
 
     def took(self) -> list[str]:

@@ -25,7 +25,10 @@ TAGGING = {
     "iam:CreatePolicy": "iam:TagPolicy",
     "secretsmanager:CreateSecret": "secretsmanager:TagResource",
     "ssm:PutParameter": "ssm:AddTagsToResource",
+    "ecr-public:CreateRepository": "ecr-public:TagResource",
 }
+# What a call needs besides in any case.
+TOGETHER = {"ecr-public:GetAuthorizationToken": {"sts:GetServiceBearerToken"}}
 
 
 @cache
@@ -38,8 +41,9 @@ def operations(service: str) -> dict[str, str]:
 def needed(service: str, operation: str, request: dict[str, Any]) -> set[str]:
     """Return the IAM actions that one call needs."""
     action = f"{service}:{operations(service)[operation]}"
-    tagging = {TAGGING[action]} if request.get("Tags") and action in TAGGING else set()
-    return ({action} | tagging) - FOR_EVERYBODY
+    tagged = request.get("Tags") or request.get("tags")
+    tagging = {TAGGING[action]} if tagged and action in TAGGING else set()
+    return ({action} | tagging | TOGETHER.get(action, set())) - FOR_EVERYBODY
 
 
 @cache

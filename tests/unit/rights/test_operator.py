@@ -18,13 +18,17 @@ from typing import Any
 
 import pytest
 import yaml
+from botocore import xform_name
 from moto import mock_aws
 from parliament import analyze_policy_string
 
 from ansible_collections.gpuops.runpod.plugins.doc_fragments.secret_store import ModuleDocFragment as StorePage
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Manifest, Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.modules import (
+    ecr_image_mirror,
+    ecr_public_repo,
     ecr_pull_check,
     ecr_pull_grant,
     ecr_pull_user,
@@ -40,6 +44,7 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     client,
     refusal,
 )
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_public import PublicAccount
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod
 from ansible_collections.gpuops.runpod.tests.unit.rights.judge import Request, Who, allowed, every_action, findings
 
@@ -98,6 +103,33 @@ GRANT: Json = {
 }
 
 
+PUBLIC: Json = {
+    "name": "app",
+    "state": "present",
+    "acknowledge_public": True,
+    "catalog_data": None,
+    "tags": None,
+    "purge_tags": True,
+    "force": False,
+}
+MIRROR: Json = {
+    "image_tags": None,
+    "images": None,
+    "platforms": "all",
+    "platform": "linux/amd64",
+    "source_auth": None,
+    "destination_auth": None,
+    "retries": 0,
+    "allow_suspected_secrets": False,
+}
+DIGEST = f"sha256:{'a' * 64}"
+MANIFEST = json.dumps({"schemaVersion": 2, "config": {"digest": f"sha256:{'c' * 64}", "size": 3}, "layers": []})
+PRIVATE = f"{HOME}.dkr.ecr.us-east-1.amazonaws.com"
+# What the requests to a registry need that skopeo makes to copy from it, and to it. ECR Public lets anybody read.
+PULL = ("BatchGetImage", "GetDownloadUrlForLayer")
+PUSH = ("BatchCheckLayerAvailability", "InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "PutImage")
+
+
 class Cloud(Account):
     """An account with an image, that mints tokens which work and gives addresses of layers."""
 
@@ -106,10 +138,9 @@ class Cloud(Account):
         expiry = self.now + timedelta(hours=12)
         return {"authorizationData": [{"authorizationToken": token, "expiresAt": expiry}]}
 
-    def batch_get_image(self, *dummy: Any) -> Json:
-        config = {"digest": f"sha256:{'c' * 64}", "size": 3}
-        manifest = json.dumps({"schemaVersion": 2, "config": config, "layers": []})
-        return {"images": [{"imageId": {"imageDigest": f"sha256:{'a' * 64}"}, "imageManifest": manifest}]}
+    def batch_get_image(self, dummy: Any, request: Json) -> Json:
+        image_id = {**request["imageIds"][0], "imageDigest": DIGEST}
+        return {"images": [{"imageId": image_id, "imageManifest": MANIFEST}]}
 
     def get_download_url_for_layer(self, *dummy: Any) -> Json:
         return {"downloadUrl": "https://layers.test/config"}
@@ -130,8 +161,11 @@ class Observed(Cloud):
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.pull_user = Cloud(store)
+        self.public = PublicAccount()
 
-    def connect(self, service: str, region: str, **options: Any) -> Recorder:
+    def connect(self, service: str, region: str, **options: Any) -> Any:
+        if service == "ecr-public":
+            return PublicRecorder(self)
         caller = self.pull_user if options.get("aws_access_key_id") else self
         return Recorder(caller, service, client(service, region))
 
@@ -141,6 +175,65 @@ class Observed(Cloud):
         return {**self.store.options, "name": self.store.name}
 
 
+class PublicRecorder:
+    """A client of ECR Public, whose requests its account notes."""
+
+    def __init__(self, account: Observed) -> None:
+        self.account = account
+        self.client = account.public.connect("ecr-public", "us-east-1")
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        def call(**request: Any) -> Any:
+            self.account.requests.append((f"ecr-public:{operation}", request))
+            return getattr(self.client, operation)(**request)
+
+        return call
+
+
+class Shelf:
+    """A registry with one image, which its account notes the rights for. Anybody may read from ECR Public."""
+
+    def __init__(self, account: Observed, host: str) -> None:
+        self.account = account
+        self.host = host
+
+    def digest(self, repository: str, dummy: str) -> str | None:
+        self._note("ecr:batch_get_image", repository)
+        return None
+
+    def manifest(self, repository: str, dummy: str) -> Manifest:
+        self._note("ecr:batch_get_image", repository)
+        return Manifest(DIGEST, MANIFEST.encode())
+
+    def blob(self, repository: str, dummy: str) -> bytes:
+        self._note("ecr:get_download_url_for_layer", repository)
+        return b"{}"
+
+    def _note(self, call: str, repository: str) -> None:
+        if ".dkr.ecr." in self.host:
+            self.account.requests.append((call, {"repositoryName": repository}))
+
+
+class Carrier:
+    """Notes in an account what skopeo's requests need."""
+
+    def __init__(self, account: Observed) -> None:
+        self.account = account
+
+    def version(self) -> None:
+        """It is new enough."""
+
+    def copy(self, source: Side, destination: Side, *dummy: Any) -> str:
+        for side, actions in ((source, PULL), (destination, PUSH)):
+            host, dummy_slash, rest = side.reference.partition("/")
+            name = re.split("[:@]", rest if ".dkr.ecr." in host else rest.partition("/")[2])[0]
+            service = "ecr" if ".dkr.ecr." in host else "ecr-public"
+            self.account.requests += [
+                (f"{service}:{xform_name(action)}", {"repositoryName": name}) for action in actions
+            ]
+        return DIGEST
+
+
 def thing(service: str, operation: str, request: Json) -> str:
     """Return the ARN of what a call is about, or `*` when IAM does not tell things apart for it."""
     here = f"arn:aws:{service}:us-east-1:{HOME}"
@@ -148,6 +241,12 @@ def thing(service: str, operation: str, request: Json) -> str:
         return f"{here}:secret:{request.get('SecretId') or request['Name']}-AbCdEf"
     if service == "ssm":
         return f"{here}:parameter{request.get('ResourceId') or request['Name']}"
+    if service == "ecr-public":
+        name = request.get("repositoryName") or next(iter(request.get("repositoryNames", [])), "")
+        place = f"arn:aws:ecr-public::{HOME}"
+        if operation == "describe_registries":
+            return f"{place}:registry/{HOME}"
+        return request.get("resourceArn", f"{place}:repository/{name}" if name else "*")
     if "repositoryName" in request:
         return f"{here}:repository/{request['repositoryName']}"
     if "UserName" in request or "AccessKeyId" in request:
@@ -276,7 +375,33 @@ def use_grant(account: Observed) -> None:
         both(lambda check_mode, state=state: ecr_pull_grant.run({**GRANT, "state": state}, check_mode, account.aws()))
 
 
+def use_public_repo(account: Observed) -> None:
+    logo = b"\x89PNG\r\n\x1a\n" + bytes(8) + (100).to_bytes(4) * 2
+    clients = ecr_public_repo.Clients(account.aws(), lambda dummy: logo)
+    catalog = dict.fromkeys(("about_text", "usage_text", "architectures", "operating_systems"))
+    for options in (
+        {},
+        {"tags": {"team": "ml"}, "catalog_data": {**catalog, "description": "one", "logo": "logo.png"}},
+        {"tags": {}},
+        {"state": "absent"},
+    ):
+        both(lambda check_mode, given=options: ecr_public_repo.run({**PUBLIC, **given}, check_mode, clients))
+
+
+def use_mirror(account: Observed) -> None:
+    carrier: Any = Carrier(account)
+    shelf: Any = lambda host, dummy: Shelf(account, host)  # noqa: E731
+    clients = ecr_image_mirror.Clients(account.aws(), shelf, carrier)
+    login = {"username": "AWS", "password": "password"}  # else the API would tell that it is there
+    private = PRIVATE.replace("us-east-1", "eu-west-1") + "/app"
+    for destination, given in (("public.ecr.aws/a1b2c3d4/app", None), (private, login)):
+        params = {**MIRROR, "source": f"{PRIVATE}/app:v1", "destination": destination, "destination_auth": given}
+        both(lambda check_mode, params=params: ecr_image_mirror.run(params, check_mode, clients))
+
+
 USES: dict[str, tuple[Callable[[Observed], None], ...]] = {
+    "ecr_image_mirror": (use_mirror,),
+    "ecr_public_repo": (use_public_repo,),
     "ecr_pull_check": (use_check,),
     "ecr_pull_grant": (use_grant,),
     "ecr_pull_user": (use_user, use_rotation, use_quarantine),
@@ -309,7 +434,8 @@ def actions(asked: Iterable[Request]) -> set[str]:
 
 def test_every_module_that_calls_aws_is_used() -> None:
     group = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["action_groups"]["aws"]
-    calling = [path.stem for path in (ROOT / "plugins" / "modules").glob("*.py") if "aws_client" in path.read_text()]
+    pages = {path.stem: path.read_text() for path in (ROOT / "plugins" / "modules").glob("*.py")}
+    calling = [name for name, text in pages.items() if re.search("aws_client|AnsibleAWSModule", text)]
     assert sorted(calling) == sorted(USES) == sorted(name for name in group if isinstance(name, str))
 
 

@@ -155,6 +155,25 @@ def test_the_proof_of_a_public_image_is_told_at_its_link() -> None:
 
 
 @pytest.mark.parametrize(
+    ("read", "links"),
+    [
+        ({"msg": "no route to host"}, everywhere("public_image", "unreadable")),
+        ({"repository": {}, "diff": {"before": None, "after": {"name": "training"}}}, {}),  # told of by its image
+        ({"repository": {}}, {}),
+        (
+            {"repository": {"uri": PUBLIC.partition(":")[0]}, "diff": {"before": {"a": 1}, "after": {"a": 2}}},
+            {("training", "public_image"): ["public_drift"]},
+        ),
+    ],
+)
+def test_a_public_repository(read: Json, links: Json) -> None:
+    reads = healthy()
+    reads["public"] = {"results": [{"__runpod_ecr_public_name": "training", **read}]}
+    wanted = asked(access="public", user="", credentials={}, images={TRAINING: PUBLIC})
+    assert broken(report(reads, wanted)) == links
+
+
+@pytest.mark.parametrize(
     ("before", "code", "status"), [(None, "mirror_missing", "red"), ("sha256:old", "mirror_behind", "amber")]
 )
 def test_a_public_image_that_is_not_the_private_one(before: str | None, code: str, status: str) -> None:

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils import _skopeo
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import SkopeoError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Login
-from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Progress, Side, Skopeo, passes, terminable
+from ansible_collections.gpuops.runpod.plugins.module_utils._progress import Progress
+from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Meter, Side, Skopeo, passes, terminable
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 SOURCE = Side("source.example:5000/app@sha256:aa", Login("AWS", SECRET))
@@ -225,6 +227,51 @@ def test_progress_is_told(fake: Fake, lines: list[str], told: list[Progress]) ->
     assert heard == told
 
 
+def test_what_is_under_way_counts_by_what_was_written(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_skopeo, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(_skopeo, "written", lambda dummy: 7)
+    fake.plan(lines=[f"Copying blob {OTHER[:12]} skipped: already exists", f"Copying blob {BLOB}"], seconds=0.5)
+    heard: list[Progress] = []
+    fake.skopeo().copy(SOURCE, TARGET, BLOBS, heard.append)
+    assert heard[-1] == Progress(1, 3, 12, 16)
+
+
+@pytest.mark.parametrize(
+    ("begun", "written", "told"),
+    [(9, 0, Progress(3, 9, 0, 9)), (9, 100, Progress(3, 9, 9, 9)), (2, 1, Progress(0, 9, 1, 9))],
+)
+def test_older_versions_are_understood(begun: int, written: int, told: Progress) -> None:
+    blobs = {f"sha256:{number:064}": 1 for number in range(9)}
+    heard: list[Progress] = []
+    meter = Meter(blobs, heard.append)
+    for digest in [*blobs][:begun]:
+        meter.read(f"Copying blob {digest}")
+    meter.look(written)
+    assert heard == [told]
+
+
+def test_a_blob_of_two_platforms_counts_once() -> None:
+    heard: list[Progress] = []
+    meter = Meter({f"sha256:{BLOB}": 3}, heard.append)
+    for line in (f"Copying blob sha256:{BLOB}", f"Copying config {CONFIG}", f"Copying blob sha256:{BLOB}"):
+        meter.read(line)
+    meter.look(9)
+    assert heard == [Progress(1, 1, 3, 3), Progress(1, 1, 3, 3)]
+
+
+def test_what_a_process_has_written_is_known_where_the_system_tells(fake: Fake) -> None:
+    assert _skopeo.written(os.getpid()) > 0
+    assert _skopeo.written(-1) == 0
+
+
+def test_a_last_line_needs_no_end(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"one\ntwo")
+    os.close(writer)
+    with open(reader, "rb", buffering=0) as stream:
+        assert list(_skopeo.lines(stream)) == ["one", "two"]
+
+
 def test_progress_may_interest_nobody(fake: Fake) -> None:
     fake.plan(lines=[f"Copying blob {BLOB} done"])
     assert fake.skopeo().copy(SOURCE, TARGET, BLOBS) == DIGEST
@@ -278,6 +325,8 @@ def test_a_thread_leaves_signals_alone() -> None:
         ("toomanyrequests: Rate exceeded", False, True),
         ("unauthorized: authentication required", False, True),
         ("denied: Your authorization token has expired. Reauthenticate and try again.", False, True),
+        ("Error fetching blob: invalid status code from registry 403 (Forbidden)", False, True),
+        ("denied: User: arn:aws:iam::123456789012:user/x is not authorized to perform: ecr:PutImage", False, False),
         ("read tcp: connection reset by peer", False, True),
         ("unexpected http code: 400 (Bad Request)", True, True),
         ("unexpected http code: 400 (Bad Request)", False, False),

@@ -8,6 +8,8 @@ import pytest
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import (
     leftovers,
+    public_images,
+    public_users,
     results,
     templates,
     users,
@@ -207,6 +209,37 @@ def test_what_uses_neither_is_no_user(thing: dict) -> None:
         "templates": [{"id": "u1", "name": "user", "registry": None, **thing}],
     }
     assert users(workloads([TRAINING], {}), held, CREDENTIALS) == []
+
+
+def test_the_public_image_has_the_tag_or_the_digest() -> None:
+    digest = f"sha256:{'0' * 64}"
+    given = [f"{EAST}/app:v1", f"{EAST}/app@{digest}", f"{EAST}/app:v2@{digest}"]
+    items = workloads([{"image": image, "template": {"name": f"t{at}"}} for at, image in enumerate(given)], {})
+    uri = "public.ecr.aws/alias/app"
+    assert public_images(items, {items[0]["repository_arn"]: uri}) == {
+        given[0]: f"{uri}:v1",
+        given[1]: f"{uri}@{digest}",
+        given[2]: f"{uri}@{digest}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        ("public.ecr.aws/alias/app:v9", True),
+        (f"public.ecr.aws/alias/app@sha256:{'0' * 64}", True),
+        ("public.ecr.aws/alias/application:v1", False),
+        (f"{EAST}/runpod-gpu-training:v1", False),
+        ("Not An Image", False),
+        (None, False),
+    ],
+)
+def test_a_user_of_a_public_repository_is_found(image: str | None, found: bool) -> None:
+    own = {"id": "t1", "name": "runpod-gpu-training", "image": "public.ecr.aws/alias/app:v1"}
+    held = {**EMPTY, "templates": [own], "pods": [{"id": "p1", "name": "trainer", "image": image}]}
+    uri = "public.ecr.aws/alias/app"
+    users = public_users(workloads([TRAINING], {}), held, [uri])
+    assert users == ([{"uri": uri, "reason": f"The pod trainer (p1) runs {image}"}] if found else [])
 
 
 HELD = {

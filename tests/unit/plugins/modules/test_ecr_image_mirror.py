@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError, Json, RunpodError, SkopeoError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._progress import Progress, Teller
 from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_image_mirror
@@ -103,9 +104,12 @@ class FakeSkopeo:
             raise SkopeoError("skopeo cannot be run")
         return (1, 9)
 
-    def copy(self, source: Side, destination: Side, blobs: Mapping[str, int]) -> str:
+    def copy(
+        self, source: Side, destination: Side, blobs: Mapping[str, int], progress: Callable[[Progress], None]
+    ) -> str:
         self.world.copies.append((source, destination))
         self.world.blobs = dict(blobs)
+        progress(Progress(0, len(blobs), 0, sum(blobs.values())))
         self.world.now += timedelta(seconds=2.5)
         if self.world.failures:
             failure = self.world.failures.pop(0)
@@ -140,6 +144,7 @@ class World:
         self.regions: list[tuple[str, str]] = []
         self.tokens = 0
         self.missing = False
+        self.lines: list[str] = []  # for the terminal
         self.batches: list[int] = []  # how many images each call of the API asked for
         self.failure = ""
         self.written = ""
@@ -150,7 +155,12 @@ class World:
         given = {"source": f"{SOURCE}:v1", "destination": PUBLIC} if "images" not in options else {}
         skopeo: Any = FakeSkopeo(self)
         sleep = self.naps.append
-        client = Clients(FakeAws(self).aws, lambda host, login: Registry(self.registries, host, login, sleep), skopeo)
+        client = Clients(
+            FakeAws(self).aws,
+            lambda host, login: Registry(self.registries, host, login, sleep),
+            skopeo,
+            self.lines.append,
+        )
         return run({**OPTIONS, **given, **options}, check_mode, client)
 
 
@@ -496,3 +506,15 @@ def test_the_module(
     result = json.loads(capsys.readouterr().out)
     assert result["changed"] is True and result["copied"] is True
     assert connect.__module__ == ecr_image_mirror.__name__
+
+
+def test_lines_tell_which_of_the_images_to_copy_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for tag in ("v1", "v2", "v3"):
+        world.source.image(tag, text=tag)
+    world.run(source=SOURCE, image_tags=["v1"])
+    monkeypatch.setattr(ecr_image_mirror, "Teller", lambda what, write: Teller(what, write, iter((0.0, 9.0)).__next__))
+    world.run(source=SOURCE, image_tags=["v1", "v2", "v3"])
+    assert [line.partition(":v")[2].partition(" blobs")[0] for line in world.lines] == [
+        "2 (image 1 of 2): 0/2",
+        "3 (image 2 of 2): 0/2",
+    ]
