@@ -184,6 +184,27 @@ def test_a_role_that_the_policy_of_a_repository_lacks_is_told_and_mended(house: 
     assert (last.run.code, last.broken) == (0, {}), last.run.output
 
 
+def test_a_public_image_that_is_behind_the_private_one_is_told_and_mended(house: House, tmp_path: Path) -> None:
+    public = (
+        "-e",
+        f"runpod_ecr_image={IMAGE}",
+        "-e",
+        "runpod_ecr_access=public",
+        "-e",
+        "runpod_ecr_acknowledge_public=true",
+    )
+    made = house.play("playbooks/runpod_ecr.yml", *public)
+    assert made.code == 0, made.output
+    push(house.client("ecr"), "runpod-gpu-training", "v1", sample("runpod-gpu-inference"))
+
+    found = audit(house, tmp_path, *public)
+    assert found.broken == {("runpod-gpu-training", "public_image"): {"mirror_behind"}}
+    assert "ansible-playbook gpuops.runpod.runpod_ecr" in found.remedy("mirror_behind")
+    house.play("playbooks/runpod_ecr.yml", *public)
+    last = audit(house, tmp_path, *public, "-e", "runpod_ecr_audit_fail_on=amber")
+    assert (last.run.code, last.broken) == (0, {}), last.run.output
+
+
 def test_what_cannot_be_read_is_red_and_hides_nothing(house: House, tmp_path: Path) -> None:
     caller = ("-e", f"runpod_ecr_image={IMAGE}", "-e", "runpod_ecr_pull_identity=caller")
     house.play("playbooks/runpod_ecr.yml", *caller)
