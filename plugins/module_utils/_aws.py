@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 with suppress(ImportError):  # AnsibleAWSModule says so in its own words before a call is made
     import botocore.exceptions
+    import botocore.parsers
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -58,6 +59,8 @@ def remedy(code: str, call: str, as_pull_user: bool) -> str:
         return f"Allow {call} for {who}, and look for an explicit deny, a boundary or a service control policy."
     if code in {"NoCredentialsError", "PartialCredentialsError"}:
         return "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile."
+    if code == "ResponseParserError":
+        return "What answered is not AWS: check the proxy and endpoint_url."
     if code in {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"}:
         return "Check the region, its activation, DNS, the proxy and endpoint_url."
     return ""
@@ -125,7 +128,11 @@ class Aws:
         client = self._client(service, region or self.region, identity, once)
         try:
             return getattr(client, operation)(**request, **({} if once else {"aws_retry": True}))
-        except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as failure:
+        except (
+            botocore.exceptions.ClientError,
+            botocore.exceptions.BotoCoreError,
+            botocore.parsers.ResponseParserError,
+        ) as failure:
             raise aws_error(failure, name, as_pull_user=identity is not None) from failure
 
     def pages(self, service: str, operation: str, key: str, **request: Any) -> list[Any]:

@@ -315,7 +315,9 @@ class NotPullableError(RunpodError):
         said = [
             f"{image['image']}: {finding['cause']} {finding['remedy']}" for image in bad for finding in errors(image)
         ]
-        super().__init__(f"{len(bad)} of {len(images)} images cannot be pulled. " + " ".join(said))
+        good = sum(image["pullable"] is True for image in images)
+        others = f" The other {good} can be pulled." if good else ""
+        super().__init__(f"{len(bad)} of {len(images)} images cannot be pulled. " + " ".join(said) + others)
         self.images = images
 
     def as_result(self) -> Json:
@@ -366,11 +368,14 @@ def parsed(references: list[str], identity: str) -> list[Image]:
 
 def identify(params: Json, aws: Aws) -> tuple[Puller, str]:
     """Return who pulls, and why the key is missing when it is."""
-    if params["identity"] == "caller":
+    identity, option = params["identity"], {"secret_store": "secret_store", "given": "credentials"}
+    if identity == "caller":
         return Puller("the caller"), ""
-    if params["identity"] == "anonymous":
+    if identity == "anonymous":
         return Puller("an anonymous client", calls=False), ""
-    if params["identity"] == "given":
+    if params[option[identity]] is None:  # set to null, which the module's spec lets pass
+        raise InputError(f"identity is {identity} but {option[identity]} is missing.")
+    if identity == "given":
         given = params["credentials"]
         return Puller(given["username"], calls=False, login=Login(given["username"], given["password"])), ""
     store = store_of(aws, params["secret_store"])

@@ -15,11 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 
 from tests.sandbox import contract
 from tests.sandbox.server import Sandbox
+
+from .worker import Runs
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -46,6 +49,7 @@ class House:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self._clients: dict[tuple[str, str], Any] = {}
+        self._runs = Runs(sandbox.environment)
 
     def environment(self) -> dict[str, str]:
         """Return nothing but what a user must set, and the path of the tools."""
@@ -65,6 +69,11 @@ class House:
             check=False,
         )
         return Run(done.returncode, done.stdout)
+
+    def arrange(self, image: str = IMAGE) -> None:
+        """Bring about what a first run of the main playbook does, without the seconds that Ansible takes for it."""
+        with patch.dict(os.environ, self.environment()):
+            self._runs.converge(image)
 
     def main_job(self, *arguments: str, image: str = IMAGE, **environment: str) -> Run:
         """Run the main playbook for an image."""

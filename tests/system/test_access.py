@@ -74,7 +74,7 @@ def test_absent_keeps_a_delegation_that_a_pod_needs(house: House) -> None:
 
 
 def test_the_old_way_stays_and_is_reported_in_either_direction(house: House) -> None:
-    house.main_job()
+    house.arrange()
     to_delegation = house.main_job(*DELEGATION, "-v")
     assert to_delegation.code == 0, to_delegation.output
     assert [template["registry"] for template in house.runpod()["templates"]] == [None]
@@ -115,7 +115,6 @@ def test_an_endpoint_is_made_moved_and_taken_back(house: House) -> None:
     [registry] = house.runpod()["registries"]
     assert (made["name"], made["image"], made["registry"]) == ("runpod-gpu-training", IMAGE, registry["id"])
     assert f'"endpoint_id": "{made["id"]}"' in first.output
-    assert house.main_job(*endpoint).recap["changed"] == 0
 
     newer = IMAGE.replace(":v1", ":v2")
     moved = house.main_job(*endpoint, image=newer)

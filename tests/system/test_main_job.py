@@ -36,7 +36,7 @@ def test_the_stored_token_is_the_pull_users_and_its_end_is_in_the_result(house: 
 
 
 def test_another_image_is_added_and_takes_nothing_away(house: House) -> None:
-    house.main_job()
+    house.arrange()
     run = house.main_job(image=OTHER_IMAGE)
     assert run.code == 0, run.output
     assert house.pullable() == {"runpod-gpu-training", "runpod-gpu-inference"}
@@ -56,8 +56,14 @@ def test_check_mode_on_an_empty_account_predicts_and_writes_nothing(house: House
     assert [call["name"] for call in house.sandbox.runpod_calls() if call["method"] != "GET"] == []
 
 
+def test_what_tests_arrange_is_what_a_run_makes(house: House) -> None:
+    house.arrange()
+    run = house.main_job()
+    assert run.recap["changed"] == 0 == run.recap["failed"], run.output
+
+
 def test_check_mode_on_a_converged_account_reports_no_change(house: House) -> None:
-    house.main_job()
+    house.arrange()
     run = house.main_job("--check", "--diff")
     assert run.code == 0, run.output
     assert run.recap["changed"] == 0, run.output
@@ -83,6 +89,24 @@ def test_a_bad_image_stops_the_run_before_anything_changes(house: House, image: 
     assert house.users() == []
     assert house.secrets() == []
     assert house.runpod()["registries"] == []
+
+
+def test_all_images_are_looked_at_before_anything_changes(house: House) -> None:
+    good = [IMAGE, f"{REGISTRY}/runpod-gpu-inference:v1"]
+    bad = [f"{REGISTRY}/runpod-gpu-training:missing", f"{REGISTRY}/runpod-arm-only:v1"]
+    workloads = [
+        {"image": image, "template": {"name": f"template-{number}"}}
+        for number, image in enumerate([good[0], bad[0], good[1], bad[1]])
+    ]
+    run = house.main_job("-e", json.dumps({"runpod_ecr_workloads": workloads}))
+    assert run.code != 0 and run.recap["changed"] == 0
+    said = run.output.rpartition("Nothing was changed. ")[2]
+    assert said.startswith("2 of 4 images cannot be pulled.")
+    assert f"{bad[0]}: The repository runpod-gpu-training holds no image with the tag missing. Push it" in said
+    assert f"{bad[1]}: The image is not for linux/amd64; it is for linux/arm64. Build it" in said
+    assert "The other 2 can be pulled." in said and not any(f"{image}: " in said for image in good)
+    assert house.users() == [] and house.secrets() == []
+    assert house.runpod()["registries"] == [] and house.runpod()["templates"] == []
 
 
 @pytest.mark.parametrize(
@@ -118,7 +142,7 @@ def test_a_missing_or_wrong_setting_stops_the_run_before_anything_changes(
 
 
 def test_absent_removes_what_was_made_and_a_converge_right_after_it_works(house: House) -> None:
-    house.main_job()
+    house.arrange()
     gone = house.main_job("-e", "runpod_ecr_state=absent")
     assert gone.code == 0, gone.output
     assert (house.users(), house.secrets()) == ([], [])
@@ -156,7 +180,7 @@ def test_the_pull_user_may_have_a_policy_of_aws_and_go_back(house: House) -> Non
         listed = house.client("iam").list_attached_user_policies(UserName=USER)["AttachedPolicies"]
         return [policy["PolicyArn"] for policy in listed]
 
-    house.main_job()
+    house.arrange()
     run = house.main_job(*pull_only)
     assert run.code == 0, run.output
     assert (policies(), house.pullable()) == ([attached], set())
@@ -173,7 +197,7 @@ def test_the_pull_user_may_have_a_policy_of_aws_and_go_back(house: House) -> Non
 
 
 def test_absent_takes_the_policies_first(house: House) -> None:
-    house.main_job()
+    house.arrange()
     house.sandbox.forget_calls()
     house.main_job("-e", "runpod_ecr_state=absent")
     deletions = [call["name"] for call in house.sandbox.aws_calls() if ":Delete" in call["name"]]
@@ -200,8 +224,8 @@ def test_absent_in_two_regions_leaves_nothing(house: House) -> None:
 
 
 def test_absent_keeps_what_another_template_needs(house: House) -> None:
-    house.main_job()
-    house.main_job(image=OTHER_IMAGE)
+    house.arrange()
+    house.arrange(OTHER_IMAGE)
     run = house.main_job("-v", "-e", "runpod_ecr_state=absent")
     assert run.code == 0, run.output
     assert "runpod-gpu-inference" in run.output
@@ -216,7 +240,7 @@ def test_absent_keeps_what_another_template_needs(house: House) -> None:
 
 
 def test_absent_keeps_a_pull_user_whose_token_a_pod_uses(house: House) -> None:
-    house.main_job()
+    house.arrange()
     [registry] = house.runpod()["registries"]
     house.sandbox.runpod.seed("pods", {"name": "trainer", "image": IMAGE, "registry": registry["id"]})
     run = house.main_job("-v", "-e", "runpod_ecr_state=absent")

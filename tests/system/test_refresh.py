@@ -19,7 +19,7 @@ def refresh(house: House, *arguments: str) -> Run:
 
 def test_only_what_ends_soon_is_renewed_without_asking_iam(house: House) -> None:
     house.sandbox.aws.switch(token_seconds=3600)
-    house.main_job()
+    house.arrange()
     [before] = house.runpod()["registries"]
     house.sandbox.aws.switch(token_seconds=12 * 3600)
     house.sandbox.forget_calls()

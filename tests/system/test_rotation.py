@@ -22,7 +22,7 @@ def minted_by(house: House) -> set[str]:
 
 
 def test_rotation_puts_a_new_key_into_the_store_and_its_token_at_runpod(house: House) -> None:
-    house.main_job()
+    house.arrange()
     [old] = house.keys()
     [registry] = house.runpod()["registries"]
     house.sandbox.forget_calls()
@@ -42,7 +42,7 @@ def test_rotation_puts_a_new_key_into_the_store_and_its_token_at_runpod(house: H
 
 
 def test_a_key_that_is_not_old_stays_and_the_main_job_only_reports(house: House) -> None:
-    house.main_job()
+    house.arrange()
     [key] = house.keys()
     assert rotate(house).recap["changed"] == 0
     due = house.main_job("-v", "-e", "runpod_ecr_rotate_after_days=0")
@@ -58,7 +58,7 @@ def test_rotation_makes_no_user(house: House) -> None:
 
 
 def test_rotation_that_lost_an_answer_is_finished_by_a_plain_re_run(house: House) -> None:
-    house.main_job()
+    house.arrange()
     [old] = house.keys()
     house.sandbox.fail("^iam:CreateAccessKey$", effect="after", answer="reset")
     assert rotate(house, "-e", "runpod_ecr_rotate_after_days=0").code != 0
@@ -70,7 +70,7 @@ def test_rotation_that_lost_an_answer_is_finished_by_a_plain_re_run(house: House
 
 
 def test_quarantine_ends_everything_until_it_is_released(house: House) -> None:
-    house.main_job()
+    house.arrange()
     [old] = house.keys()
     house.sandbox.forget_calls()
     for changed in (1, 0):
@@ -100,7 +100,7 @@ def test_quarantine_ends_everything_until_it_is_released(house: House) -> None:
 
 
 def test_absent_works_from_quarantine(house: House) -> None:
-    house.main_job()
+    house.arrange()
     house.play("playbooks/runpod_ecr.yml", "-e", "runpod_ecr_state=quarantined")
     gone = house.main_job("-e", "runpod_ecr_state=absent")
     assert gone.code == 0, gone.output

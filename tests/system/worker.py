@@ -80,13 +80,14 @@ class Runs:
 
     # The role's entry points
 
-    def converge(self) -> None:
-        self._run(ecr_pull_check, self._aws, images=[IMAGE], identity="caller")
-        self._run(runpod_info, self._api, gather=["registries"])
-        self._run(ecr_pull_user, self._aws, name=USER, repositories=[IMAGE], secret_store=self._stored)
+    def converge(self, image: str = IMAGE) -> None:
+        self._run(ecr_pull_check, self._aws, images=[image], identity="caller")
+        self._run(runpod_info, self._api, gather=["registries", "delegations"])
+        self._run(ecr_pull_user, self._aws, name=USER, repositories=[image], secret_store=self._stored)
         self.refresh()
         self._prove()
-        template = {"name": "runpod-gpu-training", "image": IMAGE, "registry": CREDENTIAL, "serverless": True}
+        name = image.rpartition("/")[2].partition(":")[0]
+        template = {"name": name, "image": image, "registry": CREDENTIAL, "serverless": True}
         self._run(runpod_templates, self._api, templates=[template])
 
     def rotate(self) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import botocore.exceptions
+import botocore.parsers
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import (
@@ -52,6 +53,13 @@ def test_call_returns_the_answer_and_asks_for_retries(connect: Callable[..., Any
     Aws(spy, "us-east-1").call("iam", "list_things", Path="/")
     assert spy.requests == [{"Path": "/", "aws_retry": True}]
     assert spy.made[0]["retry_decorator"] and "aws_config" not in spy.made[0]
+
+
+def test_answer_that_is_none_of_aws_is_an_error_of_unknown_outcome() -> None:
+    page = botocore.parsers.ResponseParserError("Unable to parse response, invalid XML received")
+    with pytest.raises(AwsError, match="iam:ListThings: .*What answered is not AWS") as caught:
+        Aws(Spy(page), "us-east-1").call("iam", "list_things")
+    assert caught.value.status is None
 
 
 def test_client_is_made_once_for_each_service_region_identity_and_kind() -> None:

@@ -239,6 +239,7 @@ def test_one_error_names_all_bad_images_and_holds_all_results(world: World) -> N
     result = caught.value.as_result()
     assert result["msg"].startswith(f"2 of 3 images cannot be pulled. {APP}:v2: The repository app holds no image")
     assert f"{APP}:arm: The image is not for linux/amd64; it is for linux/arm64. Build it" in result["msg"]
+    assert result["msg"].endswith("or name another image. The other 1 can be pulled.")
     assert result["pullable"] is False
     assert [found["pullable"] for found in result["images"]] == [True, False, False]
 
@@ -552,3 +553,34 @@ def test_the_api_takes_no_identity_of_a_registry(world: World) -> None:
         world.run(**NOBODY, via="api")
     with pytest.raises(InputError, match="names neither a tag nor a digest"):
         world.run(identity="anonymous", images=[ELSEWHERE])
+
+
+def test_who_is_not_known_to_aws_needs_no_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    given: dict[str, Any] = {"images": [f"{ELSEWHERE}:v1"], "identity": "anonymous"}
+    seen: list[Any] = []
+
+    def take(module: Any, run: Any, key: str, connect: Any) -> None:
+        seen.append(connect(module))
+
+    monkeypatch.setattr(ecr_pull_check, "execute", take)
+    with patch_module_args(given):
+        ecr_pull_check.main()
+    with patch_module_args({**given, "identity": "caller"}), pytest.raises(InputError, match="No AWS region"):
+        ecr_pull_check.main()
+    assert seen[0].registry("ghcr.io", None) and seen[0].aws.region == ""
+
+
+@pytest.mark.parametrize("identity, missing", [("given", "credentials"), ("secret_store", "secret_store")])
+def test_an_option_that_is_set_to_null_is_missing(world: World, identity: str, missing: str) -> None:
+    with pytest.raises(InputError, match=f"identity is {identity} but {missing} is missing"):
+        world.run(identity=identity)
+
+
+def test_a_login_that_is_given_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    for credentials in (None, {"username": "me"}):
+        given = {"images": [f"{ELSEWHERE}:v1"], "identity": "given", "credentials": credentials}
+        with patch_module_args(given), pytest.raises(SystemExit):
+            ecr_pull_check.main()
+        assert "missing" in json.loads(capsys.readouterr().out)["msg"]
