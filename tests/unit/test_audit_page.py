@@ -1,0 +1,186 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page of the audit, rendered by Ansible as the role does."""
+
+from __future__ import annotations
+
+import re
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import workloads
+from ansible_collections.gpuops.runpod.tests.unit.plugins.audited import (
+    APP,
+    EAST,
+    TRAINING,
+    asked,
+    finding,
+    healthy,
+    image,
+    of_account,
+    of_user,
+    report,
+)
+
+PAGE = Path(__file__).resolve().parents[2] / "roles" / "runpod_ecr" / "templates" / "audit.html.j2"
+HOSTILE = """<script>alert(1)</script>"><img onerror='x'>&amp;{{ 7 * 7 }}{% raw %}"""
+STRUCTURE = {"status", "kind", "kinds", "links", "severity", "generated_at", "since", "starts_at", "ends_at", "number"}
+VOID = {"meta", "input", "use", "path", "rect", "circle", "line"}
+
+Json = dict[str, Any]
+
+
+def rendered(audit: Json) -> str:
+    templar = Templar(loader=DataLoader(), variables={"runpod_ecr_audit": audit})
+    return templar.template(trust_as_template(PAGE.read_text()))
+
+
+class Outline(HTMLParser):
+    """The elements of a page with the names of their attributes, and all its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, tuple(name for name, dummy in attrs)))
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.targets += [value or "" for name, value in attrs if name == "href"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def spoilt() -> Json:
+    """Return a report with something of everything."""
+    reads = healthy()
+    reads["images"] = reads["proof"] = {"images": [image(TRAINING), image(APP, finding("tag_not_found", raw="none"))]}
+    reads["account"]["findings"] = [
+        of_account("token_expired", "registry", "token-east", "id-east"),
+        of_account("credential_unused", "registry", "other", "id-other", "info"),
+    ]
+    reads["user"]["findings"] = [of_user("rotation_due", "warning"), of_user("boundary_missing", "info")]
+    return report(reads)
+
+
+def with_text(value: Any, text: str) -> Any:
+    """Return a report whose every name, cause, remedy and raw text is another."""
+    if isinstance(value, dict):
+        return {key: one if key in STRUCTURE else with_text(one, text) for key, one in value.items()}
+    if isinstance(value, list):
+        return [with_text(one, text) for one in value]
+    return text if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("audit", [report(healthy()), spoilt()], ids=["green", "red"])
+def test_the_page_needs_nothing_and_runs_nothing(audit: Json) -> None:
+    page = rendered(audit)
+    assert "default-src 'none'" in page
+    assert not re.search(r"https?:|//\w|src=|url\(|@import|<script|<link|<iframe|\son\w+=|javascript:", page)
+    outline = Outline(page)
+    assert len(outline.ids) == len(set(outline.ids))
+    assert {target[1:] for target in outline.targets if target.startswith("#")} <= set(outline.ids)
+    assert all(target.startswith("#") for target in outline.targets)
+
+
+def test_what_the_clouds_call_things_is_text_and_nothing_else() -> None:
+    plain, hostile = with_text(spoilt(), "x"), with_text(spoilt(), HOSTILE)
+    one, other = Outline(rendered(plain)), Outline(rendered(hostile))
+    assert one.elements == other.elements
+    assert HOSTILE in other.text
+
+
+def test_nothing_is_written_without_being_escaped() -> None:
+    shown = re.findall(r"{{ (.*?) }}", PAGE.read_text())
+    macros = tuple(f"{name}(" for name in re.findall(r"{% macro (\w+)\(", PAGE.read_text()))
+    assert [each for each in shown if not each.startswith(macros) and not each.endswith("| e")] == []
+
+
+def test_findings_come_first_and_the_worst_of_them_first() -> None:
+    text = Outline(rendered(spoilt())).text
+    assert "RunPod cannot pull 2 of 2 workloads" in text
+    order = ["3 findings", "cause of tag_not_found", "cause of token_expired", "cause of rotation_due"]
+    order += ["Keys and tokens", "2 workloads", "nobody owns", "Worth knowing"]
+    body = text[text.index(order[0]) :]
+    places = [body.index(f"\n{each}" if each == "2 workloads" else each) for each in order]
+    assert places == sorted(places)
+    assert "since 2026-08-13 23:00 UTC" in text
+
+
+@pytest.mark.parametrize(
+    ("summary", "status", "said"),
+    [
+        ({"workloads": 1, "green": 1}, "green", "RunPod can pull the workload"),
+        ({"workloads": 3, "green": 3}, "green", "RunPod can pull all 3 workloads"),
+        ({"workloads": 3, "amber": 1}, "amber", "RunPod can pull, but 1 of 3 workloads needs a hand"),
+        ({"workloads": 3, "green": 3}, "amber", "all 3 workloads, but something else"),
+        ({"workloads": 1, "red": 1}, "red", "RunPod cannot pull the workload"),
+    ],
+)
+def test_the_first_line_answers_the_question(summary: Json, status: str, said: str) -> None:
+    audit = report(healthy())
+    counts = {"red": 0, "amber": 0, "green": 0, "findings": 0, "orphans": 0, **summary}
+    assert said in Outline(rendered({**audit, "status": status, "summary": counts})).text
+
+
+def test_a_command_stands_apart_from_the_words_about_it() -> None:
+    audit = spoilt()
+    audit["findings"][0]["remedy"] = "When nothing needs it: aws iam delete-user --user-name x"
+    audit["findings"][1]["remedy"] = "ansible localhost -m ping"
+    page = rendered(audit)
+    assert "<code>aws iam delete-user --user-name x</code>" in page and "When nothing needs it:" in page
+    assert "<code>ansible localhost -m ping</code>" in page
+
+
+def test_a_fleet_is_folded_and_quick() -> None:
+    items = workloads([{"image": f"{EAST}/team/app-{number}:v1"} for number in range(300)], {"serverless": True})
+    reads = healthy()
+    bad = finding("tag_not_found")
+    reads["images"] = reads["proof"] = {"images": [image(item["image"], bad) for item in items[:9]]}
+    start = time.monotonic()
+    page = rendered(report(reads, asked(), items))
+    assert time.monotonic() - start < 20
+    assert len(page) < 1_000_000
+    assert page.count(" open>") == 3
+    assert 'id="red-only"' in page and 'id="amber-only"' not in page
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_stands_out_in_both_colour_schemes(scheme: int) -> None:
+    colours = dict(re.findall(r"--([\w-]+): (#\w+)", re.findall(r":root {(.*?)}", PAGE.read_text(), re.S)[scheme]))
+    grounds = ("paper", "card", "red-bg", "amber-bg", "green-bg")
+    pairs = [(text, ground) for text in ("ink", "soft") for ground in (*grounds, "code")]
+    pairs += [(tone, ground) for tone in ("red", "amber", "green") for ground in ("card", f"{tone}-bg")]
+    assert [pair for pair in pairs if contrast(colours[pair[0]], colours[pair[1]]) < 4.5] == []
