@@ -20,15 +20,13 @@ from urllib.error import HTTPError
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import Request
 
-from ._errors import ApiError, InputError, Json, NotFoundError, RunpodError, TransportError
+from ._errors import SERVER_ERRORS, ApiError, InputError, Json, NotFoundError, RunpodError, TransportError
 from ._masking import MASK
 from ._pace import LONGEST_WAIT, View, Window, duration, look, pause, refused_for, seconds, spent, windows
 
 TRIES = 5
 REFUSALS = 10  # tries of a request that meets 429: several runs may share a quota
-SERVER_ERRORS = range(500, 600)
 AGENT = "gpuops.runpod"
-TAKEN = {400, 409, 422}  # one of them is the status of a second thing with one name; RunPod does not say which
 
 REMEDIES = {
     401: "The API key is missing, malformed or expired: check api_key or RUNPOD_API_KEY.",
@@ -321,37 +319,6 @@ def read(answer: HTTPError) -> bytes:
         return answer.read()
     except (OSError, http.client.HTTPException):
         return b""
-
-
-def create(client: Client, path: str, body: Json, find: Callable[[], Json | None]) -> Json:
-    """POST once. When its outcome is unknown, look the thing up and adopt it instead of sending it again.
-
-    When it is refused, another run may have taken the name a moment ago: what that made is adopted too.
-    `find` lists and returns the thing as it should be after the call, or None. When it is not there either, the
-    error of the POST is raised, of an unknown outcome with the remark that a plain re-run is safe.
-    """
-    try:
-        return client.post(path, body)
-    except (TransportError, ApiError) as error:
-        if isinstance(error, ApiError) and error.status in TAKEN:
-            found = find()
-            if found is None:
-                raise
-            return found
-        if isinstance(error, ApiError) and error.status not in SERVER_ERRORS and error.status not in range(200, 300):
-            raise
-        return adopt(error, find)
-
-
-def adopt(error: RunpodError, find: Callable[[], Json | None]) -> Json:
-    """Return the thing whose creation was not answered, or raise `error` with what the look-up said."""
-    try:
-        found = find()
-    except (TransportError, ApiError) as failure:
-        raise TransportError(f"{error} (Looking it up failed too: {failure} Outcome unknown, run again.)") from error
-    if found is None:
-        raise RunpodError(f"{error} (A look-up shows that nothing was created: run again.)") from error
-    return found
 
 
 def opener(params: Mapping[str, Any]) -> Request:

@@ -10,6 +10,8 @@ from typing import Any
 
 Json = dict[str, Any]
 
+SERVER_ERRORS = range(500, 600)  # after one of them, the outcome of a write is unknown
+
 FOR_ALL = {401, 403, 405, 429}  # refusals that the next call of the kind would get too
 
 

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ._client import Client, create
+from ._create import create
 from ._errors import ApiError, ConflictError, InputError, Json, NotFoundError, RunpodError
 from ._state import one_by_name
+
+if TYPE_CHECKING:
+    from ._client import Client
 
 PATH = "/registries"
 KIND = "registry credential"

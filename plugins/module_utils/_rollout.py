@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ._client import Client
 from ._errors import Json, NotFoundError
 from ._masking import shown
+
+if TYPE_CHECKING:
+    from ._client import Client
 
 PAUSE = 10.0  # seconds; a look takes two requests of a quota that may be 60 a minute
 READY = {"RUNNING", "IDLE"}

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ._client import Client, create
+from ._create import create
 from ._errors import InputError, Json, RunpodError
 from ._masking import compared, shown
 from ._registry import credential, missing
 from ._state import changes, one_by_name, wanted
+
+if TYPE_CHECKING:
+    from ._client import Client
 
 PATH = "/templates"
 CUDA_VERSION = re.compile(r"\d+\.\d+")

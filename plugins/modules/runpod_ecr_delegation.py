@@ -275,7 +275,8 @@ from typing import NamedTuple
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _grant
-from ..module_utils._client import Client, create, details
+from ..module_utils._client import Client, details
+from ..module_utils._create import create
 from ..module_utils._delegation import (
     FORMS,
     Target,

@@ -581,7 +581,8 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
-from ..module_utils._client import Client, create
+from ..module_utils._client import Client
+from ..module_utils._create import create
 from ..module_utils._endpoint import FIELDS, NOT_BOTH, ONE_OF, OPTIONS, Step, delta, faults, plan
 from ..module_utils._errors import ConflictError, InputError, Json, NotFoundError, RunpodError
 from ..module_utils._masking import compared, shown

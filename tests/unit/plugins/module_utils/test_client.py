@@ -17,7 +17,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._client import (
     Client,
     api_error,
     base_url,
-    create,
     details,
     opener,
     page_title,
@@ -33,11 +32,10 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
     InputError,
     Json,
     NotFoundError,
-    RunpodError,
     TransportError,
 )
 from ansible_collections.gpuops.runpod.tests.sandbox import contract
-from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import KEY, FakeRunpod, Lost, refusal
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import KEY, FakeRunpod, refusal
 
 BODY = {"name": "demo", "password": "a-password-of-some-length"}
 
@@ -285,70 +283,6 @@ def test_an_error_whose_body_breaks_off_keeps_its_status() -> None:
     fake.answers = [error]
     with pytest.raises(ApiError, match="HTTP 400"):
         fake.client.get("/registries")
-
-
-def make(fake: FakeRunpod) -> Json:
-    def find() -> Json | None:
-        return next(iter(fake.client.items("/registries", "registries")), None)
-
-    return create(fake.client, "/registries", BODY, find)
-
-
-def test_what_is_created_is_not_looked_up() -> None:
-    fake = FakeRunpod()
-    assert make(fake)["id"] == "id-1"
-    assert fake.requests() == ["POST /registries"]
-
-
-@pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_refused_creation_is_not_looked_up(status: int) -> None:
-    fake = FakeRunpod()
-    fake.answers = [refusal(status, "no")]
-    with pytest.raises(ApiError) as caught:
-        make(fake)
-    assert (caught.value.status, fake.requests()) == (status, ["POST /registries"])
-
-
-@pytest.mark.parametrize("status", [400, 409, 422])
-def test_a_name_that_another_run_takes_meanwhile_is_adopted(status: int) -> None:
-    fake = FakeRunpod(registries=[{"id": "theirs", "name": BODY["name"]}])
-    fake.answers = [refusal(status, "must be unique")]
-    assert make(fake)["id"] == "theirs"
-    assert fake.requests() == ["POST /registries", "GET /registries"]
-
-
-@pytest.mark.parametrize("status", [400, 409, 422])
-def test_a_refusal_for_another_reason_stays_one(status: int) -> None:
-    fake = FakeRunpod()
-    fake.answers = [refusal(status, "no")]
-    with pytest.raises(ApiError, match="no") as caught:
-        make(fake)
-    assert (caught.value.status, fake.requests()) == (status, ["POST /registries", "GET /registries"])
-
-
-def test_a_creation_whose_answer_was_lost_is_adopted() -> None:
-    fake = FakeRunpod()
-    fake.answers = [Lost()]
-    assert make(fake)["id"] == "id-1"
-    assert fake.requests() == ["POST /registries", "GET /registries"]
-    assert len(fake.held["registries"]) == 1
-
-
-@pytest.mark.parametrize("trouble", [TimeoutError("timed out"), refusal(500, "oops"), (201, {}, b"garbage")])
-def test_a_creation_that_left_nothing_is_an_error_and_not_repeated(trouble: Any) -> None:
-    fake = FakeRunpod()
-    fake.answers = [trouble]
-    with pytest.raises(RunpodError, match="nothing was created: run again") as caught:
-        make(fake)
-    assert not isinstance(caught.value, TransportError)  # the outcome is known
-    assert fake.requests() == ["POST /registries", "GET /registries"]
-
-
-def test_a_creation_that_cannot_be_looked_up_is_said_to_be_unknown() -> None:
-    fake = FakeRunpod()
-    fake.answers = [TimeoutError("timed out")] + [refusal(500, "down")] * 5
-    with pytest.raises(TransportError, match="Outcome unknown"):
-        make(fake)
 
 
 def test_the_opener_reads_no_netrc_and_follows_no_redirect() -> None:
