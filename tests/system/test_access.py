@@ -61,16 +61,6 @@ def test_absent_takes_a_delegation_back_and_leaves_that_of_another_workload(hous
     assert gone.code == 0, gone.output
     assert [held["repository"] for held in house.runpod()["delegations"]] == ["runpod-gpu-inference"]
     assert (granted(house), granted(house, "runpod-gpu-inference")) == (False, True)
-    assert house.main_job(*DELEGATION, "-e", "runpod_ecr_state=absent").recap["changed"] == 0
-
-
-def test_absent_keeps_a_delegation_that_a_pod_needs(house: House) -> None:
-    house.main_job(*DELEGATION)
-    house.sandbox.runpod.seed("pods", {"name": "trainer", "image": IMAGE})
-    run = house.main_job(*DELEGATION, "-v", "-e", "runpod_ecr_state=absent")
-    assert run.code == 0, run.output
-    assert "trainer" in run.output
-    assert granted(house) and len(house.runpod()["delegations"]) == 1
 
 
 def test_the_old_way_stays_and_is_reported_in_either_direction(house: House) -> None:
@@ -107,7 +97,7 @@ def test_the_caller_may_be_who_pulls(house: House) -> None:
     assert (house.runpod()["registries"], house.runpod()["templates"]) == ([], [])
 
 
-def test_an_endpoint_is_made_moved_and_taken_back(house: House) -> None:
+def test_an_endpoint_is_made_and_taken_back(house: House) -> None:
     endpoint = ("-e", json.dumps({"runpod_ecr_endpoint": ENDPOINT}))
     first = house.main_job(*endpoint, "-v")
     assert first.code == 0, first.output
@@ -116,15 +106,8 @@ def test_an_endpoint_is_made_moved_and_taken_back(house: House) -> None:
     assert (made["name"], made["image"], made["registry"]) == ("runpod-gpu-training", IMAGE, registry["id"])
     assert f'"endpoint_id": "{made["id"]}"' in first.output
 
-    newer = IMAGE.replace(":v1", ":v2")
-    moved = house.main_job(*endpoint, image=newer)
-    assert moved.code == 0, moved.output
-    assert [held["image"] for held in house.runpod()["endpoints"]] == [newer]
-
-    foreseen = house.main_job(*endpoint, "-e", "runpod_ecr_state=absent", "--check")
     gone = house.main_job(*endpoint, "-e", "runpod_ecr_state=absent")
     assert gone.code == 0, gone.output
-    assert foreseen.code == 0, foreseen.output
     held = house.runpod()
     assert (held["endpoints"], held["templates"], held["registries"], house.users()) == ([], [], [], [])
     deletions = [call["path"].rpartition("/")[0] for call in house.sandbox.runpod_calls() if call["method"] == "DELETE"]

@@ -46,7 +46,7 @@ def test_check_mode_on_an_empty_account_lists_what_would_be_published(house: Hou
 
 
 def test_nothing_is_repointed_before_the_pull_is_proved_and_a_second_run_changes_nothing(house: House) -> None:
-    house.main_job()
+    house.arrange()
     before = template(house)
     house.sandbox.registries.fail(f"GET {URI.replace('/', '/v2/', 1)}/manifests/v1", answer={"status": 403}, times=None)
     refused = publish(house)
