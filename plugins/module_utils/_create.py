@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from ._errors import SERVER_ERRORS, ApiError, Json, RunpodError, TransportError
@@ -15,20 +15,21 @@ from ._errors import SERVER_ERRORS, ApiError, Json, RunpodError, TransportError
 if TYPE_CHECKING:
     from ._client import Client
 
-TAKEN = {400, 409, 422}  # one of them is the status of a second thing with one name; RunPod does not say which
+TAKEN = {400, 409, 422}  # one of them is the status of a second thing with a unique name; RunPod does not say which
 
 
-def create(client: Client, path: str, body: Json, find: Callable[[], Json | None]) -> Json:
+def create(client: Client, path: str, body: Json, find: Callable[[], Json | None], taken: Collection[int] = ()) -> Json:
     """POST once. When its outcome is unknown, look the thing up and adopt it instead of sending it again.
 
-    When it is refused, another run may have taken the name a moment ago: what that made is adopted too.
+    After a refusal with a status of `taken`, another run may have taken the name a moment ago: what that made is
+    adopted too.
     `find` lists and returns the thing as it should be after the call, or None. When it is not there either, the
     error of the POST is raised, of an unknown outcome with the remark that a plain re-run is safe.
     """
     try:
         return client.post(path, body)
     except (TransportError, ApiError) as error:
-        if isinstance(error, ApiError) and error.status in TAKEN:
+        if isinstance(error, ApiError) and error.status in taken:
             found = find()
             if found is None:
                 raise

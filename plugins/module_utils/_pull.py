@@ -228,19 +228,19 @@ def looked_into(aws: Aws, pull: Pull, image: Image, operation: str, error: AwsEr
     filled = facts(pull, image, operation)
     raw = f"{error.code}: {error.text}"
     if error.code in KEY_UNKNOWN and pull.puller.key:
-        return diagnose(state_of_key(aws, pull.puller, image.region) or error.code, error.text, filled, raw)
+        state = state_of_key(aws, pull.puller, pull.puller.key, image.region)
+        return diagnose(state or error.code, error.text, filled, raw)
     finding = diagnose(error.code, error.text, filled)
     return elsewhere(aws, pull.puller, image, filled, finding) if error.code in NOT_THERE else finding
 
 
-def state_of_key(aws: Aws, puller: Puller, region: str) -> str:
+def state_of_key(aws: Aws, puller: Puller, own: KeyPair, region: str) -> str:
     """Return why AWS does not accept the pull user's key, as a code of the diagnosis; empty when IAM does not tell."""
-    assert puller.key
     try:
         keys = aws.pages("iam", "list_access_keys", "AccessKeyMetadata", UserName=puller.user())
     except AwsError as error:
         return "UserGone" if error.code == "NoSuchEntity" else ""
-    held = next((key for key in keys if key["AccessKeyId"] == puller.key.access_key_id), None)
+    held = next((key for key in keys if key["AccessKeyId"] == own.access_key_id), None)
     if held is None:
         return "KeyGone"
     if held["Status"] != "Active":

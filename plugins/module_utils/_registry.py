@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._create import create
+from ._create import TAKEN, create
 from ._errors import ApiError, ConflictError, InputError, Json, NotFoundError, RunpodError
 from ._state import one_by_name
 
@@ -252,7 +252,7 @@ def make(api: Client, name: str, login: Json) -> Json:
         return adopted[0] if adopted else None
 
     with needing(SCOPE):
-        made = create(api, PATH, {"name": name, **login}, adopt)
+        made = create(api, PATH, {"name": name, **login}, adopt, TAKEN)
     return made if adopted else settle(api, made, login)
 
 

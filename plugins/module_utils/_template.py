@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ._create import create
+from ._create import TAKEN, create
 from ._errors import InputError, Json, RunpodError
 from ._masking import compared, shown
 from ._registry import credential, missing
@@ -229,7 +229,7 @@ def write(client: Client, step: Step) -> Json | None:
     def look_up() -> Json | None:
         return one_by_name(client.items(PATH, "templates"), step.name, "template")
 
-    return read_back(step, create(client, PATH, step.fields, look_up))
+    return read_back(step, create(client, PATH, step.fields, look_up, TAKEN))
 
 
 def read_back(step: Step, answer: Any) -> Json:

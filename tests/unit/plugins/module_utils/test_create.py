@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._create import create
+from ansible_collections.gpuops.runpod.plugins.module_utils._create import TAKEN, create
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ApiError, Json, RunpodError, TransportError
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal
 
@@ -18,7 +18,7 @@ def make(fake: FakeRunpod) -> Json:
     def find() -> Json | None:
         return next(iter(fake.client.items("/registries", "registries")), None)
 
-    return create(fake.client, "/registries", BODY, find)
+    return create(fake.client, "/registries", BODY, find, TAKEN)
 
 
 def test_what_is_created_is_not_looked_up() -> None:
@@ -51,6 +51,14 @@ def test_a_refusal_for_another_reason_stays_one(status: int) -> None:
     with pytest.raises(ApiError, match="no") as caught:
         make(fake)
     assert (caught.value.status, fake.requests()) == (status, ["POST /registries", "GET /registries"])
+
+
+def test_a_refusal_is_not_looked_into_where_names_are_not_unique() -> None:
+    fake = FakeRunpod(registries=[{"id": "theirs", "name": BODY["name"]}])
+    fake.answers = [refusal(400, "no")]
+    with pytest.raises(ApiError, match="no"):
+        create(fake.client, "/registries", BODY, lambda: None)
+    assert fake.requests() == ["POST /registries"]
 
 
 def test_a_creation_whose_answer_was_lost_is_adopted() -> None:

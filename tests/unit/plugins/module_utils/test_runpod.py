@@ -74,12 +74,12 @@ def test_the_key_is_required(capsys: Capture) -> None:
 
 def test_an_outcome_becomes_the_result(capsys: Capture) -> None:
     def run(params: Json, check_mode: bool, client: Client) -> Outcome:
-        return Outcome(True, None, {"id": "1"}, {"extra": params["name"]}, ("careful",))
+        return Outcome(True, None, {"id": "1"}, {"extra": params["name"]}, ("mind this outcome",))
 
     answer = end(run, "thing", capsys, name="demo")
     assert (answer["changed"], answer["thing"], answer["extra"]) == (True, {"id": "1"}, "demo")
     assert answer["diff"] == {"before": {}, "after": {"id": "1"}}
-    assert "careful" in str(answer["warnings"])
+    assert "mind this outcome" in str(answer["warnings"])
 
 
 def test_results_win_over_the_diffs_version_of_the_resource(capsys: Capture) -> None:

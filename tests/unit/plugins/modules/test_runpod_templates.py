@@ -185,7 +185,7 @@ def test_a_pattern_alone_prunes_nothing() -> None:
 
 def test_one_failing_item_hides_nothing() -> None:
     fake = FakeRunpod(templates=[template("odd"), template("old")])
-    fake.answers = [None, None, refusal(422, "image: no"), None, refusal(400, "in use by a pod")]
+    fake.answers = [None, None, refusal(422, "image: no"), None, None, refusal(400, "in use by a pod")]
     items = [
         item("a", image="app:1"),
         item("b", image="no:1"),
