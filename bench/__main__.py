@@ -122,7 +122,7 @@ def fleet(bench: Bench) -> None:
         again = bench.rounds - 1 if size in (1, 500) else 0
         times[size] = [
             first,
-            *(bench.play("playbooks/runpod_ecr.yml", runpod_ecr_workloads=workloads) for _ in range(again)),
+            *(bench.play("playbooks/runpod_ecr.yml", runpod_ecr_workloads=workloads) for dummy in range(again)),
         ]
     bench.ratio("unchanged fleet of 500 to one of 1", 1.5, times[500], times[1])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from ._entry import format_time, parse_time
 from ._errors import Json
@@ -21,7 +22,7 @@ WORST_FIRST = ["red", "amber", "green"]
 TOKEN_LIFE = timedelta(hours=12)
 FINE = "Nothing that was looked at keeps RunPod from pulling these images."
 
-Link = tuple[str | None, str, Json]  # its name, what to say of it, and what is known of it
+Link = tuple[Any, str, Json]  # its name, what to say of it, and what is known of it
 
 
 def audit(items: list[Json], asked: Asked, reads: Mapping[str, Json], now: datetime, patterns: Iterable[str]) -> Json:

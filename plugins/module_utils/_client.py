@@ -277,7 +277,7 @@ class Client:
         return ApiError(f"{error} Too long to wait: {why}.", answer.status, problem)
 
 
-def within[T](limit: float | None, call: Callable[[], T]) -> T:
+def within(limit: float | None, call: Callable[[], Answer]) -> Answer:
     """Return what the call returns, or raise TimeoutError when that takes longer than so many seconds.
 
     The timeout of a socket begins anew with each byte, so that a server which trickles would never meet it. A call
@@ -285,7 +285,7 @@ def within[T](limit: float | None, call: Callable[[], T]) -> T:
     """
     if limit is None:
         return call()
-    future: Future[T] = Future()
+    future: Future[Answer] = Future()
 
     def work() -> None:
         try:

@@ -6,20 +6,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
-import select
 import signal
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ._errors import SkopeoError
 from ._oci import DOCKER_HUB, Login
@@ -90,17 +90,15 @@ class Skopeo:
 
     def _asked_version(self) -> tuple[int, int]:
         try:
-            done = subprocess.run(
-                [self._executable, "--version"], env=self._environment, capture_output=True, text=True, check=False
-            )
+            said = asyncio.run(self._told("--version"))
         except OSError as error:
             raise SkopeoError(
                 f"skopeo cannot be run ({error.strerror}). Install it where this runs, from the package skopeo of your "
                 "distribution, or use an execution environment that has it."
             ) from error
-        match = re.search(r"version v?(\d+)\.(\d+)", done.stdout)
+        match = re.search(r"version v?(\d+)\.(\d+)", said)
         if match is None:
-            raise SkopeoError("skopeo does not tell its version.", redacted(done.stdout + done.stderr))
+            raise SkopeoError("skopeo does not tell its version.", redacted(said))
         version = (int(match[1]), int(match[2]))
         if version < OLDEST:
             raise SkopeoError(
@@ -149,33 +147,33 @@ class Skopeo:
 
     def _run(self, command: list[str], meter: Meter) -> tuple[int, list[str]]:
         """Run skopeo; return its exit code and its last lines. It does not outlive an interruption."""
-        process = subprocess.Popen(
-            command,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,
-        )
-        try:
-            return self._follow(process, meter)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        return asyncio.run(self._followed(command, meter))
 
-    @staticmethod
-    def _follow(process: subprocess.Popen[bytes], meter: Meter) -> tuple[int, list[str]]:
+    async def _followed(self, command: list[str], meter: Meter) -> tuple[int, list[str]]:
         last: list[str] = []
-        output: Any = process.stdout
-        with output:
-            for line in lines(output):
+        process = await self._started(command)
+        try:
+            async for line in lines(process.stdout):
                 if line is None:
                     meter.look(written(process.pid))
                 else:
                     meter.read(line)
                     last = [*last[1 - LAST_LINES :], line.rstrip()]
-        return process.wait(), last
+            return await process.wait(), last
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def _told(self, *arguments: str) -> str:
+        """Return what skopeo says."""
+        process = await self._started([self._executable, *arguments])
+        return (await process.communicate())[0].decode(errors="replace")
+
+    async def _started(self, command: list[str]) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *command, env=self._environment, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
+        )
 
 
 class Meter:
@@ -230,18 +228,22 @@ class Meter:
         return sum(self._blobs[each] for each in digests)
 
 
-def lines(stream: IO[bytes]) -> Iterator[str | None]:
+async def lines(stream: asyncio.StreamReader | None) -> AsyncIterator[str | None]:
     """Yield the lines of a stream as they come, and None every second."""
     rest, due = b"", time.monotonic() + LOOK_SECONDS
-    while True:
-        ready = select.select([stream], [], [], max(0.0, due - time.monotonic()))[0]
+    piece: bytes | None = b""
+    while stream:
+        try:
+            piece = await asyncio.wait_for(stream.read(PIECE), max(0.0, due - time.monotonic()))
+        except TimeoutError:
+            piece = None
         if time.monotonic() >= due:
             due = time.monotonic() + LOOK_SECONDS
             yield None
-        if ready:
-            piece = stream.read(PIECE)
+        if piece is not None:
             *whole, rest = (rest + piece).split(b"\n")
-            yield from (line.decode(errors="replace") for line in whole)
+            for line in whole:
+                yield line.decode(errors="replace")
             if not piece:
                 break
     if rest:

@@ -262,8 +262,9 @@ def role_session(role: str) -> str:
     return re.sub(r":iam::(\d+):role/(?:.*/)?([^/]+)", r":sts::\1:assumed-role/\2/session", role)
 
 
-def anybody(arn: str, policy: Json | None = ANYTHING) -> Who:
-    return Who(role_session(arn), policy, {"aws:PrincipalArn": arn, "aws:PrincipalAccount": arn.split(":")[4]})
+def anybody(arn: str, powerless: bool = False) -> Who:
+    context = {"aws:PrincipalArn": arn, "aws:PrincipalAccount": arn.split(":")[4]}
+    return Who(role_session(arn), None if powerless else ANYTHING, context)
 
 
 def granted(*others: Json) -> Json:
@@ -289,7 +290,7 @@ def test_grant_lets_nobody_unknown_do_anything() -> None:
 
 
 def test_grant_adds_nothing_to_the_rights_in_the_account_of_the_repository() -> None:
-    powerless = anybody(f"arn:aws:iam::{HOME}:role/app", policy=None)
+    powerless = anybody(f"arn:aws:iam::{HOME}:role/app", powerless=True)
     assert allowed(powerless, requests(actions_of_ecr(), GRANTED), granted()) == set()
 
 

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -264,12 +265,14 @@ def test_what_a_process_has_written_is_known_where_the_system_tells(fake: Fake) 
     assert _skopeo.written(-1) == 0
 
 
-def test_a_last_line_needs_no_end(tmp_path: Path) -> None:
-    reader, writer = os.pipe()
-    os.write(writer, b"one\ntwo")
-    os.close(writer)
-    with open(reader, "rb", buffering=0) as stream:
-        assert list(_skopeo.lines(stream)) == ["one", "two"]
+def test_a_last_line_needs_no_end() -> None:
+    async def told() -> list[str | None]:
+        stream = asyncio.StreamReader()
+        stream.feed_data(b"one\ntwo")
+        stream.feed_eof()
+        return [line async for line in _skopeo.lines(stream)]
+
+    assert asyncio.run(told()) == ["one", "two"]
 
 
 def test_progress_may_interest_nobody(fake: Fake) -> None:
