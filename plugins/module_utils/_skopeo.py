@@ -228,11 +228,10 @@ class Meter:
         return sum(self._blobs[each] for each in digests)
 
 
-async def lines(stream: asyncio.StreamReader | None) -> AsyncIterator[str | None]:
+async def lines(stream: Any) -> AsyncIterator[str | None]:
     """Yield the lines of a stream as they come, and None every second."""
     rest, due = b"", time.monotonic() + LOOK_SECONDS
-    piece: bytes | None = b""
-    while stream:
+    while True:
         try:
             piece = await asyncio.wait_for(stream.read(PIECE), max(0.0, due - time.monotonic()))
         except TimeoutError:
