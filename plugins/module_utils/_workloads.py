@@ -258,11 +258,6 @@ def leftovers(
             f"The delegation of {arn} ({delegation['id']}), another way of access, is still there. "
             "When nothing needs it, remove it with runpod_ecr_delegation and its grant with ecr_pull_grant."
             for delegation in held["delegations"]
-            if (arn := delegated(delegation)) in repositories
+            if (arn := delegation["repository_arn"]) in repositories
         ]
     return said
-
-
-def delegated(delegation: Mapping[str, Any]) -> str:
-    """Return the ARN of the repository of a delegation; RunPod delegates in the partition aws only."""
-    return f"arn:aws:ecr:{delegation['aws_region']}:{delegation['aws_user']}:repository/{delegation['repository']}"

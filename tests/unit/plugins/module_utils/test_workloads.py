@@ -245,8 +245,8 @@ def test_a_user_of_a_public_repository_is_found(image: str | None, found: bool) 
 HELD = {
     "registries": [{"id": "r1", "name": "puller-123456789012-us-east-1"}, {"id": "r2", "name": "somebody-elses"}],
     "delegations": [
-        {"id": "d1", "aws_user": "123456789012", "aws_region": "us-east-1", "repository": "runpod-gpu-training"},
-        {"id": "d2", "aws_user": "123456789012", "aws_region": "us-east-1", "repository": "other"},
+        {"id": "d1", "repository_arn": "arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-training"},
+        {"id": "d2", "repository_arn": "arn:aws:ecr:us-east-1:123456789012:repository/other"},
     ],
 }
 
