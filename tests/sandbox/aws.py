@@ -9,7 +9,7 @@ Control paths:
     GET, PATCH  /_sandbox/switches           how the simulator behaves (the table SWITCHES)
     GET         /_sandbox/layers/<digest>    the bytes of an image layer, as GetDownloadUrlForLayer points to
 
-moto keeps what it holds per process, so a process has one such account.
+moto keeps what it holds per process, so a process has one such world.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 from werkzeug.wrappers import Request, Response
 
 from .aws_access import Access, Holder, iam
-from .aws_calls import ACCOUNT, AwsCall, AwsRefusal, answer, collect, parse, refuse
+from .aws_calls import ACCOUNT, ACCOUNTS, AwsCall, AwsRefusal, answer, collect, parse, refuse
 from .aws_public import OPERATIONS, PublicRegistry
 
 if TYPE_CHECKING:
@@ -93,15 +93,15 @@ class Login(NamedTuple):
 class Registry(Protocol):
     """A registry beside the simulator, which is to hold what is pushed by API calls."""
 
-    def put_blob(self, region: str, repository: str, digest: str, blob: bytes) -> None: ...
+    def put_blob(self, account: str, region: str, repository: str, digest: str, blob: bytes) -> None: ...
 
-    def put_manifest(self, region: str, repository: str, image: Image) -> bool: ...
+    def put_manifest(self, account: str, region: str, repository: str, image: Image) -> bool: ...
 
-    def layer_url(self, region: str, digest: str) -> str: ...
+    def layer_url(self, account: str, region: str, digest: str) -> str: ...
 
 
 class AwsSimulator:
-    """One AWS account, in all regions."""
+    """A few AWS accounts, in all regions; who calls with which key is in which is what `OPERATORS` tells."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.clock = clock
@@ -109,12 +109,19 @@ class AwsSimulator:
         self.layers: dict[str, bytes] = {}
         self.logins: dict[str, Login] = {}  # by the password of a registry token
         self.registry: Registry | None = None
-        self.public = PublicRegistry(self._now, lambda: self.switches["token_seconds"])
-        self.former_policies: dict[tuple[str, str], tuple[float, str | None]] = {}
+        self.publics = {
+            account: PublicRegistry(account, self._now, lambda: self.switches["token_seconds"]) for account in ACCOUNTS
+        }
+        self.former_policies: dict[tuple[str, str, str], tuple[float, str | None]] = {}
         self._access = Access(self._now, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
         self._moto = DomainDispatcherApplication(create_backend_app)
         _provide_policies()
+
+    @property
+    def public(self) -> PublicRegistry:
+        """The public registry of the account that there is without further ado."""
+        return self.publics[ACCOUNT]
 
     def _now(self) -> float:
         return self.clock()
@@ -127,7 +134,8 @@ class AwsSimulator:
             _provide_policies()
             self.layers.clear()
             self.logins.clear()
-            self.public.reset()
+            for registry in self.publics.values():
+                registry.reset()
             self.former_policies.clear()
             self.switches = dict(SWITCHES)
             self._access.reset()
@@ -164,8 +172,8 @@ class AwsSimulator:
     def repository_policy(self, account: str, region: str, name: str) -> str | None:
         """Return the policy of a repository, or None, as other accounts see it: a change takes a while to arrive."""
         with self._lock:
-            repository = ecr_backends[account][region].repositories.get(name) if account == ACCOUNT else None
-            changed, former = self.former_policies.get((region, name), (-math.inf, None))
+            repository = ecr_backends[account][region].repositories.get(name) if account in ACCOUNTS else None
+            changed, former = self.former_policies.get((account, region, name), (-math.inf, None))
             if repository is None or self.clock() < changed + self.switches["propagation_seconds"]:
                 return former if repository else None
             return repository.policy
@@ -176,7 +184,7 @@ class AwsSimulator:
         with self._lock:
             if request.path.startswith("/_sandbox/"):
                 return self._control(request)
-            call = parse(environ)
+            call = self._access.identified(parse(environ))
             try:
                 self._access.check(call)
                 return self._serve(call, environ)
@@ -187,7 +195,7 @@ class AwsSimulator:
 
     def _serve(self, call: AwsCall, environ: WSGIEnvironment) -> Response:
         def forward(changed: AwsCall) -> Response:
-            return collect(self._moto, changed.with_body(environ))
+            return collect(self._moto, changed.for_moto(environ))
 
         handler = HANDLERS.get(call.name)
         return handler(self, call, forward) if handler else forward(call)
@@ -222,8 +230,9 @@ def create_app(simulator: AwsSimulator | None = None) -> WSGIApplication:
 
 
 def _repository(call: AwsCall) -> Repository:
-    name, registry = call.parameters["repositoryName"], call.parameters.get("registryId", ACCOUNT)
-    repository = ecr_backends[ACCOUNT][call.region].repositories.get(name) if registry == ACCOUNT else None
+    name, registry = call.parameters["repositoryName"], call.parameters.get("registryId", call.account)
+    held = ecr_backends[call.account][call.region].repositories
+    repository = held.get(name) if registry == call.account else None
     if repository is None:
         text = f"The repository with name '{name}' does not exist in the registry with id '{registry}'"
         raise AwsRefusal("RepositoryNotFoundException", text)
@@ -241,7 +250,7 @@ def _token(simulator: AwsSimulator, call: AwsCall, dummy: Forward) -> Response:
             "proxyEndpoint": f"https://{registry}.dkr.ecr.{call.region}.amazonaws.com",
         }
 
-    registries = call.parameters.get("registryIds") or [ACCOUNT]
+    registries = call.parameters.get("registryIds") or [call.account]
     return answer(call, {"authorizationData": [token_of(registry) for registry in registries]})
 
 
@@ -256,7 +265,7 @@ def _put_image(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Resp
         response = forward(call.changed(imageDigest=digest))
     if simulator.registry and response.status_code == 200:
         image = next(image for image in repository.images if image.image_digest == digest)
-        if not simulator.registry.put_manifest(call.region, repository.name, image):
+        if not simulator.registry.put_manifest(call.account, call.region, repository.name, image):
             repository.images.remove(image)
             raise AwsRefusal("LayersNotFoundException", "The image refers to layers that are not in the repository")
     return response
@@ -283,7 +292,7 @@ def _batch_get_image(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Re
         if image is None:
             failures.append({"imageId": given, "failureCode": failure[0], "failureReason": failure[1]})
         else:
-            images.append(_described(image, given))
+            images.append(_described(call.account, image, given))
     return answer(call, {"images": images, "failures": failures})
 
 
@@ -303,10 +312,10 @@ def find_image(repository: Repository, tag: str | None, digest: str | None) -> t
     return None, ("ImageNotFound", "Requested image not found")
 
 
-def _described(image: Image, given: Json) -> Json:
+def _described(account: str, image: Image, given: Json) -> Json:
     tag = {"imageTag": given["imageTag"]} if given.get("imageTag") else {}
     return {
-        "registryId": ACCOUNT,
+        "registryId": account,
         "repositoryName": image.repository_name,
         "imageId": {"imageDigest": image.image_digest, **tag},
         "imageManifest": image.image_manifest,
@@ -319,7 +328,8 @@ def _change_policy(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> 
     before = _repository(call).policy
     response = forward(call)
     if response.status_code == 200:
-        simulator.former_policies[call.region, call.parameters["repositoryName"]] = (simulator.clock(), before)
+        changed = (call.account, call.region, call.parameters["repositoryName"])
+        simulator.former_policies[changed] = (simulator.clock(), before)
     return response
 
 
@@ -332,7 +342,7 @@ def _complete_layer_upload(simulator: AwsSimulator, call: AwsCall, forward: Forw
         digest = "sha256:" + hashlib.sha256(blob).hexdigest()
         simulator.layers[digest] = blob
         if simulator.registry:
-            simulator.registry.put_blob(call.region, call.parameters["repositoryName"], digest, blob)
+            simulator.registry.put_blob(call.account, call.region, call.parameters["repositoryName"], digest, blob)
     return response
 
 
@@ -342,21 +352,21 @@ def _download_url(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> R
         text = f"Layers with digests '[{digest}]' not found in the repository"
         raise AwsRefusal("LayersNotFoundException", text)
     if simulator.registry:
-        url = simulator.registry.layer_url(call.region, digest)
+        url = simulator.registry.layer_url(call.account, call.region, digest)
     else:
         url = f"http://{call.headers['Host']}/_sandbox/layers/{digest}?{SIGNED}"
     return answer(call, {"downloadUrl": url, "layerDigest": digest})
 
 
 def _public(simulator: AwsSimulator, call: AwsCall, dummy: Forward) -> Response:
-    return answer(call, simulator.public.answer(call))
+    return answer(call, simulator.publics[call.account].answer(call))
 
 
 # The secret store
 
 
 def _pending(call: AwsCall, key: str) -> bool:
-    secret = secretsmanager_backends[ACCOUNT][call.region].secrets.get(call.parameters[key])
+    secret = secretsmanager_backends[call.account][call.region].secrets.get(call.parameters[key])
     return secret is not None and secret.is_deleted()
 
 
@@ -394,7 +404,7 @@ def _put_parameter(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Resp
 
 def _put_user_policy(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
     """moto knows the size of one policy only; AWS counts all inline ones of a user, without their white space."""
-    user = iam().users.get(call.parameters["UserName"])
+    user = iam(call.account).users.get(call.parameters["UserName"])
     others = user.policies if user else {}
     documents = {**others, call.parameters["PolicyName"]: call.parameters["PolicyDocument"]}
     if sum(len("".join(document.split())) for document in documents.values()) > INLINE_QUOTA:
@@ -412,14 +422,15 @@ def _provide_policies() -> None:
         }
         dates = dict.fromkeys(("CreateDate", "UpdateDate"), "2024-10-04T00:00:00+00:00")
         data = {"DefaultVersionId": "v1", "Path": "/", "Document": document, **dates}
-        policy = AWSManagedPolicy.from_data(name, ACCOUNT, "us-east-1", data)
-        iam().managed_policies[policy.arn] = policy
+        for account in ACCOUNTS:
+            policy = AWSManagedPolicy.from_data(name, account, "us-east-1", data)
+            iam(account).managed_policies[policy.arn] = policy
 
 
 def _create_policy(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
     """moto takes a policy of any size, and a name anew in another path."""
     name = call.parameters["PolicyName"]
-    if name.lower() in {policy.name.lower() for policy in iam().managed_policies.values()}:
+    if name.lower() in {policy.name.lower() for policy in iam(call.account).managed_policies.values()}:
         raise AwsRefusal("EntityAlreadyExists", f"A policy called {name} already exists.", 409)
     return _create_policy_version(dummy, call, forward)
 
@@ -432,7 +443,7 @@ def _create_policy_version(dummy: AwsSimulator, call: AwsCall, forward: Forward)
 
 def _delete_policy(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
     """moto deletes a policy that is attached, and one of several versions."""
-    policy = iam().managed_policies.get(call.parameters["PolicyArn"])
+    policy = iam(call.account).managed_policies.get(call.parameters["PolicyArn"])
     if policy and policy.attachment_count:
         raise AwsRefusal("DeleteConflict", "Cannot delete a policy attached to entities.", 409)
     if policy and len(policy.versions) > 1:
@@ -445,7 +456,7 @@ def _delete_policy(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Resp
 
 def _delete_user(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
     """moto deletes a user who still has keys."""
-    user = iam().users.get(call.parameters["UserName"])
+    user = iam(call.account).users.get(call.parameters["UserName"])
     if user and user.access_keys:
         raise AwsRefusal("DeleteConflict", "Cannot delete entity, must delete access keys first.", 409)
     return forward(call)
@@ -460,7 +471,7 @@ def _boundary(call: AwsCall) -> Json:
 
 def _create_user(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
     name = call.parameters["UserName"]
-    if name.lower() in {taken.lower() for taken in iam().users}:  # moto minds the case
+    if name.lower() in {taken.lower() for taken in iam(call.account).users}:  # moto minds the case
         raise AwsRefusal("EntityAlreadyExists", f"User with name {name} already exists.", 409)
     if "PermissionsBoundary" not in call.parameters:
         return forward(call)
@@ -485,7 +496,7 @@ def _delete_boundary(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Re
 def _set_boundary(call: AwsCall, boundary: Json | None) -> Response:
     """moto shows the attributes of its user that bear the name of a field."""
     name = call.parameters["UserName"]
-    user: Any = iam().users.get(name)
+    user: Any = iam(call.account).users.get(name)
     if user is None:
         raise AwsRefusal("NoSuchEntity", f"The user with name {name} cannot be found.", 404)
     user.permissions_boundary = boundary

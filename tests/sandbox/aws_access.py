@@ -4,7 +4,7 @@
 """Who makes a call to AWS, and whether the policies of an IAM user let it through.
 
 A user's inline and attached policies and its permissions boundary count. Groups, resource-based policies and conditions
-do not: a statement with a condition counts as if it had none.
+do not: a statement with a condition counts as if it had none, and nobody gets at what is another account's.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from moto.iam.models import IAMBackend, iam_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.sts.models import sts_backends
 
-from .aws_calls import ACCOUNT, AwsCall, AwsRefusal
+from .aws_calls import ACCOUNT, ACCOUNTS, OPERATORS, AwsCall, AwsRefusal
 from .policies import covers, listed
 
 # Needs no permission, and no policy can deny it.
 FREE = {"sts:GetCallerIdentity"}
 # What a call needs besides the permission of its own name
 BESIDES = {"ecr-public:GetAuthorizationToken": ("sts:GetServiceBearerToken",)}
-# The keys of AWS' documentation: the operator's.
+# The keys of AWS' documentation: the operators'.
 OPERATOR = re.compile(r"A(KIA|SIA)[A-Z0-9]+EXAMPLE")
+OPERATOR_ARN = "arn:aws:iam::{}:user/operator"
 UNKNOWN = "The security token included in the request is invalid."
 MISMATCH = (
     "The request signature we calculated does not match the signature you provided. "
@@ -37,8 +38,14 @@ MISMATCH = (
 )
 
 
-def iam() -> IAMBackend:
-    return iam_backends[ACCOUNT]["aws"]
+def iam(account: str) -> IAMBackend:
+    return iam_backends[account]["aws"]
+
+
+def users() -> Iterator[tuple[str, Any]]:
+    """Yield the users of all accounts, each with its account."""
+    for account in ACCOUNTS:
+        yield from ((account, user) for user in iam(account).users.values())
 
 
 def effects(documents: tuple[str, ...], action: str, resource: str) -> set[str]:
@@ -54,7 +61,7 @@ def _repositories(call: AwsCall) -> list[str]:
     if call.operation == "GetAuthorizationToken":
         return ["*"]
     names = call.parameters.get("repositoryNames") or [call.parameters.get("repositoryName", "*")]
-    registry = call.parameters.get("registryId", ACCOUNT)
+    registry = call.parameters.get("registryId", call.account)
     return [f"arn:aws:ecr:{call.region}:{registry}:repository/{name}" for name in names]
 
 
@@ -63,30 +70,30 @@ def _public_repositories(call: AwsCall) -> list[str]:
     if "resourceArn" in given:
         return [given["resourceArn"]]
     names = given.get("repositoryNames") or [each for each in (given.get("repositoryName"),) if each]
-    registry = given.get("registryId", ACCOUNT)
+    registry = given.get("registryId", call.account)
     return [f"arn:aws:ecr-public::{registry}:repository/{name}" for name in names] or ["*"]
 
 
 def _secrets(call: AwsCall) -> list[str]:
     name = call.parameters.get("SecretId") or call.parameters.get("Name") or "*"
-    held = secretsmanager_backends[ACCOUNT][call.region].secrets.get(name)
+    held = secretsmanager_backends[call.account][call.region].secrets.get(name)
     if held is not None:
         return [held.arn]
-    return [name if name.startswith("arn:") else f"arn:aws:secretsmanager:{call.region}:{ACCOUNT}:secret:{name}"]
+    return [name if name.startswith("arn:") else f"arn:aws:secretsmanager:{call.region}:{call.account}:secret:{name}"]
 
 
 def _parameters(call: AwsCall) -> list[str]:
     given = call.parameters
     names = given.get("Names") or [given.get("Name") or given.get("ResourceId") or given.get("Path") or "*"]
-    return [f"arn:aws:ssm:{call.region}:{ACCOUNT}:parameter/{name.removeprefix('/')}" for name in names]
+    return [f"arn:aws:ssm:{call.region}:{call.account}:parameter/{name.removeprefix('/')}" for name in names]
 
 
 def _users(call: AwsCall) -> list[str]:
     name = call.parameters.get("UserName", "*")
-    user = iam().users.get(name)
+    user = iam(call.account).users.get(name)
     if user is not None:
         return [user.arn]
-    return [f"arn:aws:iam::{ACCOUNT}:user{call.parameters.get('Path', '/')}{name}"]
+    return [f"arn:aws:iam::{call.account}:user{call.parameters.get('Path', '/')}{name}"]
 
 
 RESOURCES: dict[str, Callable[[AwsCall], list[str]]] = {
@@ -113,14 +120,16 @@ class Change(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """Whose identity a call had, and a registry token has from then on; the operator's has no `user_id`."""
+    """Whose identity a call had, and a registry token has from then on; an operator's has no `user_id`."""
 
+    account: str
     user_id: str = ""
     arn: str = ""
 
 
 class Access:
-    """Lets a call through, or raises AwsRefusal. The operator may do everything, and so may a role that STS lent.
+    """Lets a call through, or raises AwsRefusal. An operator may do everything in the own account, and so may a role
+    that STS lent.
 
     `delay` returns the seconds that a new key or a changed policy takes to work.
     """
@@ -137,7 +146,7 @@ class Access:
     def observe(self) -> None:
         """Note the keys and policies that are new in IAM, and when."""
         now = self._clock()
-        for user in iam().users.values():
+        for user in (user for dummy, user in users()):
             for key in user.access_keys:
                 self._issued.setdefault(key.access_key_id, now)
             changes = self._policies.setdefault(user.id, [Change(float("-inf"), ())])
@@ -145,28 +154,30 @@ class Access:
             if documents != changes[-1].documents:
                 changes.append(Change(now, documents))
 
+    def identified(self, call: AwsCall) -> AwsCall:
+        """Return a call with the account of its key; one with a key that nobody has is refused in any."""
+        return call._replace(account=self.holder(call.access_key).account)
+
     def check(self, call: AwsCall) -> None:
         if not call.access_key:
             code = "MissingAuthenticationToken"
             raise _refusal(call, f"{code}Exception", code, "Request is missing Authentication Token")
-        if call.access_key not in self._issued:
-            if OPERATOR.fullmatch(call.access_key) or _role(call.access_key):
-                return
+        if call.access_key in self._issued:
+            self._check_signature(call)
+        elif not (OPERATOR.fullmatch(call.access_key) or _role(call.access_key)):
             raise _refusal(call, "UnrecognizedClientException", "InvalidClientTokenId", UNKNOWN)
-        user, key = self._owner(call)
-        if _signature(call, key.secret_access_key) != call.signature:
-            raise _refusal(call, "InvalidSignatureException", "SignatureDoesNotMatch", MISMATCH)
         if call.name not in FREE:
+            holder = self.holder(call.access_key)
             for resource in resources(call):
                 for action in (call.name, *BESIDES.get(call.name, ())):
-                    self._authorize(call, user, action, resource)
+                    self._authorize(call, holder, action, resource)
 
-    def _owner(self, call: AwsCall) -> tuple[Any, Any]:
-        held = [(user, key) for user in iam().users.values() for key in user.access_keys]
-        for user, key in held:
-            if key.access_key_id == call.access_key and self._works(call, key):
-                return user, key
-        raise _refusal(call, "UnrecognizedClientException", "InvalidClientTokenId", UNKNOWN)
+    def _check_signature(self, call: AwsCall) -> None:
+        held = [key for dummy, user in users() for key in user.access_keys if key.access_key_id == call.access_key]
+        if not held or not self._works(call, held[0]):
+            raise _refusal(call, "UnrecognizedClientException", "InvalidClientTokenId", UNKNOWN)
+        if _signature(call, held[0].secret_access_key) != call.signature:
+            raise _refusal(call, "InvalidSignatureException", "SignatureDoesNotMatch", MISMATCH)
 
     def _settled(self, since: float) -> bool:
         return self._clock() >= since + self._delay()
@@ -175,28 +186,33 @@ class Access:
         known = self._settled(self._issued[call.access_key])
         return known and key.status == "Active" and "X-Amz-Security-Token" not in call.headers
 
-    def _authorize(self, call: AwsCall, user: Any, action: str, resource: str) -> None:
-        text = self.denial(Holder(user.id, user.arn), action, resource)
+    def _authorize(self, call: AwsCall, holder: Holder, action: str, resource: str) -> None:
+        text = self.denial(holder, action, resource)
         if text:
             raise _refusal(call, "AccessDeniedException", "AccessDenied", text)
 
     def holder(self, access_key: str) -> Holder:
         """Return whose identity a call with this key has."""
-        owners = [user for user in iam().users.values() for key in user.access_keys if key.access_key_id == access_key]
-        return Holder(owners[0].id, owners[0].arn) if owners else Holder()
+        for account, user in users():
+            if access_key in (key.access_key_id for key in user.access_keys):
+                return Holder(account, user.id, user.arn)
+        return Holder(OPERATORS.get(access_key) or _role(access_key) or ACCOUNT)
 
     def denial(self, holder: Holder, action: str, resource: str) -> str | None:
         """Return why an action is not allowed today, or None. Who was deleted may do nothing."""
+        said = f"User: {holder.arn or OPERATOR_ARN.format(holder.account)} is not authorized to perform: {action}"
+        owner = resource.split(":")[4] if resource.startswith("arn:") else ""
+        if owner != holder.account and owner in ACCOUNTS:
+            return f"{said} on resource: {resource} because no resource-based policy allows the {action} action"
         if not holder.user_id:
             return None
-        user = next((user for user in iam().users.values() if user.id == holder.user_id), None)
+        user = next((user for dummy, user in users() if user.id == holder.user_id), None)
         changes = self._policies[holder.user_id] if user else []
         visible = [one.documents for one in changes if self._settled(one.since)]
         found = effects(visible[-1] if visible else (), action, resource)
-        boundary = _boundary(user)
+        boundary = _boundary(holder.account, user)
         limit = {"Allow"} if boundary is None else effects((boundary,), action, resource)
-        said = f"User: {holder.arn} is not authorized to perform: {action} on resource: {resource}"
-        return next((f"{said} {reason}" for reason in _reasons(action, found, limit)), None)
+        return next((f"{said} on resource: {resource} {reason}" for reason in _reasons(action, found, limit)), None)
 
 
 def _reasons(action: str, found: set[str], limit: set[str]) -> Iterator[str]:
@@ -210,8 +226,10 @@ def _reasons(action: str, found: set[str], limit: set[str]) -> Iterator[str]:
         yield f"because no permissions boundary allows the {action} action"
 
 
-def _role(access_key: str) -> bool:
-    return sts_backends[ACCOUNT]["aws"].get_assumed_role_from_access_key(access_key) is not None
+def _role(access_key: str) -> str | None:
+    """Return the account of the role that STS lent with this key, if it is one."""
+    lent = (each for each in ACCOUNTS if sts_backends[each]["aws"].get_assumed_role_from_access_key(access_key))
+    return next(lent, None)
 
 
 def _documents(user: Any) -> Iterator[str]:
@@ -224,10 +242,10 @@ def _document(policy: Any) -> str:
     return next(one.document for one in policy.versions if one.version_id == policy.default_version_id)
 
 
-def _boundary(user: Any) -> str | None:
+def _boundary(account: str, user: Any) -> str | None:
     """Return a user's boundary; one whose policy was never created limits nothing."""
     held = getattr(user, "permissions_boundary", None)
-    policy = iam().managed_policies.get(held["PermissionsBoundaryArn"]) if held else None
+    policy = iam(account).managed_policies.get(held["PermissionsBoundaryArn"]) if held else None
     return _document(policy) if policy else None
 
 

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 ACCOUNT = "123456789012"
+# The operators' keys and their accounts, AWS' example numbers; any other key of the documentation is one of ACCOUNT.
+OPERATORS = {
+    "AKIAIOSFODNN7EXAMPLE": ACCOUNT,
+    "AKIASECONDAAAEXAMPLE": "111122223333",
+    "AKIATHIRDAAAAEXAMPLE": "444455556666",
+    "AKIAFOURTHAAAEXAMPLE": "777788889999",
+}
+ACCOUNTS = tuple(OPERATORS.values())
 REQUEST_ID = "00000000-0000-4000-8000-000000000000"
 AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/]+)/\d+/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request, ?"
@@ -52,6 +60,7 @@ class AwsCall(NamedTuple):
     url: str
     headers: Headers
     body: bytes
+    account: str = ""  # of who calls, once that is known
 
     @property
     def name(self) -> str:
@@ -62,9 +71,10 @@ class AwsCall(NamedTuple):
         given = {**self.parameters, **parameters}
         return self._replace(parameters=given, body=json.dumps(given).encode())
 
-    def with_body(self, environ: WSGIEnvironment) -> WSGIEnvironment:
-        """Return the environment of the request with this call's body."""
-        return {**environ, "wsgi.input": BytesIO(self.body), "CONTENT_LENGTH": str(len(self.body))}
+    def for_moto(self, environ: WSGIEnvironment) -> WSGIEnvironment:
+        """Return the environment of the request with this call's body, and with the account that moto is to act in."""
+        body = {"wsgi.input": BytesIO(self.body), "CONTENT_LENGTH": str(len(self.body))}
+        return {**environ, **body, "HTTP_X_MOTO_ACCOUNT_ID": self.account}
 
 
 def parse(environ: WSGIEnvironment) -> AwsCall:

@@ -24,13 +24,14 @@ from typing import Any
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
-from .aws_calls import ACCOUNT, AwsCall, AwsRefusal
+from .aws_calls import ACCOUNTS, AwsCall, AwsRefusal
 
 Json = dict[str, Any]
 
 REGION = "us-east-1"
 HOST = "public.ecr.aws"
-ALIAS = "a1b2c3d4"  # what the registry is called once it has a repository
+# What the registries of the accounts are called once they have a repository
+ALIASES = dict(zip(ACCOUNTS, ("a1b2c3d4", "b2c3d4e5", "c3d4e5f6", "d4e5f6a7"), strict=True))
 TOKEN_BYTES = 1400
 PAGE = 100
 MOST_TAGS = 50  # as documented; the model has more
@@ -63,8 +64,9 @@ class PublicImage:
 
 @dataclass
 class PublicRepository:
-    """A repository of the account's public registry."""
+    """A repository of an account's public registry."""
 
+    account: str
     name: str
     created: float
     catalog: Json | None
@@ -75,18 +77,19 @@ class PublicRepository:
     @property
     def described(self) -> Json:
         return {
-            "repositoryArn": f"arn:aws:ecr-public::{ACCOUNT}:repository/{self.name}",
-            "registryId": ACCOUNT,
+            "repositoryArn": f"arn:aws:ecr-public::{self.account}:repository/{self.name}",
+            "registryId": self.account,
             "repositoryName": self.name,
-            "repositoryUri": f"{HOST}/{ALIAS}/{self.name}",
+            "repositoryUri": f"{HOST}/{ALIASES[self.account]}/{self.name}",
             "createdAt": self.created,
         }
 
 
 class PublicRegistry:
-    """The public registry of the account."""
+    """The public registry of an account."""
 
-    def __init__(self, clock: Callable[[], float], token_seconds: Callable[[], float]) -> None:
+    def __init__(self, account: str, clock: Callable[[], float], token_seconds: Callable[[], float]) -> None:
+        self.account = account
         self._clock = clock
         self._token_seconds = token_seconds
         self.reset()
@@ -134,8 +137,8 @@ class PublicRegistry:
         return result
 
     def _held(self, given: Mapping[str, Any]) -> PublicRepository:
-        name, registry = given["repositoryName"], given.get("registryId", ACCOUNT)
-        if registry != ACCOUNT or name not in self.repositories:
+        name, registry = given["repositoryName"], given.get("registryId", self.account)
+        if registry != self.account or name not in self.repositories:
             text = f"The repository with name '{name}' does not exist in the registry with id '{registry}'"
             raise AwsRefusal("RepositoryNotFoundException", text)
         return self.repositories[name]
@@ -152,11 +155,11 @@ class PublicRegistry:
         tags = _with_tags({}, given.get("tags", []))
         catalog = _catalog(given["catalogData"]) if "catalogData" in given else None
         if name in self.repositories:
-            text = f"The repository with name '{name}' already exists in the registry with id '{ACCOUNT}'"
+            text = f"The repository with name '{name}' already exists in the registry with id '{self.account}'"
             raise AwsRefusal("RepositoryAlreadyExistsException", text)
-        made = PublicRepository(name, self._clock(), catalog, tags)
+        made = PublicRepository(self.account, name, self._clock(), catalog, tags)
         self.repositories[name] = made
-        self.alias = ALIAS
+        self.alias = ALIASES[self.account]
         return {"repository": made.described, "catalogData": catalog or {}}
 
     def _describe(self, given: Mapping[str, Any]) -> Json:
@@ -168,7 +171,7 @@ class PublicRegistry:
         repository = self._held(given)
         if repository.images and not given.get("force"):
             text = (
-                f"The repository with name '{repository.name}' in registry with id '{ACCOUNT}' cannot be deleted "
+                f"The repository with name '{repository.name}' in registry with id '{self.account}' cannot be deleted "
                 "because it still contains images"
             )
             raise AwsRefusal("RepositoryNotEmptyException", text)
@@ -179,7 +182,7 @@ class PublicRegistry:
         if repository.catalog is None:
             text = (
                 f"Catalog data does not exist for the repository with name '{repository.name}' in the registry with "
-                f"id '{ACCOUNT}'"
+                f"id '{self.account}'"
             )
             raise AwsRefusal("RepositoryCatalogDataNotFoundException", text)
         return {"catalogData": repository.catalog}
@@ -206,8 +209,8 @@ class PublicRegistry:
     def _registries(self, given: Mapping[str, Any]) -> Json:
         flags = {"status": "ACTIVE", "primaryRegistryAlias": True, "defaultRegistryAlias": True}
         registry = {
-            "registryId": ACCOUNT,
-            "registryArn": f"arn:aws:ecr-public::{ACCOUNT}:registry/{ACCOUNT}",
+            "registryId": self.account,
+            "registryArn": f"arn:aws:ecr-public::{self.account}:registry/{self.account}",
             "registryUri": f"{HOST}/{self.alias}" if self.alias else "",
             "verified": False,
             "aliases": [{"name": self.alias, **flags}] if self.alias else [],
@@ -233,10 +236,10 @@ class PublicRegistry:
         if repository.policy is None:
             text = (
                 f"Repository policy does not exist for the repository with name '{repository.name}' in the registry "
-                f"with id '{ACCOUNT}'"
+                f"with id '{self.account}'"
             )
             raise AwsRefusal("RepositoryPolicyNotFoundException", text)
-        return {"registryId": ACCOUNT, "repositoryName": repository.name, "policyText": repository.policy}
+        return {"registryId": self.account, "repositoryName": repository.name, "policyText": repository.policy}
 
     def _set_policy(self, given: Mapping[str, Any]) -> Json:
         repository, text = self._held(given), given["policyText"]
@@ -382,7 +385,7 @@ def _image(repository: PublicRepository, given: Mapping[str, str]) -> PublicImag
             return image
     text = (
         f"The image with imageId {{imageDigest:'{digest or 'null'}', imageTag:'{tag or 'null'}'}} does not exist "
-        f"within the repository with name '{repository.name}' in the registry with id '{ACCOUNT}'"
+        f"within the repository with name '{repository.name}' in the registry with id '{repository.account}'"
     )
     raise AwsRefusal("ImageNotFoundException", text)
 
@@ -390,7 +393,7 @@ def _image(repository: PublicRepository, given: Mapping[str, str]) -> PublicImag
 def _detail(repository: PublicRepository, image: PublicImage) -> Json:
     tags = {"imageTags": image.tags} if image.tags else {}
     return {
-        "registryId": ACCOUNT,
+        "registryId": repository.account,
         "repositoryName": repository.name,
         "imageDigest": image.digest,
         **tags,

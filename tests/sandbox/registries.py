@@ -23,7 +23,7 @@ from moto.ecr.models import Image
 
 from . import images, registry_hosts
 from .aws import AwsSimulator
-from .aws_calls import ACCOUNT
+from .aws_calls import ACCOUNTS
 from .registry_backend import Backend, started
 from .registry_front import Log, Proxy, RegistryFault, Reply, Request, Serve
 from .registry_hosts import (
@@ -107,7 +107,8 @@ class Registries:
         if host == PUBLIC:
             return self._public
         match = PRIVATE.fullmatch(host)
-        return Private(self._simulator, match[1]) if match and match[1] in regions() else None
+        known = match and match[1] in ACCOUNTS and match[2] in regions()
+        return Private(self._simulator, match[1], match[2]) if match and known else None
 
     def _serve(self, owner: Owner, request: Request) -> Reply:
         if owner is self._public and request.method == "GET" and request.path == "/token/":
@@ -116,16 +117,16 @@ class Registries:
 
     # For the API of ECR, which has pushed something there
 
-    def put_blob(self, region: str, repository: str, digest: str, blob: bytes) -> None:
-        self.backend.put_blob(private_folder(region, repository), digest, [blob])
+    def put_blob(self, account: str, region: str, repository: str, digest: str, blob: bytes) -> None:
+        self.backend.put_blob(private_folder(account, region, repository), digest, [blob])
 
-    def put_manifest(self, region: str, repository: str, image: Image) -> bool:
-        folder = private_folder(region, repository)
+    def put_manifest(self, account: str, region: str, repository: str, image: Image) -> bool:
+        folder = private_folder(account, region, repository)
         manifest, media_type = image.image_manifest.encode(), image.image_manifest_media_type or ""
         return self.backend.put_manifest(folder, image.image_digest, manifest, media_type)
 
-    def layer_url(self, region: str, digest: str) -> str:
-        return registry_hosts.layer_url(region, digest)
+    def layer_url(self, account: str, region: str, digest: str) -> str:
+        return registry_hosts.layer_url(account, region, digest)
 
 
 @cache
@@ -138,7 +139,7 @@ def hosts() -> Iterable[str]:
     """The names that the certificate is for."""
     yield PUBLIC
     for region in regions():
-        yield f"{ACCOUNT}.dkr.ecr.{region}.amazonaws.com"
+        yield f"*.dkr.ecr.{region}.amazonaws.com"
         yield f"prod-{region}-starport-layer-bucket.s3.{region}.amazonaws.com"
 
 

@@ -21,13 +21,12 @@ from typing import Any, NamedTuple, Protocol
 from moto.ecr.models import Repository, ecr_backends
 
 from .aws import SIGNED, AwsSimulator, Login, find_image, keeping_untagged
-from .aws_calls import ACCOUNT
 from .aws_public import HOST as PUBLIC
 from .aws_public import PublicRepository
 from .registry_backend import Backend
 from .registry_front import PIECE, Reply, Request
 
-PRIVATE = re.compile(rf"{ACCOUNT}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com")
+PRIVATE = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com")
 LAYERS = re.compile(r"prod-([a-z0-9-]+)-starport-layer-bucket\.s3\.\1\.amazonaws\.com")
 EXPIRED = "Your authorization token has expired. Reauthenticate and try again."
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -207,22 +206,23 @@ def _basic(shown: str) -> tuple[str, str]:
 # ECR
 
 
-def private_folder(region: str, name: str) -> str:
-    return f"{ACCOUNT}/{region}/{name}"
+def private_folder(account: str, region: str, name: str) -> str:
+    return f"{account}/{region}/{name}"
 
 
 class Private:
-    """The registry of the account in one region."""
+    """The registry of an account in one region."""
 
-    def __init__(self, simulator: AwsSimulator, region: str) -> None:
+    def __init__(self, simulator: AwsSimulator, account: str, region: str) -> None:
         self._simulator = simulator
+        self._account = account
         self._region = region
 
     def check(self, request: Request, route: Route, action: str) -> None:
         login = self._login(request)
         if not route.name:
             return
-        arn = f"arn:aws:ecr:{self._region}:{ACCOUNT}:repository/{route.name}"
+        arn = f"arn:aws:ecr:{self._region}:{self._account}:repository/{route.name}"
         denied = self._simulator.denial(login, f"ecr:{action}", arn)
         if denied:
             raise RegistryRefusal(403, "DENIED", denied)
@@ -242,14 +242,14 @@ class Private:
         return login
 
     def _repository(self, name: str) -> Repository:
-        repository = ecr_backends[ACCOUNT][self._region].repositories.get(name)
+        repository = ecr_backends[self._account][self._region].repositories.get(name)
         if repository is None:
-            text = f"The repository with name '{name}' does not exist in the registry with id '{ACCOUNT}'"
+            text = f"The repository with name '{name}' does not exist in the registry with id '{self._account}'"
             raise RegistryRefusal(404, "NAME_UNKNOWN", text)
         return repository
 
     def folder(self, name: str) -> str:
-        return private_folder(self._region, name)
+        return private_folder(self._account, self._region, name)
 
     def find(self, name: str, reference: str) -> str | None:
         with self._simulator.held():
@@ -279,11 +279,11 @@ class Private:
             found = self.find(name, digest) and (not tag or self.find(name, tag) == digest)
             if not found:
                 with keeping_untagged(self._repository(name)):
-                    put = ecr_backends[ACCOUNT][self._region].put_image
+                    put = ecr_backends[self._account][self._region].put_image
                     put(name, manifest.decode(), tag or None, media_type, digest)  # type: ignore[arg-type]
 
     def blob_url(self, digest: str) -> str:
-        return layer_url(self._region, digest)
+        return layer_url(self._account, self._region, digest)
 
 
 # ECR Public
@@ -293,15 +293,15 @@ class Bearer(NamedTuple):
     """What a bearer token stands for."""
 
     expires: float
-    may_push: bool
+    account: str  # to which it may push, if any
 
 
 class Public:
-    """The public registry."""
+    """The public registries of all accounts, which share a host."""
 
     def __init__(self, simulator: AwsSimulator) -> None:
         self._simulator = simulator
-        self._held = simulator.public
+        self._held = simulator.publics
         self.bearers: dict[str, Bearer] = {}
 
     def reset(self) -> None:
@@ -309,17 +309,20 @@ class Public:
 
     def expire(self) -> None:
         """End all logins and bearer tokens."""
-        self._held.tokens = dict.fromkeys(self._held.tokens, 0.0)
+        for registry in self._held.values():
+            registry.tokens = dict.fromkeys(registry.tokens, 0.0)
         self.bearers = {token: bearer._replace(expires=0.0) for token, bearer in self.bearers.items()}
 
     def token(self, request: Request) -> Reply:
         """Give a bearer token: to anybody for pulls, and for pushes to who shows a login."""
         kind, shown = request.authorization
-        if kind and not (kind == "basic" and self._held.token_works(*_basic(shown))):
+        login = _basic(shown) if kind == "basic" else ("", "")
+        known = [account for account, registry in self._held.items() if registry.token_works(*login)]
+        if kind and not known:
             return RegistryRefusal(403, "DENIED", EXPIRED).reply
         token = secrets.token_urlsafe(256)
         expires = self._simulator.clock() + self._simulator.switches["token_seconds"]
-        self.bearers[token] = Bearer(expires, bool(kind))
+        self.bearers[token] = Bearer(expires, "".join(known))
         return _json({"token": token})
 
     def check(self, request: Request, route: Route, action: str) -> None:
@@ -332,12 +335,13 @@ class Public:
             raise RegistryRefusal(400, "DENIED", EXPIRED)
         if not route.name:
             return
-        if action not in PULLS and not bearer.may_push:
+        repository = self._repository(route.name) if action in PULLS or bearer.account else None
+        if repository is None or (action not in PULLS and repository.account != bearer.account):
             raise RegistryRefusal(403, "DENIED", "Not Authorized")
-        self._repository(route.name)
 
     def _repository(self, name: str) -> PublicRepository:
-        repository = self._held.repository(name)
+        found = (registry.repository(name) for registry in self._held.values())
+        repository = next((each for each in found if each), None)
         if repository is None:
             alias, dummy, rest = name.partition("/")
             text = f"The repository with name '{rest}' does not exist in the registry with id '{alias}'"
@@ -364,7 +368,8 @@ class Public:
     def note_image(self, name: str, digest: str, tag: str, manifest: bytes, media_type: str) -> None:
         document = json.loads(manifest)
         size = sum(part["size"] for part in [document.get("config"), *document.get("layers", [])] if part)
-        self._held.put_image(name.partition("/")[2], digest, tag, size, media_type)
+        repository = self._repository(name)
+        self._held[repository.account].put_image(repository.name, digest, tag, size, media_type)
 
     def blob_url(self, digest: str) -> None:
         return None
@@ -373,9 +378,9 @@ class Public:
 # Layers
 
 
-def layer_url(region: str, digest: str) -> str:
+def layer_url(account: str, region: str, digest: str) -> str:
     """Return the signed address of one of ECR's layers."""
-    return f"https://prod-{region}-starport-layer-bucket.s3.{region}.amazonaws.com/{ACCOUNT}/{digest}?{SIGNED}"
+    return f"https://prod-{region}-starport-layer-bucket.s3.{region}.amazonaws.com/{account}/{digest}?{SIGNED}"
 
 
 def serve_layer(backend: Backend, request: Request) -> Reply:

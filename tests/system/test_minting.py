@@ -14,6 +14,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.sandbox.aws_access import iam
+from tests.sandbox.aws_calls import ACCOUNT
 
 from .conftest import USER, House
 from .worker import STORES, Runs
@@ -50,7 +51,7 @@ def let_time_pass(said: list[str]) -> None:
     while len(said) < minted + 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    for key in iam().users[USER].access_keys:
+    for key in iam(ACCOUNT).users[USER].access_keys:
         key.create_date -= LONG_AGO
         if key.last_used:
             key.last_used._timestamp -= LONG_AGO

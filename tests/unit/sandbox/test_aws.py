@@ -569,3 +569,71 @@ def test_a_new_key_and_a_changed_policy_work_after_a_while(sandbox: Sandbox, mon
 
     now[0] = start + 20
     assert refusal(ecr.get_authorization_token)[0] == "AccessDeniedException"
+
+
+# Several accounts
+
+
+OTHER = "111122223333"
+OTHER_OPERATOR = {"access_key": "AKIASECONDAAAEXAMPLE"}
+NOT_OURS = "because no resource-based policy allows the"
+
+
+def test_the_operator_of_another_account_sees_nothing_of_the_first(sandbox: Sandbox) -> None:
+    assert sandbox.client("sts", **OTHER_OPERATOR).get_caller_identity()["Account"] == OTHER
+    mine, theirs = sandbox.client("iam"), sandbox.client("iam", **OTHER_OPERATOR)
+    theirs.create_user(UserName="twin")
+    mine.create_user(UserName="twin")
+    assert theirs.get_user(UserName="twin")["User"]["Arn"] == f"arn:aws:iam::{OTHER}:user/twin"
+    assert mine.get_user(UserName="twin")["User"]["Arn"] == "arn:aws:iam::123456789012:user/twin"
+    for iam in (mine, theirs):
+        iam.delete_user(UserName="twin")
+    sandbox.client("secretsmanager", **OTHER_OPERATOR).create_secret(Name="theirs", SecretString="x")
+    listed = sandbox.client("secretsmanager").list_secrets()["SecretList"]
+    assert [secret for secret in listed if secret["Name"] == "theirs"] == []
+    assert sandbox.client("ecr", **OTHER_OPERATOR).describe_repositories()["repositories"] == []
+
+
+def test_the_key_of_a_user_belongs_to_the_account_that_made_it(sandbox: Sandbox) -> None:
+    iam = sandbox.client("iam", **OTHER_OPERATOR)
+    iam.create_user(UserName="theirs")
+    iam.put_user_policy(UserName="theirs", PolicyName="inline", PolicyDocument=document(policy("*")))
+    key = iam.create_access_key(UserName="theirs")["AccessKey"]
+    who = {"access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
+    assert sandbox.client("sts", **who).get_caller_identity()["Arn"] == f"arn:aws:iam::{OTHER}:user/theirs"
+    token = sandbox.client("ecr", **who).get_authorization_token()["authorizationData"][0]
+    assert token["proxyEndpoint"] == f"https://{OTHER}.dkr.ecr.us-east-1.amazonaws.com"
+
+    code, text = refusal(
+        sandbox.client("ecr", **who).batch_get_image,
+        registryId="123456789012",
+        repositoryName=TRAINING,
+        imageIds=[{"imageTag": "v1"}],
+    )
+    assert code == "AccessDeniedException" and f"on resource: {ARN} {NOT_OURS}" in text
+
+
+def test_not_even_an_operator_gets_at_what_is_another_accounts(sandbox: Sandbox) -> None:
+    ecr = sandbox.client("ecr", **OTHER_OPERATOR)
+    code, text = refusal(ecr.get_repository_policy, registryId="123456789012", repositoryName=TRAINING)
+    assert code == "AccessDeniedException" and NOT_OURS in text
+    secret = sandbox.client("secretsmanager").create_secret(Name="mine", SecretString="x")["ARN"]
+    theirs = sandbox.client("secretsmanager", **OTHER_OPERATOR)
+    assert refusal(theirs.get_secret_value, SecretId=secret)[0] == "AccessDeniedException"
+
+
+def test_a_role_of_another_account_acts_there(sandbox: Sandbox) -> None:
+    role = {"RoleArn": f"arn:aws:iam::{OTHER}:role/operator", "RoleSessionName": "session"}
+    lent = sandbox.client("sts").assume_role(**role)["Credentials"]
+    who = {"access_key": lent["AccessKeyId"], "secret_key": lent["SecretAccessKey"]}
+    assert (
+        sandbox.client("sts", **who, aws_session_token=lent["SessionToken"]).get_caller_identity()["Account"] == OTHER
+    )
+
+
+def test_each_account_has_a_public_registry_of_its_own(sandbox: Sandbox) -> None:
+    uris = [
+        sandbox.client("ecr-public", **who).create_repository(repositoryName="both")["repository"]["repositoryUri"]
+        for who in ({}, OTHER_OPERATOR)
+    ]
+    assert uris == ["public.ecr.aws/a1b2c3d4/both", "public.ecr.aws/b2c3d4e5/both"]

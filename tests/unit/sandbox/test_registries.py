@@ -580,3 +580,28 @@ def test_a_machine_without_a_registry_is_told_how_to_get_it(monkeypatch: pytest.
     monkeypatch.setattr(registry_backend, "COMMAND", "no-such-registry")
     with pytest.raises(SandboxError, match="no-such-registry was not found"), Sandbox(with_registries=True):
         pass
+
+
+# Several accounts
+
+
+def test_the_token_of_another_account_opens_its_own_registry_alone(shop: Shop) -> None:
+    sandbox, other = shop.sandbox, "111122223333.dkr.ecr.eu-west-1.amazonaws.com"
+    ecr = sandbox.client("ecr", "AKIASECONDAAAEXAMPLE", region_name="eu-west-1")
+    ecr.create_repository(repositoryName="app")
+    sandbox.registries.push(f"{other}/app:v1", SINGLE)
+    token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    basic = {"Authorization": f"Basic {token}", "Accept": ANY}
+    assert shop.ask(f"{other}/v2/app/manifests/v1", **basic).body == SINGLE.manifest
+    first = other.replace("111122223333", "123456789012")
+    status, code, text = shop.ask(f"{first}/v2/app/manifests/v1", **basic).error
+    assert (status, code) == (403, "DENIED") and "no resource-based policy allows" in text
+
+
+def test_nobody_pushes_to_the_public_registry_of_another_account(shop: Shop) -> None:
+    shop.sandbox.client("ecr-public").create_repository(repositoryName="guarded")
+    other = shop.sandbox.client("ecr-public", "AKIASECONDAAAEXAMPLE")
+    token = other.get_authorization_token()["authorizationData"]["authorizationToken"]
+    bearer = json.loads(shop.ask(f"{PUBLIC}/token/", Authorization=f"Basic {token}").body)["token"]
+    uploads = f"{PUBLIC}/v2/a1b2c3d4/guarded/blobs/uploads/"
+    assert shop.ask(uploads, "POST", Authorization=f"Bearer {bearer}").status == 403
