@@ -11,8 +11,8 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from ._aws import KeyPair
 from ._errors import ConflictError, Json
+from ._key_pair import KeyPair
 
 MANAGED = (
     "gpuops.runpod/managed"  # the tag that makes a user or an entry ours; on an entry its value is the user's name

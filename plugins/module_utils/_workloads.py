@@ -21,6 +21,13 @@ CONTAINER = ("args", "disk", "env", "ports")  # what an endpoint has of its temp
 KINDS = {"templates": "template", "endpoints": "endpoint", "pods": "pod"}
 
 
+def plain(value: Any) -> Any:
+    """Return a value in plain dicts and lists: with Ansible's own, a deep copy copies its template engine too."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
 def merge(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> Json:
     """Return a workload's own options over the defaults; their environments are merged key by key."""
     merged = {**defaults, **own}
@@ -92,9 +99,10 @@ def workloads(
     """Return all workloads complete. Raises InputError that tells everything wrong with them, by position from 1."""
     complete: list[tuple[int, Json]] = []
     wrong: list[str] = []
+    defaults = plain(template), plain(endpoint or {})
     for position, item in enumerate(given, start=1):
         try:
-            complete.append((position, workload(item, template, endpoint or {})))
+            complete.append((position, workload(plain(item), *defaults)))
         except InputError as error:
             wrong.append(f"Workload {position}: {error}")
     wrong += twins(complete, "template") + twins(complete, "endpoint")

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError
@@ -45,6 +47,22 @@ def test_an_endpoint_is_merged_over_the_defaults_and_runs_the_template() -> None
         {"name": "fast", "timeout": 5, "env": {"A": "1", "B": "2"}, "disk": 9, "template": "own"},
         {"name": "team-app", "timeout": 5, "env": {"A": "1", "B": "1"}, "template": "team-app"},
     ]
+
+
+class Lazy(dict[str, Any]):
+    """Stands for the containers that Ansible hands to a filter."""
+
+    def __deepcopy__(self, dummy: Any) -> Any:
+        raise AssertionError("a deep copy of one copies the template engine")
+
+
+def test_what_ansible_hands_over_is_not_copied_with_its_engine() -> None:
+    own = Lazy(
+        {**TRAINING, "template": Lazy(name="own", env=Lazy(A="1")), "endpoint": Lazy(gpu=Lazy(pools=["ADA_24"]))}
+    )
+    [made] = workloads([own], Lazy(env=Lazy(B="2")), Lazy(workers=Lazy(max=1)))
+    assert made["template"]["env"] == {"A": "1", "B": "2"}
+    assert type(made["endpoint"]["gpu"]) is dict is type(made["endpoint"]["workers"])
 
 
 @pytest.mark.parametrize(
