@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.sandbox.images import build_large
 from tests.sandbox.server import Sandbox
+from tests.system.fleet import GROUP, HOSTS, REGIONS, Fleet
 
 ROOT = Path(__file__).resolve().parents[1]
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -127,6 +128,28 @@ def fleet(bench: Bench) -> None:
     bench.ratio("unchanged fleet of 500 to one of 1", 1.5, times[500], times[1])
 
 
+def accounts(bench: Bench) -> None:
+    """A fleet over several accounts and regions: converged by one run, and the time of another that changes nothing."""
+    times: dict[str, list[float]] = {"fleet": [], "one": []}
+    bench.fresh()
+    workloads = Fleet(bench.sandbox)
+    workloads.push()
+    size = sum(len(items) for items in workloads.workloads.values())
+    what = f"fleet of {size} over {len(HOSTS)} accounts and {len(REGIONS)} regions"
+    with TemporaryDirectory() as folder:
+        inventory = str(workloads.write(Path(folder)))
+        command = ["ansible-playbook", "playbooks/runpod_ecr.yml", "-i", inventory, "-e", f"runpod_ecr_hosts={GROUP}"]
+        bench.run(command)
+        made = len(bench.sandbox.runpod.state()["templates"])
+        bench.row(f"{what}: made by one run", str(size), str(made), workloads.held() == workloads.wanted())
+        one = {"runpod_ecr_image": IMAGE, "runpod_ecr_user_name": "one"}
+        bench.play("playbooks/runpod_ecr.yml", **one)
+        for _round in range(bench.rounds):
+            times["one"].append(bench.play("playbooks/runpod_ecr.yml", **one))
+            times["fleet"].append(bench.run(command))
+    bench.ratio(f"unchanged {what} to one of 1", 4, times["fleet"], times["one"])
+
+
 def quota(bench: Bench) -> None:
     """New templates under a quota, in real time; in brackets also what they take on this machine without one."""
     templates = [{"name": f"t{number:04}", "image": IMAGE} for number in range(NEW_TEMPLATES)]
@@ -180,6 +203,7 @@ def mirror(bench: Bench) -> None:
 PARTS: dict[str, Callable[[Bench], None]] = {
     "converge": converge,
     "fleet": fleet,
+    "accounts": accounts,
     "quota": quota,
     "user": user,
     "mirror": mirror,

@@ -27,6 +27,9 @@ class Fleet:
 
     def __init__(self, sandbox: Sandbox, size: int = 200) -> None:
         self.sandbox = sandbox
+        self.keys = {
+            host: key for host, (dummy, key) in HOSTS.items()
+        }  # of the operators, by which the accounts are told
         self.workloads = {
             host: [self._workload(host, number) for number in range(size // len(HOSTS))] for host in HOSTS
         }
@@ -49,11 +52,11 @@ class Fleet:
 
     def write(self, folder: Path) -> Path:
         """Write the inventory: what the hosts have in common as variables of the group, the rest as those of each."""
-        hosts = {"children": {GROUP: {"hosts": dict.fromkeys(HOSTS, {})}}}
+        hosts: Json = {"children": {GROUP: {"hosts": dict.fromkeys(HOSTS, {})}}}
         files = {"hosts.json": {"all": hosts}, f"group_vars/{GROUP}.json": {"runpod_ecr_template": {"disk": 80}}}
         for host in HOSTS:
             files[f"host_vars/{host}.json"] = {
-                "runpod_ecr_aws": {"access_key": HOSTS[host][1], "secret_key": SECRET_KEY},
+                "runpod_ecr_aws": {"access_key": self.keys[host], "secret_key": SECRET_KEY},
                 "runpod_ecr_workloads": self.workloads[host],
             }
         for name, content in files.items():

@@ -1,16 +1,27 @@
 # Copyright (c) 2026 The gpuops.runpod authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A fleet costs RunPod as few requests as one workload."""
+"""Fleets: of one account, which costs RunPod as few requests as one workload, and of several, whole or in slices."""
 
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from .conftest import IMAGE, House
+from .fleet import GROUP, HOSTS, Fleet
+
+QUOTA = {"minute": 180, "hour": 7200, "day": 86400}
+MAIN = "playbooks/runpod_ecr.yml"
+ALL = ("-e", f"runpod_ecr_hosts={GROUP}")
+
+
+def told(output: str) -> str:
+    """Return an output without the breaks that Ansible puts into long lines."""
+    return " ".join(output.split())
 
 
 @pytest.mark.parametrize("size", [1, 100, 1000])
@@ -27,7 +38,44 @@ def test_an_unchanged_fleet_makes_four_requests_at_most(house: House, tmp_path: 
     variables.write_text(json.dumps({"runpod_ecr_workloads": workloads}))
 
     house.sandbox.forget_calls()
-    run = house.play("playbooks/runpod_ecr.yml", "-e", f"@{variables}")
+    run = house.play(MAIN, "-e", f"@{variables}")
     assert run.code == 0, run.output
     assert run.recap["changed"] == 0, run.output
     assert len(house.sandbox.runpod_calls()) <= 4
+
+
+def test_slices_at_once_end_like_one_run(house: House, tmp_path: Path) -> None:
+    """Four accounts with three regions and 200 workloads, under one quota of RunPod, as AWX slices a job."""
+    fleet = Fleet(house.sandbox)
+    fleet.push()
+    inventory = ("-i", str(fleet.write(tmp_path)))
+    house.sandbox.runpod.switch(rate_limits=QUOTA)
+
+    with ThreadPoolExecutor(len(HOSTS)) as pool:
+        slices = list(pool.map(lambda host: house.play(MAIN, *inventory, *ALL, "--limit", host), HOSTS))
+    assert [run.code for run in slices] == [0] * len(HOSTS), "".join(run.output for run in slices)
+    assert [list(run.recaps) for run in slices] == [[host] for host in HOSTS]
+    assert fleet.held() == fleet.wanted()
+
+    before = house.runpod()
+    whole = house.play(MAIN, *inventory, *ALL)
+    assert whole.code == 0, whole.output
+    assert {host: recap["changed"] for host, recap in whole.recaps.items()} == dict.fromkeys(HOSTS, 0), whole.output
+    assert house.runpod() == before
+
+
+def test_hosts_in_each_others_way_are_refused_before_anything_changes(house: House, tmp_path: Path) -> None:
+    fleet = Fleet(house.sandbox, size=4)
+    first, second, third, fourth = HOSTS
+    fleet.keys[second] = fleet.keys[first]
+    fleet.workloads[third][0]["template"]["name"] = fleet.workloads[fourth][0]["template"]["name"]
+    fleet.push()
+    house.sandbox.forget_calls()
+
+    run = house.play(MAIN, "-i", str(fleet.write(tmp_path)), *ALL)
+    assert run.code != 0
+    assert {host: recap["failed"] for host, recap in run.recaps.items()} == dict.fromkeys(HOSTS, 1), run.output
+    assert f"The hosts {first} and {second} share the pull user runpod-ecr-access" in told(run.output)
+    assert f"The hosts {third} and {fourth} have the template" in told(run.output)
+    assert [call["name"] for call in house.sandbox.aws_calls()] == ["sts:GetCallerIdentity"] * len(HOSTS)
+    assert house.sandbox.runpod_calls() == []
