@@ -27,9 +27,7 @@ class Fleet:
 
     def __init__(self, sandbox: Sandbox, size: int = 200) -> None:
         self.sandbox = sandbox
-        self.keys = {
-            host: key for host, (dummy, key) in HOSTS.items()
-        }  # of the operators, by which the accounts are told
+        self.keys = {host: key for host, (dummy, key) in HOSTS.items()}  # of the operators
         self.workloads = {
             host: [self._workload(host, number) for number in range(size // len(HOSTS))] for host in HOSTS
         }
@@ -53,7 +51,7 @@ class Fleet:
     def write(self, folder: Path) -> Path:
         """Write the inventory: what the hosts have in common as variables of the group, the rest as those of each."""
         hosts: Json = {"children": {GROUP: {"hosts": dict.fromkeys(HOSTS, {})}}}
-        files = {"hosts.json": {"all": hosts}, f"group_vars/{GROUP}.json": {"runpod_ecr_template": {"disk": 80}}}
+        files: Json = {"hosts.json": {"all": hosts}, f"group_vars/{GROUP}.json": {"runpod_ecr_template": {"disk": 80}}}
         for host in HOSTS:
             files[f"host_vars/{host}.json"] = {
                 "runpod_ecr_aws": {"access_key": self.keys[host], "secret_key": SECRET_KEY},
@@ -69,7 +67,7 @@ class Fleet:
         accounts = [account for account, dummy in HOSTS.values()]
         return {
             "templates": sorted(
-                (item["template"]["name"], item["image"], f"{USER}-{host[8:]}-{item['image'].split('.')[3]}")
+                (item["template"]["name"], item["image"], f"{USER}-{HOSTS[host][0]}-{item['image'].split('.')[3]}")
                 for host, items in self.workloads.items()
                 for item in items
             ),
