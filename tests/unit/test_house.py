@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,17 @@ def test_python_files_carry_the_header() -> None:
         if not (text.startswith(shebang + HEADER) and "\nfrom __future__ import annotations\n" in text):
             wrong.append(str(path.relative_to(ROOT)))
     assert not wrong
+
+
+def test_filters_do_not_load_boto3() -> None:
+    """Ansible loads every filter of a collection anew for each task that uses one of them."""
+    names = [path.stem for path in (ROOT / "plugins" / "filter").glob("*.py")]
+    lines = [f"import ansible_collections.gpuops.runpod.plugins.filter.{name}" for name in names]
+    lines += ["from ansible_collections.gpuops.runpod.plugins.module_utils import _chain"]
+    lines += ["import sys", "print(*sorted({'boto3', 'botocore'} & sys.modules.keys()))"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "playbooks" / "collections")}
+    command = [sys.executable, "-c", "\n".join(lines)]
+    assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == "\n"
 
 
 def test_action_groups_name_the_modules_and_nothing_else() -> None:
