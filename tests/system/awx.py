@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,15 +88,18 @@ class Definitions:
         # As plain as AWX gets them, without the tags of Ansible.
         self._all: Json = json.loads(json.dumps(Templar(loader, variables).template(variables)))
 
+    def all(self, kind: str) -> list[Json]:
+        return self._all[f"controller_{kind}"]
+
     def one(self, kind: str, name: str) -> Json:
-        [found] = [item for item in self._all[f"controller_{kind}"] if item["name"] == name]
+        [found] = [item for item in self.all(kind) if item["name"] == name]
         return found
 
     @property
     def inventory(self) -> Json:
         """The inventory of the job templates, as AWX hands it over."""
-        [held] = self._all["controller_inventories"]
-        hosts = {host["name"]: host["variables"] for host in self._all["controller_hosts"]}
+        [held] = self.all("inventories")
+        hosts = {host["name"]: host["variables"] for host in self.all("hosts")}
         return {"all": {"hosts": list(hosts), "vars": held["variables"]}, "_meta": {"hostvars": hosts}}
 
     def injected(self, credential_type: str, **inputs: str) -> dict[str, str]:
@@ -120,12 +123,14 @@ def answered(survey: Json, required: Mapping[str, Any]) -> Json:
     return variables
 
 
-def listed_playbooks(project: Path) -> set[str]:
-    """Return what AWX offers as playbooks of a project."""
+def listed_playbooks(project: Path, files: Iterable[Path]) -> set[str]:
+    """Return what AWX offers as playbooks of a project: it guesses by a line of the file."""
+    names = {path.relative_to(project): path for path in files if path.suffix in {".yml", ".yaml"}}
     return {
-        str(path.relative_to(project))
-        for path in project.rglob("*.y*ml")
-        if not any(part in UNLISTED or part.startswith(".") for part in path.relative_to(project).parts)
+        str(name)
+        for name, path in names.items()
+        if not UNLISTED.intersection(name.parts)
+        if not any(part.startswith(".") for part in name.parts)
         if LISTED.search(path.read_text())
     }
 
@@ -139,7 +144,7 @@ class Controller:
         self._home.mkdir()
         self._jobs = 0
 
-    def repository(self, name: str, files: Iterator[Path], root: Path) -> Path:
+    def repository(self, name: str, files: Iterable[Path], root: Path) -> Path:
         """Publish files below a folder as a git repository."""
         published = self._folder / name
         for path in files:

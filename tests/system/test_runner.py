@@ -96,7 +96,7 @@ def test_jobs_run_by_ansible_runner_and_leave_no_secret_of_ours(awx: Awx) -> Non
     wrapper = awx.controller.sync(awx.wrapper, mirror=awx.collection)
     jobs = Jobs(awx)
 
-    first = jobs.launch(wrapper, "RunPod ECR converge", "-vvv", "--diff", playbook="runpod_ecr.yml")
+    first = jobs.launch(wrapper, "RunPod ECR converge", "-vvv", "--diff")
     assert first.changed["localhost"] > 0
     [workload] = first.published["runpod_ecr_result"]["workloads"]
     assert workload["image"] == IMAGE
@@ -126,9 +126,12 @@ def test_checkout_can_be_synced_without_reaching_galaxy(awx: Awx) -> None:
     assert (installed / "gpuops" / "runpod" / "playbooks" / "refresh.yml").is_file()
 
 
-def test_wrapper_shows_its_one_playbook_and_a_checkout_all_it_has() -> None:
-    assert [str(path.relative_to(WRAPPER)) for path in files_of(WRAPPER)] == [
+def test_awx_offers_one_playbook_of_the_wrapper_and_of_a_checkout_those_of_the_templates() -> None:
+    assert {str(path.relative_to(WRAPPER)) for path in files_of(WRAPPER)} == {
         "collections/requirements.yml",
-        "runpod_ecr.yml",
-    ]
-    assert listed_playbooks(WRAPPER) == {"runpod_ecr.yml"}
+        "playbooks/runpod_ecr.yml",
+    }
+    assert listed_playbooks(WRAPPER, files_of(WRAPPER)) == {"playbooks/runpod_ecr.yml"}
+    assert {template["playbook"] for template in Definitions().all("templates")} <= listed_playbooks(
+        ROOT, files_of(ROOT)
+    )
