@@ -87,7 +87,7 @@ def test_role_runs_among_the_roles_of_a_company(house: House, tmp_path: Path) ->
 
     done = company.changed()
     assert done == {"training": foretold["training"], "inference": foretold["training"]}
-    assert house.users() == ["runpod-inference", "runpod-training"]
+    assert sorted(house.users()) == ["runpod-inference", "runpod-training"]
     assert company.changed("--limit", "inference") == {"inference": 0}
 
     handed_over = tmp_path / "inference.json"
@@ -96,3 +96,7 @@ def test_role_runs_among_the_roles_of_a_company(house: House, tmp_path: Path) ->
     assert company.calls() <= {"sts:GetCallerIdentity", "iam:ListAccountAliases", "GET /v2/templates"}
     [template] = json.loads(handed_over.read_text())
     assert template == "runpod-gpu-inference"
+
+    company.run("-e", "runpod_ecr_state=absent", "--tags", "access", "--limit", "training")
+    assert house.users() == ["runpod-inference"]
+    assert [held["name"] for held in house.runpod()["templates"]] == ["runpod-gpu-inference"]
