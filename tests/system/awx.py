@@ -158,7 +158,7 @@ class Controller:
         return published
 
     def sync(self, published: Path, mirror: Path | None = None) -> Project:
-        """Sync a project; with the mirror of the collection's repository as an organisation with Galaxy credentials."""
+        """Sync a project; with a mirror of the collection's repository, for an organization that has Galaxy credentials."""
         checkout = self._folder / "projects" / f"_{published.name}"
         stage = self._folder / "projects" / ".__awx_cache" / checkout.name / "stage"
         stage.mkdir(parents=True)
@@ -228,8 +228,9 @@ class Controller:
     def _extra_variables(self, trusted: Json, answers: Json) -> str:
         """Those of the template as they are; what comes at launch is no template of Jinja's, whatever it says."""
         wanted = {**trusted, **answers, "awx_job_id": self._jobs, "awx_job_launch_type": "manual"}
-        untouched = {name: value for name, value in trusted.items() if wanted.pop(name) == value}
-        return yaml.safe_dump(untouched) + yaml.dump(wanted, Dumper=Untrusted)
+        untouched = {name: value for name, value in trusted.items() if wanted[name] == value}
+        launched = {name: value for name, value in wanted.items() if name not in untouched}
+        return yaml.safe_dump(untouched) + yaml.dump(launched, Dumper=Untrusted)
 
     def _environment(self, folder: Path) -> dict[str, str]:
         """What AWX itself puts into a job's environment."""
