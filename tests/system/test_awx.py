@@ -40,13 +40,24 @@ CONTROLLER = pytest.mark.skipif(not os.environ.get("CONTROLLER_HOST"), reason="t
 
 
 def play(*arguments: str, **environment: str) -> Run:
+    return call("ansible-playbook", *arguments, **environment)
+
+
+def call(*command: str, **environment: str) -> Run:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     here = {"PATH": path, "HOME": os.environ["HOME"], "LANG": "C.UTF-8", **environment}
-    command = ["ansible-playbook", PLAYBOOK, *arguments]
     done = subprocess.run(
         command, cwd=ROOT, env=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     return Run(done.returncode, done.stdout)
+
+
+def install(folder: Path) -> None:
+    """Install what is published of the collection."""
+    assert call("ansible-galaxy", "collection", "build", "--output-path", str(folder)).code == 0
+    [archive] = folder.glob("*.tar.gz")
+    where = ["--collections-path", str(folder), "--no-deps", "--offline"]
+    assert call("ansible-galaxy", "collection", "install", str(archive), *where).code == 0
 
 
 def stand_in(folder: Path) -> Path:
@@ -63,7 +74,7 @@ def stand_in(folder: Path) -> Path:
 
 
 def test_without_awx_awx_it_says_how_to_get_it(tmp_path: Path) -> None:
-    run = play(ANSIBLE_COLLECTIONS_PATH=str(tmp_path))
+    run = play(PLAYBOOK, ANSIBLE_COLLECTIONS_PATH=str(tmp_path))
     assert run.code == 2
     assert "ansible-galaxy collection install awx.awx" in run.output
     assert run.recap["failed"] == 1
@@ -71,11 +82,13 @@ def test_without_awx_awx_it_says_how_to_get_it(tmp_path: Path) -> None:
 
 def test_everything_arrives_in_an_order_in_which_names_exist(tmp_path: Path) -> None:
     record = stand_in(tmp_path)
+    install(tmp_path)
     secrets = {"runpod_awx_api_key": "rpa_example", "runpod_awx_aws_secret_key": "example-of-a-secret"}
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"runpod_awx_image": IMAGE, **secrets}))
-    run = play("-vvv", "--diff", "-e", f"@{settings}", ANSIBLE_COLLECTIONS_PATH=str(tmp_path))
+    run = play("gpuops.runpod.awx", "-vvv", "-e", f"@{settings}", ANSIBLE_COLLECTIONS_PATH=str(tmp_path))
     assert run.code == 0, run.output
+    assert str(tmp_path / "ansible_collections" / "gpuops") in run.output  # not the checkout's
     assert not [secret for secret in secrets.values() if secret in run.output]
 
     given = [json.loads(line) for line in record.read_text().splitlines()]
@@ -105,6 +118,6 @@ def test_a_second_run_leaves_a_controller_unchanged() -> None:
     there = {
         name: value for name, value in os.environ.items() if re.match("CONTROLLER_|ANSIBLE_COLLECTIONS_PATH", name)
     }
-    first, second = play(**there), play(**there)
+    first, second = play(PLAYBOOK, **there), play(PLAYBOOK, **there)
     assert first.code == second.code == 0, first.output + second.output
     assert second.recap["changed"] == 0

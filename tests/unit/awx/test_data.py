@@ -234,6 +234,13 @@ def test_nothing_but_a_survey_sets_variables_at_launch() -> None:
         assert not {question["variable"] for question in asked(item)} & {"runpod_ecr_state", "runpod_ecr_hosts"}
 
 
+def test_templates_are_taken_before_the_first_sync_and_stay_on_the_branch() -> None:
+    found = data()
+    [project] = found["controller_projects"]
+    assert project["allow_override"] and not project["wait"]
+    assert not any(item.get("ask_scm_branch_on_launch") for item in found["controller_templates"])
+
+
 def test_each_playbook_of_the_role_has_a_template() -> None:
     found = [item["playbook"] for item in data()["controller_templates"]]
     assert set(found) == ENTRY_POINTS.keys()

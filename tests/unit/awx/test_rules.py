@@ -166,6 +166,7 @@ def test_sound_data_are_accepted(case: tuple[Any, ...]) -> None:
     assert list(rule(*given)) == []
 
 
+@pytest.mark.filterwarnings("ignore:Using both 'count' and 'until'")
 @pytest.mark.parametrize(
     ("name", "case"), BROKEN, ids=[f"{name} {number}" for number, (name, dummy) in enumerate(BROKEN)]
 )
