@@ -158,7 +158,7 @@ class Controller:
         return published
 
     def sync(self, published: Path, mirror: Path | None = None) -> Project:
-        """Sync a project; with a mirror of the collection's repository, for an organization that has Galaxy credentials."""
+        """Sync a project, with Galaxy credentials if there is a mirror from which the collection can be installed."""
         checkout = self._folder / "projects" / f"_{published.name}"
         stage = self._folder / "projects" / ".__awx_cache" / checkout.name / "stage"
         stage.mkdir(parents=True)
