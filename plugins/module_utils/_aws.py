@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 with suppress(ImportError):  # AnsibleAWSModule says so in its own words before a call is made
     import botocore.exceptions
@@ -19,6 +19,7 @@ with suppress(ImportError):  # AnsibleAWSModule says so in its own words before 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
+from ._entry import KeyPair
 from ._errors import AwsError, InputError, Json
 
 # Codes that amazon.aws' own list lacks though a second try mends them.
@@ -33,16 +34,6 @@ RETRIED = [
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
-
-
-class KeyPair(NamedTuple):
-    """A long-lived AWS access key. Its secret shows in no representation."""
-
-    access_key_id: str
-    secret_access_key: str
-
-    def __repr__(self) -> str:
-        return f"KeyPair({self.access_key_id})"
 
 
 def remedy(code: str, call: str, as_pull_user: bool) -> str:

@@ -142,16 +142,17 @@ class Faults:
         time.sleep(rule.delay)
         if rule.answer is None:
             return self._real(environ)
+        answer = None if rule.answer == "reset" else self._worded(rule.answer, environ)  # before the request is used up
         if rule.effect == "after":
             self._real(environ)
-        return self._broken(rule.answer, environ)
+        if answer is None:
+            raise _cut(environ["werkzeug.socket"])
+        return answer
 
     def _real(self, environ: WSGIEnvironment) -> Response:
         return Response.from_app(self._service.app, environ, buffered=True)
 
-    def _broken(self, answer: Any, environ: WSGIEnvironment) -> Response:
-        if answer == "reset":
-            raise _cut(environ["werkzeug.socket"])
+    def _worded(self, answer: Any, environ: WSGIEnvironment) -> Response:
         if answer == "garbage":
             return Response(GARBAGE, content_type="text/html")
         if "code" in answer:

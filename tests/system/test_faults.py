@@ -111,6 +111,7 @@ def check(house: House, store: str, old: set[str]) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_a_plain_re_run_finishes_what_failed_anywhere(house: House, clock: Clock, case: str, store: str) -> None:
     run, prepare = CASES[case]
+    house.sandbox.runpod.switch(rate_limits=None)  # its minutes are real ones, and those of the runs are not
     runs = Runs(house.sandbox.environment, store, clock.sleep, clock.now)
     runs.converge()
     prepare(house, store)

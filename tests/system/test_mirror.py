@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -48,12 +49,11 @@ PLAY = """\
 class Shop:
     """A private repository `app`, a public one, and the playbooks that mirror between them."""
 
-    def __init__(self, house: House, folder: Path) -> None:
+    def __init__(self, house: House, folder: Path, temporary: Path) -> None:
         self.house = house
         self.registries = house.sandbox.registries
         self.playbook = folder / "mirror.yml"
-        self.temporary = folder / "temporary"
-        self.temporary.mkdir()
+        self.temporary = temporary
         self.environment = {
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections"),
             "ANSIBLE_REMOTE_TMP": str(self.temporary),
@@ -127,8 +127,9 @@ class Shop:
 
 
 @pytest.fixture
-def shop(house: House, tmp_path: Path) -> Shop:
-    return Shop(house, tmp_path)
+def shop(house: House, tmp_path: Path) -> Iterator[Shop]:
+    with TemporaryDirectory() as temporary:  # not in tmp_path: Ansible makes a socket there, whose path has to be short
+        yield Shop(house, tmp_path, Path(temporary))
 
 
 def until(passed: Callable[[], object], seconds: float = 60) -> None:
@@ -250,6 +251,15 @@ def test_loops_and_tries_of_the_task_have_lines_of_their_own(shop: Shop) -> None
     assert shop.left() == []
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Let Ctrl-C be heeded even where a shell has started the tests in its background, and has it ignored."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_leaves_no_file_and_no_process(shop: Shop, number: signal.Signals) -> None:
     shop.push("v1", KINDS["oci"])

@@ -124,6 +124,25 @@ def test_a_cut_connection_leaves_the_effect_undone_or_done(sandbox: Sandbox, eff
     assert [call["status"] for call in sandbox.aws_calls()] == [None, 200]
 
 
+@pytest.mark.parametrize(
+    ("service", "make", "look", "options"),
+    [
+        ("iam", "create_user", "get_user", {"UserName": "after"}),
+        ("ssm", "put_parameter", "get_parameter", {"Name": "/after", "Value": "x", "Type": "String"}),
+    ],
+)
+def test_an_error_can_follow_the_effect(
+    sandbox: Sandbox, service: str, make: str, look: str, options: dict[str, Any]
+) -> None:
+    client = sandbox.client(service, config=ONCE)
+    sandbox.fail(f"{service}:.*", effect="after", answer={"code": "InternalFailure", "message": "oh", "status": 500})
+    with pytest.raises(ClientError) as caught:
+        getattr(client, make)(**options)
+    assert caught.value.response["Error"]["Message"] == "oh"
+    name = dict([next(iter(options.items()))])
+    assert getattr(client, look)(**name)
+
+
 def test_a_cut_connection_ends_with_a_reset(sandbox: Sandbox) -> None:
     before = len(sandbox.runpod.state()["registries"])
     sandbox.fail("POST /v2/registries", effect="after", answer="reset")
