@@ -288,6 +288,15 @@ def test_schedules_come_at_their_interval(template: str, interval: timedelta) ->
     assert schedule["enabled"]
 
 
+@pytest.mark.parametrize("access", ["delegation", "public"])
+def test_without_tokens_none_is_refreshed_or_rotated(access: str) -> None:
+    found = data(runpod_awx_access=access)
+    enabled = {item["unified_job_template"]: item["enabled"] for item in found["controller_schedules"]}
+    assert enabled == {"RunPod ECR refresh": False, "RunPod ECR rotate": False, "RunPod ECR audit": True}
+    answers = [question for item in found["controller_templates"] for question in asked(item)]
+    assert {question["default"] for question in answers if question["variable"] == "runpod_ecr_access"} == {access}
+
+
 def test_a_missed_refresh_does_not_matter() -> None:
     refresh = named(data(), "templates", "RunPod ECR refresh")
     [hours] = [question["default"] for question in asked(refresh) if question["type"] == "float"]
