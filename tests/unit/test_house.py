@@ -149,3 +149,9 @@ def test_defaults_of_the_role_are_the_optional_variables_of_its_spec() -> None:
     options = load("roles/runpod_ecr/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
     optional = {name for name, option in options.items() if not option.get("required")}
     assert set(load("roles/runpod_ecr/defaults/main.yml")) == optional
+
+
+def test_role_leaves_the_module_defaults_of_its_caller_alone() -> None:
+    """Defaults of one group do not add up: the innermost replace the others, even when they are empty."""
+    tasks = "".join(path.read_text() for path in files("roles/runpod_ecr/tasks/*.yml"))
+    assert set(re.findall(r"group/([\w.]+)", tasks)) == {"gpuops.runpod.runpod_ecr_aws", "gpuops.runpod.runpod_ecr_api"}
