@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what the entry of a secret store holds, as text and as tags. Pure: no store, no call.
+# Private to this collection: what the entry of a secret store holds, as text and as tags. Pure: no store, no call, and
+# no boto3 either, which each use of a filter would load.
 
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from ._errors import ConflictError, Json
-from ._key_pair import KeyPair
 
 MANAGED = (
     "gpuops.runpod/managed"  # the tag that makes a user or an entry ours; on an entry its value is the user's name
@@ -23,6 +23,16 @@ QUARANTINED = (
 )
 GRANTED = "gpuops.runpod/granted"  # when the pull user's rights last grew: new rights need seconds to arrive everywhere
 TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class KeyPair(NamedTuple):
+    """A long-lived AWS access key. Its secret shows in no representation."""
+
+    access_key_id: str
+    secret_access_key: str
+
+    def __repr__(self) -> str:
+        return f"KeyPair({self.access_key_id})"
 
 
 class Pending(NamedTuple):

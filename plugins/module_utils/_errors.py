@@ -11,11 +11,12 @@ from typing import Any
 Json = dict[str, Any]
 
 SERVER_ERRORS = range(500, 600)  # after one of them, the outcome of a write is unknown
-# Codes of AWS for a call that is not allowed, and for credentials that have ended.
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
-EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 
 FOR_ALL = {401, 403, 405, 429}  # refusals that the next call of the kind would get too
+
+# Codes of AWS
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 
 
 class RunpodError(Exception):

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
 from . import _manifest as manifests
-from ._aws import Aws, KeyPair
+from ._aws import Aws
+from ._entry import KeyPair
 from ._errors import AwsError, BlobStoreError, Json, RegistryError
 from ._findings import KEY_UNKNOWN, diagnose
 from ._image import DOCKER_HUB, Image

@@ -15,8 +15,8 @@ from secrets import token_hex
 from typing import Any, ClassVar
 from uuid import NAMESPACE_OID, uuid5
 
-from ._aws import Aws, KeyPair, tolerating
-from ._entry import MANAGED, OURS, Entry, Pending, decode, encode
+from ._aws import Aws, tolerating
+from ._entry import MANAGED, OURS, Entry, KeyPair, Pending, decode, encode
 from ._errors import AwsError, ConflictError, InputError, Json
 from ._tokens import patiently
 

@@ -44,7 +44,7 @@ class Run(NamedTuple):
     @property
     def recaps(self) -> dict[str, dict[str, int]]:
         """The counters of each host in the last recap."""
-        lines = re.findall(r"^([\w-]+)\s+: (ok=.*)$", self.output, re.MULTILINE)
+        lines = re.findall(r"^(\S+)\s+: (ok=.*)$", self.output, re.MULTILINE)
         return {host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", line)} for host, line in lines}
 
 

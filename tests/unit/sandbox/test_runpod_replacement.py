@@ -16,9 +16,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from moto import mock_aws
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Pending, format_time, freshness
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import KeyPair, Pending, format_time, freshness
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import Json, RunpodError
 from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome

@@ -23,8 +23,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._audit import (
     shortened,
     store_place,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import KeyPair
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry, Pending
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry, KeyPair, Pending
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import AccessKey
 from ansible_collections.gpuops.runpod.plugins.module_utils._policy import document
 from ansible_collections.gpuops.runpod.plugins.module_utils._remedies import SEVERITIES, Row

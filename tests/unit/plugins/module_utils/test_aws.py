@@ -11,13 +11,8 @@ import botocore.exceptions
 import botocore.parsers
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import (
-    Aws,
-    KeyPair,
-    aws_client,
-    aws_error,
-    tolerating,
-)
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, aws_client, aws_error, tolerating
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, InputError
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import refusal
 

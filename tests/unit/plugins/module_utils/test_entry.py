@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._entry import (
     GRANTED,
     MANAGED,
     Entry,
     Freshness,
+    KeyPair,
     Pending,
     decode,
     encode,

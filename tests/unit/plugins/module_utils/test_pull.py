@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._image import Image, parse
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Login, Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull import ByApi, ByRegistry, Puller, Refused, facts

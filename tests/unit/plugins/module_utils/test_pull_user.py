@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import KeyPair
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry, KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ConflictError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import AccessKey
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import (

@@ -39,6 +39,12 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNPOD_API_BASE_URL", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def no_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let warnings be kept for the result, whatever of ansible other tests have imported."""
+    monkeypatch.setattr("ansible.module_utils._internal.is_controller", False)
+
+
 def end(run: Run, key: str | None, capsys: Capture, **given: Any) -> Json:
     """Return what a module with this run answers."""
     args = {"api_key": "key-of-the-unit-tests", **ECHO, **given}

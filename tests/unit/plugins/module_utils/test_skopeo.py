@@ -10,6 +10,7 @@ import signal
 import stat
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,15 @@ def test_progress_may_interest_nobody(fake: Fake) -> None:
     assert fake.skopeo().copy(SOURCE, TARGET, BLOBS) == DIGEST
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Let Ctrl-C be heeded even where a shell has started the tests in its background, and has it ignored."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize(
     ("number", "raised"),
     [(signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit), (signal.SIGINT, KeyboardInterrupt)],

@@ -18,8 +18,8 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, KeyPair
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, Pending, format_time
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, KeyPair, Pending, format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of

@@ -26,6 +26,7 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     client,
     lost,
     refusal,
+    turn,
 )
 
 from .test_ecr_pull_user_rotation import NAME, play, rotate, stored, works
@@ -210,7 +211,7 @@ def test_plain_second_run_finishes_a_quarantine_and_a_release_that_failed_anywhe
     account.forget()
     release(account)
     releases = len(account.calls)
-    for number in range(max(shuts, releases)):
+    for number in range(turn(account, moment == "before", fault is Killed), max(shuts, releases), 2):
         for total, act, check in ((shuts, shut, check_shut), (releases, release, check_free)):
             old = stored(account)
             account.forget()

@@ -17,9 +17,9 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, Entry, Pending, format_time
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, Entry, KeyPair, Pending, format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
     ApiError,
     AwsError,
