@@ -58,10 +58,14 @@ def test_slices_at_once_end_like_one_run(house: House, tmp_path: Path) -> None:
     assert fleet.held() == fleet.wanted()
 
     before = house.runpod()
-    whole = house.play(MAIN, *inventory, *ALL)
+    whole = house.play(MAIN, *inventory, *ALL, ANSIBLE_SHOW_CUSTOM_STATS="1")
     assert whole.code == 0, whole.output
     assert {host: recap["changed"] for host, recap in whole.recaps.items()} == dict.fromkeys(HOSTS, 0), whole.output
     assert house.runpod() == before
+    published = json.loads(whole.output.rpartition("RUN: ")[2])
+    assert list(published) == ["runpod_ecr_results"]
+    ids = [made["template_id"] for told in published["runpod_ecr_results"].values() for made in told["workloads"]]
+    assert sorted(ids) == sorted(template["id"] for template in before["templates"])
 
 
 def test_hosts_in_each_others_way_are_refused_before_anything_changes(house: House, tmp_path: Path) -> None:
