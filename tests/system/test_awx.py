@@ -91,7 +91,7 @@ def test_everything_arrives_in_an_order_in_which_names_exist(tmp_path: Path) -> 
     assert not [secret for secret in secrets.values() if secret in run.output]
 
     given = [json.loads(line) for line in record.read_text().splitlines()]
-    order = [name for number, (name, dummy) in enumerate(given) if name not in [before for before, _ in given[:number]]]
+    order = list(dict.fromkeys(name for name, dummy in given))
     assert order == [*list(options.VARIABLES.values())[:-1], "workflow_job_template_node", "schedule"]
     told = {(name, arguments.get("name") or arguments["identifier"]): arguments for name, arguments in given}
     injected = told["credential_type", "RunPod"]["injectors"]["env"]
