@@ -20,7 +20,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
 from ._entry import KeyPair
-from ._errors import AwsError, InputError, Json
+from ._errors import DENIED, EXPIRED, AwsError, InputError, Json
 
 # Codes that amazon.aws' own list lacks though a second try mends them.
 RETRIED = [
@@ -31,9 +31,6 @@ RETRIED = [
     "ConcurrentModification",
     "TooManyUpdates",
 ]
-
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
-EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 
 
 def remedy(code: str, call: str, as_pull_user: bool) -> str:

@@ -14,6 +14,10 @@ SERVER_ERRORS = range(500, 600)  # after one of them, the outcome of a write is 
 
 FOR_ALL = {401, 403, 405, 429}  # refusals that the next call of the kind would get too
 
+# Codes of AWS
+DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+
 
 class RunpodError(Exception):
     """A failure with cause and remedy; the base of all errors of this collection."""

@@ -10,8 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from ._aws import DENIED, EXPIRED
-from ._errors import Json
+from ._errors import DENIED, EXPIRED, Json
 
 
 class Sign(NamedTuple):

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from . import _policy
 from ._attach import Rights, find_rights
-from ._aws import DENIED, Aws, tolerating
+from ._aws import Aws, tolerating
 from ._entry import MANAGED, OURS, Entry
-from ._errors import AwsError, ConflictError, InputError, Json
+from ._errors import DENIED, AwsError, ConflictError, InputError, Json
 from ._keys import AccessKey
 from ._secret_store import SecretStore
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ._aws import DENIED, Aws
+from ._aws import Aws
 from ._entry import KeyPair
-from ._errors import AwsError, Json, RegistryError, RunpodError
+from ._errors import DENIED, AwsError, Json, RegistryError, RunpodError
 
 # What AWS answers while a new key or a new right has not arrived everywhere (IAM is eventually consistent).
 NOT_YET = {"InvalidClientTokenId", "UnrecognizedClientException", *DENIED}

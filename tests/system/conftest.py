@@ -39,8 +39,13 @@ class Run(NamedTuple):
     @property
     def recap(self) -> dict[str, int]:
         """The counters of the last recap."""
-        line = re.findall(r"^localhost\s+: (.*)$", self.output, re.MULTILINE)[-1]
-        return {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", line)}
+        return self.recaps["localhost"]
+
+    @property
+    def recaps(self) -> dict[str, dict[str, int]]:
+        """The counters of each host in the last recap."""
+        lines = re.findall(r"^(\S+)\s+: (ok=.*)$", self.output, re.MULTILINE)
+        return {host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", line)} for host, line in lines}
 
 
 class House:

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 from textwrap import indent
 
 import pytest
 
-from .conftest import ROOT, House
+from .conftest import ROOT, House, Run
 
+OPS = ROOT / "examples" / "ops"
 PLUGINS = sorted(path for kind in ("modules", "filter") for path in (ROOT / "plugins" / kind).glob("*.py"))
 
 
@@ -43,3 +45,58 @@ def test_examples_run(house: House, tmp_path: Path, plugin: Path) -> None:
     run = house.play(playbook, ANSIBLE_COLLECTIONS_PATH=str(ROOT / "playbooks" / "collections"))
     assert run.code == 0, run.output
     assert run.recap["ok"] == tasks.count("\n- name: ")
+
+
+class Company:
+    """The example of an operations repository, with the keys in its vault only."""
+
+    def __init__(self, house: House, folder: Path) -> None:
+        self.house, self.handover = house, folder
+        password = folder / "vault-password"
+        password.write_text("example")
+        self._environment = {
+            "ANSIBLE_CONFIG": str(OPS / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections"),
+            "ANSIBLE_VAULT_PASSWORD_FILE": str(password),
+            **dict.fromkeys(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "RUNPOD_API_KEY"], ""),
+        }
+
+    def run(self, *arguments: str) -> Run:
+        self.house.sandbox.forget_calls()
+        arguments = ("-e", f"handover_folder={self.handover}", *arguments)
+        run = self.house.play(OPS / "site.yml", *arguments, **self._environment)
+        assert run.code == 0, run.output
+        return run
+
+    def changed(self, *arguments: str) -> dict[str, int]:
+        """Run the repository's playbook and return how many tasks of each host changed something."""
+        return {host: counters["changed"] for host, counters in self.run(*arguments).recaps.items()}
+
+    def calls(self) -> set[str]:
+        calls = self.house.sandbox.aws_calls() + self.house.sandbox.runpod_calls()
+        return {call["name"] for call in calls}
+
+
+def test_role_runs_among_the_roles_of_a_company(house: House, tmp_path: Path) -> None:
+    company = Company(house, tmp_path)
+    foretold = company.changed("--check", "--diff", "--limit", "training")
+    assert list(foretold) == ["training"]
+    assert foretold["training"] > 0
+    assert not house.users()
+    assert not house.runpod()["templates"]
+
+    done = company.changed()
+    assert done == {"training": foretold["training"], "inference": foretold["training"]}
+    assert sorted(house.users()) == ["runpod-inference", "runpod-training"]
+    assert company.changed("--limit", "inference") == {"inference": 0}
+
+    handed_over = tmp_path / "inference.json"
+    handed_over.unlink()
+    assert company.changed("--tags", "handover", "--limit", "inference") == {"inference": 1}
+    assert company.calls() <= {"sts:GetCallerIdentity", "iam:ListAccountAliases", "GET /v2/templates"}
+    [template] = json.loads(handed_over.read_text())
+    assert template == "runpod-gpu-inference"
+
+    company.run("-e", "runpod_ecr_state=absent", "--tags", "access", "--limit", "training")
+    assert house.users() == ["runpod-inference"]
+    assert [held["name"] for held in house.runpod()["templates"]] == ["runpod-gpu-inference"]

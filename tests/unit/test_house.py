@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,17 @@ def test_python_files_carry_the_header() -> None:
     assert not wrong
 
 
+def test_filters_do_not_load_boto3() -> None:
+    """Ansible loads every filter of a collection anew for each task that uses one of them."""
+    names = [path.stem for path in (ROOT / "plugins" / "filter").glob("*.py")]
+    lines = [f"import ansible_collections.gpuops.runpod.plugins.filter.{name}" for name in names]
+    lines += ["from ansible_collections.gpuops.runpod.plugins.module_utils import _chain"]
+    lines += ["import sys", "print(*sorted({'boto3', 'botocore'} & sys.modules.keys()))"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "playbooks" / "collections")}
+    command = [sys.executable, "-c", "\n".join(lines)]
+    assert subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout == "\n"
+
+
 def test_action_groups_name_the_modules_and_nothing_else() -> None:
     groups = load("meta/runtime.yml")["action_groups"].values()
     named = {entry for group in groups for entry in group if isinstance(entry, str)}
@@ -136,3 +149,9 @@ def test_defaults_of_the_role_are_the_optional_variables_of_its_spec() -> None:
     options = load("roles/runpod_ecr/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
     optional = {name for name, option in options.items() if not option.get("required")}
     assert set(load("roles/runpod_ecr/defaults/main.yml")) == optional
+
+
+def test_role_leaves_the_module_defaults_of_its_caller_alone() -> None:
+    """Defaults of one group do not add up: the innermost replace the others, even when they are empty."""
+    tasks = "".join(path.read_text() for path in files("roles/runpod_ecr/tasks/*.yml"))
+    assert set(re.findall(r"group/([\w.]+)", tasks)) == {"gpuops.runpod.runpod_ecr_aws", "gpuops.runpod.runpod_ecr_api"}

@@ -1,0 +1,137 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The repository, and a wrapper of two files, are projects of AWX: synced and run as AWX does it, without a network."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .awx import Controller, Definitions, Job, Project, answered, listed_playbooks
+from .conftest import IMAGE, ROOT, House
+
+WRAPPER = ROOT / "examples" / "awx-wrapper"
+# What the credentials of a job bring, so that nothing else may.
+INJECTED = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "RUNPOD_API_KEY", "RUNPOD_API_BASE_URL"}
+
+
+def files_of(folder: Path) -> Iterator[Path]:
+    """Yield what a commit of the working tree would hold of a folder."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    for name in names.split("\0"):
+        path = folder / name
+        if path.is_symlink() or path.is_file():
+            yield path
+
+
+class Awx:
+    """A controller with the job templates of extensions/awx, an account of each cloud, and both kinds of projects."""
+
+    def __init__(self, house: House, folder: Path) -> None:
+        self.house = house
+        environment = house.sandbox.environment
+        unknown = INJECTED | {"AWS_REGION"}  # that is in the variables of the inventory
+        settings = {name: value for name, value in environment.items() if name not in unknown}
+        self.controller = Controller(folder, settings)
+        self.collection = self.controller.repository("collection", files_of(ROOT), ROOT)
+        self.wrapper = self.controller.repository("wrapper", files_of(WRAPPER), WRAPPER)
+
+    def credentials(self, definitions: Definitions) -> dict[str, str]:
+        environment = self.house.sandbox.environment
+        runpod = {"api_key": environment["RUNPOD_API_KEY"], "api_url": environment["RUNPOD_API_BASE_URL"]}
+        injected = {
+            "AWS_ACCESS_KEY_ID": environment["AWS_ACCESS_KEY_ID"],
+            "AWS_SECRET_ACCESS_KEY": environment["AWS_SECRET_ACCESS_KEY"],
+            **definitions.injected("RunPod", **runpod),
+        }
+        assert injected.keys() == INJECTED
+        return injected
+
+
+class Jobs:
+    """Launches the job templates, each with the answers to its survey, and keeps what became of them."""
+
+    def __init__(self, awx: Awx) -> None:
+        self.done: list[Job] = []
+        self._awx, self._definitions = awx, Definitions()
+        self._credentials = awx.credentials(self._definitions)
+
+    def launch(self, project: Project, name: str, *arguments: str, **changes: Any) -> Job:
+        template = {**self._definitions.one("templates", name), **changes}
+        # The teardown's survey is that of the workflow around it.
+        asked = template if "survey_spec" in template else self._definitions.one("workflows", f"{name} with approval")
+        answers = answered(asked["survey_spec"], {"runpod_ecr_image": IMAGE})
+        inventory = self._definitions.inventory
+        job = self._awx.controller.job(project, template, answers, inventory, self._credentials, *arguments)
+        assert job.code == 0, job.output
+        self.done.append(job)
+        return job
+
+
+@pytest.fixture
+def awx(house: House, tmp_path: Path) -> Awx:
+    return Awx(house, tmp_path)
+
+
+def secrets(house: House) -> dict[str, str]:
+    environment = house.sandbox.environment
+    [registry] = house.runpod()["registries"]
+    return {
+        "pull user's secret key": json.loads(house.entry())["secret_access_key"],
+        "ECR token": registry["password"],
+        "operator's secret key": environment["AWS_SECRET_ACCESS_KEY"],
+        "RunPod API key": environment["RUNPOD_API_KEY"],
+    }
+
+
+def test_jobs_run_by_ansible_runner_and_leave_no_secret_of_ours(awx: Awx) -> None:
+    plain = awx.controller.sync(awx.collection)  # without Galaxy credentials AWX installs nothing
+    wrapper = awx.controller.sync(awx.wrapper, mirror=awx.collection)
+    jobs = Jobs(awx)
+
+    first = jobs.launch(wrapper, "RunPod ECR converge", "-vvv", "--diff")
+    assert first.changed["localhost"] > 0
+    [workload] = first.published["runpod_ecr_result"]["workloads"]
+    assert workload["image"] == IMAGE
+    assert workload["pullable"]
+    second = jobs.launch(plain, "RunPod ECR converge")
+    assert not second.changed
+    assert second.published["runpod_ecr_result"]["workloads"] == [workload]
+
+    assert not jobs.launch(plain, "RunPod ECR refresh").changed
+    assert not jobs.launch(plain, "RunPod ECR rotate").changed
+    assert jobs.launch(plain, "RunPod ECR audit").published["runpod_ecr_audit"]["status"] == "green"
+    hidden = secrets(awx.house)
+    jobs.launch(plain, "RunPod ECR teardown", job_type="run")
+    assert not awx.house.users()
+    assert not awx.house.runpod()["templates"]
+
+    injected = {"operator's secret key": {"command"}, "RunPod API key": {"command"}}
+    for job in jobs.done:
+        held = {name: files for name, secret in hidden.items() if (files := job.files_with(secret))}
+        assert held == injected  # what ansible-runner writes itself
+
+
+def test_checkout_can_be_synced_without_reaching_galaxy(awx: Awx) -> None:
+    synced = awx.controller.sync(awx.collection, mirror=awx.collection)
+    installed = synced.collections / "ansible_collections"
+    assert [path.name for path in installed.iterdir() if path.is_dir()] == ["gpuops"]
+    assert (installed / "gpuops" / "runpod" / "playbooks" / "refresh.yml").is_file()
+
+
+def test_awx_offers_one_playbook_of_the_wrapper_and_of_a_checkout_those_of_the_templates() -> None:
+    assert {str(path.relative_to(WRAPPER)) for path in files_of(WRAPPER)} == {
+        "collections/requirements.yml",
+        "playbooks/runpod_ecr.yml",
+    }
+    assert listed_playbooks(WRAPPER, files_of(WRAPPER)) == {"playbooks/runpod_ecr.yml"}
+    assert {template["playbook"] for template in Definitions().all("templates")} <= listed_playbooks(
+        ROOT, files_of(ROOT)
+    )
