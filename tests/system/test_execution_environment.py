@@ -67,10 +67,16 @@ def test_image_gets_what_the_collections_need_and_nothing_else(needs: Path) -> N
     assert sorted(system) == ["skopeo [platform:dpkg]", "skopeo [platform:rpm]"]
 
 
+def test_context_holds_what_the_collection_needs_and_nothing_else(context: Path) -> None:
+    assert {Requirement(line).name for line in lines(context / "_build" / "requirements.txt")} == {"boto3", "botocore"}
+    assert lines(context / "_build" / "bindep.txt") == ["skopeo [platform:dpkg]", "skopeo [platform:rpm]"]
+
+
 def test_context_holds_the_collections_and_nothing_of_the_checkout(context: Path) -> None:
     made = {str(path.relative_to(context)) for path in context.rglob("*") if path.is_file()}
     scripts = {name for name in made if name.startswith("_build/scripts/")}
-    assert made - scripts == {"Containerfile", "_build/requirements.yml", "_build/exclude-requirements.txt"}
+    files = ("requirements.yml", "requirements.txt", "bindep.txt", "exclude-requirements.txt")
+    assert made - scripts == {"Containerfile", *(f"_build/{name}" for name in files)}
     galaxy = yaml.safe_load((context / "_build" / "requirements.yml").read_text())
     metadata = yaml.safe_load((ROOT / "galaxy.yml").read_text())
     assert galaxy == {

@@ -68,8 +68,10 @@ class Jobs:
         # The teardown's survey is that of the workflow around it.
         asked = template if "survey_spec" in template else self._definitions.one("workflows", f"{name} with approval")
         answers = answered(asked["survey_spec"], {"runpod_ecr_image": IMAGE})
+        # In a workflow, what the jobs before have published comes as variables that nothing goes before.
+        told = {name: "of an earlier job" for job in self.done for name in job.published}
         inventory = self._definitions.inventory
-        job = self._awx.controller.job(project, template, answers, inventory, self._credentials, *arguments)
+        job = self._awx.controller.job(project, template, told | answers, inventory, self._credentials, *arguments)
         assert job.code == 0, job.output
         self.done.append(job)
         return job

@@ -38,7 +38,7 @@ Json = dict[str, Any]
 
 
 def rendered(audit: Json) -> str:
-    templar = Templar(loader=DataLoader(), variables={"runpod_ecr_audit": audit})
+    templar = Templar(loader=DataLoader(), variables={"__runpod_ecr_audit": audit})
     return templar.template(trust_as_template(PAGE.read_text()))
 
 

@@ -203,7 +203,7 @@ def question(asked: Json) -> Iterator[str]:
     if not ENVIRONMENT.fullmatch(asked["variable"]):
         yield "survey: variable's name"
     limits = [asked[name] for name in ("min", "max") if asked.get(name) is not None]
-    if not all(type(limit) is int for limit in limits):
+    if not all(isinstance(limit, int) for limit in limits):
         yield "survey: limit is no integer"
     if asked["type"] in CHOOSING and "choices" not in asked:
         yield "survey: no choices"
