@@ -120,7 +120,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def units(session: nox.Session) -> None:
     """Unit tests, with coverage."""
-    session.run("pytest", f"--numprocesses={PROCESSES}", "--cov", *session.posargs)
+    session.run("pytest", f"--numprocesses={PROCESSES}", "--durations=10", "--cov", *session.posargs)
     session.run("coverage", "report", "--include=plugins/module_utils/*", "--fail-under=100")
 
 
@@ -147,7 +147,7 @@ def did_run(report: Path) -> bool:
 @nox.session
 def system(session: nox.Session) -> None:
     """Real runs of the playbooks against the sandbox."""
-    session.run("pytest", f"--numprocesses={PROCESSES}", "tests/system", *session.posargs)
+    session.run("pytest", f"--numprocesses={PROCESSES}", "--durations=10", "tests/system", *session.posargs)
 
 
 @nox.session
