@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
 from jinja2 import Environment
+
+from tests.unit.awx.shipped import data, named
 
 Json = dict[str, Any]
 
@@ -81,19 +81,13 @@ class Definitions:
     """The controller's objects as extensions/awx describes them, made of its settings as they stand."""
 
     def __init__(self) -> None:
-        loader = DataLoader()
-        variables: Json = {}
-        for path in sorted((ROOT / "extensions" / "awx" / "controller").glob("*.yml")):
-            variables |= loader.load_from_file(str(path), trusted_as_template=True)
-        # As plain as AWX gets them, without the tags of Ansible.
-        self._all: Json = json.loads(json.dumps(Templar(loader, variables).template(variables)))
+        self._all = data()
 
     def all(self, kind: str) -> list[Json]:
         return self._all[f"controller_{kind}"]
 
     def one(self, kind: str, name: str) -> Json:
-        [found] = [item for item in self.all(kind) if item["name"] == name]
-        return found
+        return named(self._all, kind, name)
 
     @property
     def inventory(self) -> Json:

@@ -164,6 +164,24 @@ def sampled_processes(samples: set[str], seconds: float = 0.02) -> Iterator[None
         thread.join()
 
 
+def galaxy(*arguments: str | Path) -> None:
+    command = [Path(sys.executable).parent / "ansible-galaxy", "collection", *arguments]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def install(archive: Path, folder: Path) -> None:
+    galaxy("install", archive, "--collections-path", folder, "--no-deps", "--offline")
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is published of the collection."""
+    folder = tmp_path_factory.mktemp("archive")
+    galaxy("build", "--output-path", folder)
+    [built] = folder.glob("*.tar.gz")
+    return built
+
+
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(with_registries=True) as running:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.unit.awx import options
 
-from .conftest import IMAGE, ROOT, Run
+from .conftest import IMAGE, ROOT, Run, install
 
 PLAYBOOK = "playbooks/awx.yml"
 STAND_IN = """\
@@ -39,24 +39,13 @@ CONTROLLER = pytest.mark.skipif(not os.environ.get("CONTROLLER_HOST"), reason="t
 
 
 def play(*arguments: str, **environment: str) -> Run:
-    return call("ansible-playbook", *arguments, **environment)
-
-
-def call(*command: str, **environment: str) -> Run:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     here = {"PATH": path, "HOME": os.environ["HOME"], "LANG": "C.UTF-8", **environment}
+    command = ["ansible-playbook", *arguments]
     done = subprocess.run(
         command, cwd=ROOT, env=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     return Run(done.returncode, done.stdout)
-
-
-def install(folder: Path) -> None:
-    """Install what is published of the collection."""
-    assert call("ansible-galaxy", "collection", "build", "--output-path", str(folder)).code == 0
-    [archive] = folder.glob("*.tar.gz")
-    where = ["--collections-path", str(folder), "--no-deps", "--offline"]
-    assert call("ansible-galaxy", "collection", "install", str(archive), *where).code == 0
 
 
 def stand_in(folder: Path) -> Path:
@@ -79,9 +68,9 @@ def test_without_awx_awx_it_says_how_to_get_it(tmp_path: Path) -> None:
     assert run.recap["failed"] == 1
 
 
-def test_everything_arrives_in_an_order_in_which_names_exist(tmp_path: Path) -> None:
+def test_everything_arrives_in_an_order_in_which_names_exist(archive: Path, tmp_path: Path) -> None:
     record = stand_in(tmp_path)
-    install(tmp_path)
+    install(archive, tmp_path)
     secrets = {"runpod_awx_api_key": "rpa_example", "runpod_awx_aws_secret_key": "example-of-a-secret"}
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"runpod_awx_image": IMAGE, **secrets}))

@@ -44,12 +44,10 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def needs(tmp_path_factory: pytest.TempPathFactory, context: Path) -> Path:
+def needs(tmp_path_factory: pytest.TempPathFactory, context: Path, archive: Path) -> Path:
     """What ansible-builder finds in the collections, as it will in the image: in what is published of this one."""
     folder = tmp_path_factory.mktemp("collections")
     collections = folder / "ansible_collections"
-    run("ansible-galaxy", "collection", "build", "--output-path", str(folder))
-    [archive] = folder.glob("*.tar.gz")
     with tarfile.open(archive) as content:
         content.extractall(collections / "gpuops" / "runpod", filter="data")
     manifest = Path(str(resources.files("ansible_collections.amazon.aws").joinpath("MANIFEST.json")))

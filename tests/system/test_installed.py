@@ -5,27 +5,20 @@
 
 from __future__ import annotations
 
-import subprocess
 import tarfile
 from pathlib import Path
 
-from .conftest import IMAGE, ROOT, House
+from .conftest import IMAGE, House, install
 
 
-def galaxy(house: House, *arguments: str) -> None:
-    subprocess.run(["ansible-galaxy", "collection", *arguments], cwd=ROOT, env=house.environment(), check=True)
-
-
-def test_installed_collection_runs_by_name(house: House, tmp_path: Path) -> None:
-    galaxy(house, "build", "--output-path", str(tmp_path))
-    [archive] = tmp_path.glob("*.tar.gz")
+def test_installed_collection_runs_by_name(house: House, archive: Path, tmp_path: Path) -> None:
     with tarfile.open(archive) as content:
         names = content.getnames()
     assert "playbooks/runpod_ecr.yml" in names
     shipped = {name.split("/")[0] for name in names}
     assert not shipped & {"collections", "examples", "tests", "tools", ".venv", ".build", ".git"}
 
-    galaxy(house, "install", str(archive), "--collections-path", str(tmp_path), "--no-deps", "--offline")
+    install(archive, tmp_path)
     run = house.play(
         "gpuops.runpod.runpod_ecr", "-e", f"runpod_ecr_image={IMAGE}", ANSIBLE_COLLECTIONS_PATH=str(tmp_path)
     )

@@ -251,14 +251,6 @@ def test_loops_and_tries_of_the_task_have_lines_of_their_own(shop: Shop) -> None
     assert shop.left() == []
 
 
-@pytest.fixture
-def heeded() -> Iterator[None]:
-    """Let Ctrl-C be heeded even where a shell has started the tests in its background, and has it ignored."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, former)
-
-
 @pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_leaves_no_file_and_no_process(shop: Shop, number: signal.Signals) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import timedelta
 from itertools import chain, pairwise
@@ -14,15 +13,13 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
 from dateutil.rrule import rrulestr
 
 from . import options, rules
+from .shipped import CONTROLLER, data, files, named
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[3]
-CONTROLLER = ROOT / "extensions" / "awx" / "controller"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1"
 ENTRY_POINTS = {"playbooks/runpod_ecr.yml": "main"} | {
     f"playbooks/{name}.yml": name for name in ("refresh", "rotate", "audit")
@@ -42,28 +39,8 @@ SECRETS = {f"runpod_awx_{name}": "example" for name in ("api_key", "aws_access_k
 FLEET = {"runpod_awx_survey": "false", "runpod_awx_hosts": "accounts", "runpod_awx_job_slices": 5}
 
 
-def files() -> dict[str, Json]:
-    """Return the variables of each file, as they stand there."""
-    loader = DataLoader()
-    paths = sorted(CONTROLLER.glob("*.yml"))
-    return {path.stem: loader.load_from_file(str(path), cache="none", trusted_as_template=True) for path in paths}
-
-
-def data(**settings: Any) -> dict[str, list[Json]]:
-    """Return the data that these settings make."""
-    found = files()
-    variables = {name: value for content in found.values() for name, value in content.items()} | settings
-    templar = Templar(DataLoader(), variables=variables)
-    made = {name: templar.template(variables[name]) for name in options.VARIABLES}
-    return json.loads(json.dumps(made))  # plain, as they go to the API
-
-
 def names(found: dict[str, list[Json]], kind: str) -> set[str]:
     return {item["name"] for item in found[f"controller_{kind}"]}
-
-
-def named(found: dict[str, list[Json]], kind: str, name: str) -> Json:
-    return next(item for item in found[f"controller_{kind}"] if item["name"] == name)
 
 
 def problems(found: dict[str, list[Json]]) -> list[str]:

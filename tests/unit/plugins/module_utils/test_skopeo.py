@@ -10,7 +10,6 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -279,14 +278,6 @@ def test_a_last_line_needs_no_end() -> None:
 def test_progress_may_interest_nobody(fake: Fake) -> None:
     fake.plan(lines=[f"Copying blob {BLOB} done"])
     assert fake.skopeo().copy(SOURCE, TARGET, BLOBS) == DIGEST
-
-
-@pytest.fixture
-def heeded() -> Iterator[None]:
-    """Let Ctrl-C be heeded even where a shell has started the tests in its background, and has it ignored."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, former)
 
 
 @pytest.mark.usefixtures("heeded")
