@@ -170,7 +170,8 @@ def galaxy(*arguments: str | Path) -> None:
 
 
 def install(archive: Path, folder: Path) -> None:
-    galaxy("install", archive, "--collections-path", folder, "--no-deps", "--offline")
+    # Forced: the checkout, where it is among the configured places, passes for an installed collection otherwise.
+    galaxy("install", archive, "--collections-path", folder, "--no-deps", "--offline", "--force")
 
 
 @pytest.fixture(scope="session")
