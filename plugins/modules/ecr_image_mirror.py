@@ -248,10 +248,10 @@ from ..module_utils._aws import Aws, tolerating
 from ..module_utils._errors import InputError, Json, RegistryError, RunpodError, SkopeoError
 from ..module_utils._image import PUBLIC_HOSTS, Image
 from ..module_utils._mirror import Content, Job, check_publishable, jobs, reference, uri
+from ..module_utils._module import execute
 from ..module_utils._oci import Login, Registry
 from ..module_utils._progress import Teller, listener, unheard
 from ..module_utils._public import REGION
-from ..module_utils._runpod import execute
 from ..module_utils._skopeo import Side, Skopeo, passes
 from ..module_utils._state import Outcome
 from ..module_utils._suspects import suspects

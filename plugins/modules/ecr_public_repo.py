@@ -238,7 +238,7 @@ from ..module_utils import _public
 from ..module_utils._aws import Aws, tolerating
 from ..module_utils._entry import MANAGED, format_time
 from ..module_utils._errors import AwsError, ConflictError, InputError, Json
-from ..module_utils._runpod import execute
+from ..module_utils._module import execute
 from ..module_utils._state import Outcome
 
 NOT_EMPTY = "RepositoryNotEmptyException"

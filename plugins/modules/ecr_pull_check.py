@@ -287,9 +287,9 @@ from ..module_utils._entry import MANAGED, Entry, keyless, quarantine, young_unt
 from ..module_utils._errors import InputError, Json, RunpodError
 from ..module_utils._findings import GRANTABLE, diagnose
 from ..module_utils._image import Image, parse, parse_ecr, with_content
+from ..module_utils._module import execute
 from ..module_utils._oci import Login, Registry
 from ..module_utils._pull import ByApi, ByRegistry, Pull, Puller, Refused, facts
-from ..module_utils._runpod import execute
 from ..module_utils._secret_store import STORE_OPTIONS, store_of
 from ..module_utils._state import Outcome
 

@@ -240,8 +240,8 @@ from ..module_utils import _grant
 from ..module_utils._aws import Aws, aws_client, tolerating
 from ..module_utils._errors import AwsError, InputError, Json, RunpodError
 from ..module_utils._image import partition_of, split
+from ..module_utils._module import execute
 from ..module_utils._policy import compact, repository_arn
-from ..module_utils._runpod import execute
 from ..module_utils._state import Outcome
 from ..module_utils._tokens import patiently
 

@@ -505,6 +505,7 @@ from ..module_utils._entry import GRANTED, MANAGED, QUARANTINED, Entry, Freshnes
 from ..module_utils._errors import ConflictError, InputError, Json
 from ..module_utils._hand_over import Held, Place, deactivate_keys, ensure_key, look, refuse, remove_keys, tokens
 from ..module_utils._keys import ACTIVE, FOREIGN, MOST_KEYS, ORPHAN, KeyPlan, is_due, owners, plan_keys
+from ..module_utils._module import execute
 from ..module_utils._pull_user import (
     Found,
     UserChange,
@@ -521,7 +522,6 @@ from ..module_utils._pull_user import (
     write_tags,
     write_user,
 )
-from ..module_utils._runpod import execute
 from ..module_utils._secret_store import STORE_OPTIONS, store_of
 from ..module_utils._state import Outcome
 from ..module_utils._tokens import prove

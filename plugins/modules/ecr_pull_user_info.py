@@ -564,8 +564,8 @@ from ..module_utils._audit import Expected, Kept, Subject, findings, kind_of, no
 from ..module_utils._aws import Aws, aws_client, tolerating
 from ..module_utils._errors import AwsError, ConflictError, InputError, Json
 from ..module_utils._events import LONGEST, Trail
+from ..module_utils._module import execute
 from ..module_utils._pull_user import find_keys, find_user
-from ..module_utils._runpod import execute
 from ..module_utils._secret_store import STORE_OPTIONS, store_of
 from ..module_utils._state import Outcome
 

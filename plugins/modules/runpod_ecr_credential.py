@@ -298,6 +298,7 @@ from ..module_utils._entry import (
 )
 from ..module_utils._errors import ApiError, AwsError, ConflictError, InputError, Json, RunpodError, TransportError
 from ..module_utils._image import parse_ecr
+from ..module_utils._module import execute
 from ..module_utils._registry import (
     PATH,
     called,
@@ -313,7 +314,7 @@ from ..module_utils._registry import (
     stays,
     tidy,
 )
-from ..module_utils._runpod import ARGUMENTS, execute, runpod_client
+from ..module_utils._runpod import ARGUMENTS, runpod_client
 from ..module_utils._secret_store import STORE_OPTIONS, SecretStore, store_of
 from ..module_utils._state import Outcome
 from ..module_utils._tokens import Token, mint, patiently

@@ -288,7 +288,8 @@ from ..module_utils._delegation import (
     told,
 )
 from ..module_utils._errors import ApiError, InputError, Json, NotFoundError, RunpodError, concerns_all
-from ..module_utils._runpod import ARGUMENTS, execute
+from ..module_utils._module import execute
+from ..module_utils._runpod import ARGUMENTS, runpod_client
 from ..module_utils._state import ItemsFailedError, Outcome
 
 PATH = "/registries/delegations"
@@ -575,7 +576,7 @@ def main() -> None:
         required_one_of=[("images", "repository_arns")],
         supports_check_mode=True,
     )
-    execute(module, run, None)
+    execute(module, run, None, runpod_client)
 
 
 if __name__ == "__main__":

@@ -586,9 +586,10 @@ from ..module_utils._create import create
 from ..module_utils._endpoint import FIELDS, NOT_BOTH, ONE_OF, OPTIONS, Step, delta, faults, plan
 from ..module_utils._errors import ConflictError, InputError, Json, NotFoundError, RunpodError
 from ..module_utils._masking import compared, shown
+from ..module_utils._module import EnvModule, execute
 from ..module_utils._registry import missing
 from ..module_utils._rollout import Sight, follow, look
-from ..module_utils._runpod import ARGUMENTS, EnvModule, execute
+from ..module_utils._runpod import ARGUMENTS, runpod_client
 from ..module_utils._state import Outcome
 from ..module_utils._template import PATH as TEMPLATES
 
@@ -755,6 +756,7 @@ def main() -> None:
         ),
         run,
         "endpoint",
+        runpod_client,
     )
 
 

@@ -416,7 +416,8 @@ from ..module_utils._client import Client
 from ..module_utils._delegation import told
 from ..module_utils._errors import Json
 from ..module_utils._masking import shown
-from ..module_utils._runpod import ARGUMENTS, execute
+from ..module_utils._module import execute
+from ..module_utils._runpod import ARGUMENTS, runpod_client
 from ..module_utils._state import Outcome
 from ..module_utils._template import result
 
@@ -454,7 +455,7 @@ def main() -> None:
         "gather": {"type": "list", "elements": "str", "choices": list(KINDS), "default": list(KINDS)},
         "credential_expiry": {"type": "dict"},
     }
-    execute(AnsibleModule(spec, supports_check_mode=True), run, None)
+    execute(AnsibleModule(spec, supports_check_mode=True), run, None, runpod_client)
 
 
 if __name__ == "__main__":

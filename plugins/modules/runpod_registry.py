@@ -182,6 +182,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._client import Client
 from ..module_utils._errors import InputError, Json
+from ..module_utils._module import execute
 from ..module_utils._registry import (
     PATH,
     called,
@@ -194,7 +195,7 @@ from ..module_utils._registry import (
     report,
     stays,
 )
-from ..module_utils._runpod import ARGUMENTS, execute
+from ..module_utils._runpod import ARGUMENTS, runpod_client
 from ..module_utils._state import Outcome
 
 LIMITS = {"username": 191, "password": 16384}
@@ -261,7 +262,7 @@ def main() -> None:
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
     module = AnsibleModule(spec, required_if=[("state", "present", ["username", "password"])], supports_check_mode=True)
-    execute(module, run, "registry")
+    execute(module, run, "registry", runpod_client)
 
 
 if __name__ == "__main__":

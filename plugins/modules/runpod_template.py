@@ -233,7 +233,8 @@ template:
 
 from ..module_utils._client import Client
 from ..module_utils._errors import InputError, Json
-from ..module_utils._runpod import ARGUMENTS, EnvModule, execute
+from ..module_utils._module import EnvModule, execute
+from ..module_utils._runpod import ARGUMENTS, runpod_client
 from ..module_utils._state import Outcome
 from ..module_utils._template import OPTIONS, difference, faults, plan, read, result, write
 
@@ -251,7 +252,7 @@ def run(params: Json, check_mode: bool, client: Client) -> Outcome:
 
 
 def main() -> None:
-    execute(EnvModule({**ARGUMENTS, **OPTIONS}, supports_check_mode=True), run, "template")
+    execute(EnvModule({**ARGUMENTS, **OPTIONS}, supports_check_mode=True), run, "template", runpod_client)
 
 
 if __name__ == "__main__":

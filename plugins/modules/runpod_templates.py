@@ -322,7 +322,8 @@ from typing import NamedTuple
 
 from ..module_utils._client import Client
 from ..module_utils._errors import ConflictError, InputError, Json, RunpodError, concerns_all
-from ..module_utils._runpod import ARGUMENTS, EnvModule, execute
+from ..module_utils._module import EnvModule, execute
+from ..module_utils._runpod import ARGUMENTS, runpod_client
 from ..module_utils._state import ItemsFailedError, Outcome
 from ..module_utils._template import (
     OPTIONS,
@@ -466,7 +467,12 @@ def main() -> None:
         "prune_pattern": {"type": "str"},
         "on_error": {"type": "str", "choices": ["continue", "stop"], "default": "continue"},
     }
-    execute(EnvModule(spec, required_if=[("prune", True, ["prune_pattern"])], supports_check_mode=True), run, None)
+    execute(
+        EnvModule(spec, required_if=[("prune", True, ["prune_pattern"])], supports_check_mode=True),
+        run,
+        None,
+        runpod_client,
+    )
 
 
 if __name__ == "__main__":
