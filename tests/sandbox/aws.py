@@ -23,6 +23,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -100,6 +101,17 @@ class Registry(Protocol):
     def layer_url(self, account: str, region: str, digest: str) -> str: ...
 
 
+class Dispatcher(DomainDispatcherApplication):
+    """moto looks through the folders of its installation with each request: here once for each host."""
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._known_backend = cache(super().get_backend_for_host)
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        return self._known_backend(host)
+
+
 class AwsSimulator:
     """A few AWS accounts, in all regions; who calls with which key is in which is what `OPERATORS` tells."""
 
@@ -115,7 +127,7 @@ class AwsSimulator:
         self.former_policies: dict[tuple[str, str, str], tuple[float, str | None]] = {}
         self._access = Access(self._now, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = Dispatcher()
         _provide_policies()
 
     @property

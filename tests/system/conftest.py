@@ -186,7 +186,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(with_registries=True) as running:
-        yield running
+        # For runs in this process. A client that trusts one authority is made in no time, one that trusts all is not.
+        here = {name: running.environment[name] for name in ("NO_PROXY", "no_proxy", "SSL_CERT_FILE")}
+        with patch.dict(os.environ, here):
+            yield running
 
 
 @pytest.fixture

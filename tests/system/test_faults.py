@@ -42,9 +42,7 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch, house: House) -> Clock:
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, house.sandbox.environment[name])
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr("time.sleep", lambda dummy: None)  # the pauses of boto3 and of amazon.aws
     return Clock()
 
