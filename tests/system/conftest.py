@@ -27,7 +27,13 @@ from .worker import Runs
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 IMAGE = f"{REGISTRY}/runpod-gpu-training:v1"
+SEOUL = f"{REGISTRY.replace('us-east-1', 'ap-northeast-2')}/team/app:v1"
 USER = "runpod-ecr-access"
+ENDPOINT = {
+    "type": "QUEUE",
+    "gpu": {"pools": ["ADA_24"], "count": 1},
+    "scaling": {"type": "QUEUE_DELAY", "queue_delay": 4},
+}
 
 
 class Run(NamedTuple):
@@ -51,8 +57,9 @@ class Run(NamedTuple):
 class House:
     """The sandbox, and what stands in both clouds as their own APIs tell it."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, archives: Path | None = None) -> None:
         self.sandbox = sandbox
+        self._archives = archives
         self._clients: dict[tuple[str, str], Any] = {}
         self._runs = Runs(sandbox.environment)
 
@@ -61,12 +68,17 @@ class House:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {"PATH": path, "HOME": os.environ["HOME"], "LANG": "C.UTF-8", **self.sandbox.environment}
 
+    def _shared(self) -> dict[str, str]:
+        """Return what saves a run the time of packing modules that another run has packed."""
+        plugins = str(Path(__file__).with_name("callback"))
+        return {"ANSIBLE_CALLBACK_PLUGINS": plugins, "ARCHIVES": str(self._archives)} if self._archives else {}
+
     def play(self, playbook: str | Path, *arguments: str, **environment: str) -> Run:
         """Run a playbook from the checkout's root and return what it said."""
         done = subprocess.run(
             ["ansible-playbook", str(playbook), *arguments],
             cwd=ROOT,
-            env={**self.environment(), **environment},
+            env={**self.environment(), **self._shared(), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -75,10 +87,28 @@ class House:
         )
         return Run(done.returncode, done.stdout)
 
-    def arrange(self, image: str = IMAGE) -> None:
-        """Bring about what a first run of the main playbook does, without the seconds that Ansible takes for it."""
+    def arrange(
+        self, *workloads: Any, access: str = "credential", store: str = "secretsmanager", **options: Any
+    ) -> None:
+        """Bring about what a first run of the main playbook does, without the seconds that Ansible takes for it.
+
+        The ways of access are those of the role, `caller` for tokens of the caller's own, and `quarantined`.
+        """
+        run = {
+            "credential": self._runs.converge,
+            "delegation": self._runs.delegate,
+            "public": self._runs.publish,
+            "caller": self._runs.lend,
+            "quarantined": self._runs.quarantine,
+        }[access]
+        self._runs.store = store
         with patch.dict(os.environ, self.environment()):
-            self._runs.converge(image)
+            run(*workloads, **options)
+
+    def call(self, module: str, **options: Any) -> None:
+        """Run a module in this process, which takes no time either."""
+        with patch.dict(os.environ, self.environment()):
+            self._runs.call(module, **options)
 
     def main_job(self, *arguments: str, image: str = IMAGE, **environment: str) -> Run:
         """Run the main playbook for an image."""
@@ -192,10 +222,16 @@ def sandbox() -> Iterator[Sandbox]:
             yield running
 
 
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the runs of a session share the archives of the checkout's modules."""
+    return tmp_path_factory.mktemp("archives")
+
+
 @pytest.fixture
-def house(sandbox: Sandbox) -> House:
+def house(sandbox: Sandbox, archives: Path) -> House:
     sandbox.reset()
-    return House(sandbox)
+    return House(sandbox, archives)
 
 
 @pytest.fixture(autouse=True)

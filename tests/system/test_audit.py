@@ -18,14 +18,8 @@ from urllib.request import Request, urlopen
 
 from tests.sandbox.images import SAMPLES, Image, build, push
 
-from .conftest import IMAGE, REGISTRY, ROOT, USER, House, Run
+from .conftest import ENDPOINT, IMAGE, REGISTRY, ROOT, SEOUL, USER, House, Run
 
-ENDPOINT = {
-    "type": "QUEUE",
-    "gpu": {"pools": ["ADA_24"], "count": 1},
-    "scaling": {"type": "QUEUE_DELAY", "queue_delay": 4},
-}
-SEOUL = f"{REGISTRY.replace('us-east-1', 'ap-northeast-2')}/team/app:v1"
 WORKLOADS = [
     {"image": IMAGE, "template": {"name": "training"}},
     {"image": f"{REGISTRY}/runpod-gpu-inference:v1", "template": {"name": "inference"}},
@@ -70,13 +64,20 @@ def audit(house: House, folder: Path, *arguments: str) -> Audited:
     return Audited(run, folder)
 
 
-def carry_out(house: House, remedy: str) -> None:
-    """Do what a remedy says: a module, or a command of the AWS CLI through the same API."""
+def carry_out(house: House, remedy: str, typed: bool = False) -> None:
+    """Do what a remedy says: a module, or a command of the AWS CLI through the same API.
+
+    A module runs in this process, unless the remedy is to be typed as it stands.
+    """
     command = shlex.split(remedy[min(place for word in ("ansible ", "aws ") if (place := remedy.find(word)) >= 0) :])
     if command[0] == "aws":
         given = zip(command[3::2], command[4::2], strict=True)
         options = {"".join(map(str.capitalize, name[2:].split("-"))): value for name, value in given}
         getattr(house.client(command[1]), command[2].replace("-", "_"))(**options)
+        return
+    if not typed:
+        assert command[:3] == ["ansible", "localhost", "-m"] and command[4] == "-a"
+        house.call(command[3].rpartition(".")[2], **json.loads(command[5]))
         return
     found = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
     done = subprocess.run(
@@ -110,8 +111,7 @@ def sample(repository: str) -> Image:
 
 def test_each_broken_link_is_told_where_it_is_mended_and_the_remedy_mends_it(house: House, tmp_path: Path) -> None:
     ecr, iam, store = house.client("ecr"), house.client("iam"), house.client("secretsmanager")
-    made = house.play("playbooks/runpod_ecr.yml", *FLEET)
-    assert made.code == 0, made.output
+    house.arrange(*WORKLOADS)
     converged = audit(house, tmp_path, *FLEET, "--check", "-e", "runpod_ecr_audit_fail_on=amber")
     assert (converged.run.code, converged.broken, converged.report["orphans"]) == (0, {}, []), converged.run.output
 
@@ -142,7 +142,7 @@ def test_each_broken_link_is_told_where_it_is_mended_and_the_remedy_mends_it(hou
     for name in ("runpod-gpu-training", "runpod-gpu-inference"):
         push(ecr, name, "v1", sample(name))
     carry_out(house, found.remedy("foreign_key"))
-    carry_out(house, found.remedy("credential_unlinked"))
+    carry_out(house, found.remedy("credential_unlinked"), typed=True)
     codes = ("credential_missing", "policy_missing", "template_not_rolled_out")
     assert {found.remedy(code).partition(": ")[2] for code in codes} == {
         "ansible-playbook gpuops.runpod.runpod_ecr -e @VARIABLES.yml"
@@ -170,8 +170,7 @@ def test_each_broken_link_is_told_where_it_is_mended_and_the_remedy_mends_it(hou
 
 def test_a_role_that_the_policy_of_a_repository_lacks_is_told_and_mended(house: House, tmp_path: Path) -> None:
     delegation = ("-e", f"runpod_ecr_image={IMAGE}", "-e", "runpod_ecr_access=delegation")
-    made = house.play("playbooks/runpod_ecr.yml", *delegation)
-    assert made.code == 0, made.output
+    house.arrange(access="delegation")
     ecr = house.client("ecr")
     policy = json.loads(ecr.get_repository_policy(repositoryName="runpod-gpu-training")["policyText"])
     policy["Statement"][0]["Condition"]["StringEquals"]["aws:PrincipalArn"].pop()
@@ -193,21 +192,20 @@ def test_a_public_image_that_is_behind_the_private_one_is_told_and_mended(house:
         "-e",
         "runpod_ecr_acknowledge_public=true",
     )
-    made = house.play("playbooks/runpod_ecr.yml", *public)
-    assert made.code == 0, made.output
+    house.arrange(access="public")
     push(house.client("ecr"), "runpod-gpu-training", "v1", sample("runpod-gpu-inference"))
 
     found = audit(house, tmp_path, *public)
     assert found.broken == {("runpod-gpu-training", "public_image"): {"mirror_behind"}}
     assert "ansible-playbook gpuops.runpod.runpod_ecr" in found.remedy("mirror_behind")
-    house.play("playbooks/runpod_ecr.yml", *public)
+    house.arrange(access="public")
     last = audit(house, tmp_path, *public, "-e", "runpod_ecr_audit_fail_on=amber")
     assert (last.run.code, last.broken) == (0, {}), last.run.output
 
 
 def test_what_cannot_be_read_is_red_and_hides_nothing(house: House, tmp_path: Path) -> None:
     caller = ("-e", f"runpod_ecr_image={IMAGE}", "-e", "runpod_ecr_pull_identity=caller")
-    house.play("playbooks/runpod_ecr.yml", *caller)
+    house.arrange(access="caller")
     house.sandbox.fail(
         "GET /v2/.*", times=None, answer={"status": 403, "body": {"title": "Forbidden", "detail": "no such scope"}}
     )

@@ -15,7 +15,8 @@ import pytest
 from .conftest import ROOT, House, Run
 
 OPS = ROOT / "examples" / "ops"
-PLUGINS = sorted(path for kind in ("modules", "filter") for path in (ROOT / "plugins" / kind).glob("*.py"))
+MODULES = sorted((ROOT / "plugins" / "modules").glob("*.py"))
+FILTERS = sorted((ROOT / "plugins" / "filter").glob("*.py"))
 
 
 PLAY = """\
@@ -37,9 +38,9 @@ def examples(plugin: Path) -> str:
     raise AssertionError(f"{plugin.name} has no EXAMPLES")
 
 
-@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.stem)
-def test_examples_run(house: House, tmp_path: Path, plugin: Path) -> None:
-    tasks = examples(plugin)
+@pytest.mark.parametrize("plugins", [*([module] for module in MODULES), FILTERS], ids=lambda paths: paths[0].stem)
+def test_examples_run(house: House, tmp_path: Path, plugins: list[Path]) -> None:
+    tasks = "".join(map(examples, plugins))
     playbook = tmp_path / "examples.yml"
     playbook.write_text(PLAY + indent(tasks, "    "))
     run = house.play(playbook, ANSIBLE_COLLECTIONS_PATH=str(ROOT / "playbooks" / "collections"))

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from tests.sandbox.images import SAMPLES, Image, build, digest
 
 from .conftest import IMAGE, REGISTRY, House, Run
@@ -46,6 +44,7 @@ def test_check_mode_on_an_empty_account_lists_what_would_be_published(house: Hou
 
 
 def test_nothing_is_repointed_before_the_pull_is_proved_and_a_second_run_changes_nothing(house: House) -> None:
+    house.arrange(access="delegation")
     house.arrange()
     before = template(house)
     house.sandbox.registries.fail(f"GET {URI.replace('/', '/v2/', 1)}/manifests/v1", answer={"status": 403}, times=None)
@@ -68,7 +67,10 @@ def test_nothing_is_repointed_before_the_pull_is_proved_and_a_second_run_changes
     assert {call["method"] for call in house.sandbox.registries.calls()} <= {"HEAD", "GET"}
 
     back = house.main_job("-v")
+    assert back.code == 0, back.output
     assert template(house) == before
+    [delegation] = house.runpod()["delegations"]
+    assert f"({delegation['id']}), another way of access, is still there" in back.output
     assert f"The public image {URI}:v1, another way of access, is still there" in back.output
 
 
@@ -109,23 +111,3 @@ def test_a_suspected_secret_is_not_published_unless_it_was_looked_at(house: Hous
     allowed = publish(house, image=leaky, runpod_ecr_allow_suspected_secrets=True)
     assert allowed.code == 0, allowed.output
     assert published(house) == {NAME: ["leaky"]}
-
-
-@pytest.mark.parametrize(
-    ("variables", "cause"),
-    [
-        ({"runpod_ecr_acknowledge_public": False}, "everybody on the internet can pull"),
-        (
-            {
-                "runpod_ecr_public_repository": "one",
-                "runpod_ecr_workloads": [{"image": IMAGE}, {"image": f"{REGISTRY}/runpod-gpu-inference:v1"}],
-            },
-            "runpod_ecr_public_repository is one name",
-        ),
-        ({"runpod_ecr_public_repository": "a__b"}, "for private repositories only"),
-    ],
-)
-def test_what_cannot_be_is_said_before_anything_changes(house: House, variables: dict[str, Any], cause: str) -> None:
-    run = publish(house, **variables)
-    assert run.code != 0 and cause in run.output
-    assert published(house) == {} and house.runpod()["templates"] == []

@@ -160,6 +160,8 @@ def test_playbooks_at_once(house: House, tmp_path: Path) -> None:
 
     finish(*[started(house, main, *store) for dummy in range(2)])
     first = house.good("ssm")
+    held = house.client("ssm").get_parameter(Name=STORES["ssm"], WithDecryption=True)["Parameter"]
+    assert held["Type"] == "SecureString" and house.secrets() == [THEIRS]
     finish(started(house, main, *store), started(house, rotate, *store))
     second = house.good("ssm", first)
     remove_key(house, first)

@@ -8,11 +8,14 @@ An ansible-playbook takes seconds to start. These runs take none, so that two of
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from types import ModuleType
@@ -29,10 +32,16 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._client import Clien
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import runpod_client
 from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._tokens import mint
+from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import public_images, templates, workloads
 from ansible_collections.gpuops.runpod.plugins.modules import (
+    ecr_image_mirror,
+    ecr_public_repo,
     ecr_pull_check,
+    ecr_pull_grant,
     ecr_pull_user,
     runpod_ecr_credential,
+    runpod_ecr_delegation,
+    runpod_endpoint,
     runpod_info,
     runpod_templates,
 )
@@ -41,8 +50,11 @@ Json = dict[str, Any]
 
 REGION = "us-east-1"
 USER = "runpod-ecr-access"
-IMAGE = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/runpod-gpu-training:v1"
-CREDENTIAL = f"{USER}-123456789012-{REGION}"
+ACCOUNT = "123456789012"
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/runpod-gpu-training:v1"
+PUBLIC = "public.ecr.aws/a1b2c3d4"  # with the account's alias
+CREDENTIAL = f"{USER}-{ACCOUNT}-{REGION}"
+MODULES = "ansible_collections.gpuops.runpod.plugins.modules"
 STORES = {"secretsmanager": f"runpod-ecr/{USER}", "ssm": f"/runpod-ecr/{USER}"}
 HASTE = 20  # by how much a worker's pauses are shorter than those of the modules
 PATIENCE = 120.0  # seconds until one process takes the other for dead
@@ -78,35 +90,68 @@ class Runs:
         }
         self._api = {"api_url": environment["RUNPOD_API_BASE_URL"], "api_key": environment["RUNPOD_API_KEY"]}
 
-    # The role's entry points
+    # The role's entry points, and its ways of access. Workloads are images, or what the role takes as such.
 
-    def converge(self, image: str = IMAGE) -> None:
-        self._run(ecr_pull_check, self._aws, images=[image], identity="caller")
-        self._run(runpod_info, self._api, gather=["registries", "delegations"])
-        self._run(ecr_pull_user, self._aws, name=USER, repositories=[image], secret_store=self._stored)
-        self.refresh()
-        self._prove()
-        name = image.rpartition("/")[2].partition(":")[0]
-        template = {"name": name, "image": image, "registry": CREDENTIAL, "serverless": True}
-        self._run(runpod_templates, self._api, templates=[template])
+    def converge(self, *given: Any, policy: str = "repositories", endpoint: Json | None = None) -> None:
+        items = self._looked_at(given, endpoint)
+        arns = sorted({item["repository_arn"] for item in items})
+        self._run(ecr_pull_user, self._aws, name=USER, repositories=arns, policy=policy, secret_store=self._stored)
+        names = {item["region"]: f"{USER}-{ACCOUNT}-{item['region']}" for item in items}
+        for region in names:
+            self.refresh(region=region)
+        self._prove(images(items))
+        self._hand_over(items, names)
+
+    def delegate(self, *given: Any) -> None:
+        items = self._looked_at(given)
+        arns = sorted({item["repository_arn"] for item in items})
+        self._run(ecr_pull_grant, self._aws, repositories=arns)
+        self._run(runpod_ecr_delegation, self._api, images=images(items))
+        self._hand_over(items, {})
+
+    def publish(self, *given: Any) -> None:
+        """Publish repositories under their own names."""
+        items = self._looked_at(given)
+        for name in sorted({item["repository"] for item in items}):
+            self._run(ecr_public_repo, self._aws, name=name, acknowledge_public=True)
+        uris = {item["repository_arn"]: f"{PUBLIC}/{item['repository']}" for item in items}
+        public = public_images(items, uris)
+        mirrors = [{"source": source, "destination": target.partition("@")[0]} for source, target in public.items()]
+        self._run(ecr_image_mirror, self._aws, images=mirrors)
+        self._run(runpod_templates, self._api, templates=templates(items, {}, public))
+
+    def lend(self, *given: Any) -> None:
+        """Give RunPod tokens of the caller's own."""
+        items = self._looked_at(given)
+        names = {item["region"]: f"{USER}-{ACCOUNT}-{item['region']}" for item in items}
+        for region, name in names.items():
+            self._run(runpod_ecr_credential, {**self._aws, **self._api}, name=name, registry_region=region)
+        self._hand_over(items, names)
+
+    def quarantine(self) -> None:
+        self._run(ecr_pull_user, self._aws, name=USER, secret_store=self._stored, state="quarantined")
 
     def rotate(self) -> None:
         """Rotate a key of any age, or go on with what the last rotation left to do."""
         self._run(runpod_info, self._api, gather=["registries"])
         self.replace_key()
         self.refresh()
-        self._prove()
+        self._prove([IMAGE])
 
-    def refresh(self, force: bool = False) -> None:
+    def refresh(self, force: bool = False, region: str = REGION) -> None:
         both = {**self._aws, **self._api}
-        options = {"name": CREDENTIAL, "registry_region": REGION, "force": force, "secret_store": self._stored}
-        self._run(runpod_ecr_credential, both, **options)
+        options = {"registry_region": region, "force": force, "secret_store": self._stored}
+        self._run(runpod_ecr_credential, both, name=f"{USER}-{ACCOUNT}-{region}", **options)
 
     def renew(self) -> None:
         """Refresh a token that is fresh, as one that is not."""
         self.refresh(force=True)
 
     # Their parts
+
+    def call(self, name: str, **options: Any) -> None:
+        """Run a module of the collection with what the environment says of access."""
+        self._run(import_module(f"{MODULES}.{name}"), {}, **options)
 
     def replace_key(self) -> None:
         self._run(ecr_pull_user, self._aws, name=USER, rotate_after_days=0, secret_store=self._stored)
@@ -126,8 +171,24 @@ class Runs:
     def _stored(self) -> Json:
         return {"type": self.store, "name": STORES[self.store]}
 
-    def _prove(self) -> None:
-        self._run(ecr_pull_check, self._aws, images=[IMAGE], identity="secret_store", secret_store=self._stored)
+    def _looked_at(self, given: tuple[Any, ...], endpoint: Json | None = None) -> list[Json]:
+        """Return the workloads complete, once all images have been seen, and RunPod has said what it has."""
+        named = [{"image": each} if isinstance(each, str) else each for each in given or (IMAGE,)]
+        items = workloads(named, {"serverless": True}, endpoint)
+        self._run(ecr_pull_check, self._aws, images=images(items), identity="caller")
+        self._run(runpod_info, self._api, gather=["registries", "delegations"])
+        return items
+
+    def _prove(self, pulled: list[str]) -> None:
+        self._run(ecr_pull_check, self._aws, images=pulled, identity="secret_store", secret_store=self._stored)
+
+    def _hand_over(self, items: list[Json], registries: dict[str, str]) -> None:
+        """Let templates, and then endpoints, run the images with the credentials of their regions."""
+        self._run(runpod_templates, self._api, templates=templates(items, registries))
+        for item in items:
+            if item["endpoint"]:
+                own = {"image": item["image"], "registry": registries.get(item["region"], "")}
+                self._run(runpod_endpoint, self._api, **item["endpoint"], **own)
 
     def _run(self, module: ModuleType, access: Json, **options: Any) -> None:
         params, client = self._ready(module, access, **options)
@@ -171,6 +232,11 @@ class Runs:
 
 
 # Two processes
+
+
+def images(items: list[Json]) -> list[str]:
+    """Return the images of workloads, each once."""
+    return list(dict.fromkeys(item["image"] for item in items))
 
 
 def hurry(seconds: float) -> None:
@@ -230,3 +296,7 @@ def pair(environment: dict[str, str]) -> Iterator[Pair]:
         for process in processes:
             process.kill()
             process.join()
+
+
+if __name__ == "__main__":  # what a first run of the role does, with the options of `converge`
+    Runs(os.environ).converge(**json.loads(sys.argv[1]))
