@@ -96,11 +96,9 @@ class Runs:
         items = self._looked_at(given, endpoint)
         arns = sorted({item["repository_arn"] for item in items})
         self._run(ecr_pull_user, self._aws, name=USER, repositories=arns, policy=policy, secret_store=self._stored)
-        names = {item["region"]: f"{USER}-{ACCOUNT}-{item['region']}" for item in items}
-        for region in names:
-            self.refresh(region=region)
+        registries = {region: self.refresh(region=region) for region in regions(items)}
         self._prove(images(items))
-        self._hand_over(items, names)
+        self._hand_over(items, registries)
 
     def delegate(self, *given: Any) -> None:
         items = self._looked_at(given)
@@ -123,10 +121,7 @@ class Runs:
     def lend(self, *given: Any) -> None:
         """Give RunPod tokens of the caller's own."""
         items = self._looked_at(given)
-        names = {item["region"]: f"{USER}-{ACCOUNT}-{item['region']}" for item in items}
-        for region, name in names.items():
-            self._run(runpod_ecr_credential, {**self._aws, **self._api}, name=name, registry_region=region)
-        self._hand_over(items, names)
+        self._hand_over(items, {region: self._credential(region) for region in regions(items)})
 
     def quarantine(self) -> None:
         self._run(ecr_pull_user, self._aws, name=USER, secret_store=self._stored, state="quarantined")
@@ -138,10 +133,9 @@ class Runs:
         self.refresh()
         self._prove([IMAGE])
 
-    def refresh(self, force: bool = False, region: str = REGION) -> None:
-        both = {**self._aws, **self._api}
-        options = {"registry_region": region, "force": force, "secret_store": self._stored}
-        self._run(runpod_ecr_credential, both, name=f"{USER}-{ACCOUNT}-{region}", **options)
+    def refresh(self, force: bool = False, region: str = REGION) -> str:
+        """Return the id of the region's credential."""
+        return self._credential(region, force=force, secret_store=self._stored)
 
     def renew(self) -> None:
         """Refresh a token that is fresh, as one that is not."""
@@ -179,6 +173,11 @@ class Runs:
         self._run(runpod_info, self._api, gather=["registries", "delegations"])
         return items
 
+    def _credential(self, region: str, **options: Any) -> str:
+        """Let RunPod hold a fresh token for a region; return the id of the credential."""
+        given = {"name": f"{USER}-{ACCOUNT}-{region}", "registry_region": region, **options}
+        return self._run(runpod_ecr_credential, {**self._aws, **self._api}, **given).after["id"]
+
     def _prove(self, pulled: list[str]) -> None:
         self._run(ecr_pull_check, self._aws, images=pulled, identity="secret_store", secret_store=self._stored)
 
@@ -190,9 +189,10 @@ class Runs:
                 own = {"image": item["image"], "registry": registries.get(item["region"], "")}
                 self._run(runpod_endpoint, self._api, **item["endpoint"], **own)
 
-    def _run(self, module: ModuleType, access: Json, **options: Any) -> None:
+    def _run(self, module: ModuleType, access: Json, **options: Any) -> Any:
+        """Return what the module makes of its options."""
         params, client = self._ready(module, access, **options)
-        module.run(params, False, client)
+        return module.run(params, False, client)
 
     def _ready(self, module: ModuleType, access: Json, **options: Any) -> tuple[Json, Any]:
         """Return the module's parameters and its client, as its own main() makes them; the client lives on."""
@@ -237,6 +237,11 @@ class Runs:
 def images(items: list[Json]) -> list[str]:
     """Return the images of workloads, each once."""
     return list(dict.fromkeys(item["image"] for item in items))
+
+
+def regions(items: list[Json]) -> list[str]:
+    """Return the regions of workloads, each once."""
+    return list(dict.fromkeys(item["region"] for item in items))
 
 
 def hurry(seconds: float) -> None:
