@@ -77,7 +77,7 @@ def carry_out(house: House, remedy: str, typed: bool = False) -> None:
         return
     if not typed:
         assert command[:3] == ["ansible", "localhost", "-m"] and command[4] == "-a"
-        house.call(command[3].rpartition(".")[2], **json.loads(command[5]))
+        house.call(command[3].rpartition(".")[2], json.loads(command[5]))
         return
     found = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
     done = subprocess.run(

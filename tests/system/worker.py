@@ -143,7 +143,7 @@ class Runs:
 
     # Their parts
 
-    def call(self, name: str, **options: Any) -> None:
+    def call(self, name: str, options: Json) -> None:
         """Run a module of the collection with what the environment says of access."""
         self._run(import_module(f"{MODULES}.{name}"), {}, **options)
 
