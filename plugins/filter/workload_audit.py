@@ -24,7 +24,8 @@ options:
     description:
       - The registered results, whether they failed or not, as far as the way of access has them.
       - C(images), M(gpuops.runpod.ecr_pull_check) as the caller. C(proof), the same as whoever pulls. C(user),
-        M(gpuops.runpod.ecr_pull_user_info). C(user_foreseen), M(gpuops.runpod.ecr_pull_user) in check mode.
+        M(gpuops.runpod.ecr_pull_user_info). C(trail), the same with O(gpuops.runpod.ecr_pull_user_info#module:events).
+        C(user_foreseen), M(gpuops.runpod.ecr_pull_user) in check mode.
         C(policies), M(gpuops.runpod.ecr_pull_grant) in check mode. C(public), a loop of
         M(gpuops.runpod.ecr_public_repo) in check mode with the loop variable C(__runpod_ecr_public_name). C(mirror),
         M(gpuops.runpod.ecr_image_mirror) in check mode. C(account), M(gpuops.runpod.runpod_info).

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from . import _verdicts
@@ -32,6 +33,7 @@ READS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "images": ("images", "The images", ("image",)),
     "proof": ("images", "Whether the images can be pulled", ("user", "public_image")),
     "user": ("users", "The pull user", ("user", "key")),
+    "trail": ("users", "What CloudTrail noted of the pull user", ("user",)),
     "user_foreseen": ("user", "What a run would change of the pull user", ("user",)),
     "policies": ("policies", "The policies of the repositories", ("policy",)),
     "mirror": ("images", "The public images", ("public_image",)),
@@ -77,6 +79,7 @@ LOST = {"access_missing", "credential_gone"}  # of a template or an endpoint, wh
 
 VARIABLES = "-e @VARIABLES.yml"
 MAIN_JOB = f"With the variables of this audit: ansible-playbook gpuops.runpod.runpod_ecr {VARIABLES}"
+MEND_THE_REST = "Mend what else is found here. Events take up to 15 minutes to arrive."
 REMEDIES = {  # what mends it as a whole, in place of a step
     "quarantined": f"When the incident is over: ansible-playbook gpuops.runpod.runpod_ecr {VARIABLES} "
     "-e runpod_ecr_release_quarantine=true",
@@ -185,6 +188,7 @@ def problems(seen: Seen) -> list[Found]:
         *images(seen),
         *about_the_user,
         *proof(seen, shut),
+        *refusals(seen),
         *user_drift(seen, shut),
         *(
             one
@@ -264,6 +268,26 @@ def proof(seen: Seen, shut: bool) -> Iterator[Found]:
             link = "image" if one["code"] in OF_THE_IMAGE else "key" if one["code"] in OF_THE_KEY else "user"
             if (link == "image" or not shut) and each["image"] not in absent:
                 yield finding(one, ("public_image" if public else link,), seen.users_of(each["image"]))
+
+
+def refusals(seen: Seen) -> Iterator[Found]:
+    """Since when AWS refuses the pull user, as far as CloudTrail was asked; nothing once every image can be pulled."""
+    proved = seen.of("proof")
+    if proved and all(each["pullable"] for each in proved):
+        return
+    for each in seen.listed("trail"):
+        events = each["recent_events"]
+        refused = list(takewhile(lambda event: event["error_code"], events))
+        if refused:
+            newest, many = refused[0], "last pull" if len(refused) == 1 else f"last {len(refused)} pulls"
+            before = f"let the one before through at {events[len(refused)]['time']}" if events[len(refused) :] else ""
+            cause = (
+                f"AWS refused the {many} of {each['name']} that CloudTrail noted, and "
+                f"{before or 'no earlier one was read'}. The latest, at {newest['time']}: "
+                f"{newest['error_code']}: {newest['error_message']}"
+            )
+            raw, since = newest["error_message"], refused[-1]["time"]
+            yield Found(("user",), "warning", "pulls_refused", cause, MEND_THE_REST, seen.everybody, raw, since)
 
 
 def mirrors(seen: Seen) -> Iterator[Found]:

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A simulator of AWS: moto's server behind a thin front that adds what moto lacks.
 
-What the front answers itself is in HANDLERS; who may call is in `aws_access`, and ECR Public in `aws_public`.
+What the front answers itself is in HANDLERS; who may call is in `aws_access`, ECR Public in `aws_public`, and what
+CloudTrail noted in `aws_trail`.
 Control paths:
 
     GET, PATCH  /_sandbox/switches           how the simulator behaves (the table SWITCHES)
@@ -38,6 +39,7 @@ from werkzeug.wrappers import Request, Response
 from .aws_access import Access, Holder, iam
 from .aws_calls import ACCOUNT, ACCOUNTS, AwsCall, AwsRefusal, answer, collect, parse, refuse
 from .aws_public import OPERATIONS, PublicRegistry
+from .aws_trail import Trail
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -125,6 +127,7 @@ class AwsSimulator:
             account: PublicRegistry(account, self._now, lambda: self.switches["token_seconds"]) for account in ACCOUNTS
         }
         self.former_policies: dict[tuple[str, str, str], tuple[float, str | None]] = {}
+        self.trail = Trail(self._now)
         self._access = Access(self._now, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
         self._moto = Dispatcher()
@@ -149,6 +152,7 @@ class AwsSimulator:
             for registry in self.publics.values():
                 registry.reset()
             self.former_policies.clear()
+            self.trail.reset()
             self.switches = dict(SWITCHES)
             self._access.reset()
 
@@ -197,13 +201,18 @@ class AwsSimulator:
             if request.path.startswith("/_sandbox/"):
                 return self._control(request)
             call = self._access.identified(parse(environ))
-            try:
-                self._access.check(call)
-                return self._serve(call, environ)
-            except AwsRefusal as refusal:
-                return refuse(call, refusal.code, refusal.message, refusal.status)
-            finally:
-                self._access.observe()
+            response = self._answer(call, environ)
+            self.trail.note(call, response)
+            return response
+
+    def _answer(self, call: AwsCall, environ: WSGIEnvironment) -> Response:
+        try:
+            self._access.check(call)
+            return self._serve(call, environ)
+        except AwsRefusal as refusal:
+            return refuse(call, refusal.code, refusal.message, refusal.status)
+        finally:
+            self._access.observe()
 
     def _serve(self, call: AwsCall, environ: WSGIEnvironment) -> Response:
         def forward(changed: AwsCall) -> Response:
@@ -515,7 +524,16 @@ def _set_boundary(call: AwsCall, boundary: Json | None) -> Response:
     return answer(call, {})
 
 
+# CloudTrail
+
+
+def _look_up(simulator: AwsSimulator, call: AwsCall, dummy: Forward) -> Response:
+    """moto answers to it that it is not implemented."""
+    return simulator.trail.look_up(call)
+
+
 HANDLERS: dict[str, Handler] = {
+    "cloudtrail:LookupEvents": _look_up,
     "ecr:GetAuthorizationToken": _token,
     "ecr:PutImage": _put_image,
     "ecr:BatchGetImage": _batch_get_image,

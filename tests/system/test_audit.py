@@ -12,9 +12,13 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
+
+import pytest
+from botocore.exceptions import ClientError
 
 from tests.sandbox.images import SAMPLES, Image, build, push
 
@@ -59,7 +63,7 @@ def audit(house: House, folder: Path, *arguments: str) -> Audited:
     run = house.play("playbooks/audit.yml", *arguments, "-e", f"runpod_ecr_audit_report={folder / 'audit.html'}")
     assert run.recap["changed"] == 0 == run.recap["ignored"], run.output
     assert [call["name"] for call in house.sandbox.runpod_calls() if call["method"] != "GET"] == []
-    reads = ("Get", "List", "Describe", "BatchGet")
+    reads = ("Get", "List", "Describe", "BatchGet", "Lookup")
     assert not [call for call in house.sandbox.aws_calls() if not call["name"].partition(":")[2].startswith(reads)]
     return Audited(run, folder)
 
@@ -215,3 +219,25 @@ def test_what_cannot_be_read_is_red_and_hides_nothing(house: House, tmp_path: Pa
     assert "no such scope" in json.dumps(found.report["findings"]) and "no such scope" in found.page
     house.sandbox.mend()
     assert audit(house, tmp_path, *caller).broken == {}
+
+
+def test_cloudtrail_tells_since_when_pulls_are_refused(house: House, tmp_path: Path) -> None:
+    house.arrange()
+    entry = json.loads(house.entry())
+    puller = house.sandbox.client("ecr", entry["access_key_id"], entry["secret_access_key"])
+    pull = {"repositoryName": "runpod-gpu-training", "imageIds": [{"imageTag": "v1"}]}
+    puller.batch_get_image(**pull)
+    house.client("iam").delete_user_policy(UserName=USER, PolicyName="gpuops-runpod-pull")
+    begun = datetime.now(UTC).replace(microsecond=0)
+    for _pull in range(2):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            puller.batch_get_image(**pull)
+
+    asked = ("-e", f"runpod_ecr_image={IMAGE}", "-e", json.dumps({"runpod_ecr_audit_events": {"hours": 1}}))
+    found = audit(house, tmp_path, *asked)
+    assert found.broken == {("runpod-gpu-training", "user"): {"policy_missing", "pulls_refused"}}
+    [refused] = [one for one in found.report["findings"] if one["code"] == "pulls_refused"]
+    assert begun <= datetime.fromisoformat(refused["since"]) <= datetime.now(UTC)
+    assert found.report["since"] == refused["since"]
+    assert "not authorized to perform: ecr:BatchGetImage" in refused["cause"]
+    assert f'since <time datetime="{refused["since"]}">' in found.page

@@ -18,6 +18,7 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.audited import (
     PUBLIC,
     TRAINING,
     TRAINING_ARN,
+    USER,
     asked,
     broken,
     delegated,
@@ -304,6 +305,51 @@ def test_a_token_at_its_end_is_told_with_the_call_that_renews_it(code: str) -> N
     [one] = told["findings"]
     assert '"registry_region": "ap-northeast-2"' in one["remedy"] and "runpod-ecr/runpod-ecr-access" in one["remedy"]
     assert one["since"] == ("2026-08-13T22:00:00Z" if code == "token_expired" else None)
+
+
+DENIED = finding("access_denied")
+
+
+def pulls(*codes: str | None) -> Json:
+    """Return what CloudTrail noted: one pull an hour, the newest at noon, each let through or refused with a code."""
+    events = [
+        {"time": f"2026-08-13T{12 - hours:02}:00:00Z", "error_code": code, "error_message": code and "not authorized"}
+        for hours, code in enumerate(codes)
+    ]
+    return {"users": [{"name": USER, "recent_events": events, "recent_events_complete": True}]}
+
+
+@pytest.mark.parametrize(
+    ("codes", "since", "said"),
+    [
+        (["Denied"], "12:00", "the last pull of runpod-ecr-access that CloudTrail noted, and no earlier one was read."),
+        (["Denied", "Denied", None, "Denied"], "11:00", "and let the one before through at 2026-08-13T10:00:00Z."),
+    ],
+)
+def test_refused_pulls_tell_since_when(codes: list[str | None], since: str, said: str) -> None:
+    reads = {**spoilt("proof", images=[image(TRAINING, DENIED, pullable=False), image(APP)]), "trail": pulls(*codes)}
+    told = report(reads)
+    assert broken(told)["team-app", "user"] == ["pulls_refused"]
+    one = next(each for each in told["findings"] if each["code"] == "pulls_refused")
+    assert (one["status"], one["since"], told["since"]) == ("amber", *[f"2026-08-13T{since}:00Z"] * 2)
+    assert said in one["cause"] and one["cause"].endswith("at 2026-08-13T12:00:00Z: Denied: not authorized")
+
+
+def test_refused_pulls_of_the_past_are_no_fault() -> None:
+    assert report({**healthy(), "trail": pulls("AccessDenied")})["findings"] == []
+    denied = spoilt("proof", images=[image(TRAINING, DENIED, pullable=False)])
+    for trail in (pulls(None, "AccessDenied"), pulls(), {"users": []}, {"skipped": True}):
+        assert "pulls_refused" not in {each["code"] for each in report({**denied, "trail": trail})["findings"]}
+
+
+def test_without_a_proof_refused_pulls_are_told_too() -> None:
+    reads = {**healthy(), "proof": {"msg": "no route to host"}, "trail": pulls("AccessDenied")}
+    assert "pulls_refused" in {each["code"] for each in report(reads)["findings"]}
+
+
+def test_a_trail_that_cannot_be_read_is_told() -> None:
+    reads = {**healthy(), "trail": {"msg": "Allow cloudtrail:LookupEvents for whoever runs this."}}
+    assert broken(report(reads)) == everywhere("user", "unreadable")
 
 
 def test_nothing_tells_of_the_caller_s_tokens_and_that_is_no_fault() -> None:
