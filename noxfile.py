@@ -48,7 +48,7 @@ nox.options.sessions = ["test"]
 
 
 def isolate() -> None:
-    """Let no check see the caller's accounts, or Ansible settings that others do not have."""
+    """Let no check see the caller's accounts, or settings of Ansible and Python that others do not have."""
     for name in list(os.environ):
         if name.startswith(("ANSIBLE_", "AWS_", "MOLECULE_", "RUNPOD_")) and name != "RUNPOD_OPENAPI":
             del os.environ[name]
@@ -57,6 +57,7 @@ def isolate() -> None:
     os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(ROOT / "playbooks" / "collections")
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of the many processes compiles all that it imports
 
 
 isolate()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import boto3
@@ -34,6 +35,12 @@ def no_module_needs_a_right_that_its_page_does_not_list(monkeypatch: pytest.Monk
     monkeypatch.setattr(Aws, "call", call)
 
 
+@cache
+def signing_client(service: str, region: str, options: tuple[tuple[str, Any], ...]) -> Any:
+    """Return a client like that of AnsibleAWSModule: one for all tests, as making one takes longer than its calls."""
+    return boto3.client(service, region_name=region, **dict(options))
+
+
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """An AWS account in memory, behind a function with the shape of AnsibleAWSModule.client."""
@@ -41,7 +48,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 
     def client(service: str, region: str, retry_decorator: Any = None, aws_config: Any = None, **options: Any) -> Any:
-        made = boto3.client(service, region_name=region, **options)
+        made = signing_client(service, region, tuple(sorted(options.items())))
         return RetryingBotoClientWrapper(made, retry_decorator) if retry_decorator else made
 
     with mock_aws():

@@ -38,6 +38,7 @@ from ansible_collections.gpuops.runpod.plugins.modules import (
 from ansible_collections.gpuops.runpod.tests.unit.plugins import rights
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     STORES,
+    UNMEASURED,
     Account,
     Recorder,
     Store,
@@ -47,6 +48,8 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_public import PublicAccount
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod
 from ansible_collections.gpuops.runpod.tests.unit.rights.judge import Request, Who, allowed, every_action, findings
+
+pytestmark = UNMEASURED
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[3]

@@ -23,7 +23,14 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential, runpod_registry
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod import API_KEY, RunpodSimulator
-from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES, Account, Killed, lost, refusal
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
+    STORES,
+    UNMEASURED,
+    Account,
+    Killed,
+    lost,
+    refusal,
+)
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import Answer, answer
 
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
@@ -237,6 +244,7 @@ def attempt(house: House) -> None:
     house.cloud.after.clear()
 
 
+@UNMEASURED
 @pytest.mark.parametrize(
     ("fault", "pods"), [*((fault, False) for fault in FAULTS), ("down", True), ("killed after", True)]
 )
@@ -250,6 +258,7 @@ def test_a_plain_rerun_mends_a_fault_at_any_call_to_runpod(fault: str, pods: boo
         finished(house, pods)
 
 
+@UNMEASURED
 @pytest.mark.parametrize("store", STORES)
 def test_a_plain_rerun_mends_a_fault_at_any_call_to_aws(store: str) -> None:
     whole = in_use(store=store)
@@ -269,6 +278,7 @@ def test_a_plain_rerun_mends_a_fault_at_any_call_to_aws(store: str) -> None:
             finished(house, pods=False)
 
 
+@UNMEASURED
 def test_a_plain_rerun_mends_two_runs_that_died_one_after_the_other() -> None:
     whole = in_use()
     whole.run()

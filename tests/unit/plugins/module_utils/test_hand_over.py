@@ -21,7 +21,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._hand_over import (
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import KeyPlan
 from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
-from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, lost
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, lost, refusal
 
 OPTIONS: dict[str, Any] = {"type": "secretsmanager", "name": "mine", "region": None, "kms_key_id": None, "tags": None}
 
@@ -144,6 +144,44 @@ def test_entry_that_another_run_writes_meanwhile_is_looked_at_again_before_anyth
     assert done.held.entry and done.held.entry.pending
     assert done.held.entry.pending.known_key_ids == ("THEIRS",)
     assert "iam:delete_access_key" not in account.calls
+
+
+def overtake() -> None:
+    """Write the entry as another run."""
+    theirs = Account()
+    store = store_of(theirs.aws(), OPTIONS)
+    entry = store.read()
+    assert entry and store.put(entry, None, None, Pending(theirs.now, ("THEIRS",)))
+
+
+def test_key_that_is_refused_to_the_slower_of_two_runs_is_no_error(place: Place, account: Account) -> None:
+    def faster() -> None:
+        overtake()
+        raise refusal("LimitExceeded", 409)
+
+    account.before["iam:create_access_key"] = faster
+    assert make_key(place, look(place), []) is None
+    assert account.secret("mine")["pending"]["known_key_ids"] == ["THEIRS"] and account.keys("puller") == {}
+
+
+def test_key_that_is_refused_to_the_only_run_is_an_error(place: Place, account: Account) -> None:
+    account.before["iam:create_access_key"] = refusal("LimitExceeded", 409)
+    with pytest.raises(AwsError, match="LimitExceeded"):
+        make_key(place, look(place), [])
+    assert account.secret("mine")["pending"]["abandoned"] is True
+
+
+def test_key_of_the_slower_of_two_runs_is_deleted_and_their_entry_stays(place: Place, account: Account) -> None:
+    account.after["iam:create_access_key"] = overtake
+    assert make_key(place, look(place), []) is None
+    assert account.secret("mine")["pending"]["known_key_ids"] == ["THEIRS"] and account.keys("puller") == {}
+
+
+def test_key_that_cannot_be_stored_is_deleted_and_the_note_says_so(place: Place, account: Account) -> None:
+    account.before["secretsmanager:put_secret_value"] = lost()
+    with pytest.raises(AwsError, match="PutSecretValue"):
+        make_key(place, look(place), [])
+    assert account.secret("mine")["pending"]["abandoned"] is True and account.keys("puller") == {}
 
 
 def test_failure_to_note_the_failure_counts_as_nobody_elses_work(place: Place, account: Account) -> None:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry, KeyPair
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ConflictError, InputError
+from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import AccessKey
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import (
     Found,
     UserChange,
     check_user,
+    create_user,
+    delete_user,
     find_keys,
     find_user,
     marked_keys,
@@ -22,7 +24,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import (
     plan_user,
     user_after,
 )
-from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, refusal
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 ID, OTHER = "AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE"
@@ -142,3 +144,14 @@ def test_key_that_was_never_used_has_no_last_use(account: Account) -> None:
     client("iam").create_user(UserName="puller")
     made = client("iam").create_access_key(UserName="puller")["AccessKey"]
     assert find_keys(account.aws(), "puller") == (AccessKey(made["AccessKeyId"], "Active", made["CreateDate"], None),)
+
+
+def test_user_that_may_not_be_made_or_removed_is_an_error(account: Account) -> None:
+    account.before["iam:create_user"] = refusal("AccessDenied", 403)
+    with pytest.raises(AwsError, match="iam:CreateUser: AccessDenied"):
+        create_user(account.aws(), "puller", UserChange(True, "/runpod/"))
+    client("iam").create_user(UserName="puller")
+    account.before["iam:delete_user"] = refusal("AccessDenied", 403)
+    with pytest.raises(AwsError, match="iam:DeleteUser: AccessDenied"):
+        delete_user(account.aws(), "puller")
+    assert [user["UserName"] for user in client("iam").list_users()["Users"]] == ["puller"]

@@ -22,6 +22,7 @@ from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_user import run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
     STORES,
+    UNMEASURED,
     Account,
     Killed,
     client,
@@ -677,6 +678,7 @@ def calls_of(account: Account, params: Json) -> int:
     return len(account.calls)
 
 
+@UNMEASURED
 @BOTH_STORES
 @pytest.mark.parametrize("fault", [lost, Killed])
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -693,6 +695,7 @@ def test_plain_second_run_finishes_a_converge_that_failed_anywhere(account: Acco
         check_good(account)
 
 
+@UNMEASURED
 @BOTH_STORES
 @pytest.mark.parametrize("fault", [lost, Killed])
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -17,6 +17,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._errors import Confl
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_user import run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
+    UNMEASURED,
     Account,
     Killed,
     client,
@@ -249,6 +250,7 @@ def test_move_makes_before_it_breaks_and_leaves_nothing_behind(account: Account,
     check_settled(account, end)
 
 
+@UNMEASURED
 @EVERY_MOVE
 @pytest.mark.parametrize(("moment", "fault"), [("before", Killed), ("after", lost)])
 def test_plain_second_run_finishes_a_move_that_failed_anywhere(
@@ -270,6 +272,7 @@ def test_plain_second_run_finishes_a_move_that_failed_anywhere(
         check_settled(account, end)
 
 
+@UNMEASURED
 @EVERY_MOVE
 def test_move_that_failed_anywhere_can_be_taken_back(account: Account, start: str, end: str) -> None:
     play(account, WAYS[start])
@@ -287,6 +290,7 @@ def test_move_that_failed_anywhere_can_be_taken_back(account: Account, start: st
         check_settled(account, start)
 
 
+@UNMEASURED
 @pytest.mark.parametrize("way", ["customer", "pull_only"])
 @EVERY_MOMENT
 def test_plain_second_run_finishes_a_creation_that_failed_anywhere(account: Account, way: str, moment: str) -> None:
@@ -302,6 +306,7 @@ def test_plain_second_run_finishes_a_creation_that_failed_anywhere(account: Acco
         check_settled(account, way)
 
 
+@UNMEASURED
 @pytest.mark.parametrize("way", ["customer", "read_only"])
 @EVERY_MOMENT
 def test_plain_second_run_finishes_a_removal_that_failed_anywhere(account: Account, way: str, moment: str) -> None:

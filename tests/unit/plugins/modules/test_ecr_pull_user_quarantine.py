@@ -21,6 +21,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
 from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
+    UNMEASURED,
     Account,
     Killed,
     client,
@@ -200,6 +201,7 @@ def test_policy_that_fills_the_quota_can_be_shut_off_and_released(account: Accou
     assert account.policy(NAME) == document
 
 
+@UNMEASURED
 @BOTH_STORES
 @pytest.mark.parametrize("fault", [lost, Killed])
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -24,6 +24,7 @@ from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential imp
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import run as refresh_token
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
+    UNMEASURED,
     Account,
     Killed,
     client,
@@ -336,6 +337,7 @@ def undo(account: Account, old: str, value: Json) -> None:
     account.forget()
 
 
+@UNMEASURED
 @BOTH_STORES
 @pytest.mark.parametrize("fault", [lost, Killed])
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -419,12 +421,14 @@ def check_sound(account: Account, old: str, foreign: set[str]) -> None:
     assert set(account.keys(NAME)) == {old, stored(account)} | foreign and works(account)
 
 
+@UNMEASURED
 @BOTH_STORES
 def test_two_rotations_at_once(account: Account, old: str) -> None:
     play(account, repositories=EVERYWHERE)  # so that there are at least twenty calls
     assert interleave(account, old, rotate, rotate) >= 20
 
 
+@UNMEASURED
 @BOTH_STORES
 @pytest.mark.parametrize("order", [1, -1])
 def test_converge_and_rotation_at_once(account: Account, old: str, order: int) -> None:
@@ -433,6 +437,7 @@ def test_converge_and_rotation_at_once(account: Account, old: str, order: int) -
     assert account.policy(NAME)["Statement"][1]["Resource"][0].endswith("team/api")
 
 
+@UNMEASURED
 @BOTH_STORES
 def test_two_first_runs_at_once(account: Account) -> None:
     number, done = turn(account), [True]
@@ -451,6 +456,7 @@ def test_two_first_runs_at_once(account: Account) -> None:
     assert number > 20
 
 
+@UNMEASURED
 @BOTH_STORES
 def test_rotation_and_refresh_at_once(account: Account, old: str) -> None:
     runpod = FakeRunpod()
