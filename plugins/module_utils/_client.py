@@ -53,6 +53,14 @@ def base_url(url: str) -> str:
     return re.sub(r"(/v2)?/*$", "", url.rstrip("/")) + "/v2"
 
 
+def bearer(key: str) -> str:
+    """Return a key that can be sent as it is; what a header cannot hold is not repeated in the error."""
+    if not re.fullmatch(r"[!-~]+", key):
+        what = "has a blank, a line break or another character that no key has" if key else "is empty"
+        raise InputError(f"api_key {what}. Set it, or RUNPOD_API_KEY, to an API key from RunPod's console.")
+    return key
+
+
 def retry_delay(method: str, status: int | None, told: float | None, attempt: int) -> float | None:
     """Return the seconds to wait before the next try, or None when the request must not be repeated.
 
@@ -194,7 +202,7 @@ class Client:
         timeout: float | None = None,
     ) -> None:
         self.url = base_url(url)
-        self.token = token
+        self.token = bearer(token)
         self.opener = opener
         self.sleep = sleep
         self.clock = clock

@@ -97,6 +97,13 @@ def test_a_wrong_address_is_a_failure_without_a_traceback(capsys: Capture) -> No
     assert "api_url 'runpod' is not an address" in answer["msg"]
 
 
+@pytest.mark.parametrize(("key", "said"), [("", "is empty"), ("key-in-a-file\n", "has a blank"), ("k\u00e4y", "has a")])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str, said: str, capsys: Capture) -> None:
+    answer = end(lambda params, check_mode, client: Outcome(False, None, None), "thing", capsys, api_key=key)
+    assert answer["msg"].startswith(f"api_key {said}") and "RUNPOD_API_KEY" in answer["msg"]
+    assert not key or key.strip() not in json.dumps(answer)
+
+
 def test_env_is_echoed_by_key_in_success_and_failure(capsys: Capture) -> None:
     def fine(params: Json, check_mode: bool, client: Client) -> Outcome:
         assert params["env"] == {"TOKEN": VALUE}
