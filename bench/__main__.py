@@ -98,16 +98,13 @@ class Bench:
 
 
 def converge(bench: Bench) -> None:
-    """One workload, first and unchanged, beside the same job made of other modules; by turns, each in its own world."""
+    """One workload, first and unchanged, beside the same job made of other modules, by turns."""
     times: dict[str, list[float]] = {"ours": [], "ours again": [], "peer": [], "peer again": []}
-    with Sandbox(with_registries=True) as world:
-        sides = (("peer", Bench(world, 1), "bench/peer.yml"), ("ours", bench, "playbooks/runpod_ecr.yml"))
-        for _round in range(bench.rounds):
-            for _who, side, _playbook in sides:
-                side.fresh()
-            for again in ("", " again"):
-                for who, side, playbook in sides:
-                    times[who + again].append(side.play(playbook, runpod_ecr_image=IMAGE))
+    for _round in range(bench.rounds):
+        bench.fresh()
+        for again in ("", " again"):
+            for who, playbook in (("peer", "bench/peer.yml"), ("ours", "playbooks/runpod_ecr.yml")):
+                times[who + again].append(bench.play(playbook, runpod_ecr_image=IMAGE))
     bench.ratio("first converge, ours to the peer's", 0.8, times["ours"], times["peer"])
     bench.ratio("unchanged converge, ours to the peer's", 0.75, times["ours again"], times["peer again"])
 
