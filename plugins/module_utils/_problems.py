@@ -280,11 +280,11 @@ def refusals(seen: Seen) -> Iterator[Found]:
         refused = list(takewhile(lambda event: event["error_code"], events))
         if refused:
             newest, many = refused[0], "last pull" if len(refused) == 1 else f"last {len(refused)} pulls"
-            before = f"let the one before through at {events[len(refused)]['time']}" if events[len(refused) :] else ""
+            older = events[len(refused) :]
+            before = f"let the one before through at {older[0]['time']}" if older else "no earlier one was read"
             cause = (
-                f"AWS refused the {many} of {each['name']} that CloudTrail noted, and "
-                f"{before or 'no earlier one was read'}. The latest, at {newest['time']}: "
-                f"{newest['error_code']}: {newest['error_message']}"
+                f"AWS refused the {many} of {each['name']} that CloudTrail noted, and {before}. "
+                f"The latest, at {newest['time']}: {newest['error_code']}: {newest['error_message']}"
             )
             raw, since = newest["error_message"], refused[-1]["time"]
             yield Found(("user",), "warning", "pulls_refused", cause, MEND_THE_REST, seen.everybody, raw, since)
