@@ -171,6 +171,13 @@ class House:
         """Return all that the simulator holds, passwords included."""
         return self.sandbox.runpod.state()
 
+    def writes(self) -> list[str]:
+        """Return the calls to both clouds that are not known to read only."""
+        reads = ("Get", "List", "Describe", "BatchGet")
+        aws = [call["name"] for call in self.sandbox.aws_calls()]
+        runpod = [call["name"] for call in self.sandbox.runpod_calls() if call["method"] != "GET"]
+        return [name for name in aws if not name.partition(":")[2].startswith(reads)] + runpod
+
 
 @contextmanager
 def sampled_processes(samples: set[str], seconds: float = 0.02) -> Iterator[None]:

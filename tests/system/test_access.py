@@ -44,7 +44,7 @@ def test_check_mode_of_a_delegation_on_an_empty_account_writes_nothing(house: Ho
     assert run.code == 0, run.output
     assert run.recap["changed"] > 0
     assert not granted(house)
-    assert [call for call in house.sandbox.runpod_calls() if call["method"] != "GET"] == []
+    assert house.writes() == []
 
 
 def test_absent_takes_a_delegation_back_and_leaves_that_of_another_workload(house: House) -> None:

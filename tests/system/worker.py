@@ -231,9 +231,6 @@ class Runs:
         return RetryingBotoClientWrapper(made, retry_decorator) if retry_decorator else made
 
 
-# Two processes
-
-
 def images(items: list[Json]) -> list[str]:
     """Return the images of workloads, each once."""
     return list(dict.fromkeys(item["image"] for item in items))
@@ -242,6 +239,9 @@ def images(items: list[Json]) -> list[str]:
 def regions(items: list[Json]) -> list[str]:
     """Return the regions of workloads, each once."""
     return list(dict.fromkeys(item["region"] for item in items))
+
+
+# Two processes
 
 
 def hurry(seconds: float) -> None:

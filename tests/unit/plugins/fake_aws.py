@@ -22,7 +22,6 @@ from moto.iam.models import AWSManagedPolicy, iam_backends
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
 
 Json = dict[str, Any]
-CLIENTS: dict[tuple[str, str], Any] = {}  # making one takes longer than all its calls
 UNSIGNED = Config(signature_version=botocore.UNSIGNED, user_agent="tests")  # moto looks at neither, and both take time
 READS = ("get_", "list_", "describe_", "lookup_")
 
@@ -41,14 +40,12 @@ def refusal(code: str, status: int = 400, text: str = "refused") -> Exception:
     return botocore.exceptions.ClientError(answer, "Operation")
 
 
+@cache
 def client(service: str, region: str = "us-east-1") -> Any:
-    """Return a client of moto."""
-    key = (service, region)
-    if key not in CLIENTS:
-        # Outside AWS' main partition, moto takes IAM's region from the signature.
-        config = None if region.startswith(("cn-", "us-gov-")) else UNSIGNED
-        CLIENTS[key] = boto3.client(service, region_name=region, config=config)
-    return CLIENTS[key]
+    """Return a client of moto: one for all tests, as making one takes longer than all its calls."""
+    # Outside AWS' main partition, moto takes IAM's region from the signature.
+    config = None if region.startswith(("cn-", "us-gov-")) else UNSIGNED
+    return boto3.client(service, region_name=region, config=config)
 
 
 def options_of(kind: str) -> Json:
