@@ -56,7 +56,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import workloads as complete
 
 

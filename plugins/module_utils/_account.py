@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 
+from ._core.errors import InputError, Json
+from ._core.finding import MISSED, Row, module_call, worst_first
 from ._delegation import by_repository
-from ._errors import InputError, Json
-from ._remedies import MISSED, Row, module_call, worst_first
 from ._workloads import KINDS, repository_of
 
 Held = Mapping[str, list[Json]]

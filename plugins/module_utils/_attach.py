@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 from . import _policy
 from ._aws import Aws, tolerating
+from ._core.errors import AwsError, ConflictError, Json
 from ._entry import MANAGED
-from ._errors import AwsError, ConflictError, Json
 from ._tokens import patiently
 
 RECORD = "gpuops.runpod/policy"  # the tag of a user that names the ways which this collection has made

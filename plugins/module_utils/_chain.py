@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from ._core.errors import Json
+from ._core.finding import module_call
 from ._entry import format_time, parse_time
-from ._errors import Json
 from ._problems import Asked, Found, Seen, expiry, looks, name_of, problems
-from ._remedies import module_call
 from ._workloads import leftovers, users
 
 COLOURS = {"error": "red", "warning": "amber", "info": "green"}

@@ -20,8 +20,8 @@ from urllib.error import HTTPError
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import Request
 
-from ._errors import SERVER_ERRORS, ApiError, InputError, Json, NotFoundError, RunpodError, TransportError
-from ._masking import MASK
+from ._core.errors import SERVER_ERRORS, ApiError, InputError, Json, NotFoundError, RunpodError, TransportError
+from ._core.masking import MASK
 from ._pace import LONGEST_WAIT, View, Window, duration, look, pause, refused_for, seconds, spent, windows
 
 TRIES = 5

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from ._errors import SERVER_ERRORS, ApiError, Json, RunpodError, TransportError
+from ._core.errors import SERVER_ERRORS, ApiError, Json, RunpodError, TransportError
 
 if TYPE_CHECKING:
     from ._client import Client

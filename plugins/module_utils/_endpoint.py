@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ._errors import InputError, Json
+from ._core.errors import InputError, Json
+from ._core.result import one_by_name, wanted
 from ._registry import credential
-from ._state import one_by_name, wanted
 from ._template import DEFAULTS as TEMPLATE_DEFAULTS
 from ._template import DISK, cuda_faults, env_faults, strings
 from ._template import OPTIONS as TEMPLATE_OPTIONS

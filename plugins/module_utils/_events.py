@@ -10,8 +10,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from ._aws import Aws
+from ._core.errors import Json
 from ._entry import format_time
-from ._errors import Json
 
 PAGE = 50  # events, the most that CloudTrail gives at once
 PAUSE = 0.5  # seconds; CloudTrail takes two of these requests a second, counted for an account and region

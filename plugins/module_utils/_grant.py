@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
 
 from . import _policy
-from ._errors import ConflictError, InputError, Json
+from ._core.errors import ConflictError, InputError, Json
 
 LIMIT = 10240  # characters of a repository's policy
 EMPTY: Json = {"Version": "2012-10-17", "Statement": []}

@@ -24,8 +24,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from ._aws import Aws, tolerating
+from ._core.errors import AwsError, ConflictError, RunpodError
 from ._entry import Entry, Freshness, KeyPair, Pending, freshness
-from ._errors import AwsError, ConflictError, RunpodError
 from ._keys import ACTIVE, AccessKey, KeyPlan
 from ._pull_user import KEY_MARK, SECRET, check_entry, find_held, find_keys, write_tags
 from ._secret_store import SecretStore

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ._errors import InputError, Json
+from ._core.errors import InputError, Json
 from ._image import PUBLIC_HOSTS, TAG, Image, parse
 from ._suspects import Suspect
 

@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
-from ._errors import BlobStoreError, RegistryError
+from ._core.errors import BlobStoreError, RegistryError
 from ._image import DOCKER_HUB
 from ._manifest import MEDIA_TYPES, read
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
 
-from ._errors import InputError, Json
+from ._core.errors import InputError, Json
 from ._image import HOST, REPOSITORY, partition_of, split
 
 NAME = "gpuops-runpod-pull"

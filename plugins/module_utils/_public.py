@@ -11,8 +11,8 @@ import re
 from struct import unpack
 from typing import NamedTuple
 
+from ._core.errors import ConflictError, InputError, Json
 from ._entry import MANAGED, OURS
-from ._errors import ConflictError, InputError, Json
 from ._image import REPOSITORY, partition_of
 
 REGION = "us-east-1"  # the only one in which the API is

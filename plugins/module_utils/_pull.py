@@ -19,8 +19,8 @@ from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
 from . import _manifest as manifests
 from ._aws import Aws
+from ._core.errors import AwsError, BlobStoreError, Json, RegistryError
 from ._entry import KeyPair
-from ._errors import AwsError, BlobStoreError, Json, RegistryError
 from ._findings import KEY_UNKNOWN, diagnose
 from ._image import DOCKER_HUB, Image
 from ._oci import Answer, Login, Registry, said_by, words

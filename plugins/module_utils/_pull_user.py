@@ -13,8 +13,8 @@ from typing import NamedTuple
 from . import _policy
 from ._attach import Rights, find_rights
 from ._aws import Aws, tolerating
+from ._core.errors import DENIED, AwsError, ConflictError, InputError, Json
 from ._entry import MANAGED, OURS, Entry
-from ._errors import DENIED, AwsError, ConflictError, InputError, Json
 from ._keys import AccessKey
 from ._secret_store import SecretStore
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from ._core.errors import ApiError, ConflictError, InputError, Json, NotFoundError, RunpodError
+from ._core.result import one_by_name
 from ._create import TAKEN, create
-from ._errors import ApiError, ConflictError, InputError, Json, NotFoundError, RunpodError
-from ._state import one_by_name
 
 if TYPE_CHECKING:
     from ._client import Client

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._errors import Json, NotFoundError
-from ._masking import shown
+from ._core.errors import Json, NotFoundError
+from ._core.masking import shown
 
 if TYPE_CHECKING:
     from ._client import Client

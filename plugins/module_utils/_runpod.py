@@ -9,7 +9,7 @@ from __future__ import annotations
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from ._client import Client, opener
-from ._errors import Json
+from ._core.errors import Json
 
 # Mirrored by the documentation fragment gpuops.runpod.runpod.
 ARGUMENTS: Json = {

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 from uuid import NAMESPACE_OID, uuid5
 
 from ._aws import Aws, tolerating
+from ._core.errors import AwsError, ConflictError, InputError, Json
 from ._entry import MANAGED, OURS, Entry, KeyPair, Pending, decode, encode
-from ._errors import AwsError, ConflictError, InputError, Json
 from ._tokens import patiently
 
 # Mirrored by the documentation fragment gpuops.runpod.secret_store.

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, NamedTuple
 
-from ._errors import SkopeoError
+from ._core.errors import SkopeoError
 from ._oci import DOCKER_HUB, Login
 from ._progress import Progress
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ._core.errors import InputError, Json, RunpodError
+from ._core.masking import compared, shown
+from ._core.result import changes, one_by_name, wanted
 from ._create import TAKEN, create
-from ._errors import InputError, Json, RunpodError
-from ._masking import compared, shown
 from ._registry import credential, missing
-from ._state import changes, one_by_name, wanted
 
 if TYPE_CHECKING:
     from ._client import Client

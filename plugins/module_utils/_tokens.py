@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ._aws import Aws
+from ._core.errors import DENIED, AwsError, Json, RegistryError, RunpodError
 from ._entry import KeyPair
-from ._errors import DENIED, AwsError, Json, RegistryError, RunpodError
 
 # What AWS answers while a new key or a new right has not arrived everywhere (IAM is eventually consistent).
 NOT_YET = {"InvalidClientTokenId", "UnrecognizedClientException", *DENIED}

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from ._errors import Json
+from ._core.errors import Json
+from ._core.finding import module_call
 from ._findings import verdict
-from ._remedies import module_call
 
 
 def of_policy(told: Json, **options: object) -> Iterator[Json]:

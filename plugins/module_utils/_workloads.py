@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from . import _endpoint, _template
-from ._errors import InputError, Json
+from ._core.errors import InputError, Json
 from ._image import PUBLIC_HOSTS, Image, parse, parse_ecr
 from ._registry import logical
 

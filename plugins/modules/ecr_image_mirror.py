@@ -245,15 +245,15 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ..module_utils import _manifest as manifests
 from ..module_utils._aws import Aws, tolerating
-from ..module_utils._errors import InputError, Json, RegistryError, RunpodError, SkopeoError
+from ..module_utils._core.errors import InputError, Json, RegistryError, RunpodError, SkopeoError
+from ..module_utils._core.module import execute
+from ..module_utils._core.result import Outcome
 from ..module_utils._image import PUBLIC_HOSTS, Image
 from ..module_utils._mirror import Content, Job, check_publishable, jobs, reference, uri
-from ..module_utils._module import execute
 from ..module_utils._oci import Login, Registry
 from ..module_utils._progress import Teller, listener, unheard
 from ..module_utils._public import REGION
 from ..module_utils._skopeo import Side, Skopeo, passes
-from ..module_utils._state import Outcome
 from ..module_utils._suspects import suspects
 from ..module_utils._tokens import mint, mint_public
 

@@ -286,6 +286,9 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ..module_utils._aws import Aws, aws_client
 from ..module_utils._client import Client
+from ..module_utils._core.errors import ApiError, AwsError, ConflictError, InputError, Json, RunpodError, TransportError
+from ..module_utils._core.module import execute
+from ..module_utils._core.result import Outcome
 from ..module_utils._entry import (
     MANAGED,
     OURS,
@@ -296,9 +299,7 @@ from ..module_utils._entry import (
     quarantine,
     young_until,
 )
-from ..module_utils._errors import ApiError, AwsError, ConflictError, InputError, Json, RunpodError, TransportError
 from ..module_utils._image import parse_ecr
-from ..module_utils._module import execute
 from ..module_utils._registry import (
     PATH,
     called,
@@ -316,7 +317,6 @@ from ..module_utils._registry import (
 )
 from ..module_utils._runpod import ARGUMENTS, runpod_client
 from ..module_utils._secret_store import STORE_OPTIONS, SecretStore, store_of
-from ..module_utils._state import Outcome
 from ..module_utils._tokens import Token, mint, patiently
 
 LONG_PAST = timedelta(days=1)

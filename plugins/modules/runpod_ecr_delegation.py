@@ -276,6 +276,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _grant
 from ..module_utils._client import Client, details
+from ..module_utils._core.errors import ApiError, InputError, Json, NotFoundError, RunpodError, concerns_all
+from ..module_utils._core.module import execute
+from ..module_utils._core.result import ItemsFailedError, Outcome
 from ..module_utils._create import create
 from ..module_utils._delegation import (
     FORMS,
@@ -287,10 +290,7 @@ from ..module_utils._delegation import (
     targets,
     told,
 )
-from ..module_utils._errors import ApiError, InputError, Json, NotFoundError, RunpodError, concerns_all
-from ..module_utils._module import execute
 from ..module_utils._runpod import ARGUMENTS, runpod_client
-from ..module_utils._state import ItemsFailedError, Outcome
 
 PATH = "/registries/delegations"
 OTHER_FORM_MAY_DO = {400, 422}

@@ -413,12 +413,12 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._account import findings, moments, references
 from ..module_utils._client import Client
+from ..module_utils._core.errors import Json
+from ..module_utils._core.masking import shown
+from ..module_utils._core.module import execute
+from ..module_utils._core.result import Outcome
 from ..module_utils._delegation import told
-from ..module_utils._errors import Json
-from ..module_utils._masking import shown
-from ..module_utils._module import execute
 from ..module_utils._runpod import ARGUMENTS, runpod_client
-from ..module_utils._state import Outcome
 from ..module_utils._template import result
 
 # Kind -> path, key of the answer, field to sort by.

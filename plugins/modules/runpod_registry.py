@@ -181,8 +181,9 @@ in_use_by:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._client import Client
-from ..module_utils._errors import InputError, Json
-from ..module_utils._module import execute
+from ..module_utils._core.errors import InputError, Json
+from ..module_utils._core.module import execute
+from ..module_utils._core.result import Outcome
 from ..module_utils._registry import (
     PATH,
     called,
@@ -196,7 +197,6 @@ from ..module_utils._registry import (
     stays,
 )
 from ..module_utils._runpod import ARGUMENTS, runpod_client
-from ..module_utils._state import Outcome
 
 LIMITS = {"username": 191, "password": 16384}
 

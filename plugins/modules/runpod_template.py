@@ -232,10 +232,10 @@ template:
 """
 
 from ..module_utils._client import Client
-from ..module_utils._errors import InputError, Json
-from ..module_utils._module import EnvModule, execute
+from ..module_utils._core.errors import InputError, Json
+from ..module_utils._core.module import EnvModule, execute
+from ..module_utils._core.result import Outcome
 from ..module_utils._runpod import ARGUMENTS, runpod_client
-from ..module_utils._state import Outcome
 from ..module_utils._template import OPTIONS, difference, faults, plan, read, result, write
 
 

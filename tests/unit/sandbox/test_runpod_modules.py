@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ApiError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
 from ansible_collections.gpuops.runpod.plugins.module_utils._template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_info, runpod_template, runpod_templates
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod

@@ -16,7 +16,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._account import (
     moments,
     references,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import delegation
 
 NOW = datetime(2026, 8, 31, 12, tzinfo=UTC)

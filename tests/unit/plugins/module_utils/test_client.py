@@ -27,7 +27,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._client import (
     within,
     without,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
     InputError,
     Json,

@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    ApiError,
+    Json,
+    RunpodError,
+    TransportError,
+)
 from ansible_collections.gpuops.runpod.plugins.module_utils._create import TAKEN, create
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ApiError, Json, RunpodError, TransportError
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal
 
 BODY = {"name": "demo", "username": "AWS", "password": "a-password-of-some-length"}

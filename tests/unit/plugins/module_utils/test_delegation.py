@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._delegation import (
     FORMS,
     Target,
@@ -15,7 +16,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._delegation import (
     targets,
     told,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import delegated, delegation
 
 EAST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._endpoint import (
     OPTIONS,
     Step,
@@ -18,7 +19,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._endpoint import (
     plan,
     prediction,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError, Json
 
 DELAY = {"type": "QUEUE_DELAY", "queueDelay": 4}
 COUNT = {"type": "REQUEST_COUNT", "requestCount": 2}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError
 from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry, KeyPair, Pending
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError
 from ansible_collections.gpuops.runpod.plugins.module_utils._hand_over import (
     Done,
     Held,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._manifest import (
     checked,
     choose,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._mirror import (
     LARGEST_PUBLIC_LAYER,
     Content,

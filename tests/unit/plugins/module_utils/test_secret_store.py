@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._entry import MANAGED, Entry, KeyPair, Pending
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import SecretStore, store_of
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, refusal
 

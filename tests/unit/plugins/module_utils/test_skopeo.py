@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils import _skopeo
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import SkopeoError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import SkopeoError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Login
 from ansible_collections.gpuops.runpod.plugins.module_utils._progress import Progress
 from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Meter, Side, Skopeo, passes, terminable

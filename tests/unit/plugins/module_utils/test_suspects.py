@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._suspects import Suspect, suspects
 
 KEY = "AKIAIOSFODNN7EXAMPLE"

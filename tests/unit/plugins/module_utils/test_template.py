@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ConflictError, InputError, Json, RunpodError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    ConflictError,
+    InputError,
+    Json,
+    RunpodError,
+)
 from ansible_collections.gpuops.runpod.plugins.module_utils._template import (
     DEFAULTS,
     FIELDS,

@@ -14,11 +14,16 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError, Json, RunpodError, SkopeoError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    InputError,
+    Json,
+    RunpodError,
+    SkopeoError,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._progress import Progress, Teller
 from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Side
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_image_mirror
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_image_mirror import Clients, UnfinishedError, connect, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import refusal

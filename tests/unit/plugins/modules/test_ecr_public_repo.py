@@ -11,9 +11,14 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError, InputError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    AwsError,
+    ConflictError,
+    InputError,
+    Json,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
 from ansible_collections.gpuops.runpod.plugins.module_utils._public import LOGO
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_public_repo
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_public_repo import Clients, connect, run
 from ansible_collections.gpuops.runpod.tests.sandbox.aws_calls import AwsRefusal

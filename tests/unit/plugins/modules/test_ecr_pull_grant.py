@@ -15,8 +15,13 @@ from botocore.exceptions import ClientError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils import _grant
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError, InputError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    AwsError,
+    ConflictError,
+    InputError,
+    Json,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_grant
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_grant import UnfinishedError, run
 

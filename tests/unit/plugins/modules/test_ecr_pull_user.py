@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     AwsError,
     ConflictError,
     InputError,
     RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_user
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_user import run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (

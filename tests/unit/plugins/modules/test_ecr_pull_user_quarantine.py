@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import format_time
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     AwsError,
     ConflictError,
     InputError,
     RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import format_time
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
     UNMEASURED,

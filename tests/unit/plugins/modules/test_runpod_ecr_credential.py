@@ -19,8 +19,7 @@ from botocore.exceptions import ClientError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, Entry, KeyPair, Pending, format_time
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
     AwsError,
     ConflictError,
@@ -28,8 +27,9 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
     RunpodError,
     TransportError,
 )
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, Entry, KeyPair, Pending, format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import (
     Clients,

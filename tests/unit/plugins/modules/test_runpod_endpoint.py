@@ -10,15 +10,15 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._endpoint import OPTIONS
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
     ConflictError,
     InputError,
     Json,
     RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._endpoint import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_endpoint import RolloutError, main, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import Lost, refusal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod

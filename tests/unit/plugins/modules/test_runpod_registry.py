@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
     ConflictError,
     InputError,
     Json,
     RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_registry
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template
 

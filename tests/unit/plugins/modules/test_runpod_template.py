@@ -8,7 +8,7 @@ import json
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
     ConflictError,
     InputError,

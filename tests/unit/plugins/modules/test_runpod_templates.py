@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ConflictError, InputError, Json, RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    ConflictError,
+    InputError,
+    Json,
+    RunpodError,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
 from ansible_collections.gpuops.runpod.plugins.module_utils._template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_templates import ItemsFailedError, main, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template

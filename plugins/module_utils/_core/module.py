@@ -12,9 +12,9 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.warnings import warn
 
-from ._errors import Json, RunpodError
-from ._masking import hidden
-from ._state import Outcome
+from .errors import Json, RunpodError
+from .masking import hidden
+from .result import Outcome
 
 Run = Callable[[Json, bool, Any], Outcome]
 Connect = Callable[[AnsibleModule], Any]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ._errors import ConflictError, Json, RunpodError
+from .errors import ConflictError, Json, RunpodError
 
 
 class Outcome(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 
-from ._errors import Json
+from .errors import Json
 
 MASK = "********"
 CHANGED = f"{MASK} (changed)"

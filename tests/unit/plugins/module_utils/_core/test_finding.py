@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._remedies import Row, module_call, worst_first
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import Row, module_call, worst_first
 
 ROW = Row("broken", "error", "{what} is broken", "mend {what}")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import NamedTuple
 
-from ._errors import Json
+from .errors import Json
 
 SEVERITIES = ["error", "warning", "info"]
 MISSED = timedelta(hours=4)  # a token that is refreshed every four hours never has less left

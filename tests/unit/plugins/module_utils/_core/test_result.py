@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ConflictError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome, changes, one_by_name, wanted
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome, changes, one_by_name, wanted
 
 FIELDS = {"image": "image", "disk_size": "disk"}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._masking import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.masking import (
     CHANGED,
     MASK,
     compared,
