@@ -13,7 +13,7 @@ from typing import NamedTuple
 from . import _grant, _policy
 from ._core.errors import InputError, Json
 from ._core.masking import shown
-from ._image import TAG, Image, parse_ecr
+from ._oci.reference import TAG, Image, parse_ecr
 
 # RunPod's own sources disagree on what a delegation's resource is. These are all forms that one of them names, in the
 # order in which they are tried.

@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
-from . import _manifest as manifests
 from ._aws import Aws
 from ._core.errors import AwsError, BlobStoreError, Json, RegistryError
 from ._entry import KeyPair
 from ._findings import KEY_UNKNOWN, diagnose
-from ._image import DOCKER_HUB, Image
-from ._oci import Answer, Login, Registry, said_by, words
+from ._oci import manifest as manifests
+from ._oci.reference import DOCKER_HUB, Image
+from ._oci.registry_client import Answer, Login, Registry, said_by, words
 from ._tokens import NOT_YET, mint, patiently
 
 LARGEST_CONFIG = 1024 * 1024  # bytes; real ones are a few KB

@@ -12,7 +12,7 @@ from typing import Any
 
 from . import _endpoint, _template
 from ._core.errors import InputError, Json
-from ._image import PUBLIC_HOSTS, Image, parse, parse_ecr
+from ._oci.reference import PUBLIC_HOSTS, Image, parse, parse_ecr
 from ._registry import logical
 
 WORKLOAD_KEYS = {"image", "template", "endpoint"}

@@ -243,18 +243,18 @@ from typing import Any, NamedTuple
 from ansible.module_utils.urls import Request
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ..module_utils import _manifest as manifests
 from ..module_utils._aws import Aws, tolerating
 from ..module_utils._core.errors import InputError, Json, RegistryError, RunpodError, SkopeoError
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
-from ..module_utils._image import PUBLIC_HOSTS, Image
 from ..module_utils._mirror import Content, Job, check_publishable, jobs, reference, uri
-from ..module_utils._oci import Login, Registry
-from ..module_utils._progress import Teller, listener, unheard
+from ..module_utils._oci import manifest as manifests
+from ..module_utils._oci.progress import Teller, listener, unheard
+from ..module_utils._oci.reference import PUBLIC_HOSTS, Image
+from ..module_utils._oci.registry_client import Login, Registry
+from ..module_utils._oci.secret_scan import suspects
+from ..module_utils._oci.skopeo import Side, Skopeo, passes
 from ..module_utils._public import REGION
-from ..module_utils._skopeo import Side, Skopeo, passes
-from ..module_utils._suspects import suspects
 from ..module_utils._tokens import mint, mint_public
 
 MOST_IMAGES = 100  # that ECR tells of at once

@@ -241,7 +241,7 @@ from ..module_utils._aws import Aws, aws_client, tolerating
 from ..module_utils._core.errors import AwsError, InputError, Json, RunpodError
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
-from ..module_utils._image import partition_of, split
+from ..module_utils._oci.reference import partition_of, split
 from ..module_utils._policy import compact, repository_arn
 from ..module_utils._tokens import patiently
 

@@ -299,7 +299,7 @@ from ..module_utils._entry import (
     quarantine,
     young_until,
 )
-from ..module_utils._image import parse_ecr
+from ..module_utils._oci.reference import parse_ecr
 from ..module_utils._registry import (
     PATH,
     called,

@@ -20,7 +20,7 @@ from botocore.config import Config
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._findings import OTHER, TABLE
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check, ecr_pull_user
 from tests.sandbox.aws import SWITCHES
 from tests.sandbox.server import Sandbox

@@ -14,7 +14,7 @@ import pytest
 from moto import mock_aws
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check, ecr_pull_user_info, runpod_ecr_credential
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES, client, lost
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod

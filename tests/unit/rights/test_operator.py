@@ -24,8 +24,8 @@ from parliament import analyze_policy_string
 
 from ansible_collections.gpuops.runpod.plugins.doc_fragments.secret_store import ModuleDocFragment as StorePage
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Manifest, Registry
-from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Side
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Manifest, Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
     ecr_public_repo,

@@ -13,7 +13,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._mirror import (
     jobs,
     uri,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._suspects import Suspect
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.secret_scan import Suspect
 
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/app"
 PUBLIC = "public.ecr.aws/a1b2c3d4/app"

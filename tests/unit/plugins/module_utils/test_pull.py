@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._entry import KeyPair
-from ansible_collections.gpuops.runpod.plugins.module_utils._image import Image, parse
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Login, Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import Image, parse
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Login, Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull import ByApi, ByRegistry, Puller, Refused, facts
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Answer, Registries, error
 

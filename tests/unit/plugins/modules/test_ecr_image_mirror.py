@@ -21,9 +21,9 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     SkopeoError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
-from ansible_collections.gpuops.runpod.plugins.module_utils._progress import Progress, Teller
-from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Side
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import Progress, Teller
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_image_mirror
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_image_mirror import Clients, UnfinishedError, connect, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import refusal

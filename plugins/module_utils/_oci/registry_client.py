@@ -19,9 +19,9 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
-from ._core.errors import BlobStoreError, RegistryError
-from ._image import DOCKER_HUB
-from ._manifest import MEDIA_TYPES, read
+from .._core.errors import BlobStoreError, RegistryError
+from .manifest import MEDIA_TYPES, read
+from .reference import DOCKER_HUB
 
 TRIES = 4
 NO_ANSWER = "NO_ANSWER"  # the code of an error that no registry worded

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 
-from ._core.errors import InputError, Json
+from .._core.errors import InputError, Json
 
 MEDIA_TYPES = [
     "application/vnd.oci.image.index.v1+json",

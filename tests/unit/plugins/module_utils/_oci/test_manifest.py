@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._manifest import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.manifest import (
     checked,
     choose,
     is_image,

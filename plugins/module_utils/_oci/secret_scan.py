@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ._core.errors import Json
+from .._core.errors import Json
 
 # What secrets of well-known kinds look like, wherever they stand
 KINDS = {

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _skopeo
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import SkopeoError
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Login
-from ansible_collections.gpuops.runpod.plugins.module_utils._progress import Progress
-from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Meter, Side, Skopeo, passes, terminable
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci import skopeo as _skopeo
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import Progress
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Login
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Meter, Side, Skopeo, passes, terminable
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 SOURCE = Side("source.example:5000/app@sha256:aa", Login("AWS", SECRET))

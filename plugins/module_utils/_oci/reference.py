@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ._core.errors import InputError
+from .._core.errors import InputError
 
 # The host grammar of Amazon's own credential helper (amazon-ecr-credential-helper, ecr-login/api/client.go): plain and
 # dual-stack hosts, FIPS, and the DNS suffixes of all partitions.

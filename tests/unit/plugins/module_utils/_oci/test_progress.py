@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _progress
-from ansible_collections.gpuops.runpod.plugins.module_utils._progress import FILE, MIB, Progress, Teller, line, listener
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci import progress as _progress
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import (
+    FILE,
+    MIB,
+    Progress,
+    Teller,
+    line,
+    listener,
+)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._suspects import Suspect, suspects
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.secret_scan import Suspect, suspects
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
 TOKEN = "hf_" + 34 * "a"

@@ -21,9 +21,9 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, NamedTuple
 
-from ._core.errors import SkopeoError
-from ._oci import DOCKER_HUB, Login
-from ._progress import Progress
+from .._core.errors import SkopeoError
+from .progress import Progress
+from .registry_client import DOCKER_HUB, Login
 
 OLDEST = (1, 6)  # the first with --all and --preserve-digests
 FLAGS_SINCE = {(1, 16): ["--image-parallel-copies=8"], (1, 18): ["--retry-delay=2s"]}

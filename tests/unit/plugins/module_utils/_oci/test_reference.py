@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._image import parse, parse_ecr, partition_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse, parse_ecr, partition_of
 
 A = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 DIGEST = "sha256:" + "0123456789abcdef" * 4

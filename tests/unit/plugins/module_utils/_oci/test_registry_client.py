@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import BlobStoreError, RegistryError
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Login, Registry, challenge
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Login, Registry, challenge
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import (
     INDEX,
     Answer,
