@@ -113,8 +113,8 @@ def workload_audit(
     items: list[dict[str, Any]], reads: dict[str, Any], now: str, patterns: list[str] | None = None, **asked: Any
 ) -> dict[str, Any]:
     # Not above: Ansible loads every filter of a collection for each task that uses one of them, and this one is large.
+    from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import parse_time
     from ansible_collections.gpuops.runpod.plugins.module_utils._chain import audit
-    from ansible_collections.gpuops.runpod.plugins.module_utils._entry import parse_time
     from ansible_collections.gpuops.runpod.plugins.module_utils._problems import Asked
 
     defaults: dict[str, Any] = {

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from . import _policy
 from ._attach import DENY
+from ._aws.secret_entry import MANAGED, QUARANTINED, Entry, format_time, freshness, parse_time
 from ._core.errors import Json
 from ._core.finding import MISSED, Row, module_call, worst_first
-from ._entry import MANAGED, QUARANTINED, Entry, format_time, freshness, parse_time
 from ._keys import ACTIVE, FOREIGN, AccessKey, is_due, owners
 from ._pull_user import RANDOM_SUFFIX, SECRET, marked_keys
 

@@ -11,8 +11,8 @@ import re
 from struct import unpack
 from typing import NamedTuple
 
+from ._aws.secret_entry import MANAGED, OURS
 from ._core.errors import ConflictError, InputError, Json
-from ._entry import MANAGED, OURS
 from ._oci.reference import REPOSITORY, partition_of
 
 REGION = "us-east-1"  # the only one in which the API is

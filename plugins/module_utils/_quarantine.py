@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from . import _policy
 from ._attach import DENY, find_document
-from ._aws import Aws, tolerating
-from ._entry import QUARANTINED
+from ._aws.client import Aws, tolerating
+from ._aws.secret_entry import QUARANTINED
+from ._aws.secret_store import SecretStore
 from ._pull_user import write_tags
-from ._secret_store import SecretStore
 
 DOCUMENT = {
     "Version": "2012-10-17",

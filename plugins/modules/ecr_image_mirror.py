@@ -243,7 +243,8 @@ from typing import Any, NamedTuple
 from ansible.module_utils.urls import Request
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ..module_utils._aws import Aws, tolerating
+from ..module_utils._aws.client import Aws, tolerating
+from ..module_utils._aws.ecr_token import mint, mint_public
 from ..module_utils._core.errors import InputError, Json, RegistryError, RunpodError, SkopeoError
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
@@ -255,7 +256,6 @@ from ..module_utils._oci.registry_client import Login, Registry
 from ..module_utils._oci.secret_scan import suspects
 from ..module_utils._oci.skopeo import Side, Skopeo, passes
 from ..module_utils._public import REGION
-from ..module_utils._tokens import mint, mint_public
 
 MOST_IMAGES = 100  # that ECR tells of at once
 PAUSES = (2, 4, 8, 16, 32, 60)  # seconds before another try; the last one is repeated

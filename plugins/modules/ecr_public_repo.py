@@ -235,11 +235,11 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
 )
 
 from ..module_utils import _public
-from ..module_utils._aws import Aws, tolerating
+from ..module_utils._aws.client import Aws, tolerating
+from ..module_utils._aws.secret_entry import MANAGED, format_time
 from ..module_utils._core.errors import AwsError, ConflictError, InputError, Json
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
-from ..module_utils._entry import MANAGED, format_time
 
 NOT_EMPTY = "RepositoryNotEmptyException"
 

@@ -237,13 +237,13 @@ from typing import Any, NamedTuple
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ..module_utils import _grant
-from ..module_utils._aws import Aws, aws_client, tolerating
+from ..module_utils._aws.client import Aws, aws_client, tolerating
+from ..module_utils._aws.ecr_token import patiently
 from ..module_utils._core.errors import AwsError, InputError, Json, RunpodError
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
 from ..module_utils._oci.reference import partition_of, split
 from ..module_utils._policy import compact, repository_arn
-from ..module_utils._tokens import patiently
 
 PAUSES = (0, 1, 2, 4)  # seconds before each try to write a policy that others write too
 PATIENCE = timedelta(seconds=60)  # how long a principal may be unknown that is seconds old

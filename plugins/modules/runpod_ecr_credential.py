@@ -284,12 +284,9 @@ from typing import NamedTuple
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ..module_utils._aws import Aws, aws_client
-from ..module_utils._client import Client
-from ..module_utils._core.errors import ApiError, AwsError, ConflictError, InputError, Json, RunpodError, TransportError
-from ..module_utils._core.module import execute
-from ..module_utils._core.result import Outcome
-from ..module_utils._entry import (
+from ..module_utils._aws.client import Aws, aws_client
+from ..module_utils._aws.ecr_token import Token, mint, patiently
+from ..module_utils._aws.secret_entry import (
     MANAGED,
     OURS,
     Entry,
@@ -299,6 +296,11 @@ from ..module_utils._entry import (
     quarantine,
     young_until,
 )
+from ..module_utils._aws.secret_store import STORE_OPTIONS, SecretStore, store_of
+from ..module_utils._client import Client
+from ..module_utils._core.errors import ApiError, AwsError, ConflictError, InputError, Json, RunpodError, TransportError
+from ..module_utils._core.module import execute
+from ..module_utils._core.result import Outcome
 from ..module_utils._oci.reference import parse_ecr
 from ..module_utils._registry import (
     PATH,
@@ -316,8 +318,6 @@ from ..module_utils._registry import (
     tidy,
 )
 from ..module_utils._runpod import ARGUMENTS, runpod_client
-from ..module_utils._secret_store import STORE_OPTIONS, SecretStore, store_of
-from ..module_utils._tokens import Token, mint, patiently
 
 LONG_PAST = timedelta(days=1)
 

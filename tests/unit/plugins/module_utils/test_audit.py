@@ -23,8 +23,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._audit import (
     shortened,
     store_place,
 )
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair, Pending
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import SEVERITIES, Row
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry, KeyPair, Pending
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import AccessKey
 from ansible_collections.gpuops.runpod.plugins.module_utils._policy import document
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair, Pending
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry, KeyPair, Pending
 from ansible_collections.gpuops.runpod.plugins.module_utils._hand_over import (
     Done,
     Held,
@@ -20,7 +21,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._hand_over import (
     refuse,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import KeyPlan
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, lost, refusal
 
 OPTIONS: dict[str, Any] = {"type": "secretsmanager", "name": "mine", "region": None, "kms_key_id": None, "tags": None}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Freshness, Pending
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Freshness, Pending
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import (
     FOREIGN,
     MARKED,

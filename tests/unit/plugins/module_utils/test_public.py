@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import MANAGED
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError, InputError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import MANAGED
 from ansible_collections.gpuops.runpod.plugins.module_utils._public import (
     LOGO,
     Change,

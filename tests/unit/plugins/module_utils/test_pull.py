@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import Image, parse
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Login, Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull import ByApi, ByRegistry, Puller, Refused, facts

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError, InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import Entry, KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._keys import AccessKey
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import (
     Found,

@@ -18,12 +18,17 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
+    GRANTED,
+    KeyPair,
+    Pending,
+    format_time,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, KeyPair, Pending, format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_check import Clients, NotPullableError, run, verdict
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries

@@ -14,7 +14,7 @@ from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils import _grant
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     AwsError,
     ConflictError,

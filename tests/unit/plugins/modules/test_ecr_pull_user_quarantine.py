@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     AwsError,
     ConflictError,
@@ -18,7 +19,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     RunpodError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import format_time
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
     UNMEASURED,

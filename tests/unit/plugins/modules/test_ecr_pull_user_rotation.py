@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from moto.iam.models import iam_backends
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import format_time, freshness
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ConflictError,
     InputError,
     RunpodError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import format_time, freshness
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_user import run
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import Clients
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import run as refresh_token

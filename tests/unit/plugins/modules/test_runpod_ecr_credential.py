@@ -17,7 +17,15 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
+    GRANTED,
+    Entry,
+    KeyPair,
+    Pending,
+    format_time,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
@@ -28,8 +36,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     TransportError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, Entry, KeyPair, Pending, format_time
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import (
     Clients,

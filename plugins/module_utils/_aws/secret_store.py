@@ -15,10 +15,10 @@ from secrets import token_hex
 from typing import Any, ClassVar
 from uuid import NAMESPACE_OID, uuid5
 
-from ._aws import Aws, tolerating
-from ._core.errors import AwsError, ConflictError, InputError, Json
-from ._entry import MANAGED, OURS, Entry, KeyPair, Pending, decode, encode
-from ._tokens import patiently
+from .._core.errors import AwsError, ConflictError, InputError, Json
+from .client import Aws, tolerating
+from .ecr_token import patiently
+from .secret_entry import MANAGED, OURS, Entry, KeyPair, Pending, decode, encode
 
 # Mirrored by the documentation fragment gpuops.runpod.secret_store.
 STORE_OPTIONS: Json = {

@@ -11,9 +11,9 @@ import botocore.exceptions
 import botocore.parsers
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws, aws_client, aws_error, tolerating
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws, aws_client, aws_error, tolerating
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import KeyPair
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import refusal
 
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")

@@ -19,8 +19,8 @@ with suppress(ImportError):  # AnsibleAWSModule says so in its own words before 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
-from ._core.errors import DENIED, EXPIRED, AwsError, InputError, Json
-from ._entry import KeyPair
+from .._core.errors import DENIED, EXPIRED, AwsError, InputError, Json
+from .secret_entry import KeyPair
 
 # Codes that amazon.aws' own list lacks though a second try mends them.
 RETRIED = [

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ._aws import Aws
-from ._core.errors import DENIED, AwsError, Json, RegistryError, RunpodError
-from ._entry import KeyPair
+from .._core.errors import DENIED, AwsError, Json, RegistryError, RunpodError
+from .client import Aws
+from .secret_entry import KeyPair
 
 # What AWS answers while a new key or a new right has not arrived everywhere (IAM is eventually consistent).
 NOT_YET = {"InvalidClientTokenId", "UnrecognizedClientException", *DENIED}

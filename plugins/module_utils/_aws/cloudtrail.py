@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-from ._aws import Aws
-from ._core.errors import Json
-from ._entry import format_time
+from .._core.errors import Json
+from .client import Aws
+from .secret_entry import format_time
 
 PAGE = 50  # events, the most that CloudTrail gives at once
 PAUSE = 0.5  # seconds; CloudTrail takes two of these requests a second, counted for an account and region

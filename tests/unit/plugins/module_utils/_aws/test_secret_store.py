@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import MANAGED, Entry, KeyPair, Pending
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import SecretStore, store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError, InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import MANAGED, Entry, KeyPair, Pending
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import SecretStore, store_of
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, refusal
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import mint, patiently, prove
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import KeyPair
-from ansible_collections.gpuops.runpod.plugins.module_utils._tokens import mint, patiently, prove
 
 START = datetime(2026, 8, 1, 12, tzinfo=UTC)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")

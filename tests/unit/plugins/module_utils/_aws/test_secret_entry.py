@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
     GRANTED,
     MANAGED,
     Entry,
@@ -23,6 +22,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._entry import (
     parse_time,
     young_until,
 )
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError
 
 ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mine-AbCdEf"
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._events import Trail
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.cloudtrail import Trail
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
 
 Json = dict[str, Any]

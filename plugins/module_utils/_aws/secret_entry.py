@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from ._core.errors import ConflictError, Json
+from .._core.errors import ConflictError, Json
 
 MANAGED = (
     "gpuops.runpod/managed"  # the tag that makes a user or an entry ours; on an entry its value is the user's name
