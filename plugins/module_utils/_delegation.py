@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from . import _grant, _policy
+from . import _grant
 from ._core.errors import InputError, Json
 from ._core.masking import shown
 from ._oci.reference import TAG, Image, parse_ecr
+from ._pull_user import pull_policy as _policy
 
 # RunPod's own sources disagree on what a delegation's resource is. These are all forms that one of them names, in the
 # order in which they are tried.

@@ -243,7 +243,7 @@ from ..module_utils._core.errors import AwsError, InputError, Json, RunpodError
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
 from ..module_utils._oci.reference import partition_of, split
-from ..module_utils._policy import compact, repository_arn
+from ..module_utils._pull_user.pull_policy import compact, repository_arn
 
 PAUSES = (0, 1, 2, 4)  # seconds before each try to write a policy that others write too
 PATIENCE = timedelta(seconds=60)  # how long a principal may be unknown that is seconds old

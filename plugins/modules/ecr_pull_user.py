@@ -498,8 +498,6 @@ from typing import NamedTuple
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ..module_utils import _attach, _policy, _quarantine
-from ..module_utils._attach import DENY, find_document
 from ..module_utils._aws.client import Aws, aws_client
 from ..module_utils._aws.ecr_token import prove
 from ..module_utils._aws.secret_entry import GRANTED, MANAGED, QUARANTINED, Entry, Freshness, format_time, quarantine
@@ -507,9 +505,11 @@ from ..module_utils._aws.secret_store import STORE_OPTIONS, store_of
 from ..module_utils._core.errors import ConflictError, InputError, Json
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
-from ..module_utils._hand_over import Held, Place, deactivate_keys, ensure_key, look, refuse, remove_keys, tokens
-from ..module_utils._keys import ACTIVE, FOREIGN, MOST_KEYS, ORPHAN, KeyPlan, is_due, owners, plan_keys
-from ..module_utils._pull_user import (
+from ..module_utils._pull_user import policy_attachment as _attach
+from ..module_utils._pull_user import pull_policy as _policy
+from ..module_utils._pull_user import quarantine as _quarantine
+from ..module_utils._pull_user.access_keys import ACTIVE, FOREIGN, MOST_KEYS, ORPHAN, KeyPlan, is_due, owners, plan_keys
+from ..module_utils._pull_user.iam_user import (
     Found,
     UserChange,
     check_user,
@@ -525,6 +525,17 @@ from ..module_utils._pull_user import (
     write_tags,
     write_user,
 )
+from ..module_utils._pull_user.key_rotation import (
+    Held,
+    Place,
+    deactivate_keys,
+    ensure_key,
+    look,
+    refuse,
+    remove_keys,
+    tokens,
+)
+from ..module_utils._pull_user.policy_attachment import DENY, find_document
 
 CHECK_DELETED = (
     "The entry {0} of the secret store is pending deletion and would be restored. What it holds cannot be read before, "

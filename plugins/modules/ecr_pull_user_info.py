@@ -558,16 +558,16 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ..module_utils import _policy
-from ..module_utils._attach import find_document
-from ..module_utils._audit import Expected, Kept, Subject, findings, kind_of, nobody, report, store_place
 from ..module_utils._aws.client import Aws, aws_client, tolerating
 from ..module_utils._aws.cloudtrail import LONGEST, Trail
 from ..module_utils._aws.secret_store import STORE_OPTIONS, store_of
 from ..module_utils._core.errors import AwsError, ConflictError, InputError, Json
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
-from ..module_utils._pull_user import find_keys, find_user
+from ..module_utils._pull_user import pull_policy as _policy
+from ..module_utils._pull_user.audit import Expected, Kept, Subject, findings, kind_of, nobody, report, store_place
+from ..module_utils._pull_user.iam_user import find_keys, find_user
+from ..module_utils._pull_user.policy_attachment import find_document
 
 EVENT_OPTIONS: Json = {
     "regions": {"type": "list", "elements": "str"},

@@ -16,7 +16,9 @@ import pytest
 from moto import mock_aws
 from parliament import analyze_policy_string
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _grant, _policy, _quarantine
+from ansible_collections.gpuops.runpod.plugins.module_utils import _grant
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import quarantine as _quarantine
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES
 from ansible_collections.gpuops.runpod.tests.unit.plugins.rights import FOR_EVERYBODY as FREE
 from ansible_collections.gpuops.runpod.tests.unit.plugins.rights import PULL_USER

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _policy
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError, InputError, RunpodError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_user import run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     UNMEASURED,

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._audit import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair, Pending
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import SEVERITIES, Row
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_keys import AccessKey
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.audit import (
     TABLE,
     Expected,
     Kept,
@@ -23,10 +26,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._audit import (
     shortened,
     store_place,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair, Pending
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import SEVERITIES, Row
-from ansible_collections.gpuops.runpod.plugins.module_utils._keys import AccessKey
-from ansible_collections.gpuops.runpod.plugins.module_utils._policy import document
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_policy import document
 
 Json = dict[str, Any]
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from ._aws.secret_entry import Freshness, Pending
+from .._aws.secret_entry import Freshness, Pending
 
 MOST_KEYS = 2  # of one user, in IAM; inactive ones count
 ACTIVE = "Active"  # any other status (Inactive, Expired) makes a key unusable

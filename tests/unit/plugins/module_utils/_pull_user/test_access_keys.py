@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Freshness, Pending
-from ansible_collections.gpuops.runpod.plugins.module_utils._keys import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_keys import (
     FOREIGN,
     MARKED,
     ORPHAN,

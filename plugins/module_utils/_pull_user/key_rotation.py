@@ -23,13 +23,13 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from ._aws.client import Aws, tolerating
-from ._aws.ecr_token import patiently, prove
-from ._aws.secret_entry import Entry, Freshness, KeyPair, Pending, freshness
-from ._aws.secret_store import SecretStore
-from ._core.errors import AwsError, ConflictError, RunpodError
-from ._keys import ACTIVE, AccessKey, KeyPlan
-from ._pull_user import KEY_MARK, SECRET, check_entry, find_held, find_keys, write_tags
+from .._aws.client import Aws, tolerating
+from .._aws.ecr_token import patiently, prove
+from .._aws.secret_entry import Entry, Freshness, KeyPair, Pending, freshness
+from .._aws.secret_store import SecretStore
+from .._core.errors import AwsError, ConflictError, RunpodError
+from .access_keys import ACTIVE, AccessKey, KeyPlan
+from .iam_user import KEY_MARK, SECRET, check_entry, find_held, find_keys, write_tags
 
 SOON = {"NoSuchEntity"}  # what IAM says of a user that is seconds old
 SECOND_LOOK = 4.0  # seconds until a name is tried again whose entry is still being deleted

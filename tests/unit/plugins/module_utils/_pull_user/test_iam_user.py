@@ -10,8 +10,8 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError, InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._keys import AccessKey
-from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_keys import AccessKey
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.iam_user import (
     Found,
     UserChange,
     check_user,

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _attach, _policy
-from ansible_collections.gpuops.runpod.plugins.module_utils._attach import Customer, Rights
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import policy_attachment as _attach
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.policy_attachment import Customer, Rights
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
 
 RECORD = "gpuops.runpod/policy"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _policy
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
 
 ARN = "arn:aws:ecr:us-east-1:123456789012:repository/"
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from . import _policy
-from ._attach import DENY
-from ._aws.secret_entry import MANAGED, QUARANTINED, Entry, format_time, freshness, parse_time
-from ._core.errors import Json
-from ._core.finding import MISSED, Row, module_call, worst_first
-from ._keys import ACTIVE, FOREIGN, AccessKey, is_due, owners
-from ._pull_user import RANDOM_SUFFIX, SECRET, marked_keys
+from .._aws.secret_entry import MANAGED, QUARANTINED, Entry, format_time, freshness, parse_time
+from .._core.errors import Json
+from .._core.finding import MISSED, Row, module_call, worst_first
+from . import pull_policy as _policy
+from .access_keys import ACTIVE, FOREIGN, AccessKey, is_due, owners
+from .iam_user import RANDOM_SUFFIX, SECRET, marked_keys
+from .policy_attachment import DENY
 
 DENY_ALL = "AWSDenyAll"
 AWS_POLICIES = {

@@ -10,7 +10,8 @@ import pytest
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair, Pending
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError
-from ansible_collections.gpuops.runpod.plugins.module_utils._hand_over import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_keys import KeyPlan
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.key_rotation import (
     Done,
     Held,
     Place,
@@ -20,7 +21,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._hand_over import (
     make_key,
     refuse,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._keys import KeyPlan
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, lost, refusal
 
 OPTIONS: dict[str, Any] = {"type": "secretsmanager", "name": "mine", "region": None, "kms_key_id": None, "tags": None}

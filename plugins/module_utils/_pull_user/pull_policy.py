@@ -13,8 +13,8 @@ from collections.abc import Iterable
 
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
 
-from ._core.errors import InputError, Json
-from ._oci.reference import HOST, REPOSITORY, partition_of, split
+from .._core.errors import InputError, Json
+from .._oci.reference import HOST, REPOSITORY, partition_of, split
 
 NAME = "gpuops-runpod-pull"
 LIMIT = 2048  # characters of all inline policies of a user together; IAM does not count white space

@@ -10,13 +10,13 @@ import re
 from collections.abc import Collection
 from typing import NamedTuple
 
-from . import _policy
-from ._attach import Rights, find_rights
-from ._aws.client import Aws, tolerating
-from ._aws.secret_entry import MANAGED, OURS, Entry
-from ._aws.secret_store import SecretStore
-from ._core.errors import DENIED, AwsError, ConflictError, InputError, Json
-from ._keys import AccessKey
+from .._aws.client import Aws, tolerating
+from .._aws.secret_entry import MANAGED, OURS, Entry
+from .._aws.secret_store import SecretStore
+from .._core.errors import DENIED, AwsError, ConflictError, InputError, Json
+from . import pull_policy as _policy
+from .access_keys import AccessKey
+from .policy_attachment import Rights, find_rights
 
 SECRET = "gpuops.runpod/secret"  # the tag of a user that names its entry in the secret store, by ARN
 # A key's own tag has the key's id as its name, which is where the AWS console keeps the description of a key.

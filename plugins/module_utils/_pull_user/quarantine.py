@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
-from . import _policy
-from ._attach import DENY, find_document
-from ._aws.client import Aws, tolerating
-from ._aws.secret_entry import QUARANTINED
-from ._aws.secret_store import SecretStore
-from ._pull_user import write_tags
+from .._aws.client import Aws, tolerating
+from .._aws.secret_entry import QUARANTINED
+from .._aws.secret_store import SecretStore
+from . import pull_policy as _policy
+from .iam_user import write_tags
+from .policy_attachment import DENY, find_document
 
 DOCUMENT = {
     "Version": "2012-10-17",

@@ -19,11 +19,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from . import _policy
-from ._aws.client import Aws, tolerating
-from ._aws.ecr_token import patiently
-from ._aws.secret_entry import MANAGED
-from ._core.errors import AwsError, ConflictError, Json
+from .._aws.client import Aws, tolerating
+from .._aws.ecr_token import patiently
+from .._aws.secret_entry import MANAGED
+from .._core.errors import AwsError, ConflictError, Json
+from . import pull_policy as _policy
 
 RECORD = "gpuops.runpod/policy"  # the tag of a user that names the ways which this collection has made
 NOTHING = "none"  # what it says when there is none
