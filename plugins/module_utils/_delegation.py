@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from . import _grant
 from ._core.errors import InputError, Json
 from ._core.masking import shown
+from ._ecr import repository_policy as _grant
 from ._oci.reference import TAG, Image, parse_ecr
 from ._pull_user import pull_policy as _policy
 

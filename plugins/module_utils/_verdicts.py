@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ._core.errors import Json
 from ._core.finding import module_call
-from ._findings import verdict
+from ._ecr.diagnosis import verdict
 
 
 def of_policy(told: Json, **options: object) -> Iterator[Json]:

@@ -248,14 +248,14 @@ from ..module_utils._aws.ecr_token import mint, mint_public
 from ..module_utils._core.errors import InputError, Json, RegistryError, RunpodError, SkopeoError
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
-from ..module_utils._mirror import Content, Job, check_publishable, jobs, reference, uri
+from ..module_utils._ecr.image_mirror import Content, Job, check_publishable, jobs, reference, uri
+from ..module_utils._ecr.public_repository import REGION
 from ..module_utils._oci import manifest as manifests
 from ..module_utils._oci.progress import Teller, listener, unheard
 from ..module_utils._oci.reference import PUBLIC_HOSTS, Image
 from ..module_utils._oci.registry_client import Login, Registry
 from ..module_utils._oci.secret_scan import suspects
 from ..module_utils._oci.skopeo import Side, Skopeo, passes
-from ..module_utils._public import REGION
 
 MOST_IMAGES = 100  # that ECR tells of at once
 PAUSES = (2, 4, 8, 16, 32, 60)  # seconds before another try; the last one is repeated

@@ -234,12 +234,12 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
 )
 
-from ..module_utils import _public
 from ..module_utils._aws.client import Aws, tolerating
 from ..module_utils._aws.secret_entry import MANAGED, format_time
 from ..module_utils._core.errors import AwsError, ConflictError, InputError, Json
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
+from ..module_utils._ecr import public_repository as _public
 
 NOT_EMPTY = "RepositoryNotEmptyException"
 

@@ -287,11 +287,11 @@ from ..module_utils._aws.secret_store import STORE_OPTIONS, store_of
 from ..module_utils._core.errors import InputError, Json, RunpodError
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
-from ..module_utils._findings import GRANTABLE, diagnose
+from ..module_utils._ecr.diagnosis import GRANTABLE, diagnose
+from ..module_utils._ecr.pull_probe import ByApi, ByRegistry, Pull, Puller, Refused, facts
 from ..module_utils._oci import manifest as manifests
 from ..module_utils._oci.reference import Image, parse, parse_ecr, with_content
 from ..module_utils._oci.registry_client import Login, Registry
-from ..module_utils._pull import ByApi, ByRegistry, Pull, Puller, Refused, facts
 
 OF_AWS = {"secret_store", "caller"}  # identities that AWS knows
 

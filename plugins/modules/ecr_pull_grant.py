@@ -236,12 +236,12 @@ from typing import Any, NamedTuple
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ..module_utils import _grant
 from ..module_utils._aws.client import Aws, aws_client, tolerating
 from ..module_utils._aws.ecr_token import patiently
 from ..module_utils._core.errors import AwsError, InputError, Json, RunpodError
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
+from ..module_utils._ecr import repository_policy as _grant
 from ..module_utils._oci.reference import partition_of, split
 from ..module_utils._pull_user.pull_policy import compact, repository_arn
 

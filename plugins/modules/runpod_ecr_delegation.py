@@ -274,7 +274,6 @@ from typing import NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _grant
 from ..module_utils._client import Client, details
 from ..module_utils._core.errors import ApiError, InputError, Json, NotFoundError, RunpodError, concerns_all
 from ..module_utils._core.module import execute
@@ -290,6 +289,7 @@ from ..module_utils._delegation import (
     targets,
     told,
 )
+from ..module_utils._ecr import repository_policy as _grant
 from ..module_utils._runpod import ARGUMENTS, runpod_client
 
 PATH = "/registries/delegations"

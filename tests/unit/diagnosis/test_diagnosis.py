@@ -19,7 +19,7 @@ from ansible.module_utils.urls import Request
 from botocore.config import Config
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._findings import OTHER, TABLE
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.diagnosis import OTHER, TABLE
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check, ecr_pull_user
 from tests.sandbox.aws import SWITCHES

@@ -16,7 +16,7 @@ import pytest
 from moto import mock_aws
 from parliament import analyze_policy_string
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _grant
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import quarantine as _quarantine
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES

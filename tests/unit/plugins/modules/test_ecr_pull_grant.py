@@ -13,7 +13,6 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _grant
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     AwsError,
@@ -22,6 +21,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     Json,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_grant
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_grant import UnfinishedError, run
 

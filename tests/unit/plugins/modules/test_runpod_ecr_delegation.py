@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _grant
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json, RunpodError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_delegation import main, pauses, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import (
     FakeRunpod,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ._core.errors import InputError, Json
-from ._oci.reference import PUBLIC_HOSTS, TAG, Image, parse
-from ._oci.secret_scan import Suspect
+from .._core.errors import InputError, Json
+from .._oci.reference import PUBLIC_HOSTS, TAG, Image, parse
+from .._oci.secret_scan import Suspect
 
 MIB = 1024 * 1024
 LARGEST_PUBLIC_LAYER = 10_000 * MIB

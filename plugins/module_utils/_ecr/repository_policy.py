@@ -12,8 +12,8 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
 
-from ._core.errors import ConflictError, InputError, Json
-from ._pull_user import pull_policy as _policy
+from .._core.errors import ConflictError, InputError, Json
+from .._pull_user import pull_policy as _policy
 
 LIMIT = 10240  # characters of a repository's policy
 EMPTY: Json = {"Version": "2012-10-17", "Statement": []}

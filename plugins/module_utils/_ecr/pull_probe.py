@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
-from ._aws.client import Aws
-from ._aws.ecr_token import NOT_YET, mint, patiently
-from ._aws.secret_entry import KeyPair
-from ._core.errors import AwsError, BlobStoreError, Json, RegistryError
-from ._findings import KEY_UNKNOWN, diagnose
-from ._oci import manifest as manifests
-from ._oci.reference import DOCKER_HUB, Image
-from ._oci.registry_client import Answer, Login, Registry, said_by, words
+from .._aws.client import Aws
+from .._aws.ecr_token import NOT_YET, mint, patiently
+from .._aws.secret_entry import KeyPair
+from .._core.errors import AwsError, BlobStoreError, Json, RegistryError
+from .._oci import manifest as manifests
+from .._oci.reference import DOCKER_HUB, Image
+from .._oci.registry_client import Answer, Login, Registry, said_by, words
+from .diagnosis import KEY_UNKNOWN, diagnose
 
 LARGEST_CONFIG = 1024 * 1024  # bytes; real ones are a few KB
 NEW = timedelta(minutes=5)  # as long as a key may take to be known everywhere

@@ -14,9 +14,15 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_probe import (
+    ByApi,
+    ByRegistry,
+    Puller,
+    Refused,
+    facts,
+)
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import Image, parse
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Login, Registry
-from ansible_collections.gpuops.runpod.plugins.module_utils._pull import ByApi, ByRegistry, Puller, Refused, facts
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Answer, Registries, error
 
 Json = dict[str, Any]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _grant
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError, InputError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
 
 SID = "AllowRunpodPull"
 EAST, WEST = _grant.IN_FORCE

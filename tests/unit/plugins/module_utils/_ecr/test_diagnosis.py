@@ -8,7 +8,7 @@ import string
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._findings import GRANTABLE, OTHER, TABLE, Row, diagnose
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.diagnosis import GRANTABLE, OTHER, TABLE, Row, diagnose
 
 FACTS = {
     "arn": "arn:aws:ecr:us-east-1:123456789012:repository/app",

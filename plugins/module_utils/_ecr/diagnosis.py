@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from ._core.errors import DENIED, EXPIRED, Json
+from .._core.errors import DENIED, EXPIRED, Json
 
 
 class Sign(NamedTuple):

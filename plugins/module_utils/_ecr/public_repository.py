@@ -11,9 +11,9 @@ import re
 from struct import unpack
 from typing import NamedTuple
 
-from ._aws.secret_entry import MANAGED, OURS
-from ._core.errors import ConflictError, InputError, Json
-from ._oci.reference import REPOSITORY, partition_of
+from .._aws.secret_entry import MANAGED, OURS
+from .._core.errors import ConflictError, InputError, Json
+from .._oci.reference import REPOSITORY, partition_of
 
 REGION = "us-east-1"  # the only one in which the API is
 NAME = re.compile(r"(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*")
