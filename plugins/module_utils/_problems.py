@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from . import _verdicts
 from ._core.errors import Json
 from ._core.finding import SEVERITIES, module_call
-from ._registry import logical
+from ._runpod.registry import logical
 from ._workloads import users
 
 # The links of a chain, in their order; the last three are looked at through RunPod.

@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import _endpoint, _template
 from ._core.errors import InputError, Json
 from ._oci.reference import PUBLIC_HOSTS, Image, parse, parse_ecr
-from ._registry import logical
+from ._runpod import endpoint as _endpoint
+from ._runpod import template as _template
+from ._runpod.registry import logical
 
 WORKLOAD_KEYS = {"image", "template", "endpoint"}
 OF_THE_TEMPLATE = {"image", "registry", "state", "template"}  # what no workload sets for its endpoint

@@ -297,12 +297,13 @@ from ..module_utils._aws.secret_entry import (
     young_until,
 )
 from ..module_utils._aws.secret_store import STORE_OPTIONS, SecretStore, store_of
-from ..module_utils._client import Client
 from ..module_utils._core.errors import ApiError, AwsError, ConflictError, InputError, Json, RunpodError, TransportError
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
 from ..module_utils._oci.reference import parse_ecr
-from ..module_utils._registry import (
+from ..module_utils._runpod.client import Client
+from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.registry import (
     PATH,
     called,
     check_name,
@@ -317,7 +318,6 @@ from ..module_utils._registry import (
     stays,
     tidy,
 )
-from ..module_utils._runpod import ARGUMENTS, runpod_client
 
 LONG_PAST = timedelta(days=1)
 

@@ -274,12 +274,14 @@ from typing import NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._client import Client, details
 from ..module_utils._core.errors import ApiError, InputError, Json, NotFoundError, RunpodError, concerns_all
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import ItemsFailedError, Outcome
-from ..module_utils._create import create
-from ..module_utils._delegation import (
+from ..module_utils._ecr import repository_policy as _grant
+from ..module_utils._runpod.client import Client, details
+from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.create_once import create
+from ..module_utils._runpod.delegation import (
     FORMS,
     Target,
     by_repository,
@@ -289,8 +291,6 @@ from ..module_utils._delegation import (
     targets,
     told,
 )
-from ..module_utils._ecr import repository_policy as _grant
-from ..module_utils._runpod import ARGUMENTS, runpod_client
 
 PATH = "/registries/delegations"
 OTHER_FORM_MAY_DO = {400, 422}

@@ -581,17 +581,17 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
-from ..module_utils._client import Client
 from ..module_utils._core.errors import ConflictError, InputError, Json, NotFoundError, RunpodError
 from ..module_utils._core.masking import compared, shown
 from ..module_utils._core.module import EnvModule, execute
 from ..module_utils._core.result import Outcome
-from ..module_utils._create import create
-from ..module_utils._endpoint import FIELDS, NOT_BOTH, ONE_OF, OPTIONS, Step, delta, faults, plan
-from ..module_utils._registry import missing
-from ..module_utils._rollout import Sight, follow, look
-from ..module_utils._runpod import ARGUMENTS, runpod_client
-from ..module_utils._template import PATH as TEMPLATES
+from ..module_utils._runpod.client import Client
+from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.create_once import create
+from ..module_utils._runpod.endpoint import FIELDS, NOT_BOTH, ONE_OF, OPTIONS, Step, delta, faults, plan
+from ..module_utils._runpod.registry import missing
+from ..module_utils._runpod.rollout import Sight, follow, look
+from ..module_utils._runpod.template import PATH as TEMPLATES
 
 PATH = "/serverless"
 

@@ -411,15 +411,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._account import findings, moments, references
-from ..module_utils._client import Client
 from ..module_utils._core.errors import Json
 from ..module_utils._core.masking import shown
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
-from ..module_utils._delegation import told
-from ..module_utils._runpod import ARGUMENTS, runpod_client
-from ..module_utils._template import result
+from ..module_utils._runpod.audit import findings, moments, references
+from ..module_utils._runpod.client import Client
+from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.delegation import told
+from ..module_utils._runpod.template import result
 
 # Kind -> path, key of the answer, field to sort by.
 KINDS = {

@@ -180,11 +180,12 @@ in_use_by:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._client import Client
 from ..module_utils._core.errors import InputError, Json
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Outcome
-from ..module_utils._registry import (
+from ..module_utils._runpod.client import Client
+from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.registry import (
     PATH,
     called,
     check_name,
@@ -196,7 +197,6 @@ from ..module_utils._registry import (
     report,
     stays,
 )
-from ..module_utils._runpod import ARGUMENTS, runpod_client
 
 LIMITS = {"username": 191, "password": 16384}
 

@@ -231,12 +231,12 @@ template:
       sample: []
 """
 
-from ..module_utils._client import Client
 from ..module_utils._core.errors import InputError, Json
 from ..module_utils._core.module import EnvModule, execute
 from ..module_utils._core.result import Outcome
-from ..module_utils._runpod import ARGUMENTS, runpod_client
-from ..module_utils._template import OPTIONS, difference, faults, plan, read, result, write
+from ..module_utils._runpod.client import Client
+from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.template import OPTIONS, difference, faults, plan, read, result, write
 
 
 def run(params: Json, check_mode: bool, client: Client) -> Outcome:

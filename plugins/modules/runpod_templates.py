@@ -320,12 +320,12 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from ..module_utils._client import Client
 from ..module_utils._core.errors import ConflictError, InputError, Json, RunpodError, concerns_all
 from ..module_utils._core.module import EnvModule, execute
 from ..module_utils._core.result import ItemsFailedError, Outcome
-from ..module_utils._runpod import ARGUMENTS, runpod_client
-from ..module_utils._template import (
+from ..module_utils._runpod.client import Client
+from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.template import (
     OPTIONS,
     IgnoredFieldError,
     Step,

@@ -30,8 +30,8 @@ from botocore.config import Config
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import mint
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import runpod_client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import runpod_client
 from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import public_images, templates, workloads
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlsplit
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.tests.sandbox import contract
 
 URL = "https://runpod.test"

@@ -14,9 +14,9 @@ from uuid import uuid4
 import pytest
 from ansible.module_utils.urls import Request
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import RunpodError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_delegation
 from tests.sandbox.runpod import API_KEY, RunpodSimulator
 from tests.sandbox.runpod_delegations import PULL_ACTIONS, PULL_ROLES, TOKEN_ACTION, allowed

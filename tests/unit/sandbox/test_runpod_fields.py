@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _endpoint, _template
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import endpoint as _endpoint
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import template as _template
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_endpoint, runpod_template, runpod_templates
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod_schemas import (
     CPU_SELECTION,

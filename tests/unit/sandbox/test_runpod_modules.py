@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
-from ansible_collections.gpuops.runpod.plugins.module_utils._template import OPTIONS
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_info, runpod_template, runpod_templates
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod
 

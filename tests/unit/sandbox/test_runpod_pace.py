@@ -12,9 +12,9 @@ from threading import Condition, Thread
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json, RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._template import OPTIONS
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_templates
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod import API_KEY, RunpodSimulator
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import Answer, answer

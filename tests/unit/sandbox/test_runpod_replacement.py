@@ -23,9 +23,9 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     freshness,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import Json, RunpodError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential, runpod_registry
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod import API_KEY, RunpodSimulator
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (

@@ -26,7 +26,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     format_time,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
     AwsError,
@@ -36,6 +35,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     TransportError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import (
     Clients,

@@ -15,7 +15,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     Json,
     RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._template import OPTIONS
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_template import main, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template
 

@@ -16,7 +16,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     RunpodError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
-from ansible_collections.gpuops.runpod.plugins.module_utils._template import OPTIONS
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_templates import ItemsFailedError, main, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template
 

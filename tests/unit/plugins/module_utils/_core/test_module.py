@@ -10,11 +10,11 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.module import EnvModule, Run, execute
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ARGUMENTS, runpod_client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import ARGUMENTS, runpod_client
 
 SPEC: Json = {
     **ARGUMENTS,

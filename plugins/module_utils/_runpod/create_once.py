@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from ._core.errors import SERVER_ERRORS, ApiError, Json, RunpodError, TransportError
+from .._core.errors import SERVER_ERRORS, ApiError, Json, RunpodError, TransportError
 
 if TYPE_CHECKING:
-    from ._client import Client
+    from .client import Client
 
 TAKEN = {400, 409, 422}  # one of them is the status of a second thing with a unique name; RunPod does not say which
 

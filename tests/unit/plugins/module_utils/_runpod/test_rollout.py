@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._rollout import Sight, follow, look
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.rollout import Sight, follow, look
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod
 
 OLD = {"id": "w1", "status": "RUNNING", "isStale": True}

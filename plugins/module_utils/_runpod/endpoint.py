@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ._core.errors import InputError, Json
-from ._core.result import one_by_name, wanted
-from ._registry import credential
-from ._template import DEFAULTS as TEMPLATE_DEFAULTS
-from ._template import DISK, cuda_faults, env_faults, strings
-from ._template import OPTIONS as TEMPLATE_OPTIONS
+from .._core.errors import InputError, Json
+from .._core.result import one_by_name, wanted
+from .registry import credential
+from .template import DEFAULTS as TEMPLATE_DEFAULTS
+from .template import DISK, cuda_faults, env_faults, strings
+from .template import OPTIONS as TEMPLATE_OPTIONS
 
 # Option -> field of the API. A change of the container makes a release; the other fields act at once.
 CONTAINER = {name: name for name in ("image", "args", "disk", "env", "ports", "registry")}

@@ -13,7 +13,14 @@ from urllib.error import HTTPError, URLError
 import pytest
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    ApiError,
+    InputError,
+    Json,
+    NotFoundError,
+    TransportError,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import (
     Client,
     api_error,
     base_url,
@@ -26,13 +33,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._client import (
     secrets_in,
     within,
     without,
-)
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
-    ApiError,
-    InputError,
-    Json,
-    NotFoundError,
-    TransportError,
 )
 from ansible_collections.gpuops.runpod.tests.sandbox import contract
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import KEY, FakeRunpod, refusal

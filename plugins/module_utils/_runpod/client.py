@@ -20,9 +20,9 @@ from urllib.error import HTTPError
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import Request
 
-from ._core.errors import SERVER_ERRORS, ApiError, InputError, Json, NotFoundError, RunpodError, TransportError
-from ._core.masking import MASK
-from ._pace import LONGEST_WAIT, View, Window, duration, look, pause, refused_for, seconds, spent, windows
+from .._core.errors import SERVER_ERRORS, ApiError, InputError, Json, NotFoundError, RunpodError, TransportError
+from .._core.masking import MASK
+from .rate_limit import LONGEST_WAIT, View, Window, duration, look, pause, refused_for, seconds, spent, windows
 
 TRIES = 5
 REFUSALS = 10  # tries of a request that meets 429: several runs may share a quota

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 
-from ._core.errors import InputError, Json
-from ._core.finding import MISSED, Row, module_call, worst_first
-from ._delegation import by_repository
-from ._workloads import KINDS, repository_of
+from .._core.errors import InputError, Json
+from .._core.finding import MISSED, Row, module_call, worst_first
+from .._workloads import KINDS, repository_of
+from .delegation import by_repository
 
 Held = Mapping[str, list[Json]]
 Hit = tuple[str, Json]  # a row of TABLE, and what its templates need

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ._core.errors import InputError, Json, RunpodError
-from ._core.masking import compared, shown
-from ._core.result import changes, one_by_name, wanted
-from ._create import TAKEN, create
-from ._registry import credential, missing
+from .._core.errors import InputError, Json, RunpodError
+from .._core.masking import compared, shown
+from .._core.result import changes, one_by_name, wanted
+from .create_once import TAKEN, create
+from .registry import credential, missing
 
 if TYPE_CHECKING:
-    from ._client import Client
+    from .client import Client
 
 PATH = "/templates"
 CUDA_VERSION = re.compile(r"\d+\.\d+")

@@ -13,7 +13,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     RunpodError,
     TransportError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._create import TAKEN, create
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.create_once import TAKEN, create
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal
 
 BODY = {"name": "demo", "username": "AWS", "password": "a-password-of-some-length"}

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._core.errors import ApiError, ConflictError, InputError, Json, NotFoundError, RunpodError
-from ._core.result import one_by_name
-from ._create import TAKEN, create
+from .._core.errors import ApiError, ConflictError, InputError, Json, NotFoundError, RunpodError
+from .._core.result import one_by_name
+from .create_once import TAKEN, create
 
 if TYPE_CHECKING:
-    from ._client import Client
+    from .client import Client
 
 PATH = "/registries"
 KIND = "registry credential"

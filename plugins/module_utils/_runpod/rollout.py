@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._core.errors import Json, NotFoundError
-from ._core.masking import shown
+from .._core.errors import Json, NotFoundError
+from .._core.masking import shown
 
 if TYPE_CHECKING:
-    from ._client import Client
+    from .client import Client
 
 PAUSE = 10.0  # seconds; a look takes two requests of a quota that may be 60 a minute
 READY = {"RUNNING", "IDLE"}

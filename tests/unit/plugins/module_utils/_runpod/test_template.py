@@ -14,7 +14,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     Json,
     RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._template import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import (
     DEFAULTS,
     FIELDS,
     OPTIONS,

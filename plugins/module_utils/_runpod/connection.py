@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 
-from ._client import Client, opener
-from ._core.errors import Json
+from .._core.errors import Json
+from .client import Client, opener
 
 # Mirrored by the documentation fragment gpuops.runpod.runpod.
 ARGUMENTS: Json = {

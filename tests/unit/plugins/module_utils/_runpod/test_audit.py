@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._account import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.audit import (
     TABLE,
     findings,
     moments,
     references,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import delegation
 
 NOW = datetime(2026, 8, 31, 12, tzinfo=UTC)

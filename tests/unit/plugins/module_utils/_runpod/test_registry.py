@@ -14,7 +14,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     Json,
     RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._registry import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.registry import (
     check_name,
     clear,
     credential,

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ._core.errors import InputError, Json
-from ._core.masking import shown
-from ._ecr import repository_policy as _grant
-from ._oci.reference import TAG, Image, parse_ecr
-from ._pull_user import pull_policy as _policy
+from .._core.errors import InputError, Json
+from .._core.masking import shown
+from .._ecr import repository_policy as _grant
+from .._oci.reference import TAG, Image, parse_ecr
+from .._pull_user import pull_policy as _policy
 
 # RunPod's own sources disagree on what a delegation's resource is. These are all forms that one of them names, in the
 # order in which they are tried.

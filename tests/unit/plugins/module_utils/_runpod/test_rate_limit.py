@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._pace import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.rate_limit import (
     Pause,
     View,
     Window,
