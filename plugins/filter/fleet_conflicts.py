@@ -45,7 +45,7 @@ _value:
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._fleet import conflicts
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.fleet import conflicts
 
 
 def fleet_conflicts(hosts: list[str], hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:

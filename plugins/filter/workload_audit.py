@@ -114,8 +114,8 @@ def workload_audit(
 ) -> dict[str, Any]:
     # Not above: Ansible loads every filter of a collection for each task that uses one of them, and this one is large.
     from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import parse_time
-    from ansible_collections.gpuops.runpod.plugins.module_utils._chain import audit
-    from ansible_collections.gpuops.runpod.plugins.module_utils._problems import Asked
+    from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit import Asked
+    from ansible_collections.gpuops.runpod.plugins.module_utils._workload.report import audit
 
     defaults: dict[str, Any] = {
         "access": "credential",

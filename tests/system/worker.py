@@ -32,7 +32,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token impor
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import runpod_client
-from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import public_images, templates, workloads
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import public_images, templates, workloads
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
     ecr_public_repo,

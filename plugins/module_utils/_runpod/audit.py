@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from .._core.errors import InputError, Json
 from .._core.finding import MISSED, Row, module_call, worst_first
-from .._workloads import KINDS, repository_of
+from .._workload.spec import KINDS, repository_of
 from .delegation import by_repository
 
 Held = Mapping[str, list[Json]]

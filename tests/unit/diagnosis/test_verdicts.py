@@ -17,7 +17,11 @@ from moto import mock_aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.diagnosis import VERDICTS
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.repository_policy import IN_FORCE, PUBLISHED, statement
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint import OPTIONS
-from ansible_collections.gpuops.runpod.plugins.module_utils._verdicts import of_endpoint, of_policy, of_template
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.verdicts import (
+    of_endpoint,
+    of_policy,
+    of_template,
+)
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_grant, runpod_endpoint, runpod_info
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod

@@ -9,9 +9,9 @@ import copy
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._chain import audit
-from ansible_collections.gpuops.runpod.plugins.module_utils._problems import Asked
-from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import workloads
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit import Asked
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.report import audit
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import workloads
 
 Json = dict[str, Any]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._problems import MAIN_JOB
-from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import workloads
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit import MAIN_JOB
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import workloads
 from ansible_collections.gpuops.runpod.tests.unit.plugins.audited import (
     APP,
     APP_ARN,

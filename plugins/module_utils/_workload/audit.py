@@ -13,11 +13,11 @@ from functools import partial
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from . import _verdicts
-from ._core.errors import Json
-from ._core.finding import SEVERITIES, module_call
-from ._runpod.registry import logical
-from ._workloads import users
+from .._core.errors import Json
+from .._core.finding import SEVERITIES, module_call
+from .._runpod.registry import logical
+from . import verdicts as _verdicts
+from .spec import users
 
 # The links of a chain, in their order; the last three are looked at through RunPod.
 LINKS = ["image", "user", "key", "caller", "policy", "public_image", "credential", "delegation", "template", "endpoint"]

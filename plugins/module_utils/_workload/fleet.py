@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from ._core.errors import Json
+from .._core.errors import Json
 
 PLURALS = {"template": "templates", "endpoint": "endpoints", "credential": "credentials"}
 REMEDIES = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._fleet import conflicts
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.fleet import conflicts
 
 ONE, OTHER = "123456789012", "111122223333"
 

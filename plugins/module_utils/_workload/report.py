@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ._aws.secret_entry import format_time, parse_time
-from ._core.errors import Json
-from ._core.finding import module_call
-from ._problems import Asked, Found, Seen, expiry, looks, name_of, problems
-from ._workloads import leftovers, users
+from .._aws.secret_entry import format_time, parse_time
+from .._core.errors import Json
+from .._core.finding import module_call
+from .audit import Asked, Found, Seen, expiry, looks, name_of, problems
+from .spec import leftovers, users
 
 COLOURS = {"error": "red", "warning": "amber", "info": "green"}
 WORST_FIRST = ["red", "amber", "green"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from ._core.errors import Json
-from ._core.finding import module_call
-from ._ecr.diagnosis import verdict
+from .._core.errors import Json
+from .._core.finding import module_call
+from .._ecr.diagnosis import verdict
 
 
 def of_policy(told: Json, **options: object) -> Iterator[Json]:

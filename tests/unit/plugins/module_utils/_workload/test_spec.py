@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import (
     leftovers,
     public_images,
     public_users,
