@@ -114,7 +114,7 @@ def workload_audit(
 ) -> dict[str, Any]:
     # Not above: Ansible loads every filter of a collection for each task that uses one of them, and this one is large.
     from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import parse_time
-    from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit import Asked
+    from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit import DesiredState
     from ansible_collections.gpuops.runpod.plugins.module_utils._workload.report import audit
 
     defaults: dict[str, Any] = {
@@ -128,7 +128,7 @@ def workload_audit(
         "rotate_after_days": 90,
         "roles": None,
     }
-    return audit(items, Asked(**{**defaults, **asked}), reads, parse_time(now), patterns or [])
+    return audit(items, DesiredState(**{**defaults, **asked}), reads, parse_time(now), patterns or [])
 
 
 class FilterModule:

@@ -244,18 +244,18 @@ from ansible.module_utils.urls import Request
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ..module_utils._aws.client import Aws, tolerating
-from ..module_utils._aws.ecr_token import mint, mint_public
-from ..module_utils._core.errors import InputError, Json, RegistryError, RunpodError, SkopeoError
+from ..module_utils._aws.ecr_token import get_public_token, get_token
+from ..module_utils._core.errors import CollectionError, InputError, Json, RegistryError, SkopeoError
 from ..module_utils._core.module import execute
-from ..module_utils._core.result import Outcome
+from ..module_utils._core.result import Result
 from ..module_utils._ecr.image_mirror import Content, Job, check_publishable, jobs, reference, uri
 from ..module_utils._ecr.public_repository import REGION
 from ..module_utils._oci import manifest as manifests
-from ..module_utils._oci.progress import Teller, listener, unheard
+from ..module_utils._oci.progress import ProgressReporter, listener, unheard
 from ..module_utils._oci.reference import PUBLIC_HOSTS, Image
 from ..module_utils._oci.registry_client import Login, Registry
-from ..module_utils._oci.secret_scan import suspects
-from ..module_utils._oci.skopeo import Side, Skopeo, passes
+from ..module_utils._oci.secret_scan import suspected_secrets
+from ..module_utils._oci.skopeo import Side, Skopeo, is_transient
 
 MOST_IMAGES = 100  # that ECR tells of at once
 PAUSES = (2, 4, 8, 16, 32, 60)  # seconds before another try; the last one is repeated
@@ -270,7 +270,7 @@ class Clients(NamedTuple):
     write: Callable[[str], None] = unheard
 
 
-class Found(NamedTuple):
+class MirrorTask(NamedTuple):
     """A job with the digest that is to be there, and the one that is; `content` is known of what is to be copied."""
 
     job: Job
@@ -283,10 +283,10 @@ class Found(NamedTuple):
         return self.digest != self.held
 
 
-class UnfinishedError(RunpodError):
+class UnfinishedError(CollectionError):
     """Copying one image failed. What was done before it is in the result."""
 
-    def __init__(self, failure: RunpodError, done: list[Json]) -> None:
+    def __init__(self, failure: CollectionError, done: list[Json]) -> None:
         super().__init__(str(failure))
         self.failure, self.done = failure, done
 
@@ -316,8 +316,8 @@ class Mirror:
         if given is not None:
             return Login(given["username"], given["password"] or "") if given["username"] else None
         if image.account_id:
-            return as_login(mint(self.client.aws, image.region))
-        return as_login(mint_public(self.client.aws)) if image.host in PUBLIC_HOSTS else None
+            return as_login(get_token(self.client.aws, image.region))
+        return as_login(get_public_token(self.client.aws)) if image.host in PUBLIC_HOSTS else None
 
 
 def as_login(token: Any) -> Login:
@@ -325,7 +325,7 @@ def as_login(token: Any) -> Login:
     return Login(token.username, token.password)
 
 
-def run(params: Json, check_mode: bool, client: Clients) -> Outcome:
+def run(params: Json, check_mode: bool, client: Clients) -> Result:
     """Look at all images, decide, and only then copy."""
     wanted = jobs(params)
     if params["retries"] < 0:
@@ -338,7 +338,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Outcome:
     if any(each.differs for each in found):
         client.skopeo.version()
     images = [report(each) for each in found] if check_mode else copy_all(mirror, found)
-    return Outcome(
+    return Result(
         any(image["copied"] for image in images),
         {image["destination"]: image["digest_before"] for image in images},
         {image["destination"]: image["digest"] for image in images},
@@ -359,7 +359,7 @@ def results(images: list[Json]) -> Json:
     }
 
 
-def report(found: Found, seconds: float = 0.0) -> Json:
+def report(found: MirrorTask, seconds: float = 0.0) -> Json:
     """Return what is told of one image."""
     return {
         "source": uri(found.job.source),
@@ -375,7 +375,7 @@ def report(found: Found, seconds: float = 0.0) -> Json:
 # What differs
 
 
-def compare(mirror: Mirror, wanted: list[Job]) -> list[Found]:
+def compare(mirror: Mirror, wanted: list[Job]) -> list[MirrorTask]:
     """Return the digests on both sides. Raises one InputError that names all images that are missing."""
     digests = source_digests(mirror, [job.source for job in wanted])
     missing = [uri(image) for image, digest in digests.items() if digest is None]
@@ -386,11 +386,11 @@ def compare(mirror: Mirror, wanted: list[Job]) -> list[Found]:
     return [each._replace(held=held[each.job.destination]) for each in found]
 
 
-def with_name(job: Job, digest: str) -> Found:
+def with_name(job: Job, digest: str) -> MirrorTask:
     """Return a job with the digest that is to be there; without a tag it is written by that."""
     if not job.destination.tag:
         job = job._replace(destination=job.destination._replace(digest=digest))
-    return Found(job, digest, None)
+    return MirrorTask(job, digest, None)
 
 
 def source_digests(mirror: Mirror, images: list[Image]) -> dict[Image, str | None]:
@@ -464,7 +464,7 @@ def by_aws(image: Image) -> bool:
     return bool(image.account_id) or image.host in PUBLIC_HOSTS
 
 
-def check_destinations(mirror: Mirror, found: list[Found], check_mode: bool) -> tuple[str, ...]:
+def check_destinations(mirror: Mirror, found: list[MirrorTask], check_mode: bool) -> tuple[str, ...]:
     """Raise InputError when a repository of ECR is missing, for ECR makes none by itself; check mode only warns.
 
     A request for a digest does not tell it from a missing image, so this asks again where something is to be copied.
@@ -490,7 +490,7 @@ def check_destinations(mirror: Mirror, found: list[Found], check_mode: bool) -> 
 # What is copied
 
 
-def inspected(mirror: Mirror, found: Found) -> Found:
+def inspected(mirror: Mirror, found: MirrorTask) -> MirrorTask:
     """Return what is to be copied with its content. Raises InputError when it must not be published."""
     content = content_of(mirror, found.job, found.digest)
     check_publishable(found.job, content, mirror.params["allow_suspected_secrets"])
@@ -529,7 +529,7 @@ def with_image(registry: Registry, job: Job, content: Content, manifest: Json) -
     found = content.suspects
     if job.public and config["digest"] not in content.blobs:
         document = manifests.read(registry.blob(job.source.repository, config["digest"]).decode(errors="replace"))
-        found = tuple(dict.fromkeys([*found, *suspects(document)]))
+        found = tuple(dict.fromkeys([*found, *suspected_secrets(document)]))
     return content._replace(
         blobs={**content.blobs, config["digest"]: config["size"], **layers},
         layers={**content.layers, **layers},
@@ -537,7 +537,7 @@ def with_image(registry: Registry, job: Job, content: Content, manifest: Json) -
     )
 
 
-def copy_all(mirror: Mirror, found: list[Found]) -> list[Json]:
+def copy_all(mirror: Mirror, found: list[MirrorTask]) -> list[Json]:
     """Copy what differs, one after the other. Raises UnfinishedError at the first that fails."""
     done: list[Json] = []
     count = sum(each.differs for each in found)
@@ -545,33 +545,33 @@ def copy_all(mirror: Mirror, found: list[Found]) -> list[Json]:
         what = f"Copying {uri(each.job.destination)} (image {sum(image['copied'] for image in done) + 1} of {count})"
         try:
             done.append(report(each, copy(mirror, each, what) if each.differs else 0.0))
-        except RunpodError as error:
+        except CollectionError as error:
             raise UnfinishedError(error, done) from error
     return done
 
 
-def copy(mirror: Mirror, found: Found, what: str) -> float:
+def copy(mirror: Mirror, found: MirrorTask, what: str) -> float:
     """Copy one image, with a fresh login for each try, and return the seconds that took. `what` says so in progress."""
     aws, retries = mirror.client.aws, 0
-    progress = Teller(what, mirror.client.write)
+    progress = ProgressReporter(what, mirror.client.write)
     start, written = aws.clock(), None
     while written is None:
         try:
             written = attempt_copy(mirror, found, progress)
         except SkopeoError as error:
-            if retries == mirror.params["retries"] or not passes(error.text, found.job.public):
+            if retries == mirror.params["retries"] or not is_transient(error.text, found.job.public):
                 raise SkopeoError(f"{error}{advice(found)}", error.text) from error
             aws.sleep(PAUSES[min(retries, len(PAUSES) - 1)])
             retries += 1
     if written != found.digest:
-        raise RunpodError(
+        raise CollectionError(
             f"{uri(found.job.destination)} got the digest {written} instead of {found.digest}: the registry "
             "changed the image."
         )
     return (aws.clock() - start).total_seconds()
 
 
-def advice(found: Found) -> str:
+def advice(found: MirrorTask) -> str:
     """Return what skopeo does not say of a tag that may not move: it blames the format of the manifest."""
     if not (found.held and found.job.destination.account_id):
         return ""
@@ -581,7 +581,7 @@ def advice(found: Found) -> str:
     )
 
 
-def attempt_copy(mirror: Mirror, found: Found, progress: Teller) -> str:
+def attempt_copy(mirror: Mirror, found: MirrorTask, progress: ProgressReporter) -> str:
     """Copy once, from the digest that was compared, and return the digest that was written."""
     source, target = found.job.source._replace(tag="", digest=found.digest), found.job.destination
     return mirror.client.skopeo.copy(

@@ -238,7 +238,7 @@ from ..module_utils._aws.client import Aws, tolerating
 from ..module_utils._aws.secret_entry import MANAGED, format_time
 from ..module_utils._core.errors import AwsError, ConflictError, InputError, Json
 from ..module_utils._core.module import execute
-from ..module_utils._core.result import Outcome
+from ..module_utils._core.result import Result
 from ..module_utils._ecr import public_repository as _public
 
 NOT_EMPTY = "RepositoryNotEmptyException"
@@ -255,7 +255,7 @@ class Clients(NamedTuple):
         return self.aws.call("ecr-public", operation, region=_public.REGION, **request)
 
 
-def run(params: Json, check_mode: bool, client: Clients) -> Outcome:
+def run(params: Json, check_mode: bool, client: Clients) -> Result:
     """Check all that can be checked before the first call: ECR Public and botocore tell little, and late."""
     _public.check_partition(client.aws.region)
     _public.check_name(params["name"])
@@ -282,20 +282,20 @@ def read_logo(path: str | None, client: Clients) -> _public.Logo | None:
     return _public.Logo(content)
 
 
-def ensure(params: Json, logo: _public.Logo | None, check_mode: bool, client: Clients) -> Outcome:
+def ensure(params: Json, logo: _public.Logo | None, check_mode: bool, client: Clients) -> Result:
     """Make the repository, or change what differs."""
     found = find(client, params["name"])
     change = _public.plan(found, params, logo)
     if check_mode:
         foreseen = _public.after(found or predicted(client, params["name"]), change)
-        return Outcome(change.needed, _public.shown(found), _public.shown(foreseen))
+        return Result(change.needed, _public.to_result(found), _public.to_result(foreseen))
     if found is None:
         made = create(client, params["name"], change)
         if made is not None:
-            return Outcome(True, None, _public.shown(made))
+            return Result(True, None, _public.to_result(made))
         again = ensure(params, logo, False, client)  # another run was faster, or an answer was lost
         return again._replace(changed=True, before=None)
-    return Outcome(change.needed, _public.shown(found), _public.shown(update(client, found, change)))
+    return Result(change.needed, _public.to_result(found), _public.to_result(update(client, found, change)))
 
 
 def find(client: Clients, name: str) -> Json | None:
@@ -362,11 +362,11 @@ def update(client: Clients, found: Json, change: _public.Change) -> Json:
     return after
 
 
-def remove(params: Json, check_mode: bool, client: Clients) -> Outcome:
+def remove(params: Json, check_mode: bool, client: Clients) -> Result:
     """Delete the repository, if it is ours."""
     found = find(client, params["name"])
     if found is None:
-        return Outcome(False, None, None)
+        return Result(False, None, None)
     if MANAGED not in found["tags"]:
         raise ConflictError(
             f"The repository {found['uri']} lacks the tag {MANAGED}, so somebody else made it, and it is not deleted. "
@@ -383,7 +383,7 @@ def remove(params: Json, check_mode: bool, client: Clients) -> Outcome:
             "what was pulled."
         )
         raise AwsError(text, error.call, error.code, error.text, error.status) from error
-    return Outcome(True, _public.shown(found), None)
+    return Result(True, _public.to_result(found), None)
 
 
 def delete(client: Clients, params: Json, check_mode: bool) -> None:

@@ -284,11 +284,11 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ..module_utils._aws.client import Aws, aws_client
 from ..module_utils._aws.secret_entry import MANAGED, Entry, keyless, quarantine, young_until
 from ..module_utils._aws.secret_store import STORE_OPTIONS, store_of
-from ..module_utils._core.errors import InputError, Json, RunpodError
+from ..module_utils._core.errors import CollectionError, InputError, Json
 from ..module_utils._core.module import execute
-from ..module_utils._core.result import Outcome
+from ..module_utils._core.result import Result
 from ..module_utils._ecr.diagnosis import GRANTABLE, diagnose
-from ..module_utils._ecr.pull_probe import ByApi, ByRegistry, Pull, Puller, Refused, facts
+from ..module_utils._ecr.pull_probe import ByApi, ByRegistry, Pull, PullDeniedError, PullIdentity, facts
 from ..module_utils._oci import manifest as manifests
 from ..module_utils._oci.reference import Image, parse, parse_ecr, with_content
 from ..module_utils._oci.registry_client import Login, Registry
@@ -307,7 +307,7 @@ class Clients(NamedTuple):
     registry: Callable[[str, Login | None], Registry]
 
 
-class NotPullableError(RunpodError):
+class NotPullableError(CollectionError):
     """At least one image cannot be pulled."""
 
     def __init__(self, images: list[Json]) -> None:
@@ -324,7 +324,7 @@ class NotPullableError(RunpodError):
         return {"msg": str(self), "pullable": False, "images": self.images}
 
 
-def run(params: Json, check_mode: bool, client: Clients) -> Outcome:
+def run(params: Json, check_mode: bool, client: Clients) -> Result:
     via = way(params)
     images = parsed(params["images"], params["identity"])
     platform = manifests.checked(params["platform"])
@@ -342,7 +342,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Outcome:
     pullable = verdict([found["pullable"] for found in reports])
     if pullable is False and params["fail_when_denied"]:
         raise NotPullableError(reports)
-    return Outcome(False, None, None, {"pullable": pullable, "images": reports}, warnings(reports, missing))
+    return Result(False, None, None, {"pullable": pullable, "images": reports}, warnings(reports, missing))
 
 
 def way(params: Json) -> str:
@@ -366,25 +366,25 @@ def parsed(references: list[str], identity: str) -> list[Image]:
     return images
 
 
-def identify(params: Json, aws: Aws) -> tuple[Puller, str]:
+def identify(params: Json, aws: Aws) -> tuple[PullIdentity, str]:
     """Return who pulls, and why the key is missing when it is."""
     identity, option = params["identity"], {"secret_store": "secret_store", "given": "credentials"}
     if identity == "caller":
-        return Puller("the caller"), ""
+        return PullIdentity("the caller"), ""
     if identity == "anonymous":
-        return Puller("an anonymous client", calls=False), ""
+        return PullIdentity("an anonymous client", calls=False), ""
     if params[option[identity]] is None:  # set to null, which the module's spec lets pass
         raise InputError(f"identity is {identity} but {option[identity]} is missing.")
     if identity == "given":
         given = params["credentials"]
-        return Puller(given["username"], calls=False, login=Login(given["username"], given["password"])), ""
+        return PullIdentity(given["username"], calls=False, login=Login(given["username"], given["password"])), ""
     store = store_of(aws, params["secret_store"])
     entry = store.read()
     if entry is None or entry.key is None:
-        return Puller("the pull user"), keyless(entry, store.name)
+        return PullIdentity("the pull user"), keyless(entry, store.name)
     timeout = params["propagation_timeout"]
     tags = cache(store.tags)
-    return Puller(
+    return PullIdentity(
         "the pull user",
         entry.key,
         young_until=lambda: passes_until(entry, tags(), timeout),
@@ -396,7 +396,7 @@ def passes_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime
     """Return until when a refusal may pass. Raises Refused for a pull user in quarantine, who is refused for good."""
     shut = quarantine(tags, "It")
     if shut:
-        raise Refused(diagnose("Quarantined", shut, {}))
+        raise PullDeniedError(diagnose("Quarantined", shut, {}))
     return young_until(entry, tags, timeout)
 
 
@@ -440,7 +440,7 @@ def examine(pull: Pull, image: Image) -> Json:
     found = report(image)
     try:
         inspect(pull, image, found)
-    except Refused as refusal:
+    except PullDeniedError as refusal:
         found["findings"].append(refusal.finding)
     return {**found, "pullable": not errors(found)}
 
@@ -453,10 +453,10 @@ def inspect(pull: Pull, image: Image, found: Json) -> None:
         found["platforms"] = list(manifests.offers(manifest))
         chosen = manifests.choose(manifest, pull.platform)
         if chosen is None:
-            raise Refused(wrong_platform(pull, image, found["platforms"]))
+            raise PullDeniedError(wrong_platform(pull, image, found["platforms"]))
         dummy, manifest = pull.manifest(image._replace(tag="", digest=chosen))
     if not manifests.is_image(manifest):
-        raise Refused(diagnose("NotAnImage", manifest.get("mediaType", "no media type"), facts(pull, image)))
+        raise PullDeniedError(diagnose("NotAnImage", manifest.get("mediaType", "no media type"), facts(pull, image)))
     configuration = read(pull, image, found, manifest)
     if not listed:
         check_platform(pull, image, found, configuration)
@@ -467,7 +467,7 @@ def named(pull: Pull, image: Image, found: Json) -> tuple[str, Json]:
     """Return digest and manifest of what the reference names. With tag and digest the digest counts, as in a pull."""
     try:
         return pull.manifest(image)
-    except Refused as refusal:
+    except PullDeniedError as refusal:
         code = refusal.finding["code"]
         if not (image.tag and image.digest and code in {"tag_moved", "digest_not_found"}):
             raise
@@ -481,7 +481,7 @@ def read(pull: Pull, image: Image, found: Json, manifest: Json) -> Json:
     """Return the configuration, or {} with a finding when only this machine may not have it. Raises Refused."""
     try:
         return pull.configuration(image, manifest["config"]["digest"])
-    except Refused as refusal:
+    except PullDeniedError as refusal:
         if refusal.finding["severity"] == "error":
             raise
         found["findings"].append(refusal.finding)
@@ -496,7 +496,7 @@ def check_platform(pull: Pull, image: Image, found: Json, configuration: Json) -
         return
     found["platforms"] = [platform]
     if not manifests.same(platform, pull.platform):
-        raise Refused(wrong_platform(pull, image, found["platforms"]))
+        raise PullDeniedError(wrong_platform(pull, image, found["platforms"]))
 
 
 def wrong_platform(pull: Pull, image: Image, platforms: list[str]) -> Json:

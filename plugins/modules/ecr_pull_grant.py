@@ -237,10 +237,10 @@ from typing import Any, NamedTuple
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ..module_utils._aws.client import Aws, aws_client, tolerating
-from ..module_utils._aws.ecr_token import patiently
-from ..module_utils._core.errors import AwsError, InputError, Json, RunpodError
+from ..module_utils._aws.ecr_token import retry_until
+from ..module_utils._core.errors import AwsError, CollectionError, InputError, Json
 from ..module_utils._core.module import execute
-from ..module_utils._core.result import Outcome
+from ..module_utils._core.result import Result
 from ..module_utils._ecr import repository_policy as _grant
 from ..module_utils._oci.reference import partition_of, split
 from ..module_utils._pull_user.pull_policy import compact, repository_arn
@@ -265,7 +265,7 @@ class Repository(NamedTuple):
         return aws.call("ecr", operation, region=region, registryId=account, repositoryName=self.name, **request)
 
 
-class Goal(NamedTuple):
+class DesiredStatement(NamedTuple):
     """What every policy is to have: this statement, or with None no statement of this Sid.
 
     `principals` are those for whom a statement may be without being somebody else's.
@@ -284,7 +284,7 @@ class Goal(NamedTuple):
         return _grant.planned(policy, self.sid, self.statement)
 
 
-class Report(NamedTuple):
+class ItemResult(NamedTuple):
     """What became of one policy, or would."""
 
     repository: Repository
@@ -294,10 +294,12 @@ class Report(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class UnfinishedError(RunpodError):
+class UnfinishedError(CollectionError):
     """Writing one policy failed. What was done before it is in the result."""
 
-    def __init__(self, failure: RunpodError, repository: Repository, goal: Goal, done: list[Report]) -> None:
+    def __init__(
+        self, failure: CollectionError, repository: Repository, goal: DesiredStatement, done: list[ItemResult]
+    ) -> None:
         said = str(failure)
         super().__init__(said if repository.arn in said else f"{repository.arn}: {said}")
         self.failure, self.goal, self.done = failure, goal, done
@@ -307,15 +309,15 @@ class UnfinishedError(RunpodError):
         return {**self.failure.as_result(), "msg": str(self), "changed": changed, **results(self.done, self.goal)}
 
 
-def run(params: Json, check_mode: bool, aws: Aws) -> Outcome:
+def run(params: Json, check_mode: bool, aws: Aws) -> Result:
     """Read all policies, decide, and only then write: what cannot be done changes nothing."""
     goal = wanted(params)
     repositories = resolve(params, aws)
     found, warnings = read_all(aws, repositories, params["state"] == "absent")
-    reports = [foresee(repository, policy, goal) for repository, policy in found.items()]
+    reports = [preview(repository, policy, goal) for repository, policy in found.items()]
     if not check_mode:
         reports = write_all(aws, reports, goal)
-    return Outcome(
+    return Result(
         any(report.changed for report in reports),
         {report.repository.arn: report.before for report in reports},
         {report.repository.arn: report.after for report in reports},
@@ -324,11 +326,11 @@ def run(params: Json, check_mode: bool, aws: Aws) -> Outcome:
     )
 
 
-def wanted(params: Json) -> Goal:
+def wanted(params: Json) -> DesiredStatement:
     """Return what the options ask for. Raises InputError when the statement would not be narrow."""
     arns = _grant.IN_FORCE if params["principal_arns"] is None else tuple(params["principal_arns"])
     sid = params["statement_id"]
-    return Goal(sid, None if params["state"] == "absent" else _grant.statement(sid, arns), arns)
+    return DesiredStatement(sid, None if params["state"] == "absent" else _grant.statement(sid, arns), arns)
 
 
 def resolve(params: Json, aws: Aws) -> list[Repository]:
@@ -374,36 +376,36 @@ def read(aws: Aws, repository: Repository) -> Json | None:
     return None
 
 
-def foresee(repository: Repository, policy: Json | None, goal: Goal) -> Report:
+def preview(repository: Repository, policy: Json | None, goal: DesiredStatement) -> ItemResult:
     """Return what is to become of a policy. Raises ConflictError and InputError for what must not."""
     _grant.check_own(repository.arn, _grant.own(policy, goal.sid), goal.principals)
     after = goal.planned(policy)
     if after is not policy and goal.statement:
         _grant.check_size(repository.arn, after)
-    return Report(repository, policy, after, after is not policy)
+    return ItemResult(repository, policy, after, after is not policy)
 
 
-def write_all(aws: Aws, foreseen: list[Report], goal: Goal) -> list[Report]:
+def write_all(aws: Aws, foreseen: list[ItemResult], goal: DesiredStatement) -> list[ItemResult]:
     """Write the policies that are to change, one after the other. Raises UnfinishedError at the first that fails."""
-    done: list[Report] = []
+    done: list[ItemResult] = []
     for report in foreseen:
         try:
-            done.append(settle(aws, report, goal) if report.changed else report)
-        except RunpodError as error:
+            done.append(put_until_stable(aws, report, goal) if report.changed else report)
+        except CollectionError as error:
             raise UnfinishedError(error, report.repository, goal, done) from error
     return done
 
 
-def settle(aws: Aws, foreseen: Report, goal: Goal) -> Report:
+def put_until_stable(aws: Aws, foreseen: ItemResult, goal: DesiredStatement) -> ItemResult:
     """Write a policy until it is read as it should be, since whoever writes last wins."""
     repository, until = foreseen.repository, aws.clock() + PATIENCE
-    writes: list[Report] = []
+    writes: list[ItemResult] = []
     others: list[Json] = []  # the statements of others as they stood when we last wrote
     returned: list[Json] = []  # those of them that we put back
     for pause in PAUSES:
         aws.sleep(pause)
         attempt = partial(write, aws, repository, goal, others)
-        wrote, missing = patiently(aws, until, attempt, {"InvalidParameterException"}, UNKNOWN_PRINCIPAL)
+        wrote, missing = retry_until(aws, until, attempt, {"InvalidParameterException"}, UNKNOWN_PRINCIPAL)
         if wrote.changed:
             writes.append(wrote)
             returned += missing
@@ -412,14 +414,16 @@ def settle(aws: Aws, foreseen: Report, goal: Goal) -> Report:
         if goal.met(now):
             before = writes[0].before if writes else now
             left = _grant.lost(now, others)
-            return Report(repository, before, now, bool(writes), warnings_of(repository, returned, left))
-    raise RunpodError(
+            return ItemResult(repository, before, now, bool(writes), warnings_of(repository, returned, left))
+    raise CollectionError(
         f"Somebody else overwrote the policy each of the {len(PAUSES)} times that it was written. "
         "Stop the other writer, then run again."
     )
 
 
-def write(aws: Aws, repository: Repository, goal: Goal, others: list[Json]) -> tuple[Report, list[Json]]:
+def write(
+    aws: Aws, repository: Repository, goal: DesiredStatement, others: list[Json]
+) -> tuple[ItemResult, list[Json]]:
     """Read a policy and write it at once, unless it is as it should be.
 
     `others` are the statements that were there when we last wrote. Those that went together with ours fell to somebody
@@ -427,9 +431,9 @@ def write(aws: Aws, repository: Repository, goal: Goal, others: list[Json]) -> t
     """
     current = read(aws, repository)
     if goal.met(current):
-        return Report(repository, current, current, False), []
+        return ItemResult(repository, current, current, False), []
     missing = _grant.lost(current, others)
-    planned = foresee(repository, _grant.restored(current, missing), goal)
+    planned = preview(repository, _grant.restored(current, missing), goal)
     put(aws, repository, planned.after)
     return planned._replace(before=current), missing
 
@@ -454,7 +458,7 @@ def warnings_of(repository: Repository, returned: list[Json], left: list[Json]) 
     return back + told(left, "somebody took away statements of others at the same time, and they stay away")
 
 
-def results(reports: list[Report], goal: Goal) -> Json:
+def results(reports: list[ItemResult], goal: DesiredStatement) -> Json:
     """Return what the module reports besides the diff."""
     policies = [
         {

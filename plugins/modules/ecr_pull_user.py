@@ -499,38 +499,38 @@ from typing import NamedTuple
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ..module_utils._aws.client import Aws, aws_client
-from ..module_utils._aws.ecr_token import prove
-from ..module_utils._aws.secret_entry import GRANTED, MANAGED, QUARANTINED, Entry, Freshness, format_time, quarantine
+from ..module_utils._aws.ecr_token import verify_key
+from ..module_utils._aws.secret_entry import GRANTED, MANAGED, QUARANTINED, Entry, TokenRecord, format_time, quarantine
 from ..module_utils._aws.secret_store import STORE_OPTIONS, store_of
 from ..module_utils._core.errors import ConflictError, InputError, Json
 from ..module_utils._core.module import execute
-from ..module_utils._core.result import Outcome
+from ..module_utils._core.result import Result
 from ..module_utils._pull_user import policy_attachment as _attach
 from ..module_utils._pull_user import pull_policy as _policy
 from ..module_utils._pull_user import quarantine as _quarantine
 from ..module_utils._pull_user.access_keys import ACTIVE, FOREIGN, MOST_KEYS, ORPHAN, KeyPlan, is_due, owners, plan_keys
 from ..module_utils._pull_user.iam_user import (
-    Found,
     UserChange,
+    UserSnapshot,
     check_user,
     delete_user,
-    find,
     find_remaining,
     find_user,
     marked_keys,
     plan_marks,
     plan_user,
+    read_snapshot,
     tags_after,
     user_after,
     write_tags,
     write_user,
 )
 from ..module_utils._pull_user.key_rotation import (
-    Held,
-    Place,
+    KeyContext,
+    KeyState,
     deactivate_keys,
     ensure_key,
-    look,
+    read_state,
     refuse,
     remove_keys,
     tokens,
@@ -550,37 +550,37 @@ TOKEN_HOURS = 12  # how long ECR's tokens live
 CHECK_WAIT = "Another run is making the access key of the user {0}: outside check mode this one would wait for it."
 
 
-class Picture(NamedTuple):
+class UserState(NamedTuple):
     """The user and what belongs to it, before a run or after it; `promised` is a key that check mode foresees."""
 
     user: Json | None
-    policy: _attach.Shown
-    held: Held
+    policy: _attach.PolicyView
+    held: KeyState
     promised: bool = False
 
 
-class Keys(NamedTuple):
+class KeyChange(NamedTuple):
     """What became of the keys, or in check mode would; `promised` as in Picture."""
 
-    held: Held
+    held: KeyState
     wrote: bool = False
     rotated: bool = False
     promised: bool = False
     warnings: tuple[str, ...] = ()
 
 
-class Wanted(NamedTuple):
+class DesiredState(NamedTuple):
     """What the options come to: what the user lacks, the repositories asked for, and what to do about the policies."""
 
     change: UserChange
     asked: list[str] | None
-    rights: _attach.Rights
-    move: _attach.Move
+    rights: _attach.AttachedPolicies
+    move: _attach.PolicyChange
 
 
-def run(params: Json, check_mode: bool, aws: Aws) -> Outcome:
+def run(params: Json, check_mode: bool, aws: Aws) -> Result:
     check_times(params)
-    place = Place(
+    place = KeyContext(
         aws, store_of(aws, params["secret_store"], params["name"]), params["name"], params["propagation_timeout"]
     )
     user = find_user(aws, place.user)
@@ -604,13 +604,13 @@ def check_times(params: Json) -> None:
         raise InputError(f"rotate_after_days is {params['rotate_after_days']}: it must be 0 or more.")
 
 
-def present(place: Place, params: Json, user: Json | None, check_mode: bool) -> Outcome:
+def present(place: KeyContext, params: Json, user: Json | None, check_mode: bool) -> Result:
     """Read, decide, and only then write: what cannot be done changes nothing."""
-    found = find(place.aws, place.store, place.user, user, params["policy"])
-    before = Picture(
+    found = read_snapshot(place.aws, place.store, place.user, user, params["policy"])
+    before = UserState(
         user,
-        _attach.shown_before(place.user, found.rights),
-        Held(found.keys, found.entry, tokens_of_older_keys(place, params, found)),
+        _attach.current_view(place.user, found.rights),
+        KeyState(found.keys, found.entry, tokens_of_older_keys(place, params, found)),
     )
     releasing = is_released(place, params, user)
     held = without_ours(before) if releasing else before.held
@@ -620,22 +620,24 @@ def present(place: Place, params: Json, user: Json | None, check_mode: bool) -> 
         refuse(plan_for(held), place.user)
     if not check_mode:
         if write_user(place.aws, place.user, wanted.change):
-            held = look(place)
+            held = read_state(place)
         if releasing:
             start_release(place, before, held)
         write_policy(place, found, wanted)
     keys = keep_keys(place, params, before._replace(held=held), wanted, plan_for, check_mode)
-    after = Picture(user_with(found, place, wanted), policy_with(before, place, wanted), keys.held, keys.promised)
+    after = UserState(user_with(found, place, wanted), policy_with(before, place, wanted), keys.held, keys.promised)
     after, marked = mark(place, after, check_mode)
     if releasing:
         after = end_release(place, after, check_mode)
     if not check_mode and not keys.rotated:
         prove_new(place, before, after, wanted.asked)
     changed = wanted.change != UserChange() or _attach.is_needed(wanted.move) or keys.wrote or marked or releasing
-    return outcome(place, params, changed, before, after, wanted.asked, rotated=keys.rotated, warnings=keys.warnings)
+    return build_result(
+        place, params, changed, before, after, wanted.asked, rotated=keys.rotated, warnings=keys.warnings
+    )
 
 
-def is_released(place: Place, params: Json, user: Json | None) -> bool:
+def is_released(place: KeyContext, params: Json, user: Json | None) -> bool:
     """Return whether this run takes the user out of quarantine. Raises ConflictError when it is in one and stays."""
     if user is None:
         return False
@@ -647,21 +649,21 @@ def is_released(place: Place, params: Json, user: Json | None) -> bool:
     return QUARANTINED in user["tags"] or find_document(place.aws, place.user, DENY) is not None
 
 
-def without_ours(before: Picture) -> Held:
+def without_ours(before: UserState) -> KeyState:
     """Return what is held without our keys, which are not trusted any more; an orphan goes later with its note."""
     whose = owners_of(before)
     keys = tuple(key for key in before.held.keys if whose[key.id] in (FOREIGN, ORPHAN))
     return before.held._replace(keys=keys)
 
 
-def start_release(place: Place, before: Picture, held: Held) -> None:
+def start_release(place: KeyContext, before: UserState, held: KeyState) -> None:
     """Remove the keys that are not held any more, and only then the policy that denies everything."""
     doomed = tuple(key.id for key in before.held.keys if key not in held.keys)
     remove_keys(place.aws, place.user, before.held.keys, doomed)
     _quarantine.remove_policy(place.aws, place.user, DENY)
 
 
-def end_release(place: Place, after: Picture, check_mode: bool) -> Picture:
+def end_release(place: KeyContext, after: UserState, check_mode: bool) -> UserState:
     """Drop the tags of the quarantine. Returns the picture without them."""
     if not check_mode:
         _quarantine.untag(place.aws, place.store, place.user, after.held.entry is not None)
@@ -669,7 +671,7 @@ def end_release(place: Place, after: Picture, check_mode: bool) -> Picture:
     return after._replace(user={**user, "tags": tags_after(user["tags"], {}, (QUARANTINED,))})
 
 
-def tokens_of_older_keys(place: Place, params: Json, found: Found) -> tuple[Freshness, ...]:
+def tokens_of_older_keys(place: KeyContext, params: Json, found: UserSnapshot) -> tuple[TokenRecord, ...]:
     """Return what the entry's tags say of tokens, when a key may be retired at all."""
     readable = found.entry is not None and not found.entry.deleted
     if params["rotate_after_days"] is None or len(found.keys) < MOST_KEYS or not readable:
@@ -678,40 +680,45 @@ def tokens_of_older_keys(place: Place, params: Json, found: Found) -> tuple[Fres
 
 
 def keep_keys(
-    place: Place, params: Json, before: Picture, wanted: Wanted, plan_for: partial[KeyPlan], check_mode: bool
-) -> Keys:
+    place: KeyContext,
+    params: Json,
+    before: UserState,
+    wanted: DesiredState,
+    plan_for: partial[KeyPlan],
+    check_mode: bool,
+) -> KeyChange:
     """Remove the keys, or bring it about that there is a good one and that older ones are retired."""
     if params["key_state"] == "absent":
-        return Keys(*drop_keys(place, before, check_mode))
+        return KeyChange(*drop_keys(place, before, check_mode))
     if check_mode:
-        return foresee_key(place, before.held, plan_for)
+        return preview_keys(place, before.held, plan_for)
     regions = regions_in_use(policy_with(before, place, wanted), wanted.asked)
     done = ensure_key(place, before.held, plan_for, regions)
-    return Keys(*done, warnings=() if done.wrote else postponed(place, plan_for(done.held)))
+    return KeyChange(*done, warnings=() if done.wrote else postponed(place, plan_for(done.held)))
 
 
-def postponed(place: Place, plan: KeyPlan) -> tuple[str, ...]:
+def postponed(place: KeyContext, plan: KeyPlan) -> tuple[str, ...]:
     """Return the warning about a rotation that is due and has to wait."""
     if not plan.postponed:
         return ()
     return (f"The access key of {place.user} is due for rotation, which waits until {plan.postponed[0]} is retired.",)
 
 
-def decide(place: Place, params: Json, found: Found) -> Wanted:
+def decide(place: KeyContext, params: Json, found: UserSnapshot) -> DesiredState:
     """Return what to make true. Raises InputError when the policy would not fit."""
     change = plan_user(found.user, params)
     asked = params["repositories"]
     if asked is not None:
         asked = [_policy.repository_arn(name, found.partition, found.account, place.aws.region) for name in asked]
-    rights, move = _attach.decide(
+    rights, move = _attach.plan_policies(
         place.aws, params, found.rights, asked, found.partition, found.account, found.user is not None
     )
     ahead, stale = _attach.plan_record((found.user or {}).get("tags", {}), move.ahead)
     change = change._replace(tag={**change.tag, **ahead}, untag=(*change.untag, *stale))
-    return Wanted(change, asked, rights, move)
+    return DesiredState(change, asked, rights, move)
 
 
-def key_plan(place: Place, params: Json, tags: Json, held: Held) -> KeyPlan:
+def key_plan(place: KeyContext, params: Json, tags: Json, held: KeyState) -> KeyPlan:
     """Return what to do about the keys now; without rotate_after_days none is rotated or retired."""
     rotating = params["rotate_after_days"] is not None
     return plan_keys(
@@ -737,20 +744,20 @@ def is_deleted(entry: Entry | None) -> bool:
     return bool(entry and entry.deleted)
 
 
-def user_with(found: Found, place: Place, wanted: Wanted) -> Json:
+def user_with(found: UserSnapshot, place: KeyContext, wanted: DesiredState) -> Json:
     """Return the user as the run leaves it, but for what its tags say of keys."""
     user = user_after(found, place.user, wanted.change)
     return {**user, "tags": tags_after(user["tags"], *_attach.plan_record(user["tags"], wanted.move.record))}
 
 
-def policy_with(before: Picture, place: Place, wanted: Wanted) -> _attach.Shown:
+def policy_with(before: UserState, place: KeyContext, wanted: DesiredState) -> _attach.PolicyView:
     """Return the policy as the run leaves it."""
     if wanted.move.target is None:
         return before.policy
-    return _attach.shown(place.user, wanted.move.target, wanted.move.document)
+    return _attach.policy_view(place.user, wanted.move.target, wanted.move.document)
 
 
-def write_policy(place: Place, found: Found, wanted: Wanted) -> None:
+def write_policy(place: KeyContext, found: UserSnapshot, wanted: DesiredState) -> None:
     """Make the policy that is wanted, then take away the former; `write_user` has recorded both.
 
     Readers of the key are told first to be patient with new rights.
@@ -759,8 +766,8 @@ def write_policy(place: Place, found: Found, wanted: Wanted) -> None:
     if stored_id(found.entry) and _attach.grants(rights, move):
         place.store.tag({GRANTED: format_time(place.aws.clock())})
     if move.make:
-        _attach.make(place.aws, place.user, rights, move, place.until(), is_new=wanted.change.create)
-    stuck = _attach.take(place.aws, place.user, found.partition, rights, move.take)
+        _attach.attach(place.aws, place.user, rights, move, place.until(), is_new=wanted.change.create)
+    stuck = _attach.detach(place.aws, place.user, found.partition, rights, move.take)
     if stuck:
         raise ConflictError(
             f"The user {place.user} has its new policy, and the former one, {stuck[0]['name']}, is detached from it, "
@@ -770,22 +777,22 @@ def write_policy(place: Place, found: Found, wanted: Wanted) -> None:
     write_tags(place.aws, place.user, *_attach.plan_record(tags, move.record))
 
 
-def foresee_key(place: Place, held: Held, plan_for: partial[KeyPlan]) -> Keys:
+def preview_keys(place: KeyContext, held: KeyState, plan_for: partial[KeyPlan]) -> KeyChange:
     """Return what would be held, and what cannot be foreseen."""
     if is_deleted(held.entry):
-        return Keys(held, wrote=True, warnings=(CHECK_DELETED.format(place.store.name),))
+        return KeyChange(held, wrote=True, warnings=(CHECK_DELETED.format(place.store.name),))
     plan = plan_for(held)
     if plan.wait:
-        return Keys(held, warnings=(CHECK_WAIT.format(place.user),))
+        return KeyChange(held, warnings=(CHECK_WAIT.format(place.user),))
     kept = (key for key in held.keys if key.id not in plan.delete)
     keys = tuple(key._replace(status="Inactive") if key.id in plan.deactivate else key for key in kept)
     entry = held.entry._replace(key=None, pending=None) if held.entry and plan.create else held.entry
     wrote = plan.create or plan.forget or bool(plan.delete or plan.deactivate)
     rotated = plan.create and plan.rotation_due
-    return Keys(Held(keys, entry), wrote, rotated, plan.create, postponed(place, plan))
+    return KeyChange(KeyState(keys, entry), wrote, rotated, plan.create, postponed(place, plan))
 
 
-def drop_keys(place: Place, before: Picture, check_mode: bool) -> tuple[Held, bool]:
+def drop_keys(place: KeyContext, before: UserState, check_mode: bool) -> tuple[KeyState, bool]:
     """Remove the keys that are ours, then the entry. Returns what is left, and whether anything was written."""
     keys, entry, dummy = before.held
     whose = owners_of(before)
@@ -795,10 +802,10 @@ def drop_keys(place: Place, before: Picture, check_mode: bool) -> tuple[Held, bo
         remove_keys(place.aws, place.user, keys, doomed)
         if there:
             place.store.delete()
-    return Held(tuple(key for key in keys if key.id not in doomed), None), bool(doomed) or there
+    return KeyState(tuple(key for key in keys if key.id not in doomed), None), bool(doomed) or there
 
 
-def mark(place: Place, picture: Picture, check_mode: bool) -> tuple[Picture, bool]:
+def mark(place: KeyContext, picture: UserState, check_mode: bool) -> tuple[UserState, bool]:
     """Make the user's tags name its entry and its keys. Returns the picture with them, and whether they changed."""
     if picture.user is None or picture.promised:
         return picture, picture.promised
@@ -809,24 +816,24 @@ def mark(place: Place, picture: Picture, check_mode: bool) -> tuple[Picture, boo
     return picture._replace(user=user), bool(tag or untag)
 
 
-def prove_new(place: Place, before: Picture, after: Picture, asked: list[str] | None) -> None:
+def prove_new(place: KeyContext, before: UserState, after: UserState, asked: list[str] | None) -> None:
     """Return once AWS accepts the key in the store wherever it will be used, if it was not there before."""
     entry = after.held.entry
     if entry and entry.key and entry.key.access_key_id not in {key.id for key in before.held.keys}:
-        prove(place.aws, entry.key, regions_in_use(after.policy, asked), place.until())
+        verify_key(place.aws, entry.key, regions_in_use(after.policy, asked), place.until())
 
 
-def regions_in_use(policy: _attach.Shown, asked: list[str] | None) -> list[str]:
+def regions_in_use(policy: _attach.PolicyView, asked: list[str] | None) -> list[str]:
     """Return the regions from which the user will pull: those of its policy, or of what was asked for."""
     return _policy.regions_of(_policy.repositories_of(policy.document) or asked or [])
 
 
-def absent(place: Place, params: Json, user: Json, check_mode: bool) -> Outcome:
+def absent(place: KeyContext, params: Json, user: Json, check_mode: bool) -> Result:
     """Remove what is ours, rights first since that ends tokens in use, then the user when nothing else is on it."""
-    found = find(place.aws, place.store, place.user, user)
+    found = read_snapshot(place.aws, place.store, place.user, user)
     rights = found.rights
-    before = Picture(user, _attach.shown_before(place.user, rights), Held(found.keys, found.entry))
-    stuck = [] if check_mode else _attach.take(place.aws, place.user, found.partition, rights, rights.there)
+    before = UserState(user, _attach.current_view(place.user, rights), KeyState(found.keys, found.entry))
+    stuck = [] if check_mode else _attach.detach(place.aws, place.user, found.partition, rights, rights.there)
     held, wrote = drop_keys(place, before, check_mode)
     ours = _attach.attached_arns(found.partition, rights)
     hanging = [*stuck, *find_remaining(place.aws, place.user, held.keys, ours)]
@@ -835,14 +842,14 @@ def absent(place: Place, params: Json, user: Json, check_mode: bool) -> Outcome:
         if hanging:
             _quarantine.remove_policy(place.aws, place.user, DENY)
         remaining = delete_user(place.aws, place.user)
-    after = Picture(user if remaining else None, _attach.Shown(), held)
+    after = UserState(user if remaining else None, _attach.PolicyView(), held)
     after, recorded = record_rest(place, after, bool(stuck), check_mode)
     after, marked = mark(place, after, check_mode)
     changed = not remaining or bool(rights.there) or wrote or recorded or marked
-    return outcome(place, params, changed, before, after, None, remaining)
+    return build_result(place, params, changed, before, after, None, remaining)
 
 
-def record_rest(place: Place, picture: Picture, stuck: bool, check_mode: bool) -> tuple[Picture, bool]:
+def record_rest(place: KeyContext, picture: UserState, stuck: bool, check_mode: bool) -> tuple[UserState, bool]:
     """Make the tags of a user that stays name the policy that could not be deleted, or none. As `mark` for keys."""
     if picture.user is None:
         return picture, False
@@ -854,7 +861,7 @@ def record_rest(place: Place, picture: Picture, stuck: bool, check_mode: bool) -
     return picture._replace(user=user), bool(tag or untag)
 
 
-def quarantined(place: Place, params: Json, user: Json | None, check_mode: bool) -> Outcome:
+def quarantined(place: KeyContext, params: Json, user: Json | None, check_mode: bool) -> Result:
     """Take the rights, which ends tokens in use too and needs nothing of the store, then deactivate our keys."""
     if user is None:
         raise InputError(f"There is no IAM user {place.user} to quarantine.")
@@ -867,9 +874,9 @@ def quarantined(place: Place, params: Json, user: Json | None, check_mode: bool)
     tag = {} if QUARANTINED in user["tags"] else {QUARANTINED: format_time(place.aws.clock())}
     if not check_mode:
         write_tags(place.aws, place.user, tag, ())
-    found = find(place.aws, place.store, place.user, user, params["policy"])
-    shown = _attach.shown_before(place.user, found.rights._replace(inline=inline))
-    before = Picture(user, shown, Held(found.keys, found.entry))
+    found = read_snapshot(place.aws, place.store, place.user, user, params["policy"])
+    shown = _attach.current_view(place.user, found.rights._replace(inline=inline))
+    before = UserState(user, shown, KeyState(found.keys, found.entry))
     whose = owners_of(before)
     doomed = tuple(key.id for key in found.keys if key.status == ACTIVE and whose[key.id] != FOREIGN)
     if not check_mode:
@@ -877,15 +884,15 @@ def quarantined(place: Place, params: Json, user: Json | None, check_mode: bool)
     keys = tuple(key._replace(status="Inactive") if key.id in doomed else key for key in found.keys)
     told = tell_readers(place, found.entry, check_mode)
     tags = {**user["tags"], **tag}
-    left = _attach.shown_before(place.user, found.rights._replace(inline=None))
-    after = Picture({**user, "tags": tags}, left, Held(keys, found.entry))
+    left = _attach.current_view(place.user, found.rights._replace(inline=None))
+    after = UserState({**user, "tags": tags}, left, KeyState(keys, found.entry))
     foreign = [key.id for key in keys if key.status == ACTIVE]
     warnings = (FOREIGN_STAY.format(place.user, ", ".join(foreign)),) if foreign else ()
     changed = bool(not denied or tag or doomed or told)
-    return outcome(place, params, changed, before, after, None, warnings=warnings)
+    return build_result(place, params, changed, before, after, None, warnings=warnings)
 
 
-def tell_readers(place: Place, entry: Entry | None, check_mode: bool) -> bool:
+def tell_readers(place: KeyContext, entry: Entry | None, check_mode: bool) -> bool:
     """Tag the entry, so that readers of the key, which do not ask IAM, know. Returns whether that was needed."""
     if entry is None or entry.deleted or QUARANTINED in place.store.tags():
         return False
@@ -894,28 +901,30 @@ def tell_readers(place: Place, entry: Entry | None, check_mode: bool) -> bool:
     return True
 
 
-def absent_user(place: Place, params: Json, check_mode: bool) -> Outcome:
+def absent_user(place: KeyContext, params: Json, check_mode: bool) -> Result:
     """Remove the entry that a user which is gone has left behind; an entry of somebody else is none of it."""
     ours = place.store.tags().get(MANAGED) == place.user
     entry = place.store.read() if ours else None
     there = entry is not None and not entry.deleted
     if there and not check_mode:
         place.store.delete()
-    before = Picture(None, _attach.Shown(), Held((), entry if there else None))
-    return outcome(place, params, there, before, Picture(None, _attach.Shown(), Held((), None)), None, [])
+    before = UserState(None, _attach.PolicyView(), KeyState((), entry if there else None))
+    return build_result(
+        place, params, there, before, UserState(None, _attach.PolicyView(), KeyState((), None)), None, []
+    )
 
 
-def outcome(
-    place: Place,
+def build_result(
+    place: KeyContext,
     params: Json,
     changed: bool,
-    before: Picture,
-    after: Picture,
+    before: UserState,
+    after: UserState,
     asked: list[str] | None,
     remaining: list[Json] | None = None,
     rotated: bool = False,
     warnings: tuple[str, ...] = (),
-) -> Outcome:
+) -> Result:
     """Return what the module reports."""
     now = place.aws.clock()
     stored = next((key for key in after.held.keys if key.id == stored_id(after.held.entry)), None)
@@ -937,10 +946,10 @@ def outcome(
         results["remaining"] = remaining
     if remaining:
         warnings = (*warnings, still_there(place.user, remaining))
-    return Outcome(changed, for_diff(before), for_diff(after), results, warnings)
+    return Result(changed, for_diff(before), for_diff(after), results, warnings)
 
 
-def policy_result(policy: _attach.Shown, asked: list[str] | None) -> Json:
+def policy_result(policy: _attach.PolicyView, asked: list[str] | None) -> Json:
     """Return what is reported of the policy."""
     of_aws = policy.kind in _attach.OF_AWS
     repositories = ["*"] if of_aws else _policy.repositories_of(policy.document)
@@ -955,7 +964,7 @@ def policy_result(policy: _attach.Shown, asked: list[str] | None) -> Json:
     }
 
 
-def keys_result(picture: Picture, now: datetime) -> list[Json]:
+def keys_result(picture: UserState, now: datetime) -> list[Json]:
     """Return what is reported of the keys, one that check mode foresees included."""
     whose, stored = owners_of(picture), stored_id(picture.held.entry)
     found = [
@@ -976,14 +985,14 @@ def keys_result(picture: Picture, now: datetime) -> list[Json]:
     return found
 
 
-def owners_of(picture: Picture) -> dict[str, str]:
+def owners_of(picture: UserState) -> dict[str, str]:
     """Return key id -> whose it is, for the keys of a picture."""
     keys, entry, dummy = picture.held
     marked = marked_keys(picture.user["tags"]) if picture.user else set()
     return owners(keys, marked, stored_id(entry), entry.pending if entry else None)
 
 
-def for_diff(picture: Picture) -> Json | None:
+def for_diff(picture: UserState) -> Json | None:
     """Return what the diff shows: nothing secret, and nothing that changes by itself."""
     keys, entry, dummy = picture.held
     if not (picture.user or entry):

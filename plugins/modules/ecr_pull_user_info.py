@@ -559,13 +559,22 @@ from typing import Any
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ..module_utils._aws.client import Aws, aws_client, tolerating
-from ..module_utils._aws.cloudtrail import LONGEST, Trail
+from ..module_utils._aws.cloudtrail import LONGEST, PullEvents
 from ..module_utils._aws.secret_store import STORE_OPTIONS, store_of
 from ..module_utils._core.errors import AwsError, ConflictError, InputError, Json
 from ..module_utils._core.module import execute
-from ..module_utils._core.result import Outcome
+from ..module_utils._core.result import Result
 from ..module_utils._pull_user import pull_policy as _policy
-from ..module_utils._pull_user.audit import Expected, Kept, Subject, findings, kind_of, nobody, report, store_place
+from ..module_utils._pull_user.audit import (
+    Expected,
+    StoreState,
+    Subject,
+    findings,
+    kind_of,
+    nobody,
+    report,
+    store_place,
+)
 from ..module_utils._pull_user.iam_user import find_keys, find_user
 from ..module_utils._pull_user.policy_attachment import find_document
 
@@ -576,10 +585,10 @@ EVENT_OPTIONS: Json = {
 }
 
 
-def run(params: Json, dummy: bool, aws: Aws) -> Outcome:
+def run(params: Json, dummy: bool, aws: Aws) -> Result:
     check(params)
     name, prefix, repositories = params["name"], params["path_prefix"], params["repositories"]
-    trail = Trail(aws, params["events"]["hours"], params["events"]["limit"]) if params["events"] else None
+    trail = PullEvents(aws, params["events"]["hours"], params["events"]["limit"]) if params["events"] else None
     users: list[Json] = []
     found: list[Json] = []
     for subject in by_name(aws, name) if name else by_path(aws, prefix):
@@ -589,7 +598,7 @@ def run(params: Json, dummy: bool, aws: Aws) -> Outcome:
             found += wrong
     if not users:
         found = nobody(name, prefix, repositories)
-    return Outcome(False, None, None, {"users": users, "findings": found})
+    return Result(False, None, None, {"users": users, "findings": found})
 
 
 def check(params: Json) -> None:
@@ -667,16 +676,16 @@ def managed_document(aws: Aws, arn: str) -> Json | None:
     return None
 
 
-def read_store(aws: Aws, given: Json, user: Json) -> Kept:
+def read_store(aws: Aws, given: Json, user: Json) -> StoreState:
     """Return what the secret store holds for a user. What keeps one entry from being read does not end the audit."""
     options = store_place(given, user["tags"])
     store = store_of(aws, options, user["name"])
     place = {"type": options["type"], "name": store.name, "region": store.region}
     try:
         entry = store.read()
-        return Kept(place, entry, store.tags() if entry else {})
+        return StoreState(place, entry, store.tags() if entry else {})
     except (AwsError, ConflictError) as error:
-        return Kept(place, None, {}, str(error))
+        return StoreState(place, None, {}, str(error))
 
 
 # The audit
@@ -694,7 +703,7 @@ def examine(aws: Aws, params: Json, subject: Subject) -> tuple[Json, list[Json]]
     return told, findings(told, expected, aws.clock())
 
 
-def with_events(trail: Trail, options: Json, told: Json, region: str) -> Json:
+def with_events(trail: PullEvents, options: Json, told: Json, region: str) -> Json:
     """Return what is told of a user, and what its keys pulled where its repositories are."""
     opened = [arn for policy in told["policies"] for arn in policy["repositories"]]
     regions = options["regions"] or _policy.regions_of(opened) or [region]

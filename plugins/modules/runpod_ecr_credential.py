@@ -285,26 +285,35 @@ from typing import NamedTuple
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ..module_utils._aws.client import Aws, aws_client
-from ..module_utils._aws.ecr_token import Token, mint, patiently
+from ..module_utils._aws.ecr_token import Token, get_token, retry_until
 from ..module_utils._aws.secret_entry import (
     MANAGED,
     OURS,
     Entry,
     format_time,
-    freshness,
     keyless,
     quarantine,
+    token_records,
     young_until,
 )
 from ..module_utils._aws.secret_store import STORE_OPTIONS, SecretStore, store_of
-from ..module_utils._core.errors import ApiError, AwsError, ConflictError, InputError, Json, RunpodError, TransportError
+from ..module_utils._core.errors import (
+    ApiError,
+    AwsError,
+    CollectionError,
+    ConflictError,
+    InputError,
+    Json,
+    TransportError,
+)
 from ..module_utils._core.module import execute
-from ..module_utils._core.result import Outcome
+from ..module_utils._core.result import Result
 from ..module_utils._oci.reference import parse_ecr
 from ..module_utils._runpod.client import Client
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.registry import (
     PATH,
+    apply_cleanup,
     called,
     check_name,
     clear,
@@ -316,7 +325,6 @@ from ..module_utils._runpod.registry import (
     renew,
     report,
     stays,
-    tidy,
 )
 
 LONG_PAST = timedelta(days=1)
@@ -329,7 +337,7 @@ class Clients(NamedTuple):
     api: Client
 
 
-class Held(NamedTuple):
+class CredentialState(NamedTuple):
     """What the clouds hold: the store's entry with its tags (nothing when tokens are the caller's), and credentials.
 
     `pair` is the credential and its alternate, as far as they are there.
@@ -342,10 +350,10 @@ class Held(NamedTuple):
     pair: list[Json] = []
 
 
-class RefreshError(RunpodError):
+class RefreshError(CollectionError):
     """A refresh failed; tells how long the token that RunPod holds already still works, as far as that is known."""
 
-    def __init__(self, cause: RunpodError, expires_at: datetime | None, said: str) -> None:
+    def __init__(self, cause: CollectionError, expires_at: datetime | None, said: str) -> None:
         super().__init__(f"{cause} {said}".rstrip())
         self.cause = cause
         self.expires_at = expires_at
@@ -355,7 +363,7 @@ class RefreshError(RunpodError):
         return {**self.cause.as_result(), "msg": str(self), "expires_at": expires_at}
 
 
-def run(params: Json, check_mode: bool, client: Clients) -> Outcome:
+def run(params: Json, check_mode: bool, client: Clients) -> Result:
     hours = params["min_validity_hours"]
     if not 0 < hours < 12:
         raise InputError(f"min_validity_hours is {hours:g}: it must be more than 0 and less than 12, a token's life.")
@@ -366,14 +374,14 @@ def run(params: Json, check_mode: bool, client: Clients) -> Outcome:
         check_name(params["name"])
     store = store_of(client.aws, params["secret_store"]) if params["secret_store"] else None
     entry = store.read() if store else None
-    held = Held(store, entry, store.tags() if store and entry else {})
+    held = CredentialState(store, entry, store.tags() if store and entry else {})
     if params["state"] == "absent":
         name = params["name"] or default_name(held, region)
-        return remove(look(held, name, client.api), region, check_mode, client.api)
+        return remove(read_state(held, name, client.api), region, check_mode, client.api)
     return ensure(params, held, region, check_mode, client)
 
 
-def default_name(held: Held, region: str | None) -> str:
+def default_name(held: CredentialState, region: str | None) -> str:
     """Return the name that follows from whose entry it is, from its account and from the region."""
     entry = held.store.name if held.store else ""
     if held.entry is None:
@@ -388,13 +396,13 @@ def default_name(held: Held, region: str | None) -> str:
     return f"{user}-{held.entry.arn.split(':')[4]}-{region}"
 
 
-def look(held: Held, name: str, api: Client) -> Held:
+def read_state(held: CredentialState, name: str, api: Client) -> CredentialState:
     """Read RunPod, after the secret store."""
     registries = api.items(PATH, "registries")
     return held._replace(registries=registries, pair=pair(registries, name))
 
 
-def ensure(params: Json, held: Held, region: str, check_mode: bool, client: Clients) -> Outcome:
+def ensure(params: Json, held: CredentialState, region: str, check_mode: bool, client: Clients) -> Result:
     """Hand a token to RunPod unless the credential is fresh."""
     shut = quarantine(held.tags, f"The secret store's entry {held.store.name}") if held.store else ""
     if shut:
@@ -406,7 +414,7 @@ def ensure(params: Json, held: Held, region: str, check_mode: bool, client: Clie
     if name or held.entry:  # else the entry is still to come, and the name with it
         name = name or default_name(held, region)
         try:
-            held = look(held, name, client.api)
+            held = read_state(held, name, client.api)
         except (ApiError, TransportError) as error:
             raise failed(error, only_expiry(held), now) from error
     live = None if params["force"] else fresh(held, now + timedelta(hours=params["min_validity_hours"]))
@@ -415,51 +423,51 @@ def ensure(params: Json, held: Held, region: str, check_mode: bool, client: Clie
     warnings = tuple(filter(None, (missing, "" if held.store else whose(client.aws))))
     if check_mode:
         current = primary(held)
-        after = show(current, name, region, None)
-        before = compared(held, current, held.pair, region)
-        return Outcome(True, before, after, {**results(after, True), **report()}, warnings)
+        after = describe(current, name, region, None)
+        before = to_diff(held, current, held.pair, region)
+        return Result(True, before, after, {**results(after, True), **report()}, warnings)
     outcome = refresh(params, held, name, region, client)
     return outcome._replace(warnings=(*warnings, *outcome.warnings))
 
 
-def finish(held: Held, live: Json, region: str, check_mode: bool, api: Client) -> Outcome:
+def finish(held: CredentialState, live: Json, region: str, check_mode: bool, api: Client) -> Result:
     """Leave a fresh credential alone, and bring a replacement to its end that an earlier run began."""
     spares = [registry for registry in held.pair if registry != live]
     stale = any(OURS + registry["id"] in held.tags for registry in spares)
     if not check_mode:
         forget(held, spares)
-    moved, kept = tidy(api, spares, live, check_mode)
-    shown = show(live, None, region, expiry(held, live))
+    moved, kept = apply_cleanup(api, spares, live, check_mode)
+    shown = describe(live, None, region, expiry(held, live))
     found = {**results(shown, False), **report(moved, kept), "registry": shown}
-    before = compared(held, live, held.pair, region)
-    after = compared(held, live, [left.registry for left in kept], region)
+    before = to_diff(held, live, held.pair, region)
+    after = to_diff(held, live, [left.registry for left in kept], region)
     changed = stale or bool(moved) or before != after
-    return Outcome(changed, before, after, found, (*releases(moved), *stays(kept)))
+    return Result(changed, before, after, found, (*releases(moved), *stays(kept)))
 
 
-def refresh(params: Json, held: Held, name: str, region: str, client: Clients) -> Outcome:
+def refresh(params: Json, held: CredentialState, name: str, region: str, client: Clients) -> Result:
     """Mint a token and hand it to RunPod. It is noted once everything refers to the credential that holds it."""
     current, now = primary(held), client.aws.clock()
     try:
         token = new_token(client.aws, region, held, params["propagation_timeout"])
         secret, known = login(token), working(held, now)
         renewal = renew(client.api, name, held.pair, secret, known, lambda former: forget(held, former))
-        note(held, renewal.registry, token, client.aws.clock())
-    except RunpodError as error:
+        record_token(held, renewal.registry, token, client.aws.clock())
+    except CollectionError as error:
         raise failed(error, expiry(held, current), now, bool(current)) from error
     kept = clear(client.api, renewal.leftovers)
-    shown = show(renewal.registry, name, region, token.expires_at)
-    before = compared(held, current, held.pair, region)
+    shown = describe(renewal.registry, name, region, token.expires_at)
+    before = to_diff(held, current, held.pair, region)
     after = {**shown, **called(left.registry for left in kept)}
     short = ""
     if token.expires_at < now + timedelta(hours=params["min_validity_hours"]):
         short = f"The new token works until {shown['expires_at']}, less than min_validity_hours: each run refreshes it."
     warnings = (*renewal.warnings, *stays(kept), *([short] if short else []))
     found = {**results(shown, True), **report(renewal.moved, kept), "registry": shown}
-    return Outcome(True, before, after, found, warnings)
+    return Result(True, before, after, found, warnings)
 
 
-def failed(error: RunpodError, expires_at: datetime | None, now: datetime, held: bool = True) -> RefreshError:
+def failed(error: CollectionError, expires_at: datetime | None, now: datetime, held: bool = True) -> RefreshError:
     """Return the error of a refresh, with how long the token works that RunPod holds."""
     if not held:
         said = ""
@@ -473,18 +481,18 @@ def failed(error: RunpodError, expires_at: datetime | None, now: datetime, held:
     return RefreshError(error, expires_at, said)
 
 
-def show(registry: Json | None, name: str | None, region: str | None, expires_at: datetime | None) -> Json:
+def describe(registry: Json | None, name: str | None, region: str | None, expires_at: datetime | None) -> Json:
     """Return a credential as results show it; None stands for one that is still to be made."""
     what = registry or {"name": name}
     shown = identity(what) if what["name"] else {"name": None, "logical_name": None}
     return {**shown, "region": region, "expires_at": expires_at and format_time(expires_at)}
 
 
-def compared(held: Held, registry: Json | None, among: list[Json], region: str | None) -> Json | None:
+def to_diff(held: CredentialState, registry: Json | None, among: list[Json], region: str | None) -> Json | None:
     """Return a credential as diffs show it: with the other one that means the same, as long as it is there."""
     if registry is None:
         return None
-    shown = show(registry, None, region, expiry(held, registry))
+    shown = describe(registry, None, region, expiry(held, registry))
     return {**shown, **called(other for other in among if other != registry)}
 
 
@@ -493,43 +501,43 @@ def results(shown: Json | None, refreshed: bool) -> Json:
     return {"expires_at": shown["expires_at"] if shown else None, "refreshed": refreshed}
 
 
-def expiry(held: Held, registry: Json | None) -> datetime | None:
+def expiry(held: CredentialState, registry: Json | None) -> datetime | None:
     """Return until when a credential's token works, as far as its freshness tag tells."""
-    said = freshness(held.tags).get(registry["id"]) if registry else None
+    said = token_records(held.tags).get(registry["id"]) if registry else None
     return said.expires_at if said else None
 
 
-def only_expiry(held: Held) -> datetime | None:
+def only_expiry(held: CredentialState) -> datetime | None:
     """Return until when the one token works that the freshness tags know of; None when they know of more or none."""
-    ends = {said.expires_at for said in freshness(held.tags).values()}
+    ends = {said.expires_at for said in token_records(held.tags).values()}
     return ends.pop() if len(ends) == 1 else None
 
 
-def primary(held: Held) -> Json | None:
+def primary(held: CredentialState) -> Json | None:
     """Return the credential whose token works longest, as far as is known; the one with the plain name in doubt."""
     never = datetime.min.replace(tzinfo=UTC)
     return max(held.pair, key=lambda registry: expiry(held, registry) or never, default=None)
 
 
-def working(held: Held, now: datetime) -> dict[str, bool]:
+def working(held: CredentialState, now: datetime) -> dict[str, bool]:
     """Return for each credential whose token's end is known whether it still works."""
-    return {identifier: said.expires_at > now for identifier, said in freshness(held.tags).items()}
+    return {identifier: said.expires_at > now for identifier, said in token_records(held.tags).items()}
 
 
-def fresh(held: Held, at: datetime) -> Json | None:
+def fresh(held: CredentialState, at: datetime) -> Json | None:
     """Return the credential whose token works until then at least and was minted with the key now in the store."""
     key = held.entry.key if held.entry else None
     current = primary(held)
-    said = freshness(held.tags).get(current["id"]) if current else None
+    said = token_records(held.tags).get(current["id"]) if current else None
     return current if said and key and said.access_key_id == key.access_key_id and said.expires_at >= at else None
 
 
-def long_past(held: Held, now: datetime) -> list[str]:
+def long_past(held: CredentialState, now: datetime) -> list[str]:
     """Return the freshness tags whose token ended long ago and whose credential is not there any more."""
     there = {registry["id"] for registry in held.registries}
     return [
         OURS + identifier
-        for identifier, said in freshness(held.tags).items()
+        for identifier, said in token_records(held.tags).items()
         if identifier not in there and said.expires_at < now - LONG_PAST
     ]
 
@@ -545,12 +553,12 @@ def whose(aws: Aws) -> str:
     )
 
 
-def new_token(aws: Aws, region: str, held: Held, timeout: float) -> Token:
+def new_token(aws: Aws, region: str, held: CredentialState, timeout: float) -> Token:
     """Return a token of the pull user, or of the caller; a key or right that is seconds old gets its time."""
     if held.entry is None:
-        return mint(aws, region)
+        return get_token(aws, region)
     key = held.entry.key
-    return patiently(aws, young_until(held.entry, held.tags, timeout), lambda: mint(aws, region, key))
+    return retry_until(aws, young_until(held.entry, held.tags, timeout), lambda: get_token(aws, region, key))
 
 
 def login(token: Token) -> Json:
@@ -558,7 +566,7 @@ def login(token: Token) -> Json:
     return {"username": token.username, "password": token.password}
 
 
-def note(held: Held, registry: Json, token: Token, now: datetime) -> None:
+def record_token(held: CredentialState, registry: Json, token: Token, now: datetime) -> None:
     """Tag the entry with the token's end and the key that minted it, and drop the tags that are done with.
 
     Those are the tags long past, and that of a credential which this one takes the place of.
@@ -569,7 +577,7 @@ def note(held: Held, registry: Json, token: Token, now: datetime) -> None:
     forget(held, [former for former in held.pair if former["id"] != registry["id"]], long_past(held, now))
 
 
-def forget(held: Held, registries: Iterable[Json], more: Iterable[str] = ()) -> None:
+def forget(held: CredentialState, registries: Iterable[Json], more: Iterable[str] = ()) -> None:
     """Drop freshness tags; an entry that is being deleted takes its tags along."""
     names = [OURS + registry["id"] for registry in registries if OURS + registry["id"] in held.tags]
     names += more
@@ -577,7 +585,7 @@ def forget(held: Held, registries: Iterable[Json], more: Iterable[str] = ()) -> 
         held.store.untag(names)
 
 
-def others(held: Held) -> list[Json]:
+def others(held: CredentialState) -> list[Json]:
     """Return the further credentials that hold tokens of the same entry."""
     return [
         {
@@ -587,11 +595,11 @@ def others(held: Held) -> list[Json]:
             "reason": f"The credential {registry['name']} ({registry['id']}) holds a token of the same pull user.",
         }
         for registry in held.registries
-        if registry["id"] in freshness(held.tags) and registry not in held.pair
+        if registry["id"] in token_records(held.tags) and registry not in held.pair
     ]
 
 
-def remove(held: Held, region: str | None, check_mode: bool, api: Client) -> Outcome:
+def remove(held: CredentialState, region: str | None, check_mode: bool, api: Client) -> Result:
     """Delete the credential and its alternate, but for what something refers to."""
     current = primary(held)
     kept = clear(api, held.pair, check_mode)
@@ -600,10 +608,10 @@ def remove(held: Held, region: str | None, check_mode: bool, api: Client) -> Out
     if not check_mode:
         forget(held, gone)
     rest = current if current in left else next(iter(left), None)
-    before, after = compared(held, current, held.pair, region), compared(held, rest, left, region)
-    shown = show(rest, None, region, expiry(held, rest)) if rest else None
+    before, after = to_diff(held, current, held.pair, region), to_diff(held, rest, left, region)
+    shown = describe(rest, None, region, expiry(held, rest)) if rest else None
     found = {**results(shown, False), **report([], kept), "other_registries": others(held), "registry": shown}
-    return Outcome(bool(gone), before, after, found, in_use(kept))
+    return Result(bool(gone), before, after, found, in_use(kept))
 
 
 def connect(module: AnsibleAWSModule) -> Clients:

@@ -274,13 +274,13 @@ from typing import NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.errors import ApiError, InputError, Json, NotFoundError, RunpodError, concerns_all
+from ..module_utils._core.errors import ApiError, CollectionError, InputError, Json, NotFoundError, concerns_all
 from ..module_utils._core.module import execute
-from ..module_utils._core.result import ItemsFailedError, Outcome
+from ..module_utils._core.result import ItemsFailedError, Result
 from ..module_utils._ecr import repository_policy as _grant
 from ..module_utils._runpod.client import Client, details
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.create_once import create
+from ..module_utils._runpod.create_once import create_once
 from ..module_utils._runpod.delegation import (
     FORMS,
     Target,
@@ -289,7 +289,7 @@ from ..module_utils._runpod.delegation import (
     predicted,
     repository_arn,
     targets,
-    told,
+    to_result,
 )
 
 PATH = "/registries/delegations"
@@ -297,13 +297,13 @@ OTHER_FORM_MAY_DO = {400, 422}
 LONGEST_PAUSE = 16.0  # seconds
 
 
-class Report(NamedTuple):
+class ItemResult(NamedTuple):
     """What became of one repository; without `tried`, an earlier failure has kept it from being tried."""
 
     target: Target
     before: list[Json]
     after: list[Json]
-    error: RunpodError | None = None
+    error: CollectionError | None = None
     tried: bool = True
     form: str | None = None  # the one that RunPod took
 
@@ -322,7 +322,7 @@ class Asking(NamedTuple):
         return sorted(target.forms(self.resource_form), key=lambda form: form != self.form)
 
 
-class RefusedError(RunpodError):
+class RefusedError(CollectionError):
     """RunPod took no form of a repository."""
 
     def __init__(self, message: str, attempts: list[Json]) -> None:
@@ -333,19 +333,19 @@ class RefusedError(RunpodError):
         return {"msg": str(self), "attempts": self.attempts}
 
 
-def run(params: Json, check_mode: bool, client: Client) -> Outcome:
+def run(params: Json, check_mode: bool, client: Client) -> Result:
     wanted, warnings = resolve(params)
     found = by_repository(client.items(PATH, "delegations"))
     held = {target.arn: found.get(target.arn, []) for target in wanted}
     if params["state"] == "absent":
         reports = revoke_all(client, wanted, held, check_mode)
     elif check_mode:
-        reports = [foreseen(target, held[target.arn], params["name"]) for target in wanted]
+        reports = [preview(target, held[target.arn], params["name"]) for target in wanted]
     else:
         known = frozenset(delegation["id"] for each in found.values() for delegation in each)
         asking = Asking(client, params["name"], params["resource_form"], known)
         reports = delegate_all(asking, wanted, held, params["propagation_timeout"])
-    outcome = summed_up(reports, params)._replace(warnings=(*warnings, *several(reports)))
+    outcome = build_result(reports, params)._replace(warnings=(*warnings, *several(reports)))
     if outcome.results["failed_items"]:
         raise ItemsFailedError(message(reports), outcome)
     return outcome
@@ -365,27 +365,27 @@ def resolve(params: Json) -> tuple[list[Target], tuple[str, ...]]:
     return wanted, warnings
 
 
-def foreseen(target: Target, held: list[Json], name: str | None) -> Report:
+def preview(target: Target, held: list[Json], name: str | None) -> ItemResult:
     """Return what is to become of a repository."""
-    return Report(target, held, held or [predicted(target, name)])
+    return ItemResult(target, held, held or [predicted(target, name)])
 
 
 # Telling RunPod of repositories
 
 
-def delegate_all(asking: Asking, wanted: list[Target], held: dict[str, list[Json]], patience: int) -> list[Report]:
+def delegate_all(asking: Asking, wanted: list[Target], held: dict[str, list[Json]], patience: int) -> list[ItemResult]:
     """Tell RunPod of the repositories that it does not know, and return what became of each.
 
     A policy that is seconds old may not have arrived where RunPod looks. So what was refused is asked for again until
     the patience is spent, unless another run was faster.
     """
-    reports = {target: Report(target, held[target.arn], held[target.arn]) for target in wanted if held[target.arn]}
+    reports = {target: ItemResult(target, held[target.arn], held[target.arn]) for target in wanted if held[target.arn]}
     left = [target for target in wanted if target not in reports]
     for pause in (*pauses(patience), None):
         asking, made = delegate_each(asking, left)
         reports |= made
         left = [target for target, report in made.items() if isinstance(report.error, RefusedError)]
-        if not left or any(hopeless(report) for report in made.values()):
+        if not left or any(is_fatal(report) for report in made.values()):
             break
         if pause:
             asking.client.sleep(pause)
@@ -395,18 +395,18 @@ def delegate_all(asking: Asking, wanted: list[Target], held: dict[str, list[Json
     return complete(wanted, reports, held)
 
 
-def delegate_each(asking: Asking, wanted: list[Target]) -> tuple[Asking, dict[Target, Report]]:
+def delegate_each(asking: Asking, wanted: list[Target]) -> tuple[Asking, dict[Target, ItemResult]]:
     """Ask for each repository once, until a failure concerns all of them; return what became of each that was tried."""
     reports = {}
     for target in wanted:
         report = reports[target] = delegate(asking, target)
         asking = asking._replace(form=report.form or asking.form)
-        if hopeless(report):
+        if is_fatal(report):
             break
     return asking, reports
 
 
-def delegate(asking: Asking, target: Target) -> Report:
+def delegate(asking: Asking, target: Target) -> ItemResult:
     """Ask for one repository, in one form after the other while RunPod refuses what it says."""
     attempts = []
     for form in asking.forms(target):
@@ -414,15 +414,15 @@ def delegate(asking: Asking, target: Target) -> Report:
         try:
             made = ask(asking, target, attempt["resource"])
             if repository_arn(made) == target.arn:
-                return Report(target, [], [made], form=form)
+                return ItemResult(target, [], [made], form=form)
             attempts.append({**attempt, "status": 201, "detail": taken_back(asking, made)})
         except ApiError as error:
             if error.status not in OTHER_FORM_MAY_DO:
-                return Report(target, [], [], error)
+                return ItemResult(target, [], [], error)
             attempts.append({**attempt, "status": error.status, "detail": details(error.problem) or str(error)})
-        except RunpodError as error:
-            return Report(target, [], [], error)
-    return Report(target, [], [], RefusedError(refused(asking, target, attempts), attempts))
+        except CollectionError as error:
+            return ItemResult(target, [], [], error)
+    return ItemResult(target, [], [], RefusedError(refused(asking, target, attempts), attempts))
 
 
 def ask(asking: Asking, target: Target, resource: str) -> Json:
@@ -432,7 +432,7 @@ def ask(asking: Asking, target: Target, resource: str) -> Json:
         return next(iter(by_repository(asking.client.items(PATH, "delegations")).get(target.arn, [])), None)
 
     name = {"name": asking.name} if asking.name else {}
-    return create(asking.client, PATH, {"resource": resource, **name}, find)
+    return create_once(asking.client, PATH, {"resource": resource, **name}, find)
 
 
 def taken_back(asking: Asking, made: Json) -> str:
@@ -444,16 +444,18 @@ def taken_back(asking: Asking, made: Json) -> str:
     return f"{said}, and that was taken back"
 
 
-def look_again(client: Client, wanted: list[Target]) -> dict[Target, Report]:
+def look_again(client: Client, wanted: list[Target]) -> dict[Target, ItemResult]:
     """Return the repositories of these that RunPod knows by now, because another run was faster."""
     try:
         found = by_repository(client.items(PATH, "delegations"))
-    except RunpodError:  # the refusal says more
+    except CollectionError:  # the refusal says more
         return {}
-    return {target: Report(target, found[target.arn], found[target.arn]) for target in wanted if target.arn in found}
+    return {
+        target: ItemResult(target, found[target.arn], found[target.arn]) for target in wanted if target.arn in found
+    }
 
 
-def hopeless(report: Report) -> bool:
+def is_fatal(report: ItemResult) -> bool:
     """Return whether the next repository would fail like this one; a path that is not found is wrong for all."""
     return report.error is not None and (concerns_all(report.error) or isinstance(report.error, NotFoundError))
 
@@ -484,44 +486,46 @@ def refused(asking: Asking, target: Target, attempts: list[Json]) -> str:
 # Revoking
 
 
-def revoke_all(client: Client, wanted: list[Target], held: dict[str, list[Json]], check_mode: bool) -> list[Report]:
+def revoke_all(client: Client, wanted: list[Target], held: dict[str, list[Json]], check_mode: bool) -> list[ItemResult]:
     """Delete all delegations of the repositories, and return what became of each."""
-    reports: dict[Target, Report] = {}
+    reports: dict[Target, ItemResult] = {}
     for target in wanted:
         there = held[target.arn]
-        report = reports[target] = Report(target, there, []) if check_mode else revoke(client, target, there)
-        if hopeless(report):
+        report = reports[target] = ItemResult(target, there, []) if check_mode else revoke(client, target, there)
+        if is_fatal(report):
             break
     return complete(wanted, reports, held)
 
 
-def revoke(client: Client, target: Target, held: list[Json]) -> Report:
+def revoke(client: Client, target: Target, held: list[Json]) -> ItemResult:
     """Delete the delegations of one repository."""
     for number, delegation in enumerate(held):
         try:
             client.delete(f"{PATH}/{delegation['id']}")
-        except RunpodError as error:
-            return Report(target, held, held[number:], error)
-    return Report(target, held, [])
+        except CollectionError as error:
+            return ItemResult(target, held, held[number:], error)
+    return ItemResult(target, held, [])
 
 
 # What a run tells
 
 
-def complete(wanted: list[Target], reports: dict[Target, Report], held: dict[str, list[Json]]) -> list[Report]:
+def complete(wanted: list[Target], reports: dict[Target, ItemResult], held: dict[str, list[Json]]) -> list[ItemResult]:
     """Return the reports in the order of the repositories, with those that were not tried."""
-    return [reports.get(target) or Report(target, held[target.arn], held[target.arn], tried=False) for target in wanted]
+    return [
+        reports.get(target) or ItemResult(target, held[target.arn], held[target.arn], tried=False) for target in wanted
+    ]
 
 
-def summed_up(reports: list[Report], params: Json) -> Outcome:
+def build_result(reports: list[ItemResult], params: Json) -> Result:
     """Return what a run did as the module's result."""
     action = "delete" if params["state"] == "absent" else "create"
-    before = [told(delegation) for report in reports for delegation in report.before]
-    after = [told(delegation) for report in reports for delegation in report.after]
+    before = [to_result(delegation) for report in reports for delegation in report.before]
+    after = [to_result(delegation) for report in reports for delegation in report.after]
     results = {
         "delegations": [
             {
-                **told(delegation),
+                **to_result(delegation),
                 "created": delegation not in report.before,
                 "differs": differs(delegation, report.target, params["name"]),
             }
@@ -535,10 +539,10 @@ def summed_up(reports: list[Report], params: Json) -> Outcome:
         ],
     }
     changed = any(report.before != report.after for report in reports)
-    return Outcome(changed, {"delegations": before}, {"delegations": after}, results)
+    return Result(changed, {"delegations": before}, {"delegations": after}, results)
 
 
-def several(reports: list[Report]) -> Iterator[str]:
+def several(reports: list[ItemResult]) -> Iterator[str]:
     """Yield warnings about repositories that are delegated more than once."""
     for report in reports:
         if len(report.after) > 1:
@@ -549,7 +553,7 @@ def several(reports: list[Report]) -> Iterator[str]:
             )
 
 
-def message(reports: list[Report]) -> str:
+def message(reports: list[ItemResult]) -> str:
     """Return what to say about a run in which repositories failed."""
     failed = [report for report in reports if report.error]
     untried = sum(not report.tried for report in reports)

@@ -581,25 +581,34 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
-from ..module_utils._core.errors import ConflictError, InputError, Json, NotFoundError, RunpodError
-from ..module_utils._core.masking import compared, shown
+from ..module_utils._core.errors import CollectionError, ConflictError, InputError, Json, NotFoundError
+from ..module_utils._core.masking import to_diff, to_result
 from ..module_utils._core.module import EnvModule, execute
-from ..module_utils._core.result import Outcome
+from ..module_utils._core.result import Result
 from ..module_utils._runpod.client import Client
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.create_once import create
-from ..module_utils._runpod.endpoint import FIELDS, NOT_BOTH, ONE_OF, OPTIONS, Step, delta, faults, plan
+from ..module_utils._runpod.create_once import create_once
+from ..module_utils._runpod.endpoint import (
+    FIELDS,
+    NOT_BOTH,
+    ONE_OF,
+    OPTIONS,
+    Step,
+    field_changes,
+    plan,
+    validation_errors,
+)
 from ..module_utils._runpod.registry import missing
-from ..module_utils._runpod.rollout import Sight, follow, look
+from ..module_utils._runpod.rollout import RolloutStatus, follow, read_status
 from ..module_utils._runpod.template import PATH as TEMPLATES
 
 PATH = "/serverless"
 
 
-class RolloutError(RunpodError):
+class RolloutError(CollectionError):
     """The workers did not come to the newest version in time; the results tell what was done all the same."""
 
-    def __init__(self, message: str, outcome: Outcome, workers: list[Json]) -> None:
+    def __init__(self, message: str, outcome: Result, workers: list[Json]) -> None:
         super().__init__(message)
         self.outcome = outcome
         self.workers = workers
@@ -610,8 +619,8 @@ class RolloutError(RunpodError):
         return {"msg": str(self), "changed": done.changed, "diff": diff, **done.results, "workers": self.workers}
 
 
-def run(params: Json, check_mode: bool, client: Client, clock: Callable[[], float] = time.monotonic) -> Outcome:
-    wrong = faults(params)
+def run(params: Json, check_mode: bool, client: Client, clock: Callable[[], float] = time.monotonic) -> Result:
+    wrong = validation_errors(params)
     if wrong:
         raise InputError("; ".join(wrong) + ".")
     endpoints = client.items(PATH, "endpoints")
@@ -621,7 +630,7 @@ def run(params: Json, check_mode: bool, client: Client, clock: Callable[[], floa
     if step.current and step.fields is None:
         warnings += (consequences(step.current, check_mode),)
     seen = progress(params, check_mode, client, clock, after)
-    outcome = summed_up(step, after, seen, warnings)
+    outcome = build_result(step, after, seen, warnings)
     if params["wait"] and not check_mode and seen and not seen.over:
         raise RolloutError(too_late(after, params["wait_timeout"], seen), outcome, seen.workers_as_result())
     return outcome
@@ -689,18 +698,18 @@ def write(client: Client, step: Step, known: list[Json]) -> Json | None:
             )
         return new[0] if new else None
 
-    return read_back(step.fields, create(client, PATH, step.fields, look_up))
+    return read_back(step.fields, create_once(client, PATH, step.fields, look_up))
 
 
 def read_back(sent: Json, answer: Json) -> Json:
     """Return the answer to a write once it shows everything that was sent."""
     if not isinstance(answer, dict) or "id" not in answer:
-        raise RunpodError("RunPod did not answer with the endpoint that it was sent: run again.")
+        raise CollectionError("RunPod did not answer with the endpoint that it was sent: run again.")
     fields = {field: value for field, value in sent.items() if field != "type" or "type" in answer}
-    lost = delta(answer, fields)
+    lost = field_changes(answer, fields)
     if lost:
         options = ", ".join(option for option, field in FIELDS.items() if field in lost)
-        raise RunpodError(
+        raise CollectionError(
             f"RunPod accepted the endpoint {answer.get('name')!r} (id {answer['id']}) but holds other values than were "
             f"sent for {options}. Run again; if it goes on, set them in RunPod's console."
         )
@@ -718,24 +727,24 @@ def consequences(endpoint: Json, check_mode: bool) -> str:
 
 def progress(
     params: Json, check_mode: bool, client: Client, clock: Callable[[], float], endpoint: Json | None
-) -> Sight | None:
+) -> RolloutStatus | None:
     """Return how far the workers are, None for an endpoint that does not exist."""
     if endpoint is None or "id" not in endpoint:
         return None
     path = f"{PATH}/{endpoint['id']}"
     if params["wait"] and not check_mode:
         return follow(client, path, params["wait_timeout"], clock)
-    return look(client, path)
+    return read_status(client, path)
 
 
-def summed_up(step: Step, after: Json | None, seen: Sight | None, warnings: tuple[str, ...]) -> Outcome:
+def build_result(step: Step, after: Json | None, seen: RolloutStatus | None, warnings: tuple[str, ...]) -> Result:
     """Return what a run did as the module's result."""
-    before_shown, after_shown = compared(step.current, after)
-    results = {"endpoint": after and shown(after), "release": seen and seen.as_result(step.released)}
-    return Outcome(step.changed, before_shown, after_shown, results, warnings)
+    before_shown, after_shown = to_diff(step.current, after)
+    results = {"endpoint": after and to_result(after), "release": seen and seen.as_result(step.released)}
+    return Result(step.changed, before_shown, after_shown, results, warnings)
 
 
-def too_late(endpoint: Json | None, seconds: int, seen: Sight) -> str:
+def too_late(endpoint: Json | None, seconds: int, seen: RolloutStatus) -> str:
     """Return what to say when the time to wait is over."""
     name, identifier = (endpoint or {}).get("name"), (endpoint or {}).get("id")
     return (

@@ -412,14 +412,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.errors import Json
-from ..module_utils._core.masking import shown
+from ..module_utils._core.masking import to_result
 from ..module_utils._core.module import execute
-from ..module_utils._core.result import Outcome
+from ..module_utils._core.result import Result
 from ..module_utils._runpod.audit import findings, moments, references
 from ..module_utils._runpod.client import Client
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.delegation import told
-from ..module_utils._runpod.template import result
+from ..module_utils._runpod.delegation import to_result
+from ..module_utils._runpod.template import to_result
 
 # Kind -> path, key of the answer, field to sort by.
 KINDS = {
@@ -429,18 +429,19 @@ KINDS = {
     "endpoints": ("/serverless", "endpoints", "name"),
     "pods": ("/pods?includeClusterPods=true", "pods", "name"),
 }
-SHOWN: dict[str, Callable[[Json], Any]] = {"templates": result, "delegations": told}  # the others as the API does
+SHOWN: dict[str, Callable[[Json], Any]] = {
+    "templates": to_result,
+    "delegations": to_result,
+}  # the others as the API does
 
 
-def run(
-    params: Json, dummy: bool, client: Client, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> Outcome:
+def run(params: Json, dummy: bool, client: Client, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Result:
     expiry = None if params["credential_expiry"] is None else moments(params["credential_expiry"])
     held = {kind: listed(client, kind) for kind in KINDS if kind in params["gather"]}
-    results: Json = {kind: [SHOWN.get(kind, shown)(thing) for thing in things] for kind, things in held.items()}
+    results: Json = {kind: [SHOWN.get(kind, to_result)(thing) for thing in things] for kind, things in held.items()}
     results["references"] = references(held)
     results["findings"] = findings(held, expiry, clock())
-    return Outcome(False, None, None, results)
+    return Result(False, None, None, results)
 
 
 def listed(client: Client, kind: str) -> list[Json]:

@@ -182,7 +182,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.errors import InputError, Json
 from ..module_utils._core.module import execute
-from ..module_utils._core.result import Outcome
+from ..module_utils._core.result import Result
 from ..module_utils._runpod.client import Client
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.registry import (
@@ -201,7 +201,7 @@ from ..module_utils._runpod.registry import (
 LIMITS = {"username": 191, "password": 16384}
 
 
-def run(params: Json, check_mode: bool, client: Client) -> Outcome:
+def run(params: Json, check_mode: bool, client: Client) -> Result:
     check_name(params["name"])
     if params["state"] == "present":
         check_login(params)
@@ -209,9 +209,9 @@ def run(params: Json, check_mode: bool, client: Client) -> Outcome:
     if params["state"] == "absent":
         kept = clear(client, held, check_mode)
         left = [one.registry for one in kept]
-        return Outcome(left != held, shown(held), shown(left), results(left, report([], kept)), in_use(kept))
+        return Result(left != held, shown(held), shown(left), results(left, report([], kept)), in_use(kept))
     if held and params["update_password"] == "on_create":
-        return Outcome(False, shown(held), shown(held), results(held, report()), unfinished(held))
+        return Result(False, shown(held), shown(held), results(held, report()), unfinished(held))
     return write(params, held, check_mode, client)
 
 
@@ -222,16 +222,16 @@ def check_login(params: Json) -> None:
             raise InputError(f"{option} must have 1 to {limit} characters.")
 
 
-def write(params: Json, held: list[Json], check_mode: bool, client: Client) -> Outcome:
+def write(params: Json, held: list[Json], check_mode: bool, client: Client) -> Result:
     """Write user and password, which cannot be compared, and remove what they replaced."""
     if check_mode:
         after = held or [{"name": params["name"]}]
-        return Outcome(True, shown(held), shown(after), results(after, report()))
+        return Result(True, shown(held), shown(after), results(after, report()))
     renewal = renew(client, params["name"], held, {option: params[option] for option in LIMITS})
     kept = clear(client, renewal.leftovers)
     after = [renewal.registry, *(left.registry for left in kept)]
     found = results(after, report(renewal.moved, kept))
-    return Outcome(True, shown(held), shown(after), found, (*renewal.warnings, *stays(kept)))
+    return Result(True, shown(held), shown(after), found, (*renewal.warnings, *stays(kept)))
 
 
 def shown(held: list[Json]) -> Json | None:

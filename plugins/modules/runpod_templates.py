@@ -320,20 +320,20 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from ..module_utils._core.errors import ConflictError, InputError, Json, RunpodError, concerns_all
+from ..module_utils._core.errors import CollectionError, ConflictError, InputError, Json, concerns_all
 from ..module_utils._core.module import EnvModule, execute
-from ..module_utils._core.result import ItemsFailedError, Outcome
+from ..module_utils._core.result import ItemsFailedError, Result
 from ..module_utils._runpod.client import Client
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.template import (
     OPTIONS,
     IgnoredFieldError,
     Step,
-    difference,
-    faults,
     plan,
     read,
-    result,
+    to_diff,
+    to_result,
+    validation_errors,
     write,
 )
 
@@ -341,16 +341,16 @@ ORDER = ("unchanged", "create", "change", "delete")
 DONE = {"create": "created", "change": "changed", "delete": "deleted", "unchanged": "unchanged"}
 
 
-class Report(NamedTuple):
+class ItemResult(NamedTuple):
     """What became of one step; without `tried`, an earlier failure has kept it from being taken."""
 
     step: Step
     after: Json | None
-    error: RunpodError | None = None
+    error: CollectionError | None = None
     tried: bool = True
 
 
-def run(params: Json, check_mode: bool, client: Client) -> Outcome:
+def run(params: Json, check_mode: bool, client: Client) -> Result:
     items = params["templates"]
     require_sound(items)
     templates, registries, warnings = read(client, items, check_mode)
@@ -359,10 +359,10 @@ def run(params: Json, check_mode: bool, client: Client) -> Outcome:
         steps += pruned(templates, {item["name"] for item in items}, params["prune_pattern"])
     steps.sort(key=lambda step: (ORDER.index(step.action), step.name))
     if check_mode:
-        reports = [Report(step, step.prediction) for step in steps]
+        reports = [ItemResult(step, step.prediction) for step in steps]
     else:
         reports = carry_out(client, steps, params["on_error"])
-    outcome = summed_up(reports, {item["name"] for item in items})._replace(warnings=warnings)
+    outcome = build_result(reports, {item["name"] for item in items})._replace(warnings=warnings)
     if outcome.results["failed_items"]:
         raise ItemsFailedError(message(reports), outcome)
     return outcome
@@ -373,7 +373,7 @@ def require_sound(items: Iterable[Json]) -> None:
     wrong = []
     positions: dict[str, int] = {}
     for position, item in enumerate(items, start=1):
-        wrong += [f"Template {position} ({item['name']!r}): {fault}." for fault in faults(item)]
+        wrong += [f"Template {position} ({item['name']!r}): {fault}." for fault in validation_errors(item)]
         first = positions.setdefault(item["name"], position)
         if first != position:
             wrong.append(f"Templates {first} and {position} have the same name {item['name']!r}.")
@@ -389,7 +389,7 @@ def plan_all(items: Iterable[Json], templates: Iterable[Json], registries: list[
         by_name.setdefault(template["name"], []).append(template)
         used.add(template["registry"])
     steps = []
-    wrong: list[RunpodError] = []
+    wrong: list[CollectionError] = []
     for item in items:
         try:
             steps.append(plan(item, by_name.get(item["name"], []), registries, used))
@@ -406,7 +406,7 @@ def pruned(templates: Iterable[Json], named: set[str], pattern: str) -> list[Ste
     return [Step(template["name"], template, None) for template in others if fnmatchcase(template["name"], pattern)]
 
 
-def carry_out(client: Client, steps: list[Step], on_error: str) -> list[Report]:
+def carry_out(client: Client, steps: list[Step], on_error: str) -> list[ItemResult]:
     """Take the steps in this order and return what became of each."""
     reports = []
     for step in steps:
@@ -414,32 +414,32 @@ def carry_out(client: Client, steps: list[Step], on_error: str) -> list[Report]:
         reports.append(report)
         if report.error and (on_error == "stop" or concerns_all(report.error)):
             break
-    return reports + [Report(step, step.current, tried=False) for step in steps[len(reports) :]]
+    return reports + [ItemResult(step, step.current, tried=False) for step in steps[len(reports) :]]
 
 
-def attempt(client: Client, step: Step) -> Report:
+def attempt(client: Client, step: Step) -> ItemResult:
     """Take one step."""
     try:
-        return Report(step, write(client, step))
+        return ItemResult(step, write(client, step))
     except IgnoredFieldError as error:
-        return Report(step, error.template, error)
-    except RunpodError as error:
-        return Report(step, step.current, error)
+        return ItemResult(step, error.template, error)
+    except CollectionError as error:
+        return ItemResult(step, step.current, error)
 
 
-def summed_up(reports: list[Report], named: set[str]) -> Outcome:
+def build_result(reports: list[ItemResult], named: set[str]) -> Result:
     """Return what a run did as the module's result."""
     tried = [report for report in reports if report.tried]
     count = Counter("failed" if report.error else DONE[report.step.action] for report in tried)
     by_name = sorted(reports, key=lambda report: report.step.name)
     changed = [report for report in by_name if report.after != report.step.current]
-    differences = [difference(report.step.current, report.after) for report in changed]
-    return Outcome(
+    differences = [to_diff(report.step.current, report.after) for report in changed]
+    return Result(
         changed=bool(changed),
         before={"templates": [old for old, dummy in differences if old]},
         after={"templates": [new for dummy, new in differences if new]},
         results={
-            "templates": [result(report.after) for report in by_name if report.after and report.step.name in named],
+            "templates": [to_result(report.after) for report in by_name if report.after and report.step.name in named],
             "summary": {key: count[key] for key in (*DONE.values(), "failed")},
             "failed_items": [
                 {"name": report.step.name, "action": report.step.action, **report.error.as_result()}
@@ -450,7 +450,7 @@ def summed_up(reports: list[Report], named: set[str]) -> Outcome:
     )
 
 
-def message(reports: list[Report]) -> str:
+def message(reports: list[ItemResult]) -> str:
     """Return what to say about a run in which templates failed."""
     failed = [report for report in reports if report.error]
     untried = sum(not report.tried for report in reports)

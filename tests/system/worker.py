@@ -28,7 +28,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.retries import Retrying
 from botocore.config import Config
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import mint
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import get_token
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import runpod_client
@@ -157,7 +157,7 @@ class Runs:
 
         def read_and_mint() -> None:
             entry = store.read()
-            mint(aws, REGION, entry and entry.key)
+            get_token(aws, REGION, entry and entry.key)
 
         return read_and_mint
 

@@ -18,7 +18,7 @@ PAUSE = 0.5  # seconds; CloudTrail takes two of these requests a second, counted
 LONGEST = 90 * 24  # hours that CloudTrail looks back
 
 
-class Trail:
+class PullEvents:
     """The events of the last hours, read no faster than CloudTrail allows; `limit` bounds what is read of one key."""
 
     def __init__(self, aws: Aws, hours: float, limit: int) -> None:

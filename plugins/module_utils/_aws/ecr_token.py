@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from .._core.errors import DENIED, AwsError, Json, RegistryError, RunpodError
+from .._core.errors import DENIED, AwsError, CollectionError, Json, RegistryError
 from .client import Aws
 from .secret_entry import KeyPair
 
@@ -31,13 +31,13 @@ class Token(NamedTuple):
         return f"Token(expires_at={self.expires_at})"
 
 
-def mint(aws: Aws, region: str, identity: KeyPair | None = None) -> Token:
+def get_token(aws: Aws, region: str, identity: KeyPair | None = None) -> Token:
     """Return a token for the ECR registries of a region, minted as the owner of the key or as the caller."""
     answer = aws.call("ecr", "get_authorization_token", region=region, identity=identity)
     return _token(answer["authorizationData"][0])
 
 
-def mint_public(aws: Aws) -> Token:
+def get_public_token(aws: Aws) -> Token:
     """Return a token for ECR Public, minted as the caller."""
     data = aws.call("ecr-public", "get_authorization_token", region="us-east-1")["authorizationData"]
     return _token(data)
@@ -48,7 +48,7 @@ def _token(data: Json) -> Token:
     return Token(username, password, data["expiresAt"].astimezone(UTC))
 
 
-def patiently(
+def retry_until(
     aws: Aws,
     until: datetime | None,
     attempt: Callable[[], Any],
@@ -72,7 +72,7 @@ def patiently(
             pause = min(pause * 2, 8.0)
 
 
-def prove(aws: Aws, key: KeyPair, regions: list[str], until: datetime) -> None:
+def verify_key(aws: Aws, key: KeyPair, regions: list[str], until: datetime) -> None:
     """Return once AWS accepts the key in every region, twice in a row: STS first, then ECR's tokens.
 
     One success may come from a server that was quicker than its neighbours. Raises RunpodError when the key is still
@@ -82,16 +82,16 @@ def prove(aws: Aws, key: KeyPair, regions: list[str], until: datetime) -> None:
     def accepted() -> None:
         aws.call("sts", "get_caller_identity", identity=key)
         for region in regions:
-            mint(aws, region, key)
+            get_token(aws, region, key)
 
     def accepted_twice() -> None:
         accepted()
         accepted()
 
     try:
-        patiently(aws, until, accepted_twice)
+        retry_until(aws, until, accepted_twice)
     except AwsError as error:
-        raise RunpodError(
+        raise CollectionError(
             f"AWS still refuses the new access key {key.access_key_id}: {error} "
             "Run again; if it goes on, raise propagation_timeout and look for a service control policy or a boundary."
         ) from error

@@ -35,7 +35,7 @@ class KeyPair(NamedTuple):
         return f"KeyPair({self.access_key_id})"
 
 
-class Pending(NamedTuple):
+class KeyReservation(NamedTuple):
     """The note made before CreateAccessKey: it locks the entry and tells an orphan from a foreign key afterwards.
 
     `since` is when the note was made, `known_key_ids` which keys the user had then; `abandoned` says that the run which
@@ -57,7 +57,7 @@ class Entry(NamedTuple):
     arn: str
     key: KeyPair | None = None
     created: datetime | None = None
-    pending: Pending | None = None
+    pending: KeyReservation | None = None
     deleted: bool = False
     version: str = ""
 
@@ -65,7 +65,7 @@ class Entry(NamedTuple):
         return f"Entry({self.arn}, {self.key!r})"
 
 
-class Freshness(NamedTuple):
+class TokenRecord(NamedTuple):
     """What a freshness tag of an entry says: until when the token at RunPod works and which key minted it."""
 
     expires_at: datetime
@@ -82,7 +82,7 @@ def parse_time(text: str) -> datetime:
     return datetime.strptime(text + "+0000", TIME + "%z")
 
 
-def encode(key: KeyPair | None, created: datetime | None, pending: Pending | None, run: str = "") -> str:
+def encode(key: KeyPair | None, created: datetime | None, pending: KeyReservation | None, run: str = "") -> str:
     """Return the entry's value: flat JSON, so that other tools can read the key too.
 
     `run` tells the note of one run from an equal one of another; nobody needs it afterwards.
@@ -107,7 +107,7 @@ def decode(arn: str, text: str) -> Entry:
     try:
         value = json.loads(text)
         note = value.get("pending")
-        pending = note and Pending(
+        pending = note and KeyReservation(
             parse_time(note["since"]), tuple(note["known_key_ids"]), bool(note.get("abandoned", False))
         )
         if "access_key_id" not in value:
@@ -123,7 +123,7 @@ def decode(arn: str, text: str) -> Entry:
         ) from None
 
 
-def freshness(tags: dict[str, str]) -> dict[str, Freshness]:
+def token_records(tags: dict[str, str]) -> dict[str, TokenRecord]:
     """Return registry id -> what its freshness tag says; tags of another form are none."""
     found = {}
     for name, value in tags.items():
@@ -131,7 +131,7 @@ def freshness(tags: dict[str, str]) -> dict[str, Freshness]:
         if not (name.startswith(OURS) and key_id):
             continue
         try:
-            found[name.removeprefix(OURS)] = Freshness(parse_time(expiry), key_id)
+            found[name.removeprefix(OURS)] = TokenRecord(parse_time(expiry), key_id)
         except ValueError:
             continue
     return found

@@ -17,8 +17,8 @@ from uuid import NAMESPACE_OID, uuid5
 
 from .._core.errors import AwsError, ConflictError, InputError, Json
 from .client import Aws, tolerating
-from .ecr_token import patiently
-from .secret_entry import MANAGED, OURS, Entry, KeyPair, Pending, decode, encode
+from .ecr_token import retry_until
+from .secret_entry import MANAGED, OURS, Entry, KeyPair, KeyReservation, decode, encode
 
 # Mirrored by the documentation fragment gpuops.runpod.secret_store.
 STORE_OPTIONS: Json = {
@@ -64,14 +64,16 @@ class SecretStore(ABC):
         """Return the entry's tags; one that is not there has none."""
 
     @abstractmethod
-    def create(self, user: str, pending: Pending) -> Entry | None:
+    def create(self, user: str, pending: KeyReservation) -> Entry | None:
         """Make the entry with a note, tagged as ours, and return it.
 
         The name is a lock: None says that it is taken, by another run's entry or by one that is just being deleted.
         """
 
     @abstractmethod
-    def put(self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> Entry | None:
+    def put(
+        self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
+    ) -> Entry | None:
         """Write the value in the place of the one that `entry` is, and return the new entry.
 
         None says that another run has written since, and that its value stands.
@@ -141,7 +143,7 @@ class SecretsManager(SecretStore):
             return {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
         return {}
 
-    def create(self, user: str, pending: Pending) -> Entry | None:
+    def create(self, user: str, pending: KeyReservation) -> Entry | None:
         options = {"KmsKeyId": self.kms_key_id} if self.kms_key_id else {}
         try:
             answer = self._call(
@@ -158,7 +160,9 @@ class SecretsManager(SecretStore):
             raise
         return Entry(answer["ARN"], pending=pending, version=answer["VersionId"])
 
-    def put(self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> Entry | None:
+    def put(
+        self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
+    ) -> Entry | None:
         """A version's id follows from that of the version before it, and AWS takes one value only for an id."""
         try:
             answer = self._call(
@@ -234,23 +238,27 @@ class ParameterStore(SecretStore):
             return {tag["Key"]: tag["Value"] for tag in answer["TagList"]}
         return {}
 
-    def create(self, user: str, pending: Pending) -> Entry | None:
+    def create(self, user: str, pending: KeyReservation) -> Entry | None:
         """Unlike Secrets Manager, this one does not know a call that is sent again because its answer was lost."""
         value = encode(None, None, pending, run=token_hex(8))
         with tolerating("ParameterAlreadyExists"):
             self._put(value, Description=self._description(user), Tags=tag_list({**self.user_tags, MANAGED: user}))
         with tolerating(self.GONE):
-            parameter = patiently(self.aws, self.aws.clock() + SETTLING, lambda: self._get(self.name), self.UNSETTLED)
+            parameter = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(self.name), self.UNSETTLED)
             if parameter["Value"] == value:
                 return Entry(parameter["ARN"], pending=pending, version=digest(value))
         return None
 
-    def put(self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: Pending | None) -> Entry | None:
+    def put(
+        self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
+    ) -> Entry | None:
         """A write cannot be made to depend on what is there, so one that replaced another run's value puts it back."""
         value = encode(key, created, pending, run=token_hex(8))
         number = self._put(value, Overwrite=True)["Version"] - 1
         former = f"{self.name}:{number}"
-        replaced = patiently(self.aws, self.aws.clock() + SETTLING, lambda: self._get(former), self.UNSETTLED)["Value"]
+        replaced = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(former), self.UNSETTLED)[
+            "Value"
+        ]
         if digest(replaced) in (entry.version, digest(value)):  # the latter when the write was sent twice
             return Entry(entry.arn, key, created, pending, version=digest(value))
         self._put(replaced, Overwrite=True)

@@ -19,7 +19,7 @@ DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 
 
-class RunpodError(Exception):
+class CollectionError(Exception):
     """A failure with cause and remedy; the base of all errors of this collection."""
 
     def as_result(self) -> Json:
@@ -27,19 +27,19 @@ class RunpodError(Exception):
         return {"msg": str(self)}
 
 
-class InputError(RunpodError):
+class InputError(CollectionError):
     """The options contradict each other or what exists; nothing was changed."""
 
 
-class ConflictError(RunpodError):
+class ConflictError(CollectionError):
     """What exists belongs to somebody else or is ambiguous; nothing was changed."""
 
 
-class TransportError(RunpodError):
+class TransportError(CollectionError):
     """No answer: the name, the connection, TLS or the timeout failed. The outcome of a write is unknown."""
 
 
-class ApiError(RunpodError):
+class ApiError(CollectionError):
     """RunPod answered with an error status.
 
     `problem` is the parsed problem+json document, or an empty dict when the body was something else.
@@ -58,7 +58,7 @@ class NotFoundError(ApiError):
     """404: not there, or not visible for this key. Only the caller knows whether that means absent."""
 
 
-class RegistryError(RunpodError):
+class RegistryError(CollectionError):
     """A container registry answered with an error (`status`, `code`), or did not answer (then `status` is None)."""
 
     def __init__(self, message: str, status: int | None = None, code: str = "", text: str = "") -> None:
@@ -75,7 +75,7 @@ class BlobStoreError(RegistryError):
     """The host that a registry sends to for a blob answered with an error, or did not answer; the registry did."""
 
 
-class SkopeoError(RunpodError):
+class SkopeoError(CollectionError):
     """skopeo is missing, too old, or failed; `text` is what it said."""
 
     def __init__(self, message: str, text: str = "") -> None:
@@ -86,7 +86,7 @@ class SkopeoError(RunpodError):
         return {"msg": str(self), "error": {"message": self.text}}
 
 
-class AwsError(RunpodError):
+class AwsError(CollectionError):
     """AWS refused a call, or did not answer it (then `status` is None and the outcome of a write is unknown)."""
 
     def __init__(self, message: str, call: str, code: str, text: str, status: int | None = None) -> None:
@@ -100,6 +100,6 @@ class AwsError(RunpodError):
         return {"msg": str(self), "error": {"call": self.call, "code": self.code, "message": self.text}}
 
 
-def concerns_all(error: RunpodError) -> bool:
+def concerns_all(error: CollectionError) -> bool:
     """Return whether the next thing would fail at RunPod like this one."""
     return isinstance(error, TransportError) or (isinstance(error, ApiError) and error.status in FOR_ALL)

@@ -18,7 +18,7 @@ SEVERITIES = ["error", "warning", "info"]
 MISSED = timedelta(hours=4)  # a token that is refreshed every four hours never has less left
 
 
-class Row(NamedTuple):
+class Rule(NamedTuple):
     """One finding. `cause` and `remedy` are templates."""
 
     code: str

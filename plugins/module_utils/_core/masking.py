@@ -17,47 +17,47 @@ MASK = "********"
 CHANGED = f"{MASK} (changed)"
 
 
-def masked(env: Any) -> Any:
+def mask_env(env: Any) -> Any:
     """Return an environment with its keys and without its values; anything else but None is masked whole."""
     if isinstance(env, Mapping):
         return dict.fromkeys(env, MASK)
     return None if env is None else MASK
 
 
-def shown(thing: Json) -> Json:
+def to_result(thing: Json) -> Json:
     """Return an object of RunPod's API as results show it: names in snake_case, env masked by key."""
     shape = camel_dict_to_snake_dict(thing, ignore_list=["env"])
-    return {**shape, "env": masked(thing["env"])} if "env" in thing else shape
+    return {**shape, "env": mask_env(thing["env"])} if "env" in thing else shape
 
 
-def compared(before: Json | None, after: Json | None) -> tuple[Json | None, Json | None]:
+def to_diff(before: Json | None, after: Json | None) -> tuple[Json | None, Json | None]:
     """Return two states of an object for a diff: both as shown, with a mark at the env values that changed."""
-    old, new = (thing and shown(thing) for thing in (before, after))
+    old, new = (thing and to_result(thing) for thing in (before, after))
     if before and after and new and new.get("env"):
         was, is_now = before.get("env") or {}, after["env"]
         new["env"] |= {key: CHANGED for key in is_now if key in was and was[key] != is_now[key]}
     return old, new
 
 
-def hidden(arguments: Any, spec: Mapping[str, Json]) -> Any:
+def mask_arguments(arguments: Any, spec: Mapping[str, Json]) -> Any:
     """Return a module's arguments, valid or not, as they may be echoed.
 
     The values of env are masked by key, and what is not an option at all is masked too: it may be a misspelt env.
     """
     if not isinstance(arguments, Mapping):
         return None if arguments is None else MASK
-    return {name: _hidden_value(name, value, spec.get(name)) for name, value in arguments.items()}
+    return {name: _mask_value(name, value, spec.get(name)) for name, value in arguments.items()}
 
 
-def _hidden_value(name: str, value: Any, option: Json | None) -> Any:
+def _mask_value(name: str, value: Any, option: Json | None) -> Any:
     if option is None:
         return MASK
     if name == "env":
-        return masked(value)
+        return mask_env(value)
     if "options" not in option:
         return value
     return (
-        [hidden(item, option["options"]) for item in value]
+        [mask_arguments(item, option["options"]) for item in value]
         if isinstance(value, list)
-        else hidden(value, option["options"])
+        else mask_arguments(value, option["options"])
     )

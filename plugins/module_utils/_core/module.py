@@ -12,11 +12,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.warnings import warn
 
-from .errors import Json, RunpodError
-from .masking import hidden
-from .result import Outcome
+from .errors import CollectionError, Json
+from .masking import mask_arguments
+from .result import Result
 
-Run = Callable[[Json, bool, Any], Outcome]
+Run = Callable[[Json, bool, Any], Result]
 Connect = Callable[[AnsibleModule], Any]
 
 
@@ -35,7 +35,7 @@ class EnvModule(AnsibleModule):
 
     def log(self, msg: str, log_args: Json | None = None) -> None:
         if log_args:  # the module's arguments, as text
-            echo = hidden(self.params, self.argument_spec)
+            echo = mask_arguments(self.params, self.argument_spec)
             log_args = {
                 name: str(echo[name]) if isinstance(echo[name], dict | list) else text
                 for name, text in log_args.items()
@@ -44,7 +44,7 @@ class EnvModule(AnsibleModule):
         super().log(msg, log_args=log_args)
 
     def _invocation(self) -> Json:
-        return {"module_args": hidden(self.params, self.argument_spec)}
+        return {"module_args": mask_arguments(self.params, self.argument_spec)}
 
 
 def execute(module: AnsibleModule, run: Run, key: str | None, connect: Connect) -> None:
@@ -54,7 +54,7 @@ def execute(module: AnsibleModule, run: Run, key: str | None, connect: Connect) 
     """
     try:
         outcome = run(module.params, module.check_mode, connect(module))
-    except RunpodError as error:
+    except CollectionError as error:
         module.fail_json(**error.as_result())
     for warning in outcome.warnings:
         warn(warning)  # not module.warn(): amazon.aws would repeat it in a way that ansible-core deprecates

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .errors import ConflictError, Json, RunpodError
+from .errors import CollectionError, ConflictError, Json
 
 
-class Outcome(NamedTuple):
+class Result(NamedTuple):
     """What a run found and left: `before` and `after` feed the diff, `results` the other return values.
 
     In check mode `after` is the best prediction. None of them holds a secret.
@@ -25,10 +25,10 @@ class Outcome(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class ItemsFailedError(RunpodError):
+class ItemsFailedError(CollectionError):
     """Some things could not be written; the results tell what was done all the same."""
 
-    def __init__(self, message: str, outcome: Outcome) -> None:
+    def __init__(self, message: str, outcome: Result) -> None:
         super().__init__(message)
         self.outcome = outcome
 
@@ -38,17 +38,17 @@ class ItemsFailedError(RunpodError):
         return {"msg": str(self), "changed": done.changed, "diff": diff, **done.results}
 
 
-def wanted(params: Mapping[str, Any], fields: Mapping[str, str]) -> Json:
+def desired_fields(params: Mapping[str, Any], fields: Mapping[str, str]) -> Json:
     """Return the API fields the user set; an option left out is left alone."""
     return {field: params[option] for option, field in fields.items() if params.get(option) is not None}
 
 
-def changes(current: Mapping[str, Any], desired: Mapping[str, Any]) -> Json:
+def changed_fields(current: Mapping[str, Any], desired: Mapping[str, Any]) -> Json:
     """Return the desired fields whose value differs from the current one."""
     return {field: value for field, value in desired.items() if current.get(field) != value}
 
 
-def one_by_name(
+def find_by_name(
     things: Iterable[Json],
     name: str,
     kind: str,

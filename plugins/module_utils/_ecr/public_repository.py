@@ -228,7 +228,7 @@ def alike(one: str | list[str] | None, other: str | list[str] | None) -> bool:
 # How it is shown
 
 
-def shown(found: Json | None) -> Json | None:
+def to_result(found: Json | None) -> Json | None:
     """Return a repository as the module returns it."""
     if found is None:
         return None

@@ -18,12 +18,12 @@ from urllib.parse import urlsplit
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
 from .._aws.client import Aws
-from .._aws.ecr_token import NOT_YET, mint, patiently
+from .._aws.ecr_token import NOT_YET, get_token, retry_until
 from .._aws.secret_entry import KeyPair
 from .._core.errors import AwsError, BlobStoreError, Json, RegistryError
 from .._oci import manifest as manifests
 from .._oci.reference import DOCKER_HUB, Image
-from .._oci.registry_client import Answer, Login, Registry, said_by, words
+from .._oci.registry_client import Answer, Login, Registry, error_of, words
 from .diagnosis import KEY_UNKNOWN, diagnose
 
 LARGEST_CONFIG = 1024 * 1024  # bytes; real ones are a few KB
@@ -32,7 +32,7 @@ NOT_THERE = {"RepositoryNotFoundException", "NAME_UNKNOWN"}
 MAY_PASS = r"(?is)^(?!.*token has expired)"  # what a registry says of a young right, but not of an old token
 
 
-class Refused(Exception):
+class PullDeniedError(Exception):
     """The verdict on one image, as a finding."""
 
     def __init__(self, finding: Json) -> None:
@@ -40,7 +40,7 @@ class Refused(Exception):
         self.finding = finding
 
 
-class Puller(NamedTuple):
+class PullIdentity(NamedTuple):
     """Who pulls: the owner of `key`, the caller (`calls`), or whoever has `login`, which may be nobody's.
 
     `young_until` tells how long a refusal may pass, `user` the name of the user that the key was made for.
@@ -57,7 +57,7 @@ class Puller(NamedTuple):
 class Pull(Protocol):
     """One way to ask. Its methods raise Refused."""
 
-    puller: Puller
+    puller: PullIdentity
     platform: str
 
     def manifest(self, image: Image) -> tuple[str, Json]:
@@ -89,7 +89,9 @@ def facts(pull: Pull, image: Image, operation: str = "") -> dict[str, str]:
     }
 
 
-def patient(aws: Aws, puller: Puller, attempt: Callable[[], Any], finding: Callable[[Any], Json]) -> Any:
+def retry_while_young(
+    aws: Aws, puller: PullIdentity, attempt: Callable[[], Any], finding: Callable[[Any], Json]
+) -> Any:
     """Return what the attempt returns. Raises Refused, but not before the key and its rights are old enough."""
     codes = {*NOT_YET, "DENIED"}
     try:
@@ -99,16 +101,16 @@ def patient(aws: Aws, puller: Puller, attempt: Callable[[], Any], finding: Calla
     until = puller.young_until() if refusal.code in codes else None
     if until and until > aws.clock():
         try:
-            return patiently(aws, until, attempt, codes, MAY_PASS)
+            return retry_until(aws, until, attempt, codes, MAY_PASS)
         except (AwsError, RegistryError) as error:
             refusal = error
-    raise Refused(finding(refusal)) from refusal
+    raise PullDeniedError(finding(refusal)) from refusal
 
 
 class ByApi:
     """Asks ECR's API, in the image's region and account, and the host of its layers."""
 
-    def __init__(self, aws: Aws, opener: Any, puller: Puller, platform: str) -> None:
+    def __init__(self, aws: Aws, opener: Any, puller: PullIdentity, platform: str) -> None:
         self._aws = aws
         self._opener = opener
         self.puller = puller
@@ -121,7 +123,7 @@ class ByApi:
         if not answer.get("images"):
             failure: Json = next(iter(answer.get("failures", [])), {})
             code, text = failure.get("failureCode", "ImageNotFound"), failure.get("failureReason", "")
-            raise Refused(diagnose(code, text, facts(self, image, "batch_get_image")))
+            raise PullDeniedError(diagnose(code, text, facts(self, image, "batch_get_image")))
         held = answer["images"][0]
         return held["imageId"]["imageDigest"], manifests.read(held["imageManifest"])
 
@@ -134,14 +136,14 @@ class ByApi:
         except HTTPError as failure:
             with failure:
                 answered = Answer(failure.code, failure.headers, failure.read(LARGEST_CONFIG))
-            why = words(answered.status, *said_by(answered))
+            why = words(answered.status, *error_of(answered))
         except (OSError, http.client.HTTPException, AnsibleConnectionError, ValueError) as failure:
             why = type(failure).__name__  # its text may hold the address, which is a secret
         else:
             if isinstance(document, dict):
                 return document
             why = "not a configuration"
-        raise Refused(diagnose("BlobUnread", f"{host}: {why}", facts(self, image)))
+        raise PullDeniedError(diagnose("BlobUnread", f"{host}: {why}", facts(self, image)))
 
     def _ask(self, image: Image, operation: str, **request: Any) -> Json:
         def attempt() -> Json:
@@ -155,14 +157,16 @@ class ByApi:
                 **request,
             )
 
-        return patient(self._aws, self.puller, attempt, partial(looked_into, self._aws, self, image, operation))
+        return retry_while_young(
+            self._aws, self.puller, attempt, partial(diagnose_refusal, self._aws, self, image, operation)
+        )
 
 
 class ByRegistry:
     """Asks the registry as a container runtime does; `registry` returns the reader of a host with a login."""
 
     def __init__(
-        self, aws: Aws, registry: Callable[[str, Login | None], Registry], puller: Puller, platform: str
+        self, aws: Aws, registry: Callable[[str, Login | None], Registry], puller: PullIdentity, platform: str
     ) -> None:
         self._aws = aws
         self._registry = registry
@@ -176,7 +180,7 @@ class ByRegistry:
             held = self._ask(image, "batch_get_image", lambda: registry.manifest(image.repository, image.tag))
             if held is None or held.digest != image.digest:
                 code, text = "ImageTagDoesNotMatchDigest", held.digest if held else "no such tag"
-                raise Refused(diagnose(code, text, facts(self, image)))
+                raise PullDeniedError(diagnose(code, text, facts(self, image)))
         wanted = image.digest or image.tag
         held = self._ask(image, "batch_get_image", lambda: registry.fetched(image.repository, wanted))
         return held.digest, manifests.read(held.content.decode(errors="replace"))
@@ -195,16 +199,16 @@ class ByRegistry:
         """Return what the registry of an image is shown: a token of AWS that is minted now, or what was given."""
         if not self.puller.calls:
             return self.puller.login
-        token = patient(
+        token = retry_while_young(
             self._aws,
             self.puller,
-            lambda: mint(self._aws, image.region, self.puller.key),
-            partial(looked_into, self._aws, self, image, "get_authorization_token"),
+            lambda: get_token(self._aws, image.region, self.puller.key),
+            partial(diagnose_refusal, self._aws, self, image, "get_authorization_token"),
         )
         return Login(token.username, token.password)
 
     def _ask(self, image: Image, operation: str, attempt: Callable[[], Any]) -> Any:
-        return patient(self._aws, self.puller, attempt, partial(self._finding, image, operation))
+        return retry_while_young(self._aws, self.puller, attempt, partial(self._finding, image, operation))
 
     def _finding(self, image: Image, operation: str, error: RegistryError) -> Json:
         filled = facts(self, image, operation)
@@ -224,7 +228,7 @@ class ByRegistry:
 # What a refusal does not tell
 
 
-def looked_into(aws: Aws, pull: Pull, image: Image, operation: str, error: AwsError) -> Json:
+def diagnose_refusal(aws: Aws, pull: Pull, image: Image, operation: str, error: AwsError) -> Json:
     """Return the finding for a call that AWS refused, with what can be learned cheaply about why."""
     filled = facts(pull, image, operation)
     raw = f"{error.code}: {error.text}"
@@ -235,7 +239,7 @@ def looked_into(aws: Aws, pull: Pull, image: Image, operation: str, error: AwsEr
     return elsewhere(aws, pull.puller, image, filled, finding) if error.code in NOT_THERE else finding
 
 
-def state_of_key(aws: Aws, puller: Puller, own: KeyPair, region: str) -> str:
+def state_of_key(aws: Aws, puller: PullIdentity, own: KeyPair, region: str) -> str:
     """Return why AWS does not accept the pull user's key, as a code of the diagnosis; empty when IAM does not tell."""
     try:
         keys = aws.pages("iam", "list_access_keys", "AccessKeyMetadata", UserName=puller.user())
@@ -251,7 +255,7 @@ def state_of_key(aws: Aws, puller: Puller, own: KeyPair, region: str) -> str:
     return "RegionDisabled" if region != aws.region and account_of(aws, puller) else ""
 
 
-def account_of(aws: Aws, puller: Puller) -> str:
+def account_of(aws: Aws, puller: PullIdentity) -> str:
     """Return the account of who pulls; empty when AWS does not tell."""
     try:
         return str(aws.call("sts", "get_caller_identity", identity=puller.key)["Account"])
@@ -259,7 +263,7 @@ def account_of(aws: Aws, puller: Puller) -> str:
         return ""
 
 
-def elsewhere(aws: Aws, puller: Puller, image: Image, filled: dict[str, str], finding: Json) -> Json:
+def elsewhere(aws: Aws, puller: PullIdentity, image: Image, filled: dict[str, str], finding: Json) -> Json:
     """Return the finding for a repository that is not there: where it is, when it is in the likely other place."""
 
     def there(place: Image) -> bool:

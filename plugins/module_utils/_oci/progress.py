@@ -28,7 +28,7 @@ class Progress(NamedTuple):
     bytes_all: int
 
 
-class Teller:
+class ProgressReporter:
     """Tells in a line how far something is, but only every few seconds."""
 
     def __init__(self, what: str, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:

@@ -134,7 +134,7 @@ class Registry:
         except RegistryError as error:
             raise BlobStoreError(str(error), code=error.code, text=error.text) from None
         if answer.status >= 300:
-            code, text = said_by(answer)
+            code, text = error_of(answer)
             said = words(answer.status, code, text)
             raise BlobStoreError(f"{method} {url.partition('?')[0]}: {said}.", answer.status, code, text)
         return answer
@@ -214,7 +214,7 @@ def absent(error: RegistryError) -> bool:
     return error.status == 404 and error.code != "NAME_UNKNOWN"
 
 
-def said_by(answer: Answer) -> tuple[str, str]:
+def error_of(answer: Answer) -> tuple[str, str]:
     """Return the code and the text of an error, as registries and S3 word it; empty for anything else."""
     try:
         first = json.loads(answer.content)["errors"][0]
@@ -233,7 +233,7 @@ def words(status: int, code: str, text: str) -> str:
 
 def refusal(what: str, answer: Answer) -> RegistryError:
     """Return the typed error of an answer, with what the registry says."""
-    code, text = said_by(answer)
+    code, text = error_of(answer)
     advice = REMEDIES.get(answer.status, "")
     message = f"{what}: {words(answer.status, code, text)}." + (f" {advice}" if advice else "")
     return RegistryError(message, answer.status, code, text)

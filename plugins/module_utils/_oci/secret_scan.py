@@ -52,7 +52,7 @@ class Suspect(NamedTuple):
         return f"{self.place}: {self.name} ({self.kind})" if self.name else f"{self.place}: {self.kind}"
 
 
-def suspects(configuration: Json) -> list[Suspect]:
+def suspected_secrets(configuration: Json) -> list[Suspect]:
     """Return what looks like a secret in an image's environment, labels and history, each once."""
     return list(dict.fromkeys(_found(configuration)))
 

@@ -124,7 +124,7 @@ class Skopeo:
         with terminable(), TemporaryDirectory(prefix="skopeo-", dir=self._workspace) as directory:
             files = Path(directory)
             command = self._command(version, files, source, destination)
-            meter = Meter(blobs or {}, progress or ignored)
+            meter = CopyProgress(blobs or {}, progress or ignored)
             code, lines = self._run(command, meter)
             if code:
                 text = redacted(fatal(lines))
@@ -145,11 +145,11 @@ class Skopeo:
             command += flags if version >= since else []
         return [*command, f"docker://{source.reference}", f"docker://{destination.reference}"]
 
-    def _run(self, command: list[str], meter: Meter) -> tuple[int, list[str]]:
+    def _run(self, command: list[str], meter: CopyProgress) -> tuple[int, list[str]]:
         """Run skopeo; return its exit code and its last lines. It does not outlive an interruption."""
         return asyncio.run(self._followed(command, meter))
 
-    async def _followed(self, command: list[str], meter: Meter) -> tuple[int, list[str]]:
+    async def _followed(self, command: list[str], meter: CopyProgress) -> tuple[int, list[str]]:
         last: list[str] = []
         process = await self._started(command)
         try:
@@ -176,7 +176,7 @@ class Skopeo:
         )
 
 
-class Meter:
+class CopyProgress:
     """Reads from skopeo's lines which blobs are done.
 
     A blob is done when its line says so. Older versions tell only its beginning; then it is done when the configuration
@@ -281,7 +281,7 @@ def redacted(text: str) -> str:
     return SIGNED.sub(r"\1", text)
 
 
-def passes(text: str, public: bool) -> bool:
+def is_transient(text: str, public: bool) -> bool:
     """Return whether another try, with a fresh login, may mend a failure.
 
     ECR Public answers 400 when a login has expired meanwhile.

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from .._aws.secret_entry import Freshness, Pending
+from .._aws.secret_entry import KeyReservation, TokenRecord
 
 MOST_KEYS = 2  # of one user, in IAM; inactive ones count
 ACTIVE = "Active"  # any other status (Inactive, Expired) makes a key unusable
@@ -52,7 +52,7 @@ class KeyPlan(NamedTuple):
 
 
 def owners(
-    keys: Iterable[AccessKey], marked: Collection[str], stored_id: str | None, pending: Pending | None
+    keys: Iterable[AccessKey], marked: Collection[str], stored_id: str | None, pending: KeyReservation | None
 ) -> dict[str, str]:
     """Return key id -> whose it is: STORED, MARKED as ours by a tag, ORPHAN of a run that died, or FOREIGN.
 
@@ -70,12 +70,12 @@ def owners(
     return {key.id: found.get(key.id, STORED) for key in keys}
 
 
-def appeared(key: AccessKey, pending: Pending) -> bool:
+def appeared(key: AccessKey, pending: KeyReservation) -> bool:
     """Return whether a key was made after the note, and the run that made the note has not cleaned up."""
     return not pending.abandoned and key.id not in pending.known_key_ids and key.created >= pending.since - SKEW
 
 
-def locked(pending: Pending | None, now: datetime, lock_seconds: float) -> bool:
+def locked(pending: KeyReservation | None, now: datetime, lock_seconds: float) -> bool:
     """Return whether the run that made the note may still be at work."""
     if pending is None or pending.abandoned:
         return False
@@ -92,8 +92,8 @@ def plan_keys(
     *,
     marked: Collection[str],
     stored_id: str | None,
-    pending: Pending | None,
-    fresh: Iterable[Freshness],
+    pending: KeyReservation | None,
+    fresh: Iterable[TokenRecord],
     now: datetime,
     lock_seconds: float,
     rotate_after_days: float | None = None,
@@ -156,7 +156,7 @@ def plan_first(keys: list[AccessKey], whose: dict[str, str], orphans: tuple[str,
 def plan_retirement(
     stored: AccessKey,
     older: list[AccessKey],
-    fresh: Iterable[Freshness],
+    fresh: Iterable[TokenRecord],
     now: datetime,
     retire_after_hours: float | None,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from .._aws.secret_entry import MANAGED, QUARANTINED, Entry, format_time, freshness, parse_time
+from .._aws.secret_entry import MANAGED, QUARANTINED, Entry, format_time, parse_time, token_records
 from .._core.errors import Json
-from .._core.finding import MISSED, Row, module_call, worst_first
+from .._core.finding import MISSED, Rule, module_call, worst_first
 from . import pull_policy as _policy
 from .access_keys import ACTIVE, FOREIGN, AccessKey, is_due, owners
 from .iam_user import RANDOM_SUFFIX, SECRET, marked_keys
@@ -47,7 +47,7 @@ class Subject(NamedTuple):
     groups: list[str]
 
 
-class Kept(NamedTuple):
+class StoreState(NamedTuple):
     """What the secret store holds for a user: type, name and region of the entry, and it; `error` when unreadable."""
 
     place: Json
@@ -84,7 +84,9 @@ def kind_of(arn: str, account: str) -> str | None:
     return "customer_managed" if arn.split(":")[4] == account and name.startswith(_policy.NAME) else None
 
 
-def report(subject: Subject, keys: tuple[AccessKey, ...], kept: Kept | None, expected: Expected, now: datetime) -> Json:
+def report(
+    subject: Subject, keys: tuple[AccessKey, ...], kept: StoreState | None, expected: Expected, now: datetime
+) -> Json:
     """Return what is told of a user."""
     user = subject.user
     mine = own_policies(subject, expected.repositories)
@@ -146,7 +148,7 @@ def policy_report(
 
 
 def keys_report(
-    tags: Json, keys: tuple[AccessKey, ...], kept: Kept | None, rotate_after_days: int | None, now: datetime
+    tags: Json, keys: tuple[AccessKey, ...], kept: StoreState | None, rotate_after_days: int | None, now: datetime
 ) -> list[Json]:
     """Return what is told of the access keys. Only the one that tokens are minted with is ever due."""
     entry = kept.entry if kept else None
@@ -189,12 +191,12 @@ def quotas(subject: Subject, keys: int) -> dict[str, Json]:
     return {name: {"used": used[name], "limit": limit} for name, limit in LIMITS.items()}
 
 
-def store_report(kept: Kept) -> Json:
+def store_report(kept: StoreState) -> Json:
     """Return what is told of the entry in the secret store: never its secret."""
     entry = kept.entry
     tokens = [
         {"registry_id": key, "expires_at": format_time(told.expires_at), "access_key_id": told.access_key_id}
-        for key, told in sorted(freshness(kept.tags).items())
+        for key, told in sorted(token_records(kept.tags).items())
     ]
     return {
         **kept.place,
@@ -206,7 +208,7 @@ def store_report(kept: Kept) -> Json:
     }
 
 
-def entry_state(kept: Kept) -> str:
+def entry_state(kept: StoreState) -> str:
     """Return whether the entry gives a key, or why it does not."""
     if kept.error:
         return UNREADABLE
@@ -221,183 +223,183 @@ def entry_state(kept: Kept) -> str:
 
 
 TABLE = {
-    "user_missing": Row(
+    "user_missing": Rule(
         "user_missing",
         "error",
         "There is no IAM user {user}.",
         "{create}",
     ),
-    "path_empty": Row(
+    "path_empty": Rule(
         "user_missing",
         "warning",
         "No IAM user has a path that begins with {prefix}.",
         "Correct path_prefix, or make a user there: {create}",
     ),
-    "not_managed": Row(
+    "not_managed": Rule(
         "not_managed",
         "info",
         "The user lacks the tag gpuops.runpod/managed, so somebody else made it, and nothing else of it is judged.",
         "Leave it, or hand it over: aws iam tag-user --user-name {user} --tags Key=gpuops.runpod/managed,Value=true",
     ),
-    "quarantined": Row(
+    "quarantined": Rule(
         "quarantined",
         "error",
         "The user is in quarantine: it cannot pull, and its keys are neither rotated nor refreshed.",
         "When the incident is over: {release}",
     ),
-    "rotation_due": Row(
+    "rotation_due": Rule(
         "rotation_due",
         "warning",
         "The access key {id} is {age_days} days old.",
         "{rotate}",
     ),
-    "stored_key_unused": Row(
+    "stored_key_unused": Rule(
         "key_unused",
         "warning",
         "The access key {id} is {age_days} days old and was last used {used}, so nothing refreshes tokens with it.",
         "Schedule the refresh, or if nothing needs the user any more: {remove}",
     ),
-    "key_unused": Row(
+    "key_unused": Rule(
         "key_unused",
         "warning",
         "The access key {id} is {age_days} days old and was last used {used}.",
         "aws iam update-access-key --access-key-id {id} --status Inactive --user-name {user}",
     ),
-    "key_inactive": Row(
+    "key_inactive": Rule(
         "key_inactive",
         "info",
         "The access key {id} of this collection is {status} and takes up one of two.",
         "aws iam delete-access-key --access-key-id {id} --user-name {user}",
     ),
-    "foreign_key": Row(
+    "foreign_key": Rule(
         "foreign_key",
         "warning",
         "Somebody else made the access key {id}, which is {age_days} days old and was last used {used}.",
         "When nothing needs it: aws iam update-access-key --access-key-id {id} --status Inactive --user-name {user}",
     ),
-    "foreign_key_inactive": Row(
+    "foreign_key_inactive": Rule(
         "foreign_key",
         "info",
         "Somebody else made the access key {id}. It is {status} and takes up one of two.",
         "aws iam delete-access-key --access-key-id {id} --user-name {user}",
     ),
-    "two_active_keys": Row(
+    "two_active_keys": Rule(
         "two_active_keys",
         "warning",
         "Two access keys work, {ids}. While a key is being rotated that is as it should be.",
         "When no token needs it: aws iam update-access-key --access-key-id {id} --status Inactive --user-name {user}",
     ),
-    MISSING: Row(
+    MISSING: Rule(
         "secret_missing",
         "error",
         "The secret store has no entry {store}.",
         "{converge}",
     ),
-    DELETED: Row(
+    DELETED: Rule(
         "secret_missing",
         "error",
         "The entry {store} of the secret store is being deleted.",
         "{converge}",
     ),
-    PENDING: Row(
+    PENDING: Rule(
         "secret_missing",
         "error",
         "The entry {store} of the secret store holds no key, only a note that one is being made.",
         "{converge}",
     ),
-    UNREADABLE: Row(
+    UNREADABLE: Rule(
         "secret_unreadable",
         "error",
         "The entry {store} of the secret store could not be read: {error}",
         "Mend what the cause tells, then run this again.",
     ),
-    "secret_key_mismatch": Row(
+    "secret_key_mismatch": Rule(
         "secret_key_mismatch",
         "error",
         "The entry {store} of the secret store holds the access key {id}, which the user does not have.",
         "{converge}",
     ),
-    "secret_key_inactive": Row(
+    "secret_key_inactive": Rule(
         "secret_key_inactive",
         "error",
         "The access key {id} is the one in the secret store, and it is {status}.",
         "When nobody did that on purpose: aws iam update-access-key --access-key-id {id} --status Active "
         "--user-name {user}",
     ),
-    "policy_missing": Row(
+    "policy_missing": Rule(
         "policy_missing",
         "error",
         "The user has no policy of this collection, so it cannot pull anything.",
         "{exactly}",
     ),
-    "drift_missing": Row(
+    "drift_missing": Rule(
         "policy_drift",
         "error",
         "The policy {policy} does not open {repositories}.",
         "{exactly}",
     ),
-    "drift_extra": Row(
+    "drift_extra": Rule(
         "policy_drift",
         "warning",
         "The policy {policy} opens {repositories} besides what it should.",
         "{exactly}",
     ),
-    "drift_other": Row(
+    "drift_other": Rule(
         "policy_drift",
         "error",
         "Somebody changed what the policy {policy} allows on its repositories, or on others.",
         "{exactly}",
     ),
-    "foreign_inline": Row(
+    "foreign_inline": Rule(
         "foreign_policy",
         "warning",
         "Somebody else gave the user the inline policy {policy}.",
         "aws iam delete-user-policy --policy-name {policy} --user-name {user}",
     ),
-    "foreign_attached": Row(
+    "foreign_attached": Rule(
         "foreign_policy",
         "warning",
         "Somebody else attached the policy {policy} to the user.",
         "aws iam detach-user-policy --policy-arn {policy} --user-name {user}",
     ),
-    "foreign_group": Row(
+    "foreign_group": Rule(
         "foreign_policy",
         "warning",
         "The user is in the group {group} and has the rights of its policies.",
         "aws iam remove-user-from-group --group-name {group} --user-name {user}",
     ),
-    "boundary_missing": Row(
+    "boundary_missing": Rule(
         "boundary_missing",
         "info",
         "The user has no permissions boundary, so whoever may write its policies may give it any right.",
         "With the ARN of your boundary: {bound}",
     ),
-    "inline_near": Row(
+    "inline_near": Rule(
         "quota_near",
         "warning",
         "The inline policies of the user have {used} of {limit} characters.",
         "Open a prefix instead of single repositories, and with it whatever else begins so: {shorter}",
     ),
-    "policy_near": Row(
+    "policy_near": Rule(
         "quota_near",
         "warning",
         "The policy {policy} has {used} of {limit} characters.",
         "Open a prefix instead of single repositories, and with it whatever else begins so: {shorter}",
     ),
-    "count_near": Row(
+    "count_near": Rule(
         "quota_near",
         "warning",
         "The user has {used} of {limit} {things}.",
         "Remove some, or ask AWS for more: aws service-quotas list-service-quotas --service-code iam "
         "--region us-east-1",
     ),
-    "token_expired": Row(
+    "token_expired": Rule(
         "token_expired",
         "error",
         "The token in the RunPod credential {registry_id} expired at {expires_at}.",
         "With the credential's name and the region of its images: {refresh}",
     ),
-    "token_ends_soon": Row(
+    "token_ends_soon": Rule(
         "token_ends_soon",
         "warning",
         "The token in the RunPod credential {registry_id} expires at {expires_at}, so a refresh was missed.",
@@ -405,7 +407,7 @@ TABLE = {
     ),
 }
 
-Hit = tuple[str, Json]  # a row of TABLE, and what its templates need besides the user
+Match = tuple[str, Json]  # a row of TABLE, and what its templates need besides the user
 
 
 def findings(told: Json, expected: Expected, now: datetime) -> list[Json]:
@@ -416,7 +418,7 @@ def findings(told: Json, expected: Expected, now: datetime) -> list[Json]:
     return worst_first(found)
 
 
-def checks(told: Json) -> list[Callable[[Json, datetime], Iterator[Hit]]]:
+def checks(told: Json) -> list[Callable[[Json, datetime], Iterator[Match]]]:
     """Return what to look at. In quarantine what does not work is as it should be."""
     if not told["managed"]:
         return [not_managed]
@@ -437,15 +439,15 @@ def nobody(name: str | None, prefix: str | None, repositories: list[str] | None)
     return [finding("user_missing" if name else "path_empty", name, {"prefix": prefix, "create": create})]
 
 
-def not_managed(dummy_told: Json, dummy: datetime) -> Iterator[Hit]:
+def not_managed(dummy_told: Json, dummy: datetime) -> Iterator[Match]:
     yield "not_managed", {}
 
 
-def quarantined(dummy_told: Json, dummy: datetime) -> Iterator[Hit]:
+def quarantined(dummy_told: Json, dummy: datetime) -> Iterator[Match]:
     yield "quarantined", {}
 
 
-def store(told: Json, dummy: datetime) -> Iterator[Hit]:
+def store(told: Json, dummy: datetime) -> Iterator[Match]:
     """The entry of the secret store, when it was read, and whether the user has the key in it."""
     held = told["secret_store"]
     if held is None:
@@ -461,7 +463,7 @@ def store(told: Json, dummy: datetime) -> Iterator[Hit]:
         yield "secret_key_inactive", {**facts, "status": status}
 
 
-def tokens(told: Json, now: datetime) -> Iterator[Hit]:
+def tokens(told: Json, now: datetime) -> Iterator[Match]:
     for token in (told["secret_store"] or {"tokens": []})["tokens"]:
         left = parse_time(token["expires_at"]) - now
         if left <= timedelta(0):
@@ -470,7 +472,7 @@ def tokens(told: Json, now: datetime) -> Iterator[Hit]:
             yield "token_ends_soon", token
 
 
-def policies(told: Json, dummy: datetime) -> Iterator[Hit]:
+def policies(told: Json, dummy: datetime) -> Iterator[Match]:
     """The policies of ours, and the boundary of all that policies may allow."""
     if not told["policies"]:
         yield "policy_missing", {}
@@ -485,7 +487,7 @@ def policies(told: Json, dummy: datetime) -> Iterator[Hit]:
         yield "boundary_missing", {}
 
 
-def keys_of_ours(told: Json, now: datetime) -> Iterator[Hit]:
+def keys_of_ours(told: Json, now: datetime) -> Iterator[Match]:
     for key in told["access_keys"]:
         if not key["ours"]:
             continue
@@ -511,13 +513,13 @@ def used(key: Json) -> str:
     return "never" if key["never_used"] else "at {date} for {service} in {region}".format_map(key["last_used"])
 
 
-def foreign_keys(told: Json, dummy: datetime) -> Iterator[Hit]:
+def foreign_keys(told: Json, dummy: datetime) -> Iterator[Match]:
     for key in told["access_keys"]:
         if not key["ours"]:
             yield "foreign_key" if key["status"] == ACTIVE else "foreign_key_inactive", {**key, "used": used(key)}
 
 
-def two_keys(told: Json, dummy: datetime) -> Iterator[Hit]:
+def two_keys(told: Json, dummy: datetime) -> Iterator[Match]:
     """Two keys that work; the one to end is not in the store, and where that does not tell the older one."""
     active = [key for key in told["access_keys"] if key["status"] == ACTIVE]
     if len(active) > 1:
@@ -525,7 +527,7 @@ def two_keys(told: Json, dummy: datetime) -> Iterator[Hit]:
         yield "two_active_keys", {**doomed, "ids": " and ".join(key["id"] for key in active)}
 
 
-def foreign_policies(told: Json, dummy: datetime) -> Iterator[Hit]:
+def foreign_policies(told: Json, dummy: datetime) -> Iterator[Match]:
     """What others gave the user; that everything is denied in quarantine is ours."""
     for policy in told["other_policies"]:
         if not (told["quarantined"] and policy["name"].endswith(f":policy/{DENY_ALL}")):
@@ -534,7 +536,7 @@ def foreign_policies(told: Json, dummy: datetime) -> Iterator[Hit]:
         yield "foreign_group", {"group": group}
 
 
-def limits(told: Json, dummy: datetime) -> Iterator[Hit]:
+def limits(told: Json, dummy: datetime) -> Iterator[Match]:
     """What takes up most of what IAM allows. Two keys are told of in a finding of their own."""
     for name, quota in told["quotas"].items():
         if name != "access_keys" and is_near(quota["used"], quota["limit"]):

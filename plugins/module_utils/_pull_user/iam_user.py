@@ -16,7 +16,7 @@ from .._aws.secret_store import SecretStore
 from .._core.errors import DENIED, AwsError, ConflictError, InputError, Json
 from . import pull_policy as _policy
 from .access_keys import AccessKey
-from .policy_attachment import Rights, find_rights
+from .policy_attachment import AttachedPolicies, read_policies
 
 SECRET = "gpuops.runpod/secret"  # the tag of a user that names its entry in the secret store, by ARN
 # A key's own tag has the key's id as its name, which is where the AWS console keeps the description of a key.
@@ -25,13 +25,13 @@ KEY_ID = re.compile(r"A[A-Z0-9]{15,127}")
 RANDOM_SUFFIX = re.compile(r"(:secretsmanager:.*)-[A-Za-z0-9]{6}$")  # Secrets Manager appends it to the name in an ARN
 
 
-class Found(NamedTuple):
+class UserSnapshot(NamedTuple):
     """What a run read before it writes anything. `user` None means that there is none."""
 
     partition: str
     account: str
     user: Json | None
-    rights: Rights
+    rights: AttachedPolicies
     keys: tuple[AccessKey, ...]
     entry: Entry | None
 
@@ -46,17 +46,17 @@ class UserChange(NamedTuple):
     untag: tuple[str, ...] = ()
 
 
-def find(aws: Aws, store: SecretStore, name: str, user: Json | None, kind: str | None = None) -> Found:
+def read_snapshot(aws: Aws, store: SecretStore, name: str, user: Json | None, kind: str | None = None) -> UserSnapshot:
     """Read what belongs to the user, for a wanted kind of policy. What is not ours is a ConflictError."""
     identity = user["arn"] if user else aws.call("sts", "get_caller_identity")["Arn"]
     partition, account = identity.split(":")[1], identity.split(":")[4]
     if user:
         check_user(user, store.arn(partition, account))
-    rights = find_rights(aws, user, kind) if user else Rights()
+    rights = read_policies(aws, user, kind) if user else AttachedPolicies()
     keys, entry = find_held(aws, store, name) if user else ((), store.read())
     if entry:
         check_entry(store, entry, name, user)
-    return Found(partition, account, user, rights, keys, entry)
+    return UserSnapshot(partition, account, user, rights, keys, entry)
 
 
 def find_held(aws: Aws, store: SecretStore, name: str) -> tuple[tuple[AccessKey, ...], Entry | None]:
@@ -164,7 +164,7 @@ def is_purged(key: str) -> bool:
     return not (key.startswith((OURS, "aws:")) or KEY_ID.fullmatch(key))
 
 
-def user_after(found: Found, name: str, change: UserChange) -> Json:
+def user_after(found: UserSnapshot, name: str, change: UserChange) -> Json:
     """Return the user as the change leaves it."""
     user = found.user or {"name": name, "path": change.path, "tags": {}, "permissions_boundary": None}
     path = change.path or user["path"]

@@ -24,10 +24,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from .._aws.client import Aws, tolerating
-from .._aws.ecr_token import patiently, prove
-from .._aws.secret_entry import Entry, Freshness, KeyPair, Pending, freshness
+from .._aws.ecr_token import retry_until, verify_key
+from .._aws.secret_entry import Entry, KeyPair, KeyReservation, TokenRecord, token_records
 from .._aws.secret_store import SecretStore
-from .._core.errors import AwsError, ConflictError, RunpodError
+from .._core.errors import AwsError, CollectionError, ConflictError
 from .access_keys import ACTIVE, AccessKey, KeyPlan
 from .iam_user import KEY_MARK, SECRET, check_entry, find_held, find_keys, write_tags
 
@@ -35,23 +35,23 @@ SOON = {"NoSuchEntity"}  # what IAM says of a user that is seconds old
 SECOND_LOOK = 4.0  # seconds until a name is tried again whose entry is still being deleted
 
 
-class Held(NamedTuple):
+class KeyState(NamedTuple):
     """The keys that a user has, the entry that holds one of them, and the tokens at RunPod that its tags tell of."""
 
     keys: tuple[AccessKey, ...]
     entry: Entry | None
-    fresh: tuple[Freshness, ...] = ()
+    fresh: tuple[TokenRecord, ...] = ()
 
 
-class Done(NamedTuple):
+class RotationResult(NamedTuple):
     """What is held now, whether that took a write, and whether a new key took the place of a good one."""
 
-    held: Held
+    held: KeyState
     wrote: bool = False
     rotated: bool = False
 
 
-class Place(NamedTuple):
+class KeyContext(NamedTuple):
     """Where a key is made and kept, and for how many seconds something new may take to arrive everywhere."""
 
     aws: Aws
@@ -64,20 +64,22 @@ class Place(NamedTuple):
         return self.aws.clock() + timedelta(seconds=self.patience)
 
 
-def look(place: Place) -> Held:
+def read_state(place: KeyContext) -> KeyState:
     """Return what is there now; an entry that is not ours is a ConflictError."""
     keys, entry = find_held(place.aws, place.store, place.user)
     if entry:
         check_entry(place.store, entry, place.user, None)
-    return Held(keys, entry, tokens(place.store) if entry else ())
+    return KeyState(keys, entry, tokens(place.store) if entry else ())
 
 
-def tokens(store: SecretStore) -> tuple[Freshness, ...]:
+def tokens(store: SecretStore) -> tuple[TokenRecord, ...]:
     """Return what the entry's tags tell of tokens at RunPod."""
-    return tuple(freshness(store.tags()).values())
+    return tuple(token_records(store.tags()).values())
 
 
-def ensure_key(place: Place, held: Held, decide: Callable[[Held], KeyPlan], regions: list[str]) -> Done:
+def ensure_key(
+    place: KeyContext, held: KeyState, decide: Callable[[KeyState], KeyPlan], regions: list[str]
+) -> RotationResult:
     """Bring it about that there is a good key in the store, proved in these regions when it replaces another.
 
     `decide` plans anew after each look. While another run is making the key, waits for that.
@@ -90,16 +92,16 @@ def ensure_key(place: Place, held: Held, decide: Callable[[Held], KeyPlan], regi
         plan = decide(held)
         refuse(plan, place.user)
         wrote = wrote or plan.forget or bool(plan.delete or plan.deactivate)
-        tidied = tidy(place, held, plan)
+        tidied = apply_cleanup(place, held, plan)
         if tidied and not plan.create:
-            return Done(tidied, wrote)
+            return RotationResult(tidied, wrote)
         made = tidied and make_key(place, tidied, regions)
         if made:
-            return Done(made, True, rotated=plan.rotation_due)
-        held = look_after_losing(place, held, until)
+            return RotationResult(made, True, rotated=plan.rotation_due)
+        held = read_state_after_conflict(place, held, until)
 
 
-def tidy(place: Place, held: Held, plan: KeyPlan) -> Held | None:
+def apply_cleanup(place: KeyContext, held: KeyState, plan: KeyPlan) -> KeyState | None:
     """Delete, forget and deactivate what the plan says. Returns None when another run has written the entry since.
 
     What looks like the orphan of a dead run may be the key that a slow one is about to store: before it is deleted, the
@@ -115,15 +117,15 @@ def tidy(place: Place, held: Held, plan: KeyPlan) -> Held | None:
         entry = place.store.put(entry, entry.key, entry.created, None)
         if entry is None:
             return None
-    return Held(deactivate_keys(place.aws, place.user, keys, plan.deactivate), entry, held.fresh)
+    return KeyState(deactivate_keys(place.aws, place.user, keys, plan.deactivate), entry, held.fresh)
 
 
-def look_after_losing(place: Place, lost: Held, until: datetime) -> Held:
+def read_state_after_conflict(place: KeyContext, lost: KeyState, until: datetime) -> KeyState:
     """Return what is held when the entry could not be written: another run was faster, or it is just being deleted.
 
     One that is being deleted counts as none. Nothing of this goes on beyond that moment.
     """
-    held = look(place)
+    held = read_state(place)
     there = held.entry is not None and not held.entry.deleted
     if there and held.entry != lost.entry:
         return held
@@ -133,22 +135,22 @@ def look_after_losing(place: Place, lost: Held, until: datetime) -> Held:
             "somebody has restored a former version of it; then write its value anew. Run again."
         )
     place.aws.sleep(SECOND_LOOK)
-    return held if there else Held(held.keys, None)
+    return held if there else KeyState(held.keys, None)
 
 
-def restore(place: Place) -> Held:
+def restore(place: KeyContext) -> KeyState:
     """Take the entry out of its recovery window; one that is gone by now is none."""
     place.store.restore()
-    return look(place)
+    return read_state(place)
 
 
-def wait(place: Place, held: Held, decide: Callable[[Held], KeyPlan]) -> Held:
+def wait(place: KeyContext, held: KeyState, decide: Callable[[KeyState], KeyPlan]) -> KeyState:
     """Return what is held when no other run is making a key any more."""
     pause = 1.0
     while decide(held).wait:
         place.aws.sleep(pause)
         pause = min(pause * 2, 8.0)
-        held = look(place)
+        held = read_state(place)
     return held
 
 
@@ -181,15 +183,15 @@ def deactivate_keys(aws: Aws, user: str, keys: tuple[AccessKey, ...], doomed: tu
     return tuple(key._replace(status="Inactive") if key.id in doomed else key for key in keys)
 
 
-def make_key(place: Place, held: Held, regions: list[str]) -> Held | None:
+def make_key(place: KeyContext, held: KeyState, regions: list[str]) -> KeyState | None:
     """Make a key and put it into the store. Returns None, and leaves nothing of it, when another run was faster."""
-    pending = Pending(place.aws.clock(), tuple(key.id for key in held.keys))
-    noted = note(place, held, pending)
+    pending = KeyReservation(place.aws.clock(), tuple(key.id for key in held.keys))
+    noted = reserve_key(place, held, pending)
     if noted is None:
         return None
     if not noted.key:
         tag = {SECRET: noted.arn}
-        patiently(place.aws, place.until(), lambda: write_tags(place.aws, place.user, tag, ()), SOON)
+        retry_until(place.aws, place.until(), lambda: write_tags(place.aws, place.user, tag, ()), SOON)
     made = create_key(place, noted, pending)
     if made is None:
         return None
@@ -197,18 +199,18 @@ def make_key(place: Place, held: Held, regions: list[str]) -> Held | None:
     try:
         if noted.key:
             write_tags(place.aws, place.user, {key.access_key_id: KEY_MARK}, ())
-            prove(place.aws, key, regions, pending.since + timedelta(seconds=place.patience))
+            verify_key(place.aws, key, regions, pending.since + timedelta(seconds=place.patience))
         stored = place.store.put(noted, key, created, None)
-    except RunpodError:
+    except CollectionError:
         abandon(place, noted, pending, (key.access_key_id,))
         raise
     if stored is None:
         remove_keys(place.aws, place.user, (), (key.access_key_id,))
         return None
-    return Held((*held.keys, AccessKey(key.access_key_id, ACTIVE, created)), stored, held.fresh)
+    return KeyState((*held.keys, AccessKey(key.access_key_id, ACTIVE, created)), stored, held.fresh)
 
 
-def note(place: Place, held: Held, pending: Pending) -> Entry | None:
+def reserve_key(place: KeyContext, held: KeyState, pending: KeyReservation) -> Entry | None:
     """Write into the store that a key is going to be made, beside one that works. None: another run was faster."""
     entry = held.entry
     if entry is None:
@@ -218,13 +220,13 @@ def note(place: Place, held: Held, pending: Pending) -> Entry | None:
     return place.store.put(entry, None, None, pending)
 
 
-def create_key(place: Place, noted: Entry, pending: Pending) -> tuple[KeyPair, datetime] | None:
+def create_key(place: KeyContext, noted: Entry, pending: KeyReservation) -> tuple[KeyPair, datetime] | None:
     """Return a new key and when it was made, or None when it was refused because another run was faster.
 
     Its answer goes nowhere else; a call without an answer is not repeated.
     """
     try:
-        made = patiently(
+        made = retry_until(
             place.aws,
             place.until(),
             lambda: place.aws.call("iam", "create_access_key", once=True, UserName=place.user),
@@ -240,12 +242,12 @@ def create_key(place: Place, noted: Entry, pending: Pending) -> tuple[KeyPair, d
     return KeyPair(made["AccessKeyId"], made["SecretAccessKey"]), made["CreateDate"]
 
 
-def appeared_since(place: Place, pending: Pending) -> tuple[str, ...]:
+def appeared_since(place: KeyContext, pending: KeyReservation) -> tuple[str, ...]:
     """Return the keys that are there now and were not when the note was made."""
     return tuple(key.id for key in find_keys(place.aws, place.user) if key.id not in pending.known_key_ids)
 
 
-def abandon(place: Place, noted: Entry, pending: Pending, made: tuple[str, ...]) -> bool:
+def abandon(place: KeyContext, noted: Entry, pending: KeyReservation, made: tuple[str, ...]) -> bool:
     """Delete the key that this run made and write into the note that it failed, so that the next one need not wait.
 
     The note is written anew before, which is refused when the key is in the store after all and only the answer to that

@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from .._aws.client import Aws, tolerating
-from .._aws.ecr_token import patiently
+from .._aws.ecr_token import retry_until
 from .._aws.secret_entry import MANAGED
 from .._core.errors import AwsError, ConflictError, Json
 from . import pull_policy as _policy
@@ -39,7 +39,7 @@ DENY = "gpuops-runpod-quarantine"  # the inline policy of a user in quarantine, 
 SOON = {"NoSuchEntity"}  # what IAM says of a user or a policy that is seconds old
 
 
-class Customer(NamedTuple):
+class CustomerPolicy(NamedTuple):
     """The customer managed policy of ours, and whether it is attached to the user."""
 
     arn: str
@@ -47,7 +47,7 @@ class Customer(NamedTuple):
     attached: bool
 
 
-class Rights(NamedTuple):
+class AttachedPolicies(NamedTuple):
     """What a user has of the four ways. `made` are those that the user's tag records.
 
     `attached` are those of AWS' policies that are recorded or wanted, and attached by whomever.
@@ -55,7 +55,7 @@ class Rights(NamedTuple):
 
     made: frozenset[str] = frozenset()
     inline: Json | None = None
-    customer: Customer | None = None
+    customer: CustomerPolicy | None = None
     attached: frozenset[str] = frozenset()
 
     @property
@@ -76,7 +76,7 @@ class Rights(NamedTuple):
         return frozenset((held | self.attached) & self.made)
 
 
-class Move(NamedTuple):
+class PolicyChange(NamedTuple):
     """What to do about the policies: make one, take others away, and keep the record. Without a target, nothing.
 
     `ahead` is what the tag records while the move is going on and `record` what it does afterwards. `arn` is that of
@@ -88,11 +88,11 @@ class Move(NamedTuple):
     record: frozenset[str] | None = None
     document: Json | None = None
     arn: str = ""
-    make: bool = False
-    take: frozenset[str] = frozenset()
+    attach: bool = False
+    detach: frozenset[str] = frozenset()
 
 
-class Shown(NamedTuple):
+class PolicyView(NamedTuple):
     """A policy as it is reported; `kind` None means that there is none."""
 
     kind: str | None = None
@@ -137,14 +137,14 @@ def plan_record(tags: Json, made: frozenset[str] | None) -> tuple[Json, tuple[st
 # Reading
 
 
-def find_rights(aws: Aws, user: Json, kind: str | None = None) -> Rights:
+def read_policies(aws: Aws, user: Json, kind: str | None = None) -> AttachedPolicies:
     """Read what the record names, and whether the policy of AWS is attached that is wanted."""
     made, name = recorded(user["tags"]), user["name"]
     partition, account = user["arn"].split(":")[1], user["arn"].split(":")[4]
     relevant = made | {way for way in OF_AWS if way == kind}
     listed = attached_policies(aws, name) if relevant - {INLINE} else {}
     own = customer_arn(partition, account, user["path"], name)
-    return Rights(
+    return AttachedPolicies(
         made,
         find_document(aws, name, _policy.NAME) if INLINE in made else None,
         find_customer(aws, name, own, listed) if CUSTOMER in made else None,
@@ -165,7 +165,7 @@ def find_document(aws: Aws, user: str, policy: str) -> Json | None:
     return None
 
 
-def find_customer(aws: Aws, user: str, arn: str, attached: dict[str, str]) -> Customer | None:
+def find_customer(aws: Aws, user: str, arn: str, attached: dict[str, str]) -> CustomerPolicy | None:
     """Return the customer managed policy, or None. Raises ConflictError when somebody else made it.
 
     One that is attached is found by its name: it stays where it was made when the user moves to another path.
@@ -176,7 +176,7 @@ def find_customer(aws: Aws, user: str, arn: str, attached: dict[str, str]) -> Cu
         if {MANAGED: user}.items() <= {tag["Key"]: tag["Value"] for tag in policy.get("Tags", [])}.items():
             version = policy["DefaultVersionId"]
             answer = aws.call("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
-            return Customer(arn, answer["PolicyVersion"]["Document"], arn in attached)
+            return CustomerPolicy(arn, answer["PolicyVersion"]["Document"], arn in attached)
         raise ConflictError(
             f"The policy {arn} exists, but its tag {MANAGED} does not name the user {user}, so somebody else made it. "
             f"Remove it, or hand it over: aws iam tag-policy --policy-arn {arn} --tags Key={MANAGED},Value={user}"
@@ -190,7 +190,7 @@ def other_policies_size(aws: Aws, user: str) -> int:
     return sum(_policy.size(find_document(aws, user, policy)) for policy in names if policy not in (_policy.NAME, DENY))
 
 
-def attached_arns(partition: str, rights: Rights) -> set[str]:
+def attached_arns(partition: str, rights: AttachedPolicies) -> set[str]:
     """Return the ARNs of the managed policies that this collection has attached."""
     arns = {policy_of_aws(partition, way) for way in rights.there & OF_AWS.keys()}
     return arns | ({rights.customer.arn} if rights.customer else set())
@@ -199,7 +199,7 @@ def attached_arns(partition: str, rights: Rights) -> set[str]:
 # Deciding
 
 
-def choose(aws: Aws, user: str, rights: Rights, document: Json, exists: bool) -> str:
+def choose(aws: Aws, user: str, rights: AttachedPolicies, document: Json, exists: bool) -> str:
     """Return whether the document goes into the inline policy or into the customer managed one.
 
     One that stays the same stays where it is. Raises InputError when neither can hold it.
@@ -215,9 +215,15 @@ def choose(aws: Aws, user: str, rights: Rights, document: Json, exists: bool) ->
     return INLINE if room >= 0 else CUSTOMER
 
 
-def decide(
-    aws: Aws, params: Json, rights: Rights, asked: list[str] | None, partition: str, account: str, exists: bool
-) -> tuple[Rights, Move]:
+def plan_policies(
+    aws: Aws,
+    params: Json,
+    rights: AttachedPolicies,
+    asked: list[str] | None,
+    partition: str,
+    account: str,
+    exists: bool,
+) -> tuple[AttachedPolicies, PolicyChange]:
     """Return the rights as they are, and what to do to get to the policy that the options want.
 
     `asked` are the ARNs of the repositories. Raises InputError when no policy can hold them, and ConflictError when
@@ -225,20 +231,20 @@ def decide(
     """
     user, kind = params["name"], params["policy"]
     if kind in OF_AWS:
-        return rights, plan_move(rights, kind, None, policy_of_aws(partition, kind))
+        return rights, plan_change(rights, kind, None, policy_of_aws(partition, kind))
     if asked is None:
-        return rights, Move()
+        return rights, PolicyChange()
     purge, pull_through = params["purge_repositories"], params["pull_through"]
-    document = _policy.wanted_document(rights.document, asked, purge, pull_through)
+    document = _policy.desired_document(rights.document, asked, purge, pull_through)
     target = choose(aws, user, rights, document, exists)
     arn = customer_arn(partition, account, params["path"], user)
     if target == CUSTOMER and rights.customer is None:
         listed = attached_policies(aws, user) if exists else {}
         rights = rights._replace(customer=find_customer(aws, user, arn, listed))
-    return rights, plan_move(rights, target, document, rights.customer.arn if rights.customer else arn)
+    return rights, plan_change(rights, target, document, rights.customer.arn if rights.customer else arn)
 
 
-def plan_move(rights: Rights, target: str, document: Json | None, arn: str) -> Move:
+def plan_change(rights: AttachedPolicies, target: str, document: Json | None, arn: str) -> PolicyChange:
     """Return what to do to get to this way. `arn` is that of the managed policy, if it is one."""
     if target == INLINE:
         make = _policy.differs(rights.inline, document)
@@ -249,45 +255,45 @@ def plan_move(rights: Rights, target: str, document: Json | None, arn: str) -> M
         make = target not in rights.attached
     theirs = target in OF_AWS and not make and target not in rights.made  # somebody else attached it: it stays theirs
     record = frozenset() if theirs else frozenset({target})
-    return Move(target, rights.made | record, record, document, arn, make, rights.there - {target})
+    return PolicyChange(target, rights.made | record, record, document, arn, make, rights.there - {target})
 
 
-def is_needed(move: Move) -> bool:
+def is_needed(move: PolicyChange) -> bool:
     """Return whether there is anything to do."""
     return move.make or bool(move.take) or move.ahead != move.record
 
 
-def grants(rights: Rights, move: Move) -> bool:
+def grants(rights: AttachedPolicies, move: PolicyChange) -> bool:
     """Return whether somebody who pulls while the move is going on may meet rights that have not arrived."""
     return move.make and (bool(move.take) or move.target in OF_AWS or _policy.grows(rights.granted, move.document))
 
 
-def shown_before(user: str, rights: Rights) -> Shown:
+def current_view(user: str, rights: AttachedPolicies) -> PolicyView:
     """Return the policy that gives the user its rights now."""
     ways = [way for way in WAYS if way in rights.there] or sorted(rights.attached)
-    return shown(user, ways[-1] if ways else None, rights.document)
+    return policy_view(user, ways[-1] if ways else None, rights.document)
 
 
-def shown(user: str, way: str | None, document: Json | None) -> Shown:
+def policy_view(user: str, way: str | None, document: Json | None) -> PolicyView:
     """Return what is reported of a way."""
     if way is None:
-        return Shown()
+        return PolicyView()
     if way in OF_AWS:
-        return Shown(way, OF_AWS[way], None, None)
+        return PolicyView(way, OF_AWS[way], None, None)
     if way == CUSTOMER:
-        return Shown(REPOSITORIES, customer_name(user), document, _policy.MANAGED_LIMIT)
-    return Shown(REPOSITORIES, _policy.NAME, document)
+        return PolicyView(REPOSITORIES, customer_name(user), document, _policy.MANAGED_LIMIT)
+    return PolicyView(REPOSITORIES, _policy.NAME, document)
 
 
 # Writing
 
 
-def make(aws: Aws, user: str, rights: Rights, move: Move, patience: datetime, is_new: bool) -> None:
+def attach(aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, patience: datetime, is_new: bool) -> None:
     """Make the policy of the target and give it to the user."""
     until = patience if is_new or move.target == CUSTOMER else None
     if move.target == INLINE and move.document:
         request: Json = {"PolicyName": _policy.NAME, "PolicyDocument": _policy.compact(move.document)}
-        patiently(aws, until, lambda: aws.call("iam", "put_user_policy", UserName=user, **request), SOON)
+        retry_until(aws, until, lambda: aws.call("iam", "put_user_policy", UserName=user, **request), SOON)
         return
     if move.target == CUSTOMER and move.document:
         if rights.customer is None:
@@ -298,7 +304,7 @@ def make(aws: Aws, user: str, rights: Rights, move: Move, patience: datetime, is
             aws.call("iam", "create_policy_version", PolicyArn=move.arn, PolicyDocument=text, SetAsDefault=True)
         if rights.customer and rights.customer.attached:
             return
-    patiently(aws, until, lambda: aws.call("iam", "attach_user_policy", UserName=user, PolicyArn=move.arn), SOON)
+    retry_until(aws, until, lambda: aws.call("iam", "attach_user_policy", UserName=user, PolicyArn=move.arn), SOON)
 
 
 def create_customer(aws: Aws, user: str, arn: str, document: Json) -> None:
@@ -328,7 +334,7 @@ def create_customer(aws: Aws, user: str, arn: str, document: Json) -> None:
             ) from error
 
 
-def take(aws: Aws, user: str, partition: str, rights: Rights, ways: frozenset[str]) -> list[Json]:
+def detach(aws: Aws, user: str, partition: str, rights: AttachedPolicies, ways: frozenset[str]) -> list[Json]:
     """Take these ways from the user, rights first. Returns what stays because others use it: {kind, name, remedy}."""
     for way in (way for way in WAYS if way in ways):
         with tolerating("NoSuchEntity"):

@@ -106,7 +106,7 @@ def merged(one: Json | None, two: Json | None) -> Json | None:
     return document([*repositories_of(one), *repositories_of(two)], pulls_through(one) or pulls_through(two))
 
 
-def wanted_document(current: Json | None, arns: list[str], purge: bool, pull_through: bool = False) -> Json:
+def desired_document(current: Json | None, arns: list[str], purge: bool, pull_through: bool = False) -> Json:
     """Return the document as it should be: these repositories, and those it has already unless they are purged."""
     return document(arns if purge else [*arns, *repositories_of(current)], pull_through)
 

@@ -11,52 +11,52 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from .._core.errors import InputError, Json
-from .._core.finding import MISSED, Row, module_call, worst_first
+from .._core.finding import MISSED, Rule, module_call, worst_first
 from .._workload.spec import KINDS, repository_of
 from .delegation import by_repository
 
-Held = Mapping[str, list[Json]]
-Hit = tuple[str, Json]  # a row of TABLE, and what its templates need
+Account = Mapping[str, list[Json]]
+Match = tuple[str, Json]  # a row of TABLE, and what its templates need
 
 TABLE = {
-    "credential_gone": Row(
+    "credential_gone": Rule(
         "credential_gone",
         "error",
         "The {kind} {name} refers to the credential {registry}, which is not there any more.",
         "Ensure another one: {credential} and then {repoint}",
     ),
-    "access_missing": Row(
+    "access_missing": Rule(
         "access_missing",
         "error",
         "The {kind} {name} runs {image} from a private ECR repository with neither a credential nor a delegation. "
         "When a credential is deleted, RunPod silently takes it away from templates.",
         "With a credential: {credential} and then {repoint} Without one: {grant} and then {delegate}",
     ),
-    "credential_unused": Row(
+    "credential_unused": Rule(
         "credential_unused",
         "info",
         "No template, endpoint or pod refers to the credential {name}.",
         "When nothing is about to: {remove}",
     ),
-    "delegation_unused": Row(
+    "delegation_unused": Rule(
         "delegation_unused",
         "info",
         "No template, endpoint or pod runs an image of the repository {repository_arn}.",
         "When nothing is about to: {remove}",
     ),
-    "token_expired": Row(
+    "token_expired": Rule(
         "token_expired",
         "error",
         "The token in the credential {name} expired at {expires_at}.",
         "With the entry of the pull user: {refresh}",
     ),
-    "token_ends_soon": Row(
+    "token_ends_soon": Rule(
         "token_ends_soon",
         "warning",
         "The token in the credential {name} expires at {expires_at}, so a refresh was missed.",
         "With the entry of the pull user: {refresh}",
     ),
-    "token_unknown": Row(
+    "token_unknown": Rule(
         "token_unknown",
         "warning",
         "The credential {name} is used for {image}, and nothing tells until when the token in it works.",
@@ -84,7 +84,7 @@ def moment(identifier: str, text: str) -> datetime:
 # Who refers to what
 
 
-def in_use(held: Held) -> dict[str, list[Json]]:
+def in_use(held: Account) -> dict[str, list[Json]]:
     """Return what can refer to something, as far as it was read; a pod that is terminated refers to nothing."""
     return {
         kind: [thing for thing in held[kind] if thing.get("status") != "TERMINATED"] for kind in KINDS if kind in held
@@ -97,7 +97,7 @@ def repository_used(thing: Json) -> str | None:
     return image.repository_arn if image else None
 
 
-def users(held: Held, key_of: Callable[[Json], str | None]) -> dict[str, dict[str, list[Json]]]:
+def users(held: Account, key_of: Callable[[Json], str | None]) -> dict[str, dict[str, list[Json]]]:
     """Return key -> kind -> id and name of what has this key."""
     found: dict[str, dict[str, list[Json]]] = {}
     for kind, things in in_use(held).items():
@@ -109,12 +109,12 @@ def users(held: Held, key_of: Callable[[Json], str | None]) -> dict[str, dict[st
     return found
 
 
-def credential_users(held: Held) -> dict[str, dict[str, list[Json]]]:
+def credential_users(held: Account) -> dict[str, dict[str, list[Json]]]:
     """Return id of a credential -> what refers to it."""
     return users(held, lambda thing: thing.get("registry"))
 
 
-def references(held: Held) -> Json | None:
+def references(held: Account) -> Json | None:
     """Return what refers to each credential and delegated repository, or None when not all of that was read."""
     if not {"registries", *KINDS} <= set(held):
         return None
@@ -143,7 +143,7 @@ def references(held: Held) -> Json | None:
 # What is wrong
 
 
-def findings(held: Held, expiry: Mapping[str, datetime] | None, now: datetime) -> list[Json]:
+def findings(held: Account, expiry: Mapping[str, datetime] | None, now: datetime) -> list[Json]:
     """Return what is wrong, the worst first, as far as what was read tells. `expiry` None means not to judge tokens."""
     hits = [hit for check in (gone, shut_out, unused) for hit in check(held)]
     if expiry is not None:
@@ -156,7 +156,7 @@ def finding(name: str, facts: Json) -> Json:
     return {**{key: facts[key] for key in ("kind", "id", "name")}, **TABLE[name].filled(facts)}
 
 
-def gone(held: Held) -> Iterator[Hit]:
+def gone(held: Account) -> Iterator[Match]:
     """What refers to a credential that is not there."""
     if "registries" in held:
         there = {registry["id"] for registry in held["registries"]}
@@ -166,7 +166,7 @@ def gone(held: Held) -> Iterator[Hit]:
                     yield "credential_gone", facts_of(kind, thing)
 
 
-def shut_out(held: Held) -> Iterator[Hit]:
+def shut_out(held: Account) -> Iterator[Match]:
     """What runs a private image that nothing lets it pull."""
     if "delegations" in held:
         delegated = by_repository(held["delegations"])
@@ -177,7 +177,7 @@ def shut_out(held: Held) -> Iterator[Hit]:
                     yield "access_missing", facts_of(kind, thing)
 
 
-def unused(held: Held) -> Iterator[Hit]:
+def unused(held: Account) -> Iterator[Match]:
     """Credentials and delegations that nothing needs, when everything was read that could."""
     for key, entry in (references(held) or {}).items():
         if entry["ids"] and not any(entry[kind] for kind in KINDS):
@@ -190,7 +190,7 @@ def unused(held: Held) -> Iterator[Hit]:
                 yield "delegation_unused", {**known, "repository_arn": key, "remove": remove}
 
 
-def tokens(held: Held, expiry: Mapping[str, datetime], now: datetime) -> Iterator[Hit]:
+def tokens(held: Account, expiry: Mapping[str, datetime], now: datetime) -> Iterator[Match]:
     """Credentials whose token is at its end, and those used for ECR of which nothing tells when that is."""
     images = {
         thing["registry"]: thing["image"]
@@ -212,7 +212,7 @@ def tokens(held: Held, expiry: Mapping[str, datetime], now: datetime) -> Iterato
             yield "token_unknown", facts
 
 
-def ended(left: timedelta, facts: Json) -> Iterator[Hit]:
+def ended(left: timedelta, facts: Json) -> Iterator[Match]:
     """The finding on a token that works for so long."""
     if left <= timedelta(0):
         yield "token_expired", facts

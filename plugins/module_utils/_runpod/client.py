@@ -20,9 +20,20 @@ from urllib.error import HTTPError
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import Request
 
-from .._core.errors import SERVER_ERRORS, ApiError, InputError, Json, NotFoundError, RunpodError, TransportError
+from .._core.errors import SERVER_ERRORS, ApiError, CollectionError, InputError, Json, NotFoundError, TransportError
 from .._core.masking import MASK
-from .rate_limit import LONGEST_WAIT, View, Window, duration, look, pause, refused_for, seconds, spent, windows
+from .rate_limit import (
+    LONGEST_WAIT,
+    RateLimitState,
+    Window,
+    duration,
+    next_state,
+    pause,
+    refused_for,
+    seconds,
+    spent,
+    windows,
+)
 
 TRIES = 5
 REFUSALS = 10  # tries of a request that meets 429: several runs may share a quota
@@ -207,7 +218,7 @@ class Client:
         self.sleep = sleep
         self.clock = clock
         self.timeout = timeout
-        self.view = View()
+        self.view = RateLimitState()
 
     def get(self, path: str) -> Json:
         return self.request("GET", path)
@@ -236,7 +247,7 @@ class Client:
         """Send the request until it is answered or may not be repeated; return parsed JSON, or None for no content."""
         attempt = 1
         while True:
-            error: RunpodError
+            error: CollectionError
             self._keep_pace(method, path)
             try:
                 answer = within(self.timeout, lambda: self._exchange(method, path, body))
@@ -244,7 +255,7 @@ class Client:
                 error = TransportError(f"{method} {path}: no answer from {self.url}: {failure}")
                 delay = retry_delay(method, None, None, attempt)
             else:
-                self.view = look(self.view, answer.windows, self.clock())
+                self.view = next_state(self.view, answer.windows, self.clock())
                 if answer.status < 300:
                     return parsed(method, path, answer)
                 error = self._error(method, path, body, answer)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from .._core.errors import SERVER_ERRORS, ApiError, Json, RunpodError, TransportError
+from .._core.errors import SERVER_ERRORS, ApiError, CollectionError, Json, TransportError
 
 if TYPE_CHECKING:
     from .client import Client
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 TAKEN = {400, 409, 422}  # one of them is the status of a second thing with a unique name; RunPod does not say which
 
 
-def create(client: Client, path: str, body: Json, find: Callable[[], Json | None], taken: Collection[int] = ()) -> Json:
+def create_once(
+    client: Client, path: str, body: Json, find: Callable[[], Json | None], taken: Collection[int] = ()
+) -> Json:
     """POST once. When its outcome is unknown, look the thing up and adopt it instead of sending it again.
 
     After a refusal with a status of `taken`, another run may have taken the name a moment ago: what that made is
@@ -39,12 +41,12 @@ def create(client: Client, path: str, body: Json, find: Callable[[], Json | None
         return adopt(error, find)
 
 
-def adopt(error: RunpodError, find: Callable[[], Json | None]) -> Json:
+def adopt(error: CollectionError, find: Callable[[], Json | None]) -> Json:
     """Return the thing whose creation was not answered, or raise `error` with what the look-up said."""
     try:
         found = find()
     except (TransportError, ApiError) as failure:
         raise TransportError(f"{error} (Looking it up failed too: {failure} Outcome unknown, run again.)") from error
     if found is None:
-        raise RunpodError(f"{error} (A look-up shows that nothing was created: run again.)") from error
+        raise CollectionError(f"{error} (A look-up shows that nothing was created: run again.)") from error
     return found

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from .._core.errors import InputError, Json
-from .._core.masking import shown
+from .._core.masking import to_result
 from .._ecr import repository_policy as _grant
 from .._oci.reference import TAG, Image, parse_ecr
 from .._pull_user import pull_policy as _policy
@@ -111,9 +111,9 @@ def predicted(target: Target, name: str | None) -> Json:
     }
 
 
-def told(delegation: Json) -> Json:
+def to_result(delegation: Json) -> Json:
     """Return a delegation as results show it."""
-    return {"name": None, **shown(delegation), "repository_arn": repository_arn(delegation)}
+    return {"name": None, **to_result(delegation), "repository_arn": repository_arn(delegation)}
 
 
 def differs(delegation: Json, target: Target, name: str | None) -> list[str]:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._core.errors import InputError, Json
-from .._core.result import one_by_name, wanted
+from .._core.result import desired_fields, find_by_name
 from .registry import credential
 from .template import DEFAULTS as TEMPLATE_DEFAULTS
-from .template import DISK, cuda_faults, env_faults, strings
+from .template import DISK, cuda_errors, env_errors, strings
 from .template import OPTIONS as TEMPLATE_OPTIONS
 
 # Option -> field of the API. A change of the container makes a release; the other fields act at once.
@@ -132,16 +132,16 @@ class Step(NamedTuple):
         return [option for option, field in CONTAINER.items() if self.current and field in (self.fields or {})]
 
 
-def faults(options: Json) -> list[str]:
+def validation_errors(options: Json) -> list[str]:
     """Return what is wrong with the options beyond their types. No value of env is repeated."""
     empty = [name for name in ("name", "id", "template", "image") if options[name] == ""]
     return [
         *(f"{name} must not be empty" for name in empty),
         *_too_small("", options, {"disk": 1, "timeout": 0}),
-        *env_faults(options["env"]),
-        *_gpu_faults(options["gpu"] or {}),
-        *_cpu_faults(options["cpu"]),
-        *_scaling_faults(options["workers"] or {}, options["scaling"] or {}),
+        *env_errors(options["env"]),
+        *_gpu_errors(options["gpu"] or {}),
+        *_cpu_errors(options["cpu"]),
+        *_scaling_errors(options["workers"] or {}, options["scaling"] or {}),
     ]
 
 
@@ -149,7 +149,7 @@ def check(endpoint: Mapping[str, Any]) -> None:
     """Raise InputError that tells everything wrong with an endpoint's options as somebody wrote them."""
     validator = ArgumentSpecValidator(OPTIONS, mutually_exclusive=NOT_BOTH, required_one_of=ONE_OF)
     result = validator.validate(dict(endpoint))
-    wrong = result.error_messages or faults(result.validated_parameters)
+    wrong = result.error_messages or validation_errors(result.validated_parameters)
     if wrong:
         raise InputError("; ".join(wrong) + ".")
 
@@ -163,7 +163,7 @@ def _too_small(place: str, options: Mapping[str, Any], least: Mapping[str, float
     ]
 
 
-def _gpu_faults(gpu: Json) -> list[str]:
+def _gpu_errors(gpu: Json) -> list[str]:
     allowed, lowest = gpu.get("allowed_cuda_versions"), gpu.get("min_cuda_version")
     found = [
         (gpu.get("pools") == [], "gpu.pools must not be empty"),
@@ -173,12 +173,12 @@ def _gpu_faults(gpu: Json) -> list[str]:
     return [
         *(text for wrong, text in found if wrong),
         *_too_small("gpu.", gpu, {"count": 1}),
-        *cuda_faults("gpu.allowed_cuda_versions", allowed),
-        *cuda_faults("gpu.min_cuda_version", [lowest] if lowest else []),
+        *cuda_errors("gpu.allowed_cuda_versions", allowed),
+        *cuda_errors("gpu.min_cuda_version", [lowest] if lowest else []),
     ]
 
 
-def _cpu_faults(cpu: list[Json] | None) -> list[str]:
+def _cpu_errors(cpu: list[Json] | None) -> list[str]:
     counts = [config["vcpu_count"] for config in cpu or ()]
     configs = {(config["id"], config["vcpu_count"]) for config in cpu or ()}
     found = [
@@ -190,7 +190,7 @@ def _cpu_faults(cpu: list[Json] | None) -> list[str]:
     return [text for wrong, text in found if wrong]
 
 
-def _scaling_faults(workers: Json, scaling: Json) -> list[str]:
+def _scaling_errors(workers: Json, scaling: Json) -> list[str]:
     patience = workers.get("idle_timeout")
     too_long = patience is not None and patience > 3600
     return [
@@ -205,7 +205,7 @@ def find(endpoints: Iterable[Json], options: Json) -> Json | None:
     if options["id"]:
         return next((endpoint for endpoint in endpoints if endpoint["id"] == options["id"]), None)
     remedy = "Names of endpoints are not unique at RunPod: give the id of the one that is meant."
-    return one_by_name(endpoints, options["name"], "endpoint", remedy)
+    return find_by_name(endpoints, options["name"], "endpoint", remedy)
 
 
 def desired(
@@ -219,11 +219,13 @@ def desired(
 
     `current` and `used` are for credential().
     """
-    fields = wanted(options, FIELDS)
+    fields = desired_fields(options, FIELDS)
     for name, names in SUBFIELDS.items():
         if name in fields:
             given = fields[name]
-            fields[name] = [wanted(one, names) for one in given] if name == "cpu" else wanted(given, names)
+            fields[name] = (
+                [desired_fields(one, names) for one in given] if name == "cpu" else desired_fields(given, names)
+            )
     if "excludedTypes" in fields.get("gpu", {}):
         fields["gpu"]["excludedTypes"] = [name.strip() for name in fields["gpu"]["excludedTypes"]]
     if "env" in fields:
@@ -289,7 +291,7 @@ def _change(current: Json, fields: Json) -> Step:
     other = {"gpu": "cpu", "cpu": "gpu"}[family]
     if other in fields:
         raise InputError(f"{what} runs on {family.upper()}s, which RunPod cannot change to {other.upper()}s. {anew}")
-    sent = delta(current, fields)
+    sent = field_changes(current, fields)
     after = prediction(current, sent)
     _require_sound(after, fields)
     return Step(current, sent, after)
@@ -337,7 +339,7 @@ def _require_sound(after: Json, fields: Json) -> None:
         raise InputError(text[0].upper() + text[1:])
 
 
-def delta(current: Json, fields: Json) -> Json:
+def field_changes(current: Json, fields: Json) -> Json:
     """Return the fields that the endpoint does not have as they are, with the parts of them that RunPod needs.
 
     The order of a list has no meaning. Of gpu and workers only the parts that differ are returned.

@@ -24,7 +24,7 @@ class Window(NamedTuple):
     quota: int | None = None
 
 
-class View(NamedTuple):
+class RateLimitState(NamedTuple):
     """What the last answer said about the quota, when that was, and whose requests have spent it so far."""
 
     at: float = 0.0
@@ -73,7 +73,7 @@ def windows(limit: str | None, policy: str | None) -> tuple[Window, ...]:
     return tuple(found)
 
 
-def look(view: View, told: tuple[Window, ...], now: float) -> View:
+def next_state(view: RateLimitState, told: tuple[Window, ...], now: float) -> RateLimitState:
     """Return the view after an answer; one that says nothing about the quota leaves it as it is.
 
     What is gone since the answer before, beyond our own request, others have spent. With each fresh window
@@ -84,12 +84,12 @@ def look(view: View, told: tuple[Window, ...], now: float) -> View:
     former = {window.name: window.left for window in view.windows}
     gone = [former[window.name] - window.left for window in told if window.name in former]
     if not gone:
-        return View(now, told)
+        return RateLimitState(now, told)
     aged = 0.5 if min(gone) < 0 else 1.0
-    return View(now, told, view.ours * aged + 1, view.others * aged + max(1, *gone) - 1)
+    return RateLimitState(now, told, view.ours * aged + 1, view.others * aged + max(1, *gone) - 1)
 
 
-def room(view: View, window: Window) -> int:
+def room(view: RateLimitState, window: Window) -> int:
     """Return how many requests to leave to others: twice as many as they make for each of ours, within reason.
 
     Clients that all do so stop before they overdraw the quota: whoever has not heard of its end yet takes one at most.
@@ -100,7 +100,7 @@ def room(view: View, window: Window) -> int:
     return min(math.ceil(2 * view.others / view.ours), most)
 
 
-def pause(view: View, now: float) -> Pause | None:
+def pause(view: RateLimitState, now: float) -> Pause | None:
     """Return the wait before the next request, or None when it may be sent at once.
 
     Room is left only in a window whose end can be waited for; in a longer one each request counts.

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._core.errors import ApiError, ConflictError, InputError, Json, NotFoundError, RunpodError
-from .._core.result import one_by_name
-from .create_once import TAKEN, create
+from .._core.errors import ApiError, CollectionError, ConflictError, InputError, Json, NotFoundError
+from .._core.result import find_by_name
+from .create_once import TAKEN, create_once
 
 if TYPE_CHECKING:
     from .client import Client
@@ -36,7 +36,7 @@ SCOPE = "The scope for this is secrets:write."
 WRITTEN, GONE, NOT_OFFERED = "written", "gone", "not offered"
 
 
-class Kept(NamedTuple):
+class RetainedCredential(NamedTuple):
     """A credential that could not go: what refers to it, and why it stays as a sentence."""
 
     registry: Json
@@ -87,7 +87,7 @@ def check_name(name: str) -> None:
 def pair(registries: Iterable[Json], name: str) -> list[Json]:
     """Return the credential and its alternate, as far as they are there; two of one name are an error."""
     listed = list(registries)
-    return [found for each in names(name) if (found := one_by_name(listed, each, KIND))]
+    return [found for each in names(name) if (found := find_by_name(listed, each, KIND))]
 
 
 def credential(
@@ -106,7 +106,7 @@ def credential(
         raise ConflictError(f"registry {given!r} is the name or id of {len(ids)} credentials (ids {', '.join(ids)}).")
     if not given or ids == [given]:
         return given or None
-    alternate = one_by_name(listed, given + ALTERNATE, KIND)
+    alternate = find_by_name(listed, given + ALTERNATE, KIND)
     both = [*ids, *([alternate["id"]] if alternate else [])]
     if current in both:
         return current
@@ -184,7 +184,7 @@ def repoint(api: Client, users: Iterable[Json], registry: Json) -> list[Json]:
         else:
             refused.append(f"PATCH {path}: RunPod accepted the credential {registry['id']} but holds another one.")
     if refused:
-        raise RunpodError(
+        raise CollectionError(
             f"Not everything could be handed over to the credential {registry['name']} ({registry['id']}), so the "
             f"former one stays: {' '.join(refused)} Mend that, then run again."
         )
@@ -237,7 +237,7 @@ def exists(api: Client, path: str) -> bool:
     return True
 
 
-def make(api: Client, name: str, login: Json) -> Json:
+def create_credential(api: Client, name: str, login: Json) -> Json:
     """Create the credential and return it, or the one that another run made at the same moment."""
     adopted: list[Json] = []
 
@@ -246,26 +246,26 @@ def make(api: Client, name: str, login: Json) -> Json:
 
         Where it cannot, what was not there a moment ago holds a secret as young as ours.
         """
-        found = one_by_name(api.items(PATH, "registries"), name, KIND)
+        found = find_by_name(api.items(PATH, "registries"), name, KIND)
         if found and replace(api, found, login) != GONE:
             adopted.append(found)
         return adopted[0] if adopted else None
 
     with needing(SCOPE):
-        made = create(api, PATH, {"name": name, **login}, adopt, TAKEN)
-    return made if adopted else settle(api, made, login)
+        made = create_once(api, PATH, {"name": name, **login}, adopt, TAKEN)
+    return made if adopted else keep_lowest_id(api, made, login)
 
 
-def settle(api: Client, made: Json, login: Json) -> Json:
+def keep_lowest_id(api: Client, made: Json, login: Json) -> Json:
     """Return the credential of this name with the lowest id; drop the one this run made when that is another."""
     twins = [registry for registry in api.items(PATH, "registries") if registry["name"] == made["name"]]
     lowest = min([made, *twins], key=lambda registry: registry["id"])
     if lowest["id"] == made["id"]:
         return made
     if users_of(api, [made]):
-        one_by_name([lowest, made], made["name"], KIND)  # raises: neither may be chosen
+        find_by_name([lowest, made], made["name"], KIND)  # raises: neither may be chosen
     api.delete(f"{PATH}/{made['id']}")
-    return make(api, made["name"], login) if replace(api, lowest, login) == GONE else lowest
+    return create_credential(api, made["name"], login) if replace(api, lowest, login) == GONE else lowest
 
 
 def rank(held: list[Json], users: list[Json], known: Mapping[str, bool]) -> Rank:
@@ -303,7 +303,7 @@ def renew(
     noted about the new secret is noted.
     """
     if not held:
-        return Renewal(make(api, name, login), [], [])
+        return Renewal(create_credential(api, name, login), [], [])
     users = users_of(api, held) if len(held) > 1 else []
     ranked = rank(held, users, known or {}) if len(held) > 1 else Rank(held[0], None, False)
     outcome = replace(api, ranked.keep, login)
@@ -312,7 +312,7 @@ def renew(
     keep, spares = ranked.keep, [ranked.spare] if ranked.spare else []
     warnings: tuple[str, ...] = ()
     if outcome == GONE:
-        keep = make(api, ranked.keep["name"], login)
+        keep = create_credential(api, ranked.keep["name"], login)
         warnings = (lost(ranked.keep, keep),)
     for spare in spares:
         replace(api, spare, login)  # pods may hold on to it
@@ -353,7 +353,7 @@ def vacate(api: Client, ranked: Rank, users: list[Json], forget: Callable[[list[
 def exchange(api: Client, name: str, former: Json, moved: list[Json], login: Json) -> Renewal:
     """Make the alternate of a credential with a new secret, and let all that can be handed over refer to it."""
     plain, alternate = names(name)
-    made = make(api, alternate if former["name"] == plain else plain, login)
+    made = create_credential(api, alternate if former["name"] == plain else plain, login)
     moved = moved + repoint(api, users_of(api, [former]), made)
     unique = list({(user["kind"], user["id"]): user for user in moved}.values())
     return Renewal(made, [former], unique, releases(unique))
@@ -362,7 +362,7 @@ def exchange(api: Client, name: str, former: Json, moved: list[Json], login: Jso
 # Remove them
 
 
-def clear(api: Client, registries: list[Json], check_mode: bool = False) -> list[Kept]:
+def clear(api: Client, registries: list[Json], check_mode: bool = False) -> list[RetainedCredential]:
     """Delete these credentials and return those that stay because something refers to them."""
     users = users_of(api, registries) if registries else []
     kept = []
@@ -372,7 +372,7 @@ def clear(api: Client, registries: list[Json], check_mode: bool = False) -> list
         if not mine and not check_mode:
             why = delete(api, registry)
         if why:
-            kept.append(Kept(registry, mine, why))
+            kept.append(RetainedCredential(registry, mine, why))
     return kept
 
 
@@ -388,7 +388,9 @@ def delete(api: Client, registry: Json) -> str:
     return ""
 
 
-def tidy(api: Client, leftovers: list[Json], current: Json, check_mode: bool) -> tuple[list[Json], list[Kept]]:
+def apply_cleanup(
+    api: Client, leftovers: list[Json], current: Json, check_mode: bool
+) -> tuple[list[Json], list[RetainedCredential]]:
     """Finish a replacement: hand over what still refers to the leftovers, and delete them.
 
     Returns what was, or in check mode would be, handed over and which of them stay.
@@ -398,7 +400,7 @@ def tidy(api: Client, leftovers: list[Json], current: Json, check_mode: bool) ->
         return repoint(api, users, current), clear(api, leftovers)
     pods = [user for user in users if user["kind"] == "pod"]
     return movable(users), [
-        Kept(leftover, mine, " ".join(user["reason"] for user in mine))
+        RetainedCredential(leftover, mine, " ".join(user["reason"] for user in mine))
         for leftover in leftovers
         if (mine := referring(pods, leftover))
     ]
@@ -419,7 +421,7 @@ def called(registries: Iterable[Json]) -> Json:
     return {"leftovers": listed} if listed else {}
 
 
-def report(moved: Iterable[Json] = (), kept: Iterable[Kept] = ()) -> Json:
+def report(moved: Iterable[Json] = (), kept: Iterable[RetainedCredential] = ()) -> Json:
     """Return what each run reports of users: those it handed over, and those that keep a credential."""
     return {
         "repointed": [{key: user[key] for key in ("kind", "id", "name")} for user in moved],
@@ -427,7 +429,7 @@ def report(moved: Iterable[Json] = (), kept: Iterable[Kept] = ()) -> Json:
     }
 
 
-def stays(kept: Iterable[Kept]) -> tuple[str, ...]:
+def stays(kept: Iterable[RetainedCredential]) -> tuple[str, ...]:
     """Return a warning for each former credential that stays."""
     return tuple(
         f"The former credential {left.registry['name']} ({left.registry['id']}) stays until a later run can delete it: "
@@ -436,6 +438,6 @@ def stays(kept: Iterable[Kept]) -> tuple[str, ...]:
     )
 
 
-def in_use(kept: Iterable[Kept]) -> tuple[str, ...]:
+def in_use(kept: Iterable[RetainedCredential]) -> tuple[str, ...]:
     """Return a warning for each credential that is to be gone and stays."""
     return tuple(f"The credential {left.registry['name']} stays: {left.why}" for left in kept)

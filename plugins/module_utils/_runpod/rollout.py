@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._core.errors import Json, NotFoundError
-from .._core.masking import shown
+from .._core.masking import to_result
 
 if TYPE_CHECKING:
     from .client import Client
@@ -19,7 +19,7 @@ PAUSE = 10.0  # seconds; a look takes two requests of a quota that may be 60 a m
 READY = {"RUNNING", "IDLE"}
 
 
-class Sight(NamedTuple):
+class RolloutStatus(NamedTuple):
     """What RunPod tells of a roll-out: of an endpoint that it does not know yet, nothing."""
 
     version: int | None = None
@@ -37,10 +37,10 @@ class Sight(NamedTuple):
         return not self.workers or any(worker["status"] in READY for worker in self.workers)
 
     def as_result(self, changes: list[str]) -> Json:
-        return {"version": self.version, "rollout": self.rollout and shown(self.rollout), "changes": changes}
+        return {"version": self.version, "rollout": self.rollout and to_result(self.rollout), "changes": changes}
 
     def workers_as_result(self) -> list[Json]:
-        return [shown(worker) for worker in sorted(self.workers, key=lambda worker: worker["id"])]
+        return [to_result(worker) for worker in sorted(self.workers, key=lambda worker: worker["id"])]
 
     def told(self) -> str:
         """Return the workers with their states, in words."""
@@ -55,21 +55,21 @@ class Sight(NamedTuple):
         return ", ".join(said)
 
 
-def look(client: Client, path: str, with_workers: bool = False) -> Sight:
+def read_status(client: Client, path: str, with_workers: bool = False) -> RolloutStatus:
     """Return what RunPod tells of the roll-out of the endpoint with this path."""
     try:
         told = client.get(f"{path}/releases")
         workers = client.items(f"{path}/workers", "workers") if with_workers else []
     except NotFoundError:  # made a moment ago
-        return Sight()
-    return Sight(told.get("endpointVersion"), told.get("rollout"), tuple(workers))
+        return RolloutStatus()
+    return RolloutStatus(told.get("endpointVersion"), told.get("rollout"), tuple(workers))
 
 
-def follow(client: Client, path: str, seconds: float, clock: Callable[[], float]) -> Sight:
+def follow(client: Client, path: str, seconds: float, clock: Callable[[], float]) -> RolloutStatus:
     """Return what RunPod tells once the roll-out is over, or when these seconds are."""
     until = clock() + seconds
     while True:
-        seen = look(client, path, with_workers=True)
+        seen = read_status(client, path, with_workers=True)
         left = until - clock()
         if seen.over or left <= 0:
             return seen

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from .._core.errors import InputError, Json, RunpodError
-from .._core.masking import compared, shown
-from .._core.result import changes, one_by_name, wanted
-from .create_once import TAKEN, create
+from .._core.errors import CollectionError, InputError, Json
+from .._core.masking import to_diff, to_result
+from .._core.result import changed_fields, desired_fields, find_by_name
+from .create_once import TAKEN, create_once
 from .registry import credential, missing
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ DEFAULTS: Json = {
 }
 
 
-class IgnoredFieldError(RunpodError):
+class IgnoredFieldError(CollectionError):
     """RunPod accepted a write and did not do all of it. `template` is what it holds now."""
 
     def __init__(self, message: str, template: Json) -> None:
@@ -116,7 +116,7 @@ class Step(NamedTuple):
         return {**(DEFAULTS if self.current is None else self.current), **self.fields}
 
 
-def faults(options: Json) -> list[str]:
+def validation_errors(options: Json) -> list[str]:
     """Return what is wrong with the options of one template beyond their types. No value of env is repeated."""
     size = (options["persistent_mount"] or {}).get("size")
     found = [
@@ -126,16 +126,16 @@ def faults(options: Json) -> list[str]:
         (size is not None and size < 10, "persistent_mount.size must be at least 10 (GB)"),
     ]
     own = [text for wrong, text in found if wrong]
-    return own + cuda_faults("allowed_cuda_versions", options["allowed_cuda_versions"]) + env_faults(options["env"])
+    return own + cuda_errors("allowed_cuda_versions", options["allowed_cuda_versions"]) + env_errors(options["env"])
 
 
-def cuda_faults(option: str, versions: Iterable[str] | None) -> list[str]:
+def cuda_errors(option: str, versions: Iterable[str] | None) -> list[str]:
     """Return what is wrong with the CUDA versions of an option."""
     wrong = [version for version in versions or () if not CUDA_VERSION.fullmatch(version)]
     return [f"{option}: {version!r} is not of the form '12.8'" for version in wrong]
 
 
-def env_faults(env: Mapping[str, Any] | None) -> list[str]:
+def env_errors(env: Mapping[str, Any] | None) -> list[str]:
     """Return what is wrong with the option env. No value of it is repeated."""
     return [
         f"env.{key} must be a string: quote it"
@@ -152,7 +152,7 @@ def strings(env: Mapping[str, Any]) -> dict[str, str]:
 def check(template: Mapping[str, Any]) -> None:
     """Raise InputError that tells everything wrong with a template's options as somebody wrote them."""
     result = ArgumentSpecValidator(OPTIONS).validate(dict(template))
-    wrong = result.error_messages or faults(result.validated_parameters)
+    wrong = result.error_messages or validation_errors(result.validated_parameters)
     if wrong:
         raise InputError("; ".join(wrong) + ".")
 
@@ -161,7 +161,7 @@ def desired(
     options: Json, registries: Iterable[Json], current: str | None = None, used: Iterable[str | None] = ()
 ) -> Json:
     """Return the API fields that the user set; `current` and `used` are for credential()."""
-    fields = wanted(options, FIELDS)
+    fields = desired_fields(options, FIELDS)
     if "env" in fields:
         fields["env"] = strings(fields["env"])
     if "registry" in fields:
@@ -171,13 +171,13 @@ def desired(
     return fields
 
 
-def delta(current: Json, fields: Json) -> Json:
+def field_changes(current: Json, fields: Json) -> Json:
     """Return the fields whose value differs from the current one. The order of a list has no meaning."""
 
     def unordered(values: Json) -> Json:
         return {key: frozenset(value) if isinstance(value, list) else value for key, value in values.items()}
 
-    return {key: fields[key] for key in changes(unordered(current), unordered(fields))}
+    return {key: fields[key] for key in changed_fields(unordered(current), unordered(fields))}
 
 
 def plan(options: Json, templates: Iterable[Json], registries: Iterable[Json], used: Iterable[str | None] = ()) -> Step:
@@ -186,7 +186,7 @@ def plan(options: Json, templates: Iterable[Json], registries: Iterable[Json], u
     `templates` are those of this name at least, `used` the credentials that any template refers to.
     """
     name = options["name"]
-    current = one_by_name(templates, name, "template")
+    current = find_by_name(templates, name, "template")
     if options["state"] == "absent":
         return Step(name, current, None)
     fields = desired(options, registries, current["registry"] if current else None, used)
@@ -194,7 +194,7 @@ def plan(options: Json, templates: Iterable[Json], registries: Iterable[Json], u
         if "image" not in fields:
             raise InputError(f"There is no template named {name!r}: to create it, image is required.")
         return Step(name, None, {"disk": DISK, **fields})
-    fields = delta(current, fields)
+    fields = field_changes(current, fields)
     if fields.get("mounts") == {}:
         raise InputError(
             f"The template {name!r} has a persistent mount, which RunPod cannot take away: "
@@ -227,16 +227,16 @@ def write(client: Client, step: Step) -> Json | None:
         return read_back(step, client.patch(f"{PATH}/{step.current['id']}", step.fields))
 
     def look_up() -> Json | None:
-        return one_by_name(client.items(PATH, "templates"), step.name, "template")
+        return find_by_name(client.items(PATH, "templates"), step.name, "template")
 
-    return read_back(step, create(client, PATH, step.fields, look_up, TAKEN))
+    return read_back(step, create_once(client, PATH, step.fields, look_up, TAKEN))
 
 
 def read_back(step: Step, answer: Any) -> Json:
     """Return the answer to a write once it shows everything that was sent."""
     if not isinstance(answer, dict) or "id" not in answer:
-        raise RunpodError(f"RunPod did not answer with the template {step.name!r} that it was sent: run again.")
-    lost = delta(answer, step.fields or {})
+        raise CollectionError(f"RunPod did not answer with the template {step.name!r} that it was sent: run again.")
+    lost = field_changes(answer, step.fields or {})
     if lost:
         options = ", ".join(option for option, field in FIELDS.items() if field in lost)
         raise IgnoredFieldError(
@@ -255,12 +255,12 @@ def as_options(thing: Json | None) -> Json | None:
     return {**rest, "persistent_mount": (thing.get("mounts") or {}).get("persistent")}
 
 
-def result(template: Json | None) -> Json | None:
+def to_result(template: Json | None) -> Json | None:
     """Return a template as results show it."""
-    return as_options(template and shown(template))
+    return as_options(template and to_result(template))
 
 
-def difference(before: Json | None, after: Json | None) -> tuple[Json | None, Json | None]:
+def to_diff(before: Json | None, after: Json | None) -> tuple[Json | None, Json | None]:
     """Return a template before and after as diffs show it."""
-    old, new = compared(before, after)
+    old, new = to_diff(before, after)
     return as_options(old), as_options(new)

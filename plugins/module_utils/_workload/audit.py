@@ -89,7 +89,7 @@ REMEDIES = {  # what mends it as a whole, in place of a step
 }
 
 
-class Asked(NamedTuple):
+class DesiredState(NamedTuple):
     """What the role's variables ask for. `credentials` maps a region to the name of its credential, `images` an image
     to the public one that is run in its place, and `secret_store` tells the entry of the pull user.
     """
@@ -110,7 +110,7 @@ class Asked(NamedTuple):
         return CHAINS[self.access, self.pull_identity if self.access == "credential" else "user"]
 
 
-class Found(NamedTuple):
+class Finding(NamedTuple):
     """One problem: the links that it shows at, the names of the workloads, and since when it is, if that is known."""
 
     links: tuple[str, ...]
@@ -123,11 +123,11 @@ class Found(NamedTuple):
     since: str | None = None
 
 
-class Seen(NamedTuple):
+class ObservedState(NamedTuple):
     """The workloads, what is asked for, and what the reads brought."""
 
     items: list[Json]
-    asked: Asked
+    asked: DesiredState
     reads: Mapping[str, Json]
 
     @property
@@ -179,7 +179,7 @@ def told(read: Mapping[str, Any] | None, key: str) -> Any:
     return (read or {}).get(key)
 
 
-def problems(seen: Seen) -> list[Found]:
+def problems(seen: ObservedState) -> list[Finding]:
     """Return all that is wrong, each once, the worst first and by its link."""
     about_the_user = [*user(seen)]
     shut = any(one.severity == "error" for one in about_the_user)
@@ -208,14 +208,14 @@ def problems(seen: Seen) -> list[Found]:
     return sorted(merged(found), key=lambda one: (SEVERITIES.index(one.severity), place(one), one.code, one.cause))
 
 
-def place(one: Found) -> int:
+def place(one: Finding) -> int:
     """Return how far along the chain a problem is; what belongs to no workload comes last."""
     return min((LINKS.index(link) for link in one.links), default=len(LINKS))
 
 
-def merged(found: Iterable[Found]) -> list[Found]:
+def merged(found: Iterable[Finding]) -> list[Finding]:
     """Return the problems, those that say the same of several links or workloads as one."""
-    by_text: dict[tuple[str, str, str], Found] = {}
+    by_text: dict[tuple[str, str, str], Finding] = {}
     for one in found:
         key = (one.code, one.cause, one.remedy)
         known = by_text.get(key, one)
@@ -229,7 +229,7 @@ def merged(found: Iterable[Found]) -> list[Found]:
 # What could not be read
 
 
-def failures(seen: Seen, shut: bool) -> Iterator[Found]:
+def failures(seen: ObservedState, shut: bool) -> Iterator[Finding]:
     """A read that failed. That the pull user is shut off explains why nothing can be learned as that user."""
     for name, (key, what, links) in READS.items():
         read = seen.reads.get(name)
@@ -238,17 +238,17 @@ def failures(seen: Seen, shut: bool) -> Iterator[Found]:
             yield failure(what, read, tuple(link for link in links if link in seen.asked.chain), seen.everybody)
 
 
-def failure(what: str, read: Json, links: tuple[str, ...], workloads: tuple[str, ...]) -> Found:
+def failure(what: str, read: Json, links: tuple[str, ...], workloads: tuple[str, ...]) -> Finding:
     """Return the problem of a read that failed."""
     raw = str(read.get("msg") or "the module gave no reason")
     remedy = "Mend what the text tells, then audit again."
-    return Found(links, "error", "unreadable", f"{what} could not be read: {raw}", remedy, workloads, raw)
+    return Finding(links, "error", "unreadable", f"{what} could not be read: {raw}", remedy, workloads, raw)
 
 
 # Image, and the right to pull it
 
 
-def images(seen: Seen) -> Iterator[Found]:
+def images(seen: ObservedState) -> Iterator[Finding]:
     """What is wrong with the images. That whoever runs this may not read one means nothing when the puller may."""
     proved = {each["image"] for each in seen.listed("proof") if each["pullable"]}
     for each in seen.listed("images"):
@@ -259,7 +259,7 @@ def images(seen: Seen) -> Iterator[Found]:
                 yield finding(one, (link,), seen.users_of(each["image"]))
 
 
-def proof(seen: Seen, shut: bool) -> Iterator[Found]:
+def proof(seen: ObservedState, shut: bool) -> Iterator[Finding]:
     """Why the images cannot be pulled by whoever pulls; what keeps the pull user from anything is told already."""
     public = seen.asked.access == "public"
     absent = [each["destination"] for each in seen.listed("mirror") if each["copied"] and not each["digest_before"]]
@@ -270,7 +270,7 @@ def proof(seen: Seen, shut: bool) -> Iterator[Found]:
                 yield finding(one, ("public_image" if public else link,), seen.users_of(each["image"]))
 
 
-def refusals(seen: Seen) -> Iterator[Found]:
+def refusals(seen: ObservedState) -> Iterator[Finding]:
     """Since when AWS refuses the pull user, as far as CloudTrail was asked; nothing once every image can be pulled."""
     proved = seen.of("proof")
     if proved and all(each["pullable"] for each in proved):
@@ -287,10 +287,10 @@ def refusals(seen: Seen) -> Iterator[Found]:
                 f"The latest, at {newest['time']}: {newest['error_code']}: {newest['error_message']}"
             )
             raw, since = newest["error_message"], refused[-1]["time"]
-            yield Found(("user",), "warning", "pulls_refused", cause, MEND_THE_REST, seen.everybody, raw, since)
+            yield Finding(("user",), "warning", "pulls_refused", cause, MEND_THE_REST, seen.everybody, raw, since)
 
 
-def mirrors(seen: Seen) -> Iterator[Found]:
+def mirrors(seen: ObservedState) -> Iterator[Finding]:
     """Public images that are not there, or not what the private ones are now."""
     for each in seen.listed("mirror"):
         if each["copied"]:
@@ -300,10 +300,10 @@ def mirrors(seen: Seen) -> Iterator[Found]:
                 cause = (
                     f"{each['destination']} is still {each['digest_before']}, and {each['source']} {each['digest']}."
                 )
-            yield Found(("public_image",), severity, code, cause, MAIN_JOB, seen.users_of(each["source"]))
+            yield Finding(("public_image",), severity, code, cause, MAIN_JOB, seen.users_of(each["source"]))
 
 
-def public_repositories(seen: Seen) -> Iterator[Found]:
+def public_repositories(seen: ObservedState) -> Iterator[Finding]:
     """Public repositories that could not be read, or whose catalogue data is not as the variables say."""
     for read in seen.listed("public", "results"):
         name = read["__runpod_ecr_public_name"]
@@ -318,22 +318,22 @@ def public_repositories(seen: Seen) -> Iterator[Found]:
                 item["name"] for item in seen.items if published(seen, item).startswith((f"{uri}:", f"{uri}@"))
             )
             cause = f"The public repository {name} is not as the variables say: {', '.join(parts)}."
-            yield Found(("public_image",), "warning", "public_drift", cause, MAIN_JOB, concerned)
+            yield Finding(("public_image",), "warning", "public_drift", cause, MAIN_JOB, concerned)
 
 
-def published(seen: Seen, item: Json) -> str:
+def published(seen: ObservedState, item: Json) -> str:
     """Return the public image of a workload, empty when it has none."""
     return seen.asked.images.get(item["image"], "")
 
 
-def finding(one: Json, links: tuple[str, ...], workloads: tuple[str, ...], **changed: Any) -> Found:
+def finding(one: Json, links: tuple[str, ...], workloads: tuple[str, ...], **changed: Any) -> Finding:
     """Return a finding of a module as a problem."""
     remedy: str = REMEDIES.get(one["code"]) or one["remedy"]
-    found = Found(links, one["severity"], one["code"], one["cause"], remedy, workloads, one.get("raw"))
+    found = Finding(links, one["severity"], one["code"], one["cause"], remedy, workloads, one.get("raw"))
     return found._replace(**changed)
 
 
-def user(seen: Seen) -> Iterator[Found]:
+def user(seen: ObservedState) -> Iterator[Finding]:
     """What is wrong with the pull user, its policies and its keys."""
     drift = [policy["drift"] for each in seen.listed("user") for policy in each["policies"]]
     missing = {arn for each in drift for arn in each["missing"]}
@@ -350,7 +350,7 @@ def user(seen: Seen) -> Iterator[Found]:
         yield finding(one, (link,), concerned, severity=severity)
 
 
-def user_drift(seen: Seen, shut: bool) -> Iterator[Found]:
+def user_drift(seen: ObservedState, shut: bool) -> Iterator[Finding]:
     """What else of the pull user a run would change; keys and the policy's text are told of otherwise."""
     before, after = seen.diff("user_foreseen")
     if shut or not (before.get("user") and after.get("user")):
@@ -366,7 +366,7 @@ def user_drift(seen: Seen, shut: bool) -> Iterator[Found]:
         parts.append("user_policy")
     if parts:
         cause = f"The pull user {seen.asked.user} is not as the variables say: {names(parts)}."
-        yield Found(("user",), "warning", "user_drift", cause, MAIN_JOB, seen.everybody)
+        yield Finding(("user",), "warning", "user_drift", cause, MAIN_JOB, seen.everybody)
 
 
 def own_tags(about: Json) -> Json:
@@ -379,7 +379,7 @@ def names(parts: Iterable[str]) -> str:
     return ", ".join(f"runpod_ecr_{part}" for part in parts)
 
 
-def policies(seen: Seen) -> Iterator[Found]:
+def policies(seen: ObservedState) -> Iterator[Finding]:
     """Policies of repositories that do not let all of RunPod's roles pull, or others too."""
     options = {"principal_arns": seen.asked.roles} if seen.asked.roles else {}
     for policy in seen.listed("policies"):
@@ -395,7 +395,7 @@ def lies_in(arn: str, item: Json) -> bool:
 # What RunPod has
 
 
-def credentials(seen: Seen) -> Iterator[Found]:
+def credentials(seen: ObservedState) -> Iterator[Finding]:
     """Credentials that RunPod does not hold, and tokens at their end."""
     if seen.of("account") is None:
         return
@@ -404,41 +404,41 @@ def credentials(seen: Seen) -> Iterator[Found]:
         held = {each["id"] for each in seen.held(region)}
         if not held:
             cause = f"RunPod holds no credential {name}, so it cannot log in to ECR in {region}."
-            yield Found(("credential",), "error", "credential_missing", cause, MAIN_JOB, concerned)
+            yield Finding(("credential",), "error", "credential_missing", cause, MAIN_JOB, concerned)
         for one in seen.listed("account", "findings"):
             if one["kind"] == "registry" and one["id"] in held and one["code"] != "credential_unused":
                 yield token(seen, one, region, concerned)
 
 
-def token(seen: Seen, one: Json, region: str, concerned: tuple[str, ...]) -> Found:
+def token(seen: ObservedState, one: Json, region: str, concerned: tuple[str, ...]) -> Finding:
     """Return the problem with the token of a credential."""
     if one["code"] == "token_unknown" and seen.asked.pull_identity == "caller":
         cause = f"Nothing records when the token in the credential {one['name']} ends: it was minted as the caller."
         remedy = f"Refresh it every four hours: ansible-playbook gpuops.runpod.refresh {VARIABLES}"
-        return Found(("credential",), "info", one["code"], cause, remedy, concerned)
+        return Finding(("credential",), "info", one["code"], cause, remedy, concerned)
     store = {"secret_store": seen.asked.secret_store} if seen.asked.pull_identity == "user" else {}
     call = module_call("runpod_ecr_credential", name=seen.asked.credentials[region], registry_region=region, **store)
     since = expiry(seen).get(one["id"]) if one["code"] == "token_expired" else None
     return finding(one, ("credential",), concerned, remedy=call, since=since)
 
 
-def expiry(seen: Seen) -> dict[str, str]:
+def expiry(seen: ObservedState) -> dict[str, str]:
     """Return id of a credential -> when its token ends, as the secret store tells."""
     stores = [each["secret_store"] for each in seen.listed("user") if each["secret_store"]]
     return {token["registry_id"]: token["expires_at"] for store in stores for token in store["tokens"]}
 
 
-def delegations(seen: Seen) -> Iterator[Found]:
+def delegations(seen: ObservedState) -> Iterator[Finding]:
     """Repositories that RunPod was not told of."""
     if seen.asked.access == "delegation":
         for item in seen.items:
             if seen.cut_off(item):
                 cause = f"RunPod was not told of {item['repository_arn']}, so it does not pull with its own roles."
                 call = module_call("runpod_ecr_delegation", images=[item["image"]])
-                yield Found(("delegation",), "error", "delegation_missing", cause, call, (item["name"],))
+                yield Finding(("delegation",), "error", "delegation_missing", cause, call, (item["name"],))
 
 
-def account(seen: Seen) -> Iterator[Found]:
+def account(seen: ObservedState) -> Iterator[Finding]:
     """Templates and endpoints that cannot pull: those of the workloads, and others that run their repositories."""
     found = [one for one in seen.listed("account", "findings") if one["code"] in LOST]
     others = {(each["kind"], each["id"]) for each in users(seen.items, seen.reads["account"], {})} if found else set()
@@ -456,7 +456,7 @@ def name_of(item: Json, kind: str) -> str | None:
     return {"template": item["name"], "endpoint": (item["endpoint"] or {}).get("name")}.get(kind)
 
 
-def lost(seen: Seen, kind: str, name: str) -> bool:
+def lost(seen: ObservedState, kind: str, name: str) -> bool:
     """Return whether it is told already why a template or an endpoint has not the registry that it should have."""
     told_of = any(
         one["kind"] == kind and one["name"] == name and one["code"] in LOST
@@ -466,7 +466,7 @@ def lost(seen: Seen, kind: str, name: str) -> bool:
     return told_of or any(seen.cut_off(item) or (kind == "template" and unlinked(seen, item)) for item in mine)
 
 
-def unlinked(seen: Seen, item: Json) -> list[Json]:
+def unlinked(seen: ObservedState, item: Json) -> list[Json]:
     """Return the finding on the template of a workload that does not refer to the credential of its region."""
     held = seen.held(item["region"])
     if not held or "registry" in item["template"]:
@@ -482,7 +482,7 @@ def drifted(before: Mapping[str, Any], after: Mapping[str, Any], but: Collection
     return sorted(key for key, value in after.items() if value != before.get(key) and key not in but)
 
 
-def templates(seen: Seen) -> Iterator[Found]:
+def templates(seen: ObservedState) -> Iterator[Finding]:
     """Templates that are not there, or not as the variables say."""
     before, after = ({each["name"]: each for each in state.get("templates", [])} for state in seen.diff("templates"))
     for item in seen.items:
@@ -493,7 +493,7 @@ def templates(seen: Seen) -> Iterator[Found]:
             yield from differing(seen, "template", name, before.get(name), after[name], concerned)
 
 
-def endpoints(seen: Seen) -> Iterator[Found]:
+def endpoints(seen: ObservedState) -> Iterator[Finding]:
     """Endpoints that are not there, are not as the variables say, or still run what was before."""
     for item, read in looks(seen):
         name, concerned = item["endpoint"]["name"], (item["name"],)
@@ -512,7 +512,7 @@ def endpoints(seen: Seen) -> Iterator[Found]:
         yield from differs
 
 
-def looks(seen: Seen) -> list[tuple[Json, Json]]:
+def looks(seen: ObservedState) -> list[tuple[Json, Json]]:
     """Return each workload with an endpoint, and what the look at it brought, unless it was not looked at."""
     reads = {read["__runpod_ecr_endpoint"]["name"]: read for read in seen.listed("endpoints", "results")}
     pairs = [(item, reads.get(item["endpoint"]["name"])) for item in seen.items if item["endpoint"]]
@@ -520,15 +520,15 @@ def looks(seen: Seen) -> list[tuple[Json, Json]]:
 
 
 def differing(
-    seen: Seen, kind: str, name: str, before: Json | None, after: Json, concerned: tuple[str, ...]
-) -> Iterator[Found]:
+    seen: ObservedState, kind: str, name: str, before: Json | None, after: Json, concerned: tuple[str, ...]
+) -> Iterator[Finding]:
     """A template or an endpoint that differs from what it should be."""
     if not before:
         if after:
-            yield Found((kind,), "error", f"{kind}_missing", f"RunPod has no {kind} {name}.", MAIN_JOB, concerned)
+            yield Finding((kind,), "error", f"{kind}_missing", f"RunPod has no {kind} {name}.", MAIN_JOB, concerned)
         return
     parts = drifted(before, after, ("id", "registry") if lost(seen, kind, name) else ("id",))
     if parts:
         image = f" It runs {before['image']}." if "image" in parts else ""
         cause = f"The {kind} {name} is not as the variables say: {', '.join(parts)}.{image}"
-        yield Found((kind,), "warning", f"{kind}_drift", cause, MAIN_JOB, concerned)
+        yield Finding((kind,), "warning", f"{kind}_drift", cause, MAIN_JOB, concerned)

@@ -14,7 +14,7 @@ from typing import Any
 from .._aws.secret_entry import format_time, parse_time
 from .._core.errors import Json
 from .._core.finding import module_call
-from .audit import Asked, Found, Seen, expiry, looks, name_of, problems
+from .audit import DesiredState, Finding, ObservedState, expiry, looks, name_of, problems
 from .spec import leftovers, users
 
 COLOURS = {"error": "red", "warning": "amber", "info": "green"}
@@ -25,9 +25,11 @@ FINE = "Nothing that was looked at keeps RunPod from pulling these images."
 Link = tuple[Any, str, Json]  # its name, what to say of it, and what is known of it
 
 
-def audit(items: list[Json], asked: Asked, reads: Mapping[str, Json], now: datetime, patterns: Iterable[str]) -> Json:
+def audit(
+    items: list[Json], asked: DesiredState, reads: Mapping[str, Json], now: datetime, patterns: Iterable[str]
+) -> Json:
     """Return the whole report. `patterns` are those of the names of the credentials."""
-    seen = Seen(items, asked, reads)
+    seen = ObservedState(items, asked, reads)
     found = problems(seen)
     chains = [chain(seen, item, found) for item in items]
     strays = list(orphans(seen, patterns))
@@ -51,7 +53,7 @@ def worst(colours: Iterable[str]) -> str:
     return min(colours, key=WORST_FIRST.index, default="green")
 
 
-def summary(chains: list[Json], found: list[Found], strays: list[Json]) -> Json:
+def summary(chains: list[Json], found: list[Finding], strays: list[Json]) -> Json:
     """Return how many of what there are."""
     count = Counter(each["status"] for each in chains)
     return {
@@ -62,7 +64,7 @@ def summary(chains: list[Json], found: list[Found], strays: list[Json]) -> Json:
     }
 
 
-def told(number: int, one: Found) -> Json:
+def told(number: int, one: Finding) -> Json:
     """Return a problem as the report shows it."""
     return {
         "number": number,
@@ -78,7 +80,7 @@ def told(number: int, one: Found) -> Json:
     }
 
 
-def sentence(seen: Seen, one: Found) -> str:
+def sentence(seen: ObservedState, one: Finding) -> str:
     """Return a problem as one says it to a person."""
     few = ", ".join(one.workloads[:3]) + (f" and {len(one.workloads) - 3} more" if len(one.workloads) > 3 else "")
     whom = f" {few if len(one.workloads) < len(seen.items) or len(seen.items) == 1 else 'all workloads'}:"
@@ -94,7 +96,7 @@ def at(moment: str) -> str:
 # The chains
 
 
-def chain(seen: Seen, item: Json, found: list[Found]) -> Json:
+def chain(seen: ObservedState, item: Json, found: list[Finding]) -> Json:
     """Return the chain of a workload: every link with what is known of it and the numbers of its findings."""
     kinds = [kind for kind in seen.asked.chain if kind != "endpoint" or item["endpoint"]]
     links = [link(seen, item, kind, found) for kind in kinds]
@@ -106,7 +108,7 @@ def chain(seen: Seen, item: Json, found: list[Found]) -> Json:
     }
 
 
-def link(seen: Seen, item: Json, kind: str, found: list[Found]) -> Json:
+def link(seen: ObservedState, item: Json, kind: str, found: list[Finding]) -> Json:
     """Return one link of a chain."""
     own = {
         number: one for number, one in enumerate(found, start=1) if kind in one.links and item["name"] in one.workloads
@@ -122,16 +124,16 @@ def link(seen: Seen, item: Json, kind: str, found: list[Found]) -> Json:
     }
 
 
-def image(seen: Seen, item: Json) -> Link:
+def image(seen: ObservedState, item: Json) -> Link:
     return item["image"], *reported(seen, item["image"])
 
 
-def public_image(seen: Seen, item: Json) -> Link:
+def public_image(seen: ObservedState, item: Json) -> Link:
     reference = seen.asked.images.get(item["image"])
     return reference, *reported(seen, reference)
 
 
-def reported(seen: Seen, reference: str | None) -> tuple[str, Json]:
+def reported(seen: ObservedState, reference: str | None) -> tuple[str, Json]:
     """Return what the checks tell of an image; the proof counts before the look as the caller."""
     reports = [each for name in ("proof", "images") for each in seen.listed(name) if each["image"] == reference]
     best = next((each for each in reports if each["digest"]), next(iter(reports), {}))
@@ -142,7 +144,7 @@ def reported(seen: Seen, reference: str | None) -> tuple[str, Json]:
     return said, facts
 
 
-def user(seen: Seen, dummy: Json) -> Link:
+def user(seen: ObservedState, dummy: Json) -> Link:
     for each in seen.listed("user"):
         opened = {arn for policy in each["policies"] for arn in policy["repositories"]}
         facts = {"arn": each["arn"], "repositories": len(opened), "quarantined": each["quarantined"]}
@@ -151,12 +153,12 @@ def user(seen: Seen, dummy: Json) -> Link:
     return seen.asked.user, "not found", {}
 
 
-def caller(seen: Seen, dummy: Json) -> Link:
+def caller(seen: ObservedState, dummy: Json) -> Link:
     arn = seen.asked.user or None
     return arn, "RunPod can pull whatever this identity can", {"arn": arn}
 
 
-def key(seen: Seen, dummy: Json) -> Link:
+def key(seen: ObservedState, dummy: Json) -> Link:
     held = [each for about in seen.listed("user") for each in about["access_keys"]]
     for each in sorted(held, key=lambda one: (not one["stored"], not one["ours"])):
         used = each["last_used"]["date"] if each["last_used"] else None
@@ -169,12 +171,12 @@ def key(seen: Seen, dummy: Json) -> Link:
     return None, "not found", {}
 
 
-def due_at(seen: Seen, each: Json) -> str:
+def due_at(seen: ObservedState, each: Json) -> str:
     """Return when the rotation of a key is due."""
     return format_time(parse_time(each["created"]) + timedelta(days=seen.asked.rotate_after_days))
 
 
-def policy(seen: Seen, item: Json) -> Link:
+def policy(seen: ObservedState, item: Json) -> Link:
     arn = item["repository_arn"]
     for each in seen.listed("policies"):
         if each["arn"] == arn:
@@ -183,7 +185,7 @@ def policy(seen: Seen, item: Json) -> Link:
     return arn, "not looked at", {"arn": arn}
 
 
-def credential(seen: Seen, item: Json) -> Link:
+def credential(seen: ObservedState, item: Json) -> Link:
     name, ends = seen.asked.credentials.get(item["region"]), expiry(seen)
     for each in sorted(seen.held(item["region"]), key=lambda one: ends.get(one["id"], ""), reverse=True):
         end = ends.get(each["id"])
@@ -192,7 +194,7 @@ def credential(seen: Seen, item: Json) -> Link:
     return name, "not found", {"region": item["region"]}
 
 
-def delegation(seen: Seen, item: Json) -> Link:
+def delegation(seen: ObservedState, item: Json) -> Link:
     for each in seen.delegations(item["repository_arn"]):
         return (
             item["repository"],
@@ -202,11 +204,11 @@ def delegation(seen: Seen, item: Json) -> Link:
     return item["repository"], "not found", {}
 
 
-def template(seen: Seen, item: Json) -> Link:
+def template(seen: ObservedState, item: Json) -> Link:
     return thing(seen, item, "template", "templates")
 
 
-def endpoint(seen: Seen, item: Json) -> Link:
+def endpoint(seen: ObservedState, item: Json) -> Link:
     name, said, facts = thing(seen, item, "endpoint", "endpoints")
     for workload, read in looks(seen):
         if workload is item and read.get("release"):
@@ -215,7 +217,7 @@ def endpoint(seen: Seen, item: Json) -> Link:
     return name, said, facts
 
 
-def thing(seen: Seen, item: Json, kind: str, key: str) -> Link:
+def thing(seen: ObservedState, item: Json, kind: str, key: str) -> Link:
     """Return a template or an endpoint as RunPod holds it."""
     name = name_of(item, kind)
     for each in seen.listed("account", key):
@@ -226,7 +228,7 @@ def thing(seen: Seen, item: Json, kind: str, key: str) -> Link:
     return name, "not found", {}
 
 
-DESCRIBED: dict[str, Callable[[Seen, Json], Link]] = {
+DESCRIBED: dict[str, Callable[[ObservedState, Json], Link]] = {
     "image": image,
     "user": user,
     "key": key,
@@ -243,7 +245,7 @@ DESCRIBED: dict[str, Callable[[Seen, Json], Link]] = {
 # What belongs to nobody
 
 
-def orphans(seen: Seen, patterns: Iterable[str]) -> Iterator[Json]:
+def orphans(seen: ObservedState, patterns: Iterable[str]) -> Iterator[Json]:
     """Return what nothing needs, what another way of access has left, and keys that are not in the store."""
     account = seen.reads.get("account") or {}
     ours = {each["id"] for region in seen.asked.credentials for each in seen.held(region)}
@@ -260,7 +262,7 @@ def orphans(seen: Seen, patterns: Iterable[str]) -> Iterator[Json]:
             yield orphan("key", None, one["user"], one["cause"], one["remedy"])
 
 
-def strangers(seen: Seen, account: Mapping[str, list[Json]]) -> Iterator[Json]:
+def strangers(seen: ObservedState, account: Mapping[str, list[Json]]) -> Iterator[Json]:
     """Templates that run an image of the workloads' repositories, and are none of theirs."""
     for each in users(seen.items, account, {}):
         if each["kind"] == "template":
@@ -277,7 +279,7 @@ def orphan(kind: str, identifier: str | None, name: str | None, cause: str, reme
 # Keys and tokens over time
 
 
-def keys(seen: Seen, found: list[Found]) -> Iterator[Json]:
+def keys(seen: ObservedState, found: list[Finding]) -> Iterator[Json]:
     """The access keys, each from its making to when its rotation is due."""
     status = worst(COLOURS[one.severity] for one in found if "key" in one.links)
     for about in seen.listed("user"):
@@ -292,7 +294,7 @@ def keys(seen: Seen, found: list[Found]) -> Iterator[Json]:
             }
 
 
-def tokens(seen: Seen, found: list[Found]) -> Iterator[Json]:
+def tokens(seen: ObservedState, found: list[Finding]) -> Iterator[Json]:
     """The tokens in the credentials, each over its life."""
     ends = expiry(seen)
     for region in seen.asked.credentials:

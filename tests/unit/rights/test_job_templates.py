@@ -13,7 +13,7 @@ from datetime import timedelta
 import pytest
 from moto import mock_aws
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import RunpodError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check, ecr_pull_user_info, runpod_ecr_credential
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES, client, lost
@@ -70,7 +70,7 @@ def look_at(account: Observed, secret_store: Json | None) -> None:
 def converge(account: Observed) -> None:
     check(account, "caller")
     account.after["iam:create_access_key"] = lost()  # the next run takes this key back
-    with suppress(RunpodError):
+    with suppress(CollectionError):
         play(account)
     play_both(account, user_tags={"team": "training"})
     play_both(account, user_tags={})

@@ -23,7 +23,7 @@ from moto import mock_aws
 from parliament import analyze_policy_string
 
 from ansible_collections.gpuops.runpod.plugins.doc_fragments.secret_store import ModuleDocFragment as StorePage
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import RunpodError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Manifest, Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.modules import (
@@ -294,7 +294,7 @@ def unnoted(account: Observed) -> Iterator[None]:
 
 def use_user(account: Observed) -> None:
     account.before["iam:create_user"] = refusal("EntityAlreadyExists", 409)  # by a name in another spelling
-    with suppress(RunpodError):
+    with suppress(CollectionError):
         play(account)
     play_both(account, user_tags={"team": "training"}, permissions_boundary=f"arn:aws:iam::{HOME}:policy/one")
     play_both(account, user_tags={}, permissions_boundary=f"arn:aws:iam::{HOME}:policy/two")

@@ -14,8 +14,8 @@ from uuid import uuid4
 import pytest
 from ansible.module_utils.urls import Request
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_delegation
 from tests.sandbox.runpod import API_KEY, RunpodSimulator
@@ -179,7 +179,7 @@ class Account:
     def revoke(self) -> None:
         self.ecr.delete_repository_policy(repositoryName=self.repository)
 
-    def delegate(self, check_mode: bool = False, **options: Any) -> Outcome:
+    def delegate(self, check_mode: bool = False, **options: Any) -> Result:
         params = {
             "images": [self.image("v1")],
             "repository_arns": None,
@@ -276,7 +276,7 @@ def test_a_repository_that_is_gone_or_in_another_account_has_no_policy(account: 
 def test_after_a_fault_a_plain_run_finishes_the_job(account: Account, call: str, effect: str, answer: Any) -> None:
     account.grant()
     account.sandbox.fail(f"{call} /v2/registries/delegations", effect=effect, answer=answer)
-    with suppress(RunpodError):
+    with suppress(CollectionError):
         account.delegate()
     account.delegate()
     assert len(account.held()) == 1

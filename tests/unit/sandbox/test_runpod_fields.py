@@ -15,7 +15,7 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import endpoint as _endpoint
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import template as _template
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_endpoint, runpod_template, runpod_templates
@@ -161,15 +161,15 @@ class Kind(NamedTuple):
     fields: Mapping[str, str]
     least: Json
     path: str
-    run: Callable[[SimulatedRunpod, Json, bool], Outcome]
-    shown: Callable[[Outcome], Json | None]
+    run: Callable[[SimulatedRunpod, Json, bool], Result]
+    shown: Callable[[Result], Json | None]
 
 
-def one(module: Any) -> Callable[[SimulatedRunpod, Json, bool], Outcome]:
+def one(module: Any) -> Callable[[SimulatedRunpod, Json, bool], Result]:
     return lambda runpod, options, check_mode: module.run(options, check_mode, runpod.client)
 
 
-def many(runpod: SimulatedRunpod, options: Json, check_mode: bool) -> Outcome:
+def many(runpod: SimulatedRunpod, options: Json, check_mode: bool) -> Result:
     params = {"templates": [options], "prune": False, "prune_pattern": None, "on_error": "continue"}
     return runpod_templates.run(params, check_mode, runpod.client)
 
@@ -242,7 +242,7 @@ class Bench:
             (thing for thing in self.runpod.client.items(self.kind.path, key) if thing["id"] not in ("t1", "t2")), None
         )
 
-    def run(self, options: Json, check_mode: bool) -> tuple[Outcome, list[str]]:
+    def run(self, options: Json, check_mode: bool) -> tuple[Result, list[str]]:
         """Run the module with options as somebody writes them; return its outcome and the verbs of its writes."""
         given = {key: (self.held() or {})["id"] if value == ITS_ID else value for key, value in options.items()}
         validated = ArgumentSpecValidator(self.kind.options).validate(given)

@@ -12,7 +12,7 @@ from threading import Condition, Thread
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json, RunpodError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, CollectionError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_templates
@@ -135,7 +135,7 @@ def test_one_that_comes_when_the_quota_is_spent_waits_it_out() -> None:
 def test_a_spent_hour_ends_the_run_with_a_report() -> None:
     account = Account()
     account.simulator.switch(rate_limits={**LIMITS, "hour": 100})
-    with pytest.raises(RunpodError, match="the quota 'hour' of this API key is spent") as caught:
+    with pytest.raises(CollectionError, match="the quota 'hour' of this API key is spent") as caught:
         make(account, "t", 120)
     assert account.statuses == {200: 1, 201: 99}
     assert caught.value.as_result()["summary"]["created"] == 99

@@ -18,13 +18,13 @@ from moto import mock_aws
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
     KeyPair,
-    Pending,
+    KeyReservation,
     format_time,
-    freshness,
+    token_records,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import Json, RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential, runpod_registry
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod import API_KEY, RunpodSimulator
@@ -71,7 +71,7 @@ class House:
         if self.cloud.store.entries():  # of the house before
             self.cloud.store.remove()
         self.store = store_of(self.aws, self.cloud.store.options, "puller")
-        entry = self.store.create("puller", Pending(self.cloud.now, ()))
+        entry = self.store.create("puller", KeyReservation(self.cloud.now, ()))
         assert entry and self.store.put(entry, KEY, self.cloud.now - timedelta(days=30), None)
 
     # The opener of RunPod's client
@@ -103,7 +103,7 @@ class House:
 
     # What is run
 
-    def run(self, check_mode: bool = False, **options: Any) -> Outcome:
+    def run(self, check_mode: bool = False, **options: Any) -> Result:
         params = {
             "name": "ecr",
             "image": None,
@@ -119,7 +119,7 @@ class House:
         clients = runpod_ecr_credential.Clients(self.aws, self.api)
         return runpod_ecr_credential.run({**params, **options}, check_mode, clients)
 
-    def registry(self, check_mode: bool = False, **options: Any) -> Outcome:
+    def registry(self, check_mode: bool = False, **options: Any) -> Result:
         params = {"name": "team", "username": "u", "password": "p", "update_password": "always", "state": "present"}
         self.calls.clear()
         return runpod_registry.run({**params, **options}, check_mode, self.api)
@@ -147,7 +147,7 @@ class House:
     def noted(self) -> dict[str, str]:
         """Return for the credentials that freshness tags name until when they say that the token works."""
         called = {registry["id"]: registry["name"] for registry in self.held("registries")}
-        told = freshness(self.cloud.store.tags()).items()
+        told = token_records(self.cloud.store.tags()).items()
         return {called.get(identifier, identifier): format_time(said.expires_at) for identifier, said in told}
 
     def hours(self, hours: float) -> str:
@@ -242,7 +242,7 @@ def done_by(name: str) -> str:
 
 def attempt(house: House) -> None:
     """Run as a job would that may fail or die."""
-    with suppress(RunpodError, Killed):
+    with suppress(CollectionError, Killed):
         house.run()
     house.fault = None
     house.cloud.before.clear()
@@ -325,7 +325,7 @@ def test_no_name_is_left_while_a_pod_holds_the_former_credential() -> None:
     house.run()
     house.cloud.now += timedelta(hours=6)
     before = house.names(), house.references()
-    with pytest.raises(RunpodError, match=r"no name left.*The pod p1.*works until .* for another 6.0 hours"):
+    with pytest.raises(CollectionError, match=r"no name left.*The pod p1.*works until .* for another 6.0 hours"):
         house.run()
     assert (house.names(), house.references()) == before
     house.simulator.world.held["pods"].clear()
@@ -349,7 +349,7 @@ def test_a_replacement_that_runpod_refuses_for_one_endpoint_goes_on_later() -> N
     whole.run()
     house = in_use()
     house.fault = (whole.calls.index("PATCH /serverless/e1"), "refused")
-    with pytest.raises(RunpodError, match="Not everything could be handed over.*e1: HTTP 400"):
+    with pytest.raises(CollectionError, match="Not everything could be handed over.*e1: HTTP 400"):
         house.run()
     assert house.references() == {**dict.fromkeys(USERS, "ecr-alt"), "e1": "ecr", **OTHERS}
     house.fault = None
@@ -401,6 +401,6 @@ def test_two_runs_at_once_leave_what_the_next_one_finishes(duplicates: int | str
         return post(path, body)
 
     house.api.post = later  # type: ignore[method-assign]
-    with suppress(RunpodError):
+    with suppress(CollectionError):
         house.run()
     finished(house, pods=False)

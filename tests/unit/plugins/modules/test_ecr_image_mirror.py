@@ -15,13 +15,13 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    CollectionError,
     InputError,
     Json,
-    RunpodError,
     SkopeoError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import Progress, Teller
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import Progress, ProgressReporter
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_image_mirror
@@ -156,7 +156,7 @@ class World:
         self.now = datetime(2026, 8, 1, tzinfo=UTC)
         self.source, self.public = self.registries[SOURCE], self.registries[PUBLIC]
 
-    def run(self, check_mode: bool = False, **options: Any) -> Outcome:
+    def run(self, check_mode: bool = False, **options: Any) -> Result:
         given = {"source": f"{SOURCE}:v1", "destination": PUBLIC} if "images" not in options else {}
         skopeo: Any = FakeSkopeo(self)
         sleep = self.naps.append
@@ -283,7 +283,7 @@ def test_tags_of_one_digest_and_digests_are_told_apart_in_ecr(world: World) -> N
 
 def test_what_else_ecr_says_of_an_image_is_an_error(world: World) -> None:
     world.failure = "UpstreamUnavailable"
-    with pytest.raises(RunpodError, match="repository/app: UpstreamUnavailable: no") as caught:
+    with pytest.raises(CollectionError, match="repository/app: UpstreamUnavailable: no") as caught:
         world.run()
     assert caught.value.as_result()["error"]["code"] == "UpstreamUnavailable"
 
@@ -358,7 +358,7 @@ def test_a_repository_that_is_missing_is_told_before_the_first_copy(world: World
 @pytest.mark.parametrize("platforms", ["all", "one"])
 def test_a_source_that_cannot_be_read_is_an_error(world: World, platforms: str) -> None:
     world.registries.challenges[ECR] = 'Basic realm="x"'
-    with pytest.raises(RunpodError, match="HTTP 401"):
+    with pytest.raises(CollectionError, match="HTTP 401"):
         world.run(source_auth={"username": "me", "password": "wrong"}, platforms=platforms)
 
 
@@ -366,7 +366,7 @@ def test_a_source_that_cannot_be_read_is_an_error(world: World, platforms: str) 
 def test_a_destination_that_cannot_be_read_is_an_error(world: World, target: str) -> None:
     world.source.image("v1")
     world.registries.challenges["registry.example"] = 'Basic realm="x"'
-    with pytest.raises(RunpodError, match="HTTP 401"):
+    with pytest.raises(CollectionError, match="HTTP 401"):
         world.run(destination=target, destination_auth={"username": "me", "password": "wrong"})
 
 
@@ -377,7 +377,7 @@ def test_a_refusal_while_looking_for_a_repository_is_an_error(world: World, monk
         raise ecr_image_mirror.RegistryError("HTTP 403", 403)
 
     monkeypatch.setattr(Registry, "manifest", refused)
-    with pytest.raises(RunpodError, match="HTTP 403"):
+    with pytest.raises(CollectionError, match="HTTP 403"):
         world.run()
 
 
@@ -517,7 +517,9 @@ def test_lines_tell_which_of_the_images_to_copy_it_is(world: World, monkeypatch:
     for tag in ("v1", "v2", "v3"):
         world.source.image(tag, text=tag)
     world.run(source=SOURCE, image_tags=["v1"])
-    monkeypatch.setattr(ecr_image_mirror, "Teller", lambda what, write: Teller(what, write, iter((0.0, 9.0)).__next__))
+    monkeypatch.setattr(
+        ecr_image_mirror, "Teller", lambda what, write: ProgressReporter(what, write, iter((0.0, 9.0)).__next__)
+    )
     world.run(source=SOURCE, image_tags=["v1", "v2", "v3"])
     assert [line.partition(":v")[2].partition(" blobs")[0] for line in world.lines] == [
         "2 (image 1 of 2): 0/2",

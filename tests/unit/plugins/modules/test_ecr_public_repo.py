@@ -17,7 +17,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     InputError,
     Json,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.public_repository import LOGO
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_public_repo
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_public_repo import Clients, connect, run
@@ -62,7 +62,7 @@ class World(PublicAccount):
             raise FileNotFoundError(2, "No such file or directory")
         return self.files[path]
 
-    def run(self, check_mode: bool = False, region: str = "ap-northeast-2", **options: Any) -> Outcome:
+    def run(self, check_mode: bool = False, region: str = "ap-northeast-2", **options: Any) -> Result:
         if options.get("catalog_data"):
             options["catalog_data"] = {**CATALOG, **options["catalog_data"]}
         return run({**OPTIONS, **options}, check_mode, Clients(self.aws(region), self.read))

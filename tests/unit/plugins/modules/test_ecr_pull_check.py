@@ -22,12 +22,12 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import A
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
     GRANTED,
     KeyPair,
-    Pending,
+    KeyReservation,
     format_time,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_check import Clients, NotPullableError, run, verdict
@@ -142,11 +142,11 @@ class World:
         self.now += timedelta(seconds=seconds)
 
     def keep(self, key: KeyPair | None = KEY, created: datetime = NOW - timedelta(days=30)) -> None:
-        made = self.store.create("puller", Pending(NOW, ()))
+        made = self.store.create("puller", KeyReservation(NOW, ()))
         if made and key:
             self.store.put(made, key, created, None)
 
-    def run(self, params: dict[str, Any] | None = None, check_mode: bool = False, **options: Any) -> Outcome:
+    def run(self, params: dict[str, Any] | None = None, check_mode: bool = False, **options: Any) -> Result:
         given = params or OPTIONS
         store = {"secret_store": self.store_option} if given["secret_store"] else {}
         clients = Clients(self.aws, self.opener, partial(Registry, self.registries, sleep=self.sleep))

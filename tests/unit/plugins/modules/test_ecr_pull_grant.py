@@ -20,7 +20,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     InputError,
     Json,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_grant
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_grant import UnfinishedError, run
@@ -129,7 +129,7 @@ class World:
         except client.exceptions.RepositoryPolicyNotFoundException:
             return None
 
-    def run(self, check_mode: bool = False, **options: Any) -> Outcome:
+    def run(self, check_mode: bool = False, **options: Any) -> Result:
         return run({**OPTIONS, **options}, check_mode, self.aws)
 
     def operations(self) -> list[str]:

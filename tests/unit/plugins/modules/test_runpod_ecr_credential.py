@@ -22,24 +22,24 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     GRANTED,
     Entry,
     KeyPair,
-    Pending,
+    KeyReservation,
     format_time,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
     AwsError,
+    CollectionError,
     ConflictError,
     InputError,
-    RunpodError,
     TransportError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import (
     Clients,
-    Held,
+    CredentialState,
     RefreshError,
     fresh,
     long_past,
@@ -51,7 +51,7 @@ NOW = datetime(2026, 8, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=30)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 NEW_KEY = KeyPair("AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY")
-PENDING = Pending(NOW, ())
+PENDING = KeyReservation(NOW, ())
 STORE = {"type": "secretsmanager", "name": "runpod-ecr/puller", "region": None, "kms_key_id": None, "tags": None}
 SSM_STORE = {**STORE, "type": "ssm", "name": "/runpod-ecr/puller"}
 BOTH_STORES = pytest.mark.parametrize("world", [STORE, SSM_STORE], ids=["secretsmanager", "ssm"], indirect=True)
@@ -183,14 +183,14 @@ class World:
         self.client = Clients(aws, Client("https://runpod.test", "api-key", self.runpod, sleep=sleep))
         self.store = store_of(aws, store)
 
-    def keep(self, key: KeyPair | None, created: datetime = LONG_AGO, pending: Pending | None = None) -> None:
+    def keep(self, key: KeyPair | None, created: datetime = LONG_AGO, pending: KeyReservation | None = None) -> None:
         entry = self.store.read() or self.store.create("puller", PENDING)
         assert entry and self.store.put(entry, key, created, pending)
 
     def password(self) -> str:
         return next(iter(self.runpod.held.values()))["password"]
 
-    def run(self, params: dict[str, Any], check_mode: bool = False) -> Outcome:
+    def run(self, params: dict[str, Any], check_mode: bool = False) -> Result:
         store = {"secret_store": self.store_option} if params["secret_store"] else {}
         return run({**params, **store}, check_mode, self.client)
 
@@ -207,10 +207,10 @@ def tag(identifier: str, hours: float, key: KeyPair = KEY) -> dict[str, str]:
     return {f"gpuops.runpod/{identifier}": f"{format_time(NOW + timedelta(hours=hours))} {key.access_key_id}"}
 
 
-def held(tags: dict[str, str], key: KeyPair | None = KEY, current: str | None = "reg_1") -> Held:
+def held(tags: dict[str, str], key: KeyPair | None = KEY, current: str | None = "reg_1") -> CredentialState:
     registry = {"id": current, "name": "ecr"} if current else None
     there = [registry] if registry else []
-    return Held(None, Entry("arn", key, LONG_AGO), tags, there, there)
+    return CredentialState(None, Entry("arn", key, LONG_AGO), tags, there, there)
 
 
 @pytest.mark.parametrize(
@@ -226,10 +226,13 @@ def held(tags: dict[str, str], key: KeyPair | None = KEY, current: str | None = 
         (held({}), False),
         (held({"gpuops.runpod/reg_1": "nonsense"}), False),
         (held(tag("reg_1", 12), current=None), False),
-        (Held(None, None, {}, [{"id": "reg_1"}], [{"id": "reg_1"}]), False),  # minted as the caller: never known
+        (
+            CredentialState(None, None, {}, [{"id": "reg_1"}], [{"id": "reg_1"}]),
+            False,
+        ),  # minted as the caller: never known
     ],
 )
-def test_fresh(state: Held, expected: bool) -> None:
+def test_fresh(state: CredentialState, expected: bool) -> None:
     assert bool(fresh(state, NOW + timedelta(hours=9))) is expected
 
 
@@ -513,7 +516,7 @@ def test_a_created_credential_is_adopted_when_the_answer_is_lost(world: World) -
 
 def test_a_run_after_a_post_that_never_arrived_mends_it(world: World) -> None:
     world.runpod.faults["POST"] = ["lost before"]
-    with pytest.raises(RunpodError, match="nothing was created: run again"):
+    with pytest.raises(CollectionError, match="nothing was created: run again"):
         world.run(PRESENT)
     assert world.run(PRESENT).changed is True and len(world.runpod.held) == 1
 
@@ -559,7 +562,7 @@ def test_a_refused_write_is_reported_and_not_repeated(world: World, verb: str, p
         world.run(PRESENT)
     world.runpod.calls.clear()
     world.runpod.faults[verb] = [403]
-    with pytest.raises(RunpodError, match=f"{verb} /registries.*HTTP 403.*secrets:write") as caught:
+    with pytest.raises(CollectionError, match=f"{verb} /registries.*HTTP 403.*secrets:write") as caught:
         world.run(params)
     assert caught.value.as_result()["status"] == 403 and len(world.runpod.writes()) == 1
 
@@ -594,7 +597,7 @@ def test_of_two_runs_the_earlier_keeps_what_it_made(world: World) -> None:
 def test_of_two_runs_nothing_that_is_in_use_is_removed(world: World) -> None:
     world.runpod.users["templates"] = [{"id": "tpl_1", "name": "app", "registry": "reg_2"}]
     world.runpod.meanwhile = lambda: world.runpod.add("ecr")
-    with pytest.raises(RunpodError, match="ids reg_1, reg_2"):
+    with pytest.raises(CollectionError, match="ids reg_1, reg_2"):
         world.run(PRESENT)
     assert set(world.runpod.held) == {"reg_1", "reg_2"}
 
@@ -706,7 +709,7 @@ def test_no_secret_shows_in_outcomes(world: World) -> None:
 def test_no_secret_shows_in_errors_though_the_server_echoes_it(world: World, status: int) -> None:
     world.run(PRESENT)
     world.runpod.faults["PATCH"] = [status]
-    with pytest.raises(RunpodError) as caught:
+    with pytest.raises(CollectionError) as caught:
         world.run({**PRESENT, "force": True})
     assert world.ecr.minted[-1] not in json.dumps(caught.value.as_result()) + repr(caught.value.__cause__)
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json, RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, InputError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_delegation import main, pauses, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import (
@@ -38,7 +38,7 @@ NO = refusal(400, "not like this")
 Capture = pytest.CaptureFixture[str]
 
 
-def go(fake: FakeRunpod, check_mode: bool = False, **options: Any) -> Outcome:
+def go(fake: FakeRunpod, check_mode: bool = False, **options: Any) -> Result:
     given = {} if {"images", "repository_arns"} & options.keys() else {"images": [IMAGE]}
     return run({**UNSET, **given, **options}, check_mode, fake.client)
 
@@ -372,7 +372,7 @@ def test_a_failure_of_one_repository_does_not_hide_the_others() -> None:
 def test_a_listing_that_fails_is_an_error_and_no_empty_list() -> None:
     fake = FakeRunpod()
     fake.answers = [refusal(403, "access denied")]
-    with pytest.raises(RunpodError, match="GET /registries/delegations: HTTP 403"):
+    with pytest.raises(CollectionError, match="GET /registries/delegations: HTTP 403"):
         go(fake)
     assert fake.writes() == []
 

@@ -12,12 +12,12 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
+    CollectionError,
     ConflictError,
     InputError,
     Json,
-    RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_endpoint import RolloutError, main, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import Lost, refusal
@@ -56,7 +56,7 @@ def runpod() -> SimulatedRunpod:
     return made
 
 
-def go(runpod: SimulatedRunpod, options: Json, check_mode: bool = False, **more: Any) -> Outcome:
+def go(runpod: SimulatedRunpod, options: Json, check_mode: bool = False, **more: Any) -> Result:
     """Run the module's logic with options as somebody writes them."""
     validated = ArgumentSpecValidator(OPTIONS).validate({**options, **more})
     assert not validated.error_messages
@@ -205,7 +205,7 @@ def test_a_lost_answer_makes_no_second_endpoint(runpod: SimulatedRunpod) -> None
 
 def test_a_lost_answer_without_effect_is_an_error(runpod: SimulatedRunpod) -> None:
     runpod.answers = [None, None, TimeoutError("timed out")]
-    with pytest.raises(RunpodError, match="nothing was created: run again"):
+    with pytest.raises(CollectionError, match="nothing was created: run again"):
         go(runpod, NEW)
     assert runpod.writes() == ["POST /serverless"]
 
@@ -238,7 +238,7 @@ def test_a_spent_quota_is_waited_for(runpod: SimulatedRunpod) -> None:
 )
 def test_what_runpod_did_not_take_is_an_error(runpod: SimulatedRunpod, answer: Json, says: str) -> None:
     runpod.answers = [None, None, (201, {}, answer)]
-    with pytest.raises(RunpodError, match=says):
+    with pytest.raises(CollectionError, match=says):
         go(runpod, NEW)
 
 

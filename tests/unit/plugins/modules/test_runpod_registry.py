@@ -11,12 +11,12 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
+    CollectionError,
     ConflictError,
     InputError,
     Json,
-    RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_registry
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template
 
@@ -34,7 +34,7 @@ HELD = {"id": "r1", "name": "team"}
 SHOWN = {**HELD, "logical_name": "team"}
 
 
-def run(fake: FakeRunpod, params: Json, check_mode: bool = False) -> Outcome:
+def run(fake: FakeRunpod, params: Json, check_mode: bool = False) -> Result:
     return runpod_registry.run(params, check_mode, fake.client)
 
 
@@ -132,7 +132,7 @@ def test_no_secret_shows(status: int) -> None:
     outcomes = [run(fake, params, check) for params in (PRESENT, ABSENT) for check in (True, False)]
     assert PASSWORD not in repr(outcomes)
     fake.answers = [None, refusal(status, f"refused {PASSWORD}")]
-    with pytest.raises(RunpodError, match=f"HTTP {status}") as caught:
+    with pytest.raises(CollectionError, match=f"HTTP {status}") as caught:
         run(fake, PRESENT)
     assert PASSWORD not in json.dumps(caught.value.as_result()) + repr(caught.value.__cause__)
 

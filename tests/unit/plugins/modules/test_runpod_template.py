@@ -10,10 +10,10 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
+    CollectionError,
     ConflictError,
     InputError,
     Json,
-    RunpodError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_template import main, run
@@ -123,7 +123,7 @@ def test_a_credential_to_come_is_predicted_by_its_name() -> None:
     ],
 )
 def test_what_cannot_be_is_an_error_before_anything_is_written(
-    params: Json, kind: type[RunpodError], says: str
+    params: Json, kind: type[CollectionError], says: str
 ) -> None:
     held = [
         template("demo", mounts={"persistent": {"size": 20, "path": "/data"}}),

@@ -10,12 +10,12 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    CollectionError,
     ConflictError,
     InputError,
     Json,
-    RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_templates import ItemsFailedError, main, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template
@@ -34,7 +34,7 @@ def gone(name: str) -> Json:
     return item(name, state="absent")
 
 
-def go(fake: FakeRunpod, items: list[Json], check_mode: bool = False, **options: Any) -> Outcome:
+def go(fake: FakeRunpod, items: list[Json], check_mode: bool = False, **options: Any) -> Result:
     params = {"templates": items, "prune": False, "prune_pattern": None, "on_error": "continue", **options}
     return run(params, check_mode, fake.client)
 
@@ -153,7 +153,7 @@ def test_everything_wrong_with_the_items_is_said_at_once_and_before_a_request() 
     ],
 )
 def test_what_cannot_be_planned_is_an_error_before_anything_is_written(
-    items: list[Json], kind: type[RunpodError], says: str
+    items: list[Json], kind: type[CollectionError], says: str
 ) -> None:
     fake = FakeRunpod(templates=[template("twice", id="a"), template("twice", id="b")])
     for check_mode in (True, False):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.cloudtrail import Trail
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.cloudtrail import PullEvents
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
 
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ def event(account: Account, minutes: float, name: str = "BatchGetImage", **told:
 
 
 def pulls(account: Account, hours: float = 24, limit: int = 200) -> tuple[list[Json], bool]:
-    return Trail(account.aws(), hours, limit).pulls("us-east-1", KEY)
+    return PullEvents(account.aws(), hours, limit).pulls("us-east-1", KEY)
 
 
 def test_pull_is_told_and_its_layers_are_not(account: Account) -> None:
@@ -104,7 +104,7 @@ def test_pages_are_read_up_to_the_limit(
 
 
 def test_requests_keep_to_two_a_second_in_each_region(account: Account) -> None:
-    trail = Trail(account.aws(), 24, 200)
+    trail = PullEvents(account.aws(), 24, 200)
     for region in ("us-east-1", "ap-northeast-2"):
         account.events[region, KEY] = [event(account, minutes) for minutes in range(1, 121)]
     trail.pulls("us-east-1", KEY)
@@ -116,7 +116,7 @@ def test_requests_keep_to_two_a_second_in_each_region(account: Account) -> None:
 
 
 def test_no_pause_is_longer_than_needed(account: Account) -> None:
-    trail = Trail(account.aws(), 24, 200)
+    trail = PullEvents(account.aws(), 24, 200)
     trail.pulls("us-east-1", KEY)
     account.now += timedelta(seconds=0.25)
     trail.pulls("us-east-1", KEY)

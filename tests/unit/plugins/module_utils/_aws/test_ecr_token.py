@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import mint, patiently, prove
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import get_token, retry_until, verify_key
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, RunpodError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, CollectionError
 
 START = datetime(2026, 8, 1, 12, tzinfo=UTC)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
@@ -47,7 +47,7 @@ def attempt(aws: Ticking) -> Any:
 
 def test_token_is_taken_apart_and_does_not_show_its_password() -> None:
     aws = Ticking()
-    token = mint(aws, "eu-west-1", KEY)
+    token = get_token(aws, "eu-west-1", KEY)
     assert token == ("AWS", "pa:ss", START) and "pa:ss" not in repr(token)
     assert aws.calls == [("get_authorization_token", "eu-west-1", KEY)]
 
@@ -57,14 +57,14 @@ def test_token_is_taken_apart_and_does_not_show_its_password() -> None:
 )
 def test_refusal_that_may_pass_is_tried_again(code: str) -> None:
     aws = Ticking(*[code] * 6)
-    patiently(aws, START + timedelta(seconds=90), attempt(aws))
+    retry_until(aws, START + timedelta(seconds=90), attempt(aws))
     assert aws.naps == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
 
 
 def test_time_is_up_exactly_at_the_moment_named() -> None:
     aws = Ticking(*["AccessDenied"] * 9)
     with pytest.raises(AwsError, match="AccessDenied"):
-        patiently(aws, START + timedelta(seconds=4.5), attempt(aws))
+        retry_until(aws, START + timedelta(seconds=4.5), attempt(aws))
     assert aws.naps == [1.0, 2.0, 1.5] and len(aws.calls) == 4
 
 
@@ -72,27 +72,27 @@ def test_time_is_up_exactly_at_the_moment_named() -> None:
 def test_without_time_there_is_one_try(until: datetime | None) -> None:
     aws = Ticking("AccessDenied")
     with pytest.raises(AwsError):
-        patiently(aws, until, attempt(aws))
+        retry_until(aws, until, attempt(aws))
     assert len(aws.calls) == 1 and aws.naps == []
 
 
 def test_refusal_that_does_not_pass_is_raised_at_once() -> None:
     aws = Ticking("ExpiredToken")
     with pytest.raises(AwsError):
-        patiently(aws, START + timedelta(seconds=90), attempt(aws))
+        retry_until(aws, START + timedelta(seconds=90), attempt(aws))
     assert aws.naps == []
 
 
 def test_caller_can_name_the_refusals_that_may_pass() -> None:
     aws = Ticking("NoSuchEntity", "AccessDenied")
     with pytest.raises(AwsError, match="AccessDenied"):
-        patiently(aws, START + timedelta(seconds=90), attempt(aws), {"NoSuchEntity"})
+        retry_until(aws, START + timedelta(seconds=90), attempt(aws), {"NoSuchEntity"})
     assert aws.naps == [1.0]
 
 
 def test_key_is_proved_by_two_sweeps_in_a_row() -> None:
     aws = Ticking("", "", "", "", "UnrecognizedClientException")  # refused in the second sweep
-    prove(aws, KEY, ["us-east-1", "eu-west-1"], START + timedelta(seconds=90))
+    verify_key(aws, KEY, ["us-east-1", "eu-west-1"], START + timedelta(seconds=90))
     sweep = ["get_caller_identity", "get_authorization_token", "get_authorization_token"]
     assert [operation for operation, dummy, dummy in aws.calls] == [*sweep, *sweep[:2], *sweep, *sweep]
     assert {identity for dummy, dummy, identity in aws.calls} == {KEY}
@@ -102,7 +102,7 @@ def test_key_is_proved_by_two_sweeps_in_a_row() -> None:
 def test_key_that_is_not_accepted_in_time_is_an_error_with_a_remedy() -> None:
     aws = Ticking(*["InvalidClientTokenId"] * 99)
     with pytest.raises(
-        RunpodError, match="AWS still refuses the new access key AKIAIOSFODNN7EXAMPLE.*raise propagation_timeout"
+        CollectionError, match="AWS still refuses the new access key AKIAIOSFODNN7EXAMPLE.*raise propagation_timeout"
     ) as caught:
-        prove(aws, KEY, [], START + timedelta(seconds=20))
+        verify_key(aws, KEY, [], START + timedelta(seconds=20))
     assert sum(aws.naps) == 20 and KEY.secret_access_key not in str(caught.value)

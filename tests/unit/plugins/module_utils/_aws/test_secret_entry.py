@@ -11,15 +11,15 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     GRANTED,
     MANAGED,
     Entry,
-    Freshness,
     KeyPair,
-    Pending,
+    KeyReservation,
+    TokenRecord,
     decode,
     encode,
     format_time,
-    freshness,
     keyless,
     parse_time,
+    token_records,
     young_until,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError
@@ -27,14 +27,16 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mine-AbCdEf"
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
-NOTE = Pending(NOW, ("B", "A"))
+NOTE = KeyReservation(NOW, ("B", "A"))
 
 
 @pytest.mark.parametrize(
     ("key", "created", "pending"),
     [(KEY, NOW, None), (None, None, NOTE), (KEY, NOW, NOTE), (None, None, NOTE._replace(abandoned=True))],
 )
-def test_what_is_encoded_is_decoded(key: KeyPair | None, created: datetime | None, pending: Pending | None) -> None:
+def test_what_is_encoded_is_decoded(
+    key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
+) -> None:
     entry = decode(ARN, encode(key, created, pending))
     expected = pending and pending._replace(known_key_ids=("A", "B"))
     assert entry == Entry(ARN, key, created, expected)
@@ -87,7 +89,7 @@ def test_freshness_takes_its_own_tags_only() -> None:
         GRANTED: "2026-08-01T12:00:00Z",
         "team": "2026-08-01T12:00:00Z AKIAIOSFODNN7EXAMPLE",
     }
-    assert freshness(tags) == {"reg1": Freshness(NOW, "AKIAIOSFODNN7EXAMPLE")}
+    assert token_records(tags) == {"reg1": TokenRecord(NOW, "AKIAIOSFODNN7EXAMPLE")}
 
 
 @pytest.mark.parametrize(

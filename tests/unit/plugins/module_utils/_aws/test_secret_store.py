@@ -8,14 +8,19 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import MANAGED, Entry, KeyPair, Pending
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
+    MANAGED,
+    Entry,
+    KeyPair,
+    KeyReservation,
+)
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import SecretStore, store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError, InputError
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, refusal
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
-NOTE = Pending(NOW, ("A", "B"))
+NOTE = KeyReservation(NOW, ("A", "B"))
 SECRETS: dict[str, Any] = {"type": "secretsmanager", "name": "mine", "region": None, "kms_key_id": None, "tags": None}
 SSM: dict[str, Any] = {**SECRETS, "type": "ssm", "name": "/mine/key"}
 

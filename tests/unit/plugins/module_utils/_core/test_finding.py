@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import shlex
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import Row, module_call, worst_first
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import Rule, module_call, worst_first
 
-ROW = Row("broken", "error", "{what} is broken", "mend {what}")
+ROW = Rule("broken", "error", "{what} is broken", "mend {what}")
 
 
 def test_a_row_is_filled_with_facts() -> None:

@@ -11,10 +11,10 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.masking import (
     CHANGED,
     MASK,
-    compared,
-    hidden,
-    masked,
-    shown,
+    mask_arguments,
+    mask_env,
+    to_diff,
+    to_result,
 )
 
 SPEC: Json = {
@@ -30,14 +30,14 @@ SPEC: Json = {
     [({"A": "1", "B": 2}, {"A": MASK, "B": MASK}), ({}, {}), (None, None), ("A=1", MASK), (["A"], MASK)],
 )
 def test_an_environment_shows_its_keys(env: Any, said: Any) -> None:
-    assert masked(env) == said
+    assert mask_env(env) == said
 
 
 def test_a_thing_is_shown_in_snake_case_but_for_its_environment() -> None:
     thing = {"id": "1", "startSsh": True, "workers": {"idleTimeout": 5}, "env": {"someKey": "x"}}
-    assert shown(thing) == {"id": "1", "start_ssh": True, "workers": {"idle_timeout": 5}, "env": {"someKey": MASK}}
-    assert shown({"createdAt": "now"}) == {"created_at": "now"}
-    assert shown({"env": None}) == {"env": None}
+    assert to_result(thing) == {"id": "1", "start_ssh": True, "workers": {"idle_timeout": 5}, "env": {"someKey": MASK}}
+    assert to_result({"createdAt": "now"}) == {"created_at": "now"}
+    assert to_result({"env": None}) == {"env": None}
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_thing_is_shown_in_snake_case_but_for_its_environment() -> None:
     ],
 )
 def test_a_difference_tells_which_values_changed_and_not_to_what(before: Any, after: Any, diff: Any) -> None:
-    assert compared(before, after) == diff
+    assert to_diff(before, after) == diff
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_a_difference_tells_which_values_changed_and_not_to_what(before: Any, af
     ],
 )
 def test_arguments_are_echoed_without_the_values_of_env(given: Json, echo: Json) -> None:
-    assert hidden(given, SPEC) == echo
+    assert mask_arguments(given, SPEC) == echo

@@ -12,7 +12,7 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.module import EnvModule, Run, execute
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import ARGUMENTS, runpod_client
 
@@ -48,8 +48,8 @@ def end(run: Run, key: str | None, capsys: Capture, **given: Any) -> Json:
 
 
 def test_an_outcome_becomes_the_result(capsys: Capture) -> None:
-    def run(params: Json, check_mode: bool, client: Client) -> Outcome:
-        return Outcome(True, None, {"id": "1"}, {"extra": params["name"]}, ("mind this outcome",))
+    def run(params: Json, check_mode: bool, client: Client) -> Result:
+        return Result(True, None, {"id": "1"}, {"extra": params["name"]}, ("mind this outcome",))
 
     answer = end(run, "thing", capsys, name="demo")
     assert (answer["changed"], answer["thing"], answer["extra"]) == (True, {"id": "1"}, "demo")
@@ -58,15 +58,15 @@ def test_an_outcome_becomes_the_result(capsys: Capture) -> None:
 
 
 def test_results_win_over_the_diffs_version_of_the_resource(capsys: Capture) -> None:
-    def run(params: Json, check_mode: bool, client: Client) -> Outcome:
-        return Outcome(False, {"id": "1"}, {"id": "marked"}, {"thing": {"id": "plain"}})
+    def run(params: Json, check_mode: bool, client: Client) -> Result:
+        return Result(False, {"id": "1"}, {"id": "marked"}, {"thing": {"id": "plain"}})
 
     assert end(run, "thing", capsys)["thing"] == {"id": "plain"}
 
 
 def test_without_a_key_only_the_results_are_returned(capsys: Capture) -> None:
-    def run(params: Json, check_mode: bool, client: Client) -> Outcome:
-        return Outcome(False, None, None, {"things": []})
+    def run(params: Json, check_mode: bool, client: Client) -> Result:
+        return Result(False, None, None, {"things": []})
 
     answer = end(run, None, capsys)
     assert set(answer) - {"warnings"} == {"changed", "diff", "things", "invocation"}
@@ -76,16 +76,16 @@ def test_without_a_key_only_the_results_are_returned(capsys: Capture) -> None:
 def test_check_mode_and_options_reach_the_run(capsys: Capture) -> None:
     seen: list[Any] = []
 
-    def run(params: Json, check_mode: bool, client: Client) -> Outcome:
+    def run(params: Json, check_mode: bool, client: Client) -> Result:
         seen.extend([params["name"], check_mode, client.token])
-        return Outcome(False, None, None)
+        return Result(False, None, None)
 
     end(run, "thing", capsys, name="demo", _ansible_check_mode=True)
     assert seen == ["demo", True, "key-of-the-unit-tests"]
 
 
 def test_an_error_becomes_a_failure_with_its_own_words(capsys: Capture) -> None:
-    def run(params: Json, check_mode: bool, client: Client) -> Outcome:
+    def run(params: Json, check_mode: bool, client: Client) -> Result:
         raise ApiError("no", 400, {"detail": "no"})
 
     answer = end(run, "thing", capsys)
@@ -93,23 +93,23 @@ def test_an_error_becomes_a_failure_with_its_own_words(capsys: Capture) -> None:
 
 
 def test_a_wrong_address_is_a_failure_without_a_traceback(capsys: Capture) -> None:
-    answer = end(lambda params, check_mode, client: Outcome(False, None, None), "thing", capsys, api_url="runpod")
+    answer = end(lambda params, check_mode, client: Result(False, None, None), "thing", capsys, api_url="runpod")
     assert "api_url 'runpod' is not an address" in answer["msg"]
 
 
 @pytest.mark.parametrize(("key", "said"), [("", "is empty"), ("key-in-a-file\n", "has a blank"), ("k\u00e4y", "has a")])
 def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str, said: str, capsys: Capture) -> None:
-    answer = end(lambda params, check_mode, client: Outcome(False, None, None), "thing", capsys, api_key=key)
+    answer = end(lambda params, check_mode, client: Result(False, None, None), "thing", capsys, api_key=key)
     assert answer["msg"].startswith(f"api_key {said}") and "RUNPOD_API_KEY" in answer["msg"]
     assert not key or key.strip() not in json.dumps(answer)
 
 
 def test_env_is_echoed_by_key_in_success_and_failure(capsys: Capture) -> None:
-    def fine(params: Json, check_mode: bool, client: Client) -> Outcome:
+    def fine(params: Json, check_mode: bool, client: Client) -> Result:
         assert params["env"] == {"TOKEN": VALUE}
-        return Outcome(False, None, None)
+        return Result(False, None, None)
 
-    def refused(params: Json, check_mode: bool, client: Client) -> Outcome:
+    def refused(params: Json, check_mode: bool, client: Client) -> Result:
         raise ApiError("no", 400)
 
     for run in (fine, refused):
@@ -131,14 +131,14 @@ def test_env_is_echoed_by_key_in_success_and_failure(capsys: Capture) -> None:
     ],
 )
 def test_env_is_not_echoed_when_the_arguments_are_refused(given: Json, capsys: Capture) -> None:
-    answer = end(lambda params, check_mode, client: Outcome(False, None, None), "thing", capsys, **given)
+    answer = end(lambda params, check_mode, client: Result(False, None, None), "thing", capsys, **given)
     assert answer["failed"] and answer["invocation"]
     assert VALUE not in json.dumps(answer)
 
 
 def test_without_invocation_there_is_none(capsys: Capture) -> None:
-    def run(params: Json, check_mode: bool, client: Client) -> Outcome:
-        return Outcome(False, None, None)
+    def run(params: Json, check_mode: bool, client: Client) -> Result:
+        return Result(False, None, None)
 
     assert "invocation" not in end(run, "thing", capsys, _ansible_inject_invocation=False)
 

@@ -6,7 +6,12 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Outcome, changes, one_by_name, wanted
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import (
+    Result,
+    changed_fields,
+    desired_fields,
+    find_by_name,
+)
 
 FIELDS = {"image": "image", "disk_size": "disk"}
 
@@ -21,7 +26,7 @@ FIELDS = {"image": "image", "disk_size": "disk"}
     ],
 )
 def test_wanted(params: Json, fields: Json) -> None:
-    assert wanted(params, FIELDS) == fields
+    assert desired_fields(params, FIELDS) == fields
 
 
 @pytest.mark.parametrize(
@@ -36,19 +41,19 @@ def test_wanted(params: Json, fields: Json) -> None:
     ],
 )
 def test_changes(current: Json, desired: Json, delta: Json) -> None:
-    assert changes(current, desired) == delta
+    assert changed_fields(current, desired) == delta
 
 
 def test_a_name_is_found_once_or_not_at_all() -> None:
     things = [{"id": "1", "name": "one"}, {"id": "2", "name": "two"}]
-    assert one_by_name(things, "two", "thing") == {"id": "2", "name": "two"}
-    assert one_by_name(things, "three", "thing") is None
+    assert find_by_name(things, "two", "thing") == {"id": "2", "name": "two"}
+    assert find_by_name(things, "three", "thing") is None
 
 
 def test_two_things_with_one_name_are_an_error_with_both_ids() -> None:
     with pytest.raises(ConflictError, match=r"There are 2 things named 'one' \(ids 1, 2\)"):
-        one_by_name([{"id": "2", "name": "one"}, {"id": "1", "name": "one"}], "one", "thing")
+        find_by_name([{"id": "2", "name": "one"}, {"id": "1", "name": "one"}], "one", "thing")
 
 
 def test_an_outcome_needs_no_more_than_what_was_and_what_is() -> None:
-    assert Outcome(False, None, None)[3:] == ({}, ())
+    assert Result(False, None, None)[3:] == ({}, ())

@@ -8,7 +8,13 @@ import string
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.diagnosis import GRANTABLE, OTHER, TABLE, Row, diagnose
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.diagnosis import (
+    GRANTABLE,
+    OTHER,
+    TABLE,
+    Rule,
+    diagnose,
+)
 
 FACTS = {
     "arn": "arn:aws:ecr:us-east-1:123456789012:repository/app",
@@ -174,7 +180,7 @@ def test_diagnose(code: str, text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("row", [*TABLE, OTHER], ids=lambda row: row.code)
-def test_every_code_and_every_word_of_a_row_has_a_case(row: Row) -> None:
+def test_every_code_and_every_word_of_a_row_has_a_case(row: Rule) -> None:
     mine = [(code, text) for code, text, expected in CASES if expected == row.code]
     for sign in row.signs:
         assert set(sign.codes) <= {code for code, text in mine if re.search(sign.text, text)}
@@ -183,7 +189,7 @@ def test_every_code_and_every_word_of_a_row_has_a_case(row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", [*TABLE, OTHER], ids=lambda row: row.code)
-def test_every_row_names_cause_and_remedy_and_its_templates_can_be_filled(row: Row) -> None:
+def test_every_row_names_cause_and_remedy_and_its_templates_can_be_filled(row: Rule) -> None:
     for template in (row.code, row.cause, row.remedy):
         names = {name for dummy, name, *dummies in string.Formatter().parse(template) if name}
         assert template and names <= set(FACTS)

@@ -17,8 +17,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_probe import (
     ByApi,
     ByRegistry,
-    Puller,
-    Refused,
+    PullDeniedError,
+    PullIdentity,
     facts,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import Image, parse
@@ -34,8 +34,8 @@ SEOUL = parse(f"{HOST.replace('us-east-1', 'ap-northeast-2')}/app:v1")
 FOREIGN = parse(f"{HOST.replace('123456789012', '210987654321')}/app:v1")
 HUB = parse("app:v1")
 INVALID = "UnrecognizedClientException"
-CALLER = Puller("the caller")
-NOBODY = Puller("an anonymous client", calls=False)
+CALLER = PullIdentity("the caller")
+NOBODY = PullIdentity("an anonymous client", calls=False)
 
 
 def refusal(code: str, text: str = "no") -> ClientError:
@@ -80,17 +80,17 @@ class Operations:
         return call
 
 
-def by_api(cloud: Cloud, puller: Puller = CALLER) -> ByApi:
+def by_api(cloud: Cloud, puller: PullIdentity = CALLER) -> ByApi:
     return ByApi(cloud.aws(), None, puller, "linux/amd64")
 
 
-def by_registry(cloud: Cloud, registries: Registries, puller: Puller = NOBODY) -> ByRegistry:
+def by_registry(cloud: Cloud, registries: Registries, puller: PullIdentity = NOBODY) -> ByRegistry:
     return ByRegistry(cloud.aws(), partial(Registry, registries, sleep=cloud.sleep), puller, "linux/amd64")
 
 
 def refused(pull: ByApi | ByRegistry, image: Image = APP) -> Json:
     """Return the finding that asking for the manifest ends with."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(PullDeniedError) as caught:
         pull.manifest(image)
     return caught.value.finding
 
@@ -135,14 +135,17 @@ def listed(**key: Any) -> Json:
 )
 def test_iam_tells_what_is_wrong_with_a_key(keys: Any, image: Image, code: str) -> None:
     cloud = Cloud(batch_get_image=refusal(INVALID), list_access_keys=keys)
-    finding = refused(by_api(cloud, Puller("the pull user", KEY, user=lambda: "puller")), image)
+    finding = refused(by_api(cloud, PullIdentity("the pull user", KEY, user=lambda: "puller")), image)
     assert finding["code"] == code and finding["raw"] == f"{INVALID}: no"
 
 
 def test_a_key_that_sts_refuses_too_is_no_matter_of_the_region() -> None:
     answers = dict.fromkeys(("batch_get_image", "get_caller_identity"), refusal(INVALID))
     cloud = Cloud(list_access_keys=listed(), **answers)
-    assert refused(by_api(cloud, Puller("the pull user", KEY, user=lambda: "puller")), SEOUL)["code"] == "key_invalid"
+    assert (
+        refused(by_api(cloud, PullIdentity("the pull user", KEY, user=lambda: "puller")), SEOUL)["code"]
+        == "key_invalid"
+    )
 
 
 def test_nobody_asks_about_the_callers_own_key() -> None:
@@ -184,7 +187,7 @@ def test_an_account_that_aws_does_not_tell_is_not_looked_in() -> None:
 
 
 @pytest.mark.parametrize("puller, code", [(CALLER, "wrong_account"), (NOBODY, "repository_not_found")])
-def test_a_registrys_word_that_there_is_no_repository_is_looked_into_too(puller: Puller, code: str) -> None:
+def test_a_registrys_word_that_there_is_no_repository_is_looked_into_too(puller: PullIdentity, code: str) -> None:
     cloud = Cloud(batch_get_image=only_in("us-east-1", "123456789012"), get_authorization_token=token())
     finding = refused(by_registry(cloud, Registries(), puller), FOREIGN)
     assert finding["code"] == code and finding["raw"] == "HTTP 404: NAME_UNKNOWN: name unknown"
@@ -224,7 +227,7 @@ def test_a_young_right_gets_its_time_at_the_registry_too(young: datetime | None,
     cloud, registries = Cloud(get_authorization_token=token()), Registries()
     registries[f"{HOST}/app"].image("v1")
     registries.answers = [Answer(200), error(403, "DENIED"), error(403, "DENIED")]
-    pull = by_registry(cloud, registries, Puller("the pull user", KEY, young_until=lambda: young))
+    pull = by_registry(cloud, registries, PullIdentity("the pull user", KEY, young_until=lambda: young))
     if code:
         assert refused(pull)["code"] == code and cloud.naps == []
     else:
@@ -235,7 +238,7 @@ def test_an_old_token_gets_no_time() -> None:
     cloud, registries = Cloud(get_authorization_token=token()), Registries()
     document = b'{"errors": [{"code": "DENIED", "message": "Your authorization token has expired."}]}'
     registries.answers = [Answer(200), *[Answer(403, document)] * 2]
-    pull = by_registry(cloud, registries, Puller("p", KEY, young_until=lambda: NOW + timedelta(seconds=90)))
+    pull = by_registry(cloud, registries, PullIdentity("p", KEY, young_until=lambda: NOW + timedelta(seconds=90)))
     assert refused(pull)["code"] == "token_expired" and cloud.naps == []
 
 
@@ -260,7 +263,7 @@ def test_with_tag_and_digest_a_tag_that_moved_or_went_is_told() -> None:
         (error(404, "MANIFEST_UNKNOWN"), NOBODY, "tag_not_found"),
     ],
 )
-def test_what_a_registry_says_is_a_finding(answer: Answer, puller: Puller, code: str) -> None:
+def test_what_a_registry_says_is_a_finding(answer: Answer, puller: PullIdentity, code: str) -> None:
     registries = Registries()
     registries.answers = [Answer(200), answer]
     assert refused(by_registry(Cloud(), registries, puller), HUB)["code"] == code
@@ -277,7 +280,7 @@ def test_a_registry_that_does_not_answer_is_a_finding() -> None:
 def test_layers_that_a_runtime_would_not_get_are_an_error() -> None:
     registries = Registries()
     registries.answers = [Answer(200), Answer(307, Location="https://store.test/x?signature=secret"), Answer(403)]
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(PullDeniedError) as caught:
         by_registry(Cloud(), registries).configuration(HUB, "sha256:c")
     assert caught.value.finding["code"] == "layer_host_blocked" and caught.value.finding["severity"] == "error"
     assert "secret" not in str(caught.value.finding)

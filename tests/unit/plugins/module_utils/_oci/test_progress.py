@@ -13,7 +13,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import
     FILE,
     MIB,
     Progress,
-    Teller,
+    ProgressReporter,
     line,
     listener,
 )
@@ -38,7 +38,7 @@ def test_a_line_tells_how_far_it_is(progress: Progress, rate: float, text: str) 
 def test_lines_come_every_few_seconds_with_the_rate_since_the_last_one() -> None:
     told: list[str] = []
     moments = iter([0.0, 4.9, 5.0, 9.0, 15.0, 20.0])
-    teller = Teller("Copying app:v1", told.append, moments.__next__)
+    teller = ProgressReporter("Copying app:v1", told.append, moments.__next__)
     for done in (5, 10, 90, 20, 15):  # another try starts over
         teller(Progress(0, 1, done * MIB, 100 * MIB))
     assert [text.split(", ")[2] for text in told] == ["2.0 MiB/s", "1.0 MiB/s", "0.0 MiB/s"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci.secret_scan import Suspect, suspects
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.secret_scan import Suspect, suspected_secrets
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
 TOKEN = "hf_" + 34 * "a"
@@ -41,7 +41,7 @@ def steps(*texts: str) -> Json:
     ],
 )
 def test_what_is_no_secret(configuration: Json) -> None:
-    assert suspects(configuration) == []
+    assert suspected_secrets(configuration) == []
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_is_no_secret(configuration: Json) -> None:
 )
 def test_what_looks_like_one(configuration: Json, suspect: Suspect | None) -> None:
     expected = suspect or Suspect("history, step 2", "HF_TOKEN", "Hugging Face token")
-    found = suspects(configuration)
+    found = suspected_secrets(configuration)
     assert found == [expected]
     shown = str(found[0])
     assert expected.kind in shown and expected.name in shown
@@ -75,4 +75,4 @@ def test_what_looks_like_one(configuration: Json, suspect: Suspect | None) -> No
 
 
 def test_each_is_told_once() -> None:
-    assert len(suspects(env("TOKEN=abcdefgh", "TOKEN=ijklmnop"))) == 1
+    assert len(suspected_secrets(env("TOKEN=abcdefgh", "TOKEN=ijklmnop"))) == 1

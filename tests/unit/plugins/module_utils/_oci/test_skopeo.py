@@ -19,7 +19,13 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci import skopeo as _skopeo
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import Progress
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Login
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Meter, Side, Skopeo, passes, terminable
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import (
+    CopyProgress,
+    Side,
+    Skopeo,
+    is_transient,
+    terminable,
+)
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 SOURCE = Side("source.example:5000/app@sha256:aa", Login("AWS", SECRET))
@@ -244,7 +250,7 @@ def test_what_is_under_way_counts_by_what_was_written(fake: Fake, monkeypatch: p
 def test_older_versions_are_understood(begun: int, written: int, told: Progress) -> None:
     blobs = {f"sha256:{number:064}": 1 for number in range(9)}
     heard: list[Progress] = []
-    meter = Meter(blobs, heard.append)
+    meter = CopyProgress(blobs, heard.append)
     for digest in [*blobs][:begun]:
         meter.read(f"Copying blob {digest}")
     meter.look(written)
@@ -253,7 +259,7 @@ def test_older_versions_are_understood(begun: int, written: int, told: Progress)
 
 def test_a_blob_of_two_platforms_counts_once() -> None:
     heard: list[Progress] = []
-    meter = Meter({f"sha256:{BLOB}": 3}, heard.append)
+    meter = CopyProgress({f"sha256:{BLOB}": 3}, heard.append)
     for line in (f"Copying blob sha256:{BLOB}", f"Copying config {CONFIG}", f"Copying blob sha256:{BLOB}"):
         meter.read(line)
     meter.look(9)
@@ -340,4 +346,4 @@ def test_a_thread_leaves_signals_alone() -> None:
     ],
 )
 def test_what_another_try_may_mend(text: str, public: bool, expected: bool) -> None:
-    assert passes(text, public) is expected
+    assert is_transient(text, public) is expected

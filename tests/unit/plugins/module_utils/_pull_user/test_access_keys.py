@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Freshness, Pending
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyReservation, TokenRecord
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_keys import (
     FOREIGN,
     MARKED,
@@ -24,8 +24,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_ke
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-NOTE = Pending(NOW - HOUR, ("KNOWN",))
-YOUNG = Pending(NOW - timedelta(seconds=30), ())
+NOTE = KeyReservation(NOW - HOUR, ("KNOWN",))
+YOUNG = KeyReservation(NOW - timedelta(seconds=30), ())
 
 
 def key(name: str, age: timedelta, status: str = "Active", used: timedelta | None = None) -> AccessKey:
@@ -65,7 +65,7 @@ def plan(*keys: AccessKey, **changes: Any) -> KeyPlan:
         (key("KNOWN", HOUR / 2), NOTE, FOREIGN),
     ],
 )
-def test_owner_of_a_key(found: AccessKey, pending: Pending | None, owner: str) -> None:
+def test_owner_of_a_key(found: AccessKey, pending: KeyReservation | None, owner: str) -> None:
     assert owners([found], {"OLD", "NEW"}, "NEW", pending) == {found.id: owner}
 
 
@@ -85,12 +85,12 @@ def test_of_two_keys_that_appeared_neither_is_an_orphan() -> None:
         (None, False),
         (YOUNG, True),
         (YOUNG._replace(abandoned=True), False),
-        (Pending(NOW - timedelta(seconds=90), ()), False),
-        (Pending(NOW + timedelta(seconds=30), ()), True),  # the other machine's clock is ahead
-        (Pending(NOW + DAY, ()), False),  # no clock is that wrong: nobody waits for a day
+        (KeyReservation(NOW - timedelta(seconds=90), ()), False),
+        (KeyReservation(NOW + timedelta(seconds=30), ()), True),  # the other machine's clock is ahead
+        (KeyReservation(NOW + DAY, ()), False),  # no clock is that wrong: nobody waits for a day
     ],
 )
-def test_a_note_locks_while_it_is_young(pending: Pending | None, expected: bool) -> None:
+def test_a_note_locks_while_it_is_young(pending: KeyReservation | None, expected: bool) -> None:
     assert locked(pending, NOW, 90) is expected
 
 
@@ -151,12 +151,12 @@ def test_age_at_which_a_key_is_due(age: timedelta, limit: int | None, expected: 
         ([key("NEW", DAY), key("OLD", 9 * DAY, used=11 * HOUR)], {"retire_after_hours": 12}, KeyPlan()),
         (
             [key("NEW", DAY), key("OLD", 9 * DAY)],
-            {"retire_after_hours": 12, "fresh": [Freshness(NOW + HOUR, "OLD")]},
+            {"retire_after_hours": 12, "fresh": [TokenRecord(NOW + HOUR, "OLD")]},
             KeyPlan(),
         ),
         (
             [key("NEW", DAY), key("OLD", 9 * DAY)],
-            {"retire_after_hours": 12, "fresh": [Freshness(NOW - HOUR, "OLD"), Freshness(NOW + HOUR, "NEW")]},
+            {"retire_after_hours": 12, "fresh": [TokenRecord(NOW - HOUR, "OLD"), TokenRecord(NOW + HOUR, "NEW")]},
             KeyPlan(deactivate=("OLD",)),
         ),
         ([key("NEW", 9 * DAY), key("OLD", DAY)], {"retire_after_hours": 25}, KeyPlan()),  # the newest date counts

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair, Pending
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import SEVERITIES, Row
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair, KeyReservation
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import SEVERITIES, Rule
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_keys import AccessKey
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.audit import (
     TABLE,
     Expected,
-    Kept,
+    StoreState,
     Subject,
     findings,
     kind_of,
@@ -71,15 +71,17 @@ def subject(
     )
 
 
-def kept(entry: Entry | None | str = "good", tags: dict[str, str] | None = None, error: str | None = None) -> Kept:
+def kept(
+    entry: Entry | None | str = "good", tags: dict[str, str] | None = None, error: str | None = None
+) -> StoreState:
     good = Entry(SM, KeyPair(ID, SECRET), ago(10))
-    return Kept(PLACE, good if isinstance(entry, str) else entry, tags or {}, error)
+    return StoreState(PLACE, good if isinstance(entry, str) else entry, tags or {}, error)
 
 
 def audit(
     who: Subject | None = None,
     keys: tuple[AccessKey, ...] = (key(),),
-    store: Kept | None = None,
+    store: StoreState | None = None,
     repositories: list[str] | None = None,
     rotate: int | None = None,
 ) -> tuple[Json, list[Json]]:
@@ -124,7 +126,7 @@ MANY = [f"arn:aws:ecr:us-east-1:123456789012:repository/team/{number:030}" for n
         # the secret store
         ({"store": kept(None)}, ["secret_missing"]),
         ({"store": kept(Entry(SM, deleted=True))}, ["secret_missing"]),
-        ({"store": kept(Entry(SM, pending=Pending(ago(0), (ID,))))}, ["secret_missing"]),
+        ({"store": kept(Entry(SM, pending=KeyReservation(ago(0), (ID,))))}, ["secret_missing"]),
         ({"store": kept(None, error="kms: no")}, ["secret_unreadable"]),
         ({"keys": (), "store": kept()}, ["secret_key_mismatch"]),
         ({"store": kept(tags=token(4))}, []),
@@ -457,7 +459,7 @@ def test_shortened_keeps_what_has_another_prefix() -> None:
 
 
 @pytest.mark.parametrize("row", TABLE.values())
-def test_every_row_has_cause_and_remedy(row: Row) -> None:
+def test_every_row_has_cause_and_remedy(row: Rule) -> None:
     assert row.severity in SEVERITIES
     for template in (row.cause, row.remedy):
         assert template and list(string.Formatter().parse(template))

@@ -12,8 +12,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_keys import AccessKey
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.iam_user import (
-    Found,
     UserChange,
+    UserSnapshot,
     check_user,
     create_user,
     delete_user,
@@ -77,7 +77,7 @@ def test_names_of_tags_with_a_meaning_are_refused(name: str) -> None:
 
 
 def test_user_after_a_change() -> None:
-    found = Found("aws", "123456789012", USER, None, (), None)
+    found = UserSnapshot("aws", "123456789012", USER, None, (), None)
     change = UserChange(path="/team/", permissions_boundary="", tag={"team": "y", "cost": "7"}, untag=(ID,))
     assert user_after(found, "puller", change) == {
         "name": "puller",

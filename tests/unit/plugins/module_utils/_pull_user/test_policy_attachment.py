@@ -9,7 +9,10 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import policy_attachment as _attach
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
-from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.policy_attachment import Customer, Rights
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.policy_attachment import (
+    AttachedPolicies,
+    CustomerPolicy,
+)
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
 
 RECORD = "gpuops.runpod/policy"
@@ -69,13 +72,17 @@ def test_arns_are_those_of_the_partition(account: Account, partition: str) -> No
     arn = f"arn:{partition}:iam::aws:policy/AmazonEC2ContainerRegistry"
     for kind, name in (("pull_only", "PullOnly"), ("read_only", "ReadOnly")):
         options = {**OPTIONS, "policy": kind}
-        rights, move = _attach.decide(account.aws(), options, Rights(), None, partition, "123456789012", True)
+        rights, move = _attach.plan_policies(
+            account.aws(), options, AttachedPolicies(), None, partition, "123456789012", True
+        )
         assert move.arn == arn + name
         attached = rights._replace(made=ways(kind), attached=ways(kind))
         assert _attach.attached_arns(partition, attached) == {arn + name}
     many = [f"arn:{partition}:ecr:us-east-1:123456789012:repository/{number:060}" for number in range(40)]
     options = {**OPTIONS, "policy": "repositories"}
-    dummy, move = _attach.decide(account.aws(), options, Rights(), many, partition, "123456789012", False)
+    dummy, move = _attach.plan_policies(
+        account.aws(), options, AttachedPolicies(), many, partition, "123456789012", False
+    )
     assert (move.target, move.arn) == ("customer", ARN.replace("arn:aws:", f"arn:{partition}:"))
 
 
@@ -84,44 +91,58 @@ def test_arns_are_those_of_the_partition(account: Account, partition: str) -> No
     [
         (None, None, None, None),
         (ONE, None, ONE, ONE),
-        (None, Customer(ARN, TWO, True), TWO, TWO),
-        (ONE, Customer(ARN, TWO, True), BOTH, BOTH),
-        (ONE, Customer(ARN, TWO, False), BOTH, ONE),
+        (None, CustomerPolicy(ARN, TWO, True), TWO, TWO),
+        (ONE, CustomerPolicy(ARN, TWO, True), BOTH, BOTH),
+        (ONE, CustomerPolicy(ARN, TWO, False), BOTH, ONE),
     ],
 )
 def test_what_the_policies_say_together(inline: Any, customer: Any, document: Any, granted: Any) -> None:
-    rights = Rights(ways("inline customer"), inline, customer)
+    rights = AttachedPolicies(ways("inline customer"), inline, customer)
     assert (rights.document, rights.granted) == (document, granted)
 
 
 def test_only_what_is_recorded_counts_as_ours() -> None:
-    rights = Rights(ways("inline pull_only"), ONE, Customer(ARN, TWO, True), ways("pull_only read_only"))
+    rights = AttachedPolicies(
+        ways("inline pull_only"), ONE, CustomerPolicy(ARN, TWO, True), ways("pull_only read_only")
+    )
     assert rights.there == ways("inline pull_only")
 
 
 @pytest.mark.parametrize(
     ("rights", "target", "make", "take", "record"),
     [
-        (Rights(ways("inline"), ONE), "inline", False, "", "inline"),
-        (Rights(ways("inline"), TWO), "inline", True, "", "inline"),
-        (Rights(ways("inline"), ONE), "customer", True, "inline", "customer"),
-        (Rights(ways("customer"), None, Customer(ARN, ONE, True)), "customer", False, "", "customer"),
-        (Rights(ways("customer"), None, Customer(ARN, ONE, False)), "customer", True, "", "customer"),
-        (Rights(ways("customer"), None, Customer(ARN, TWO, True)), "customer", True, "", "customer"),
-        (Rights(ways("customer"), None, Customer(ARN, ONE, True)), "inline", True, "customer", "inline"),
-        (Rights(ways("inline"), ONE), "pull_only", True, "inline", "pull_only"),
-        (Rights(ways("inline"), ONE, None, ways("pull_only")), "pull_only", False, "inline", ""),
-        (Rights(ways("pull_only"), None, None, ways("pull_only")), "pull_only", False, "", "pull_only"),
-        (Rights(ways("pull_only"), None, None, ways("pull_only")), "read_only", True, "pull_only", "read_only"),
-        (Rights(ways("pull_only")), "read_only", True, "", "read_only"),
+        (AttachedPolicies(ways("inline"), ONE), "inline", False, "", "inline"),
+        (AttachedPolicies(ways("inline"), TWO), "inline", True, "", "inline"),
+        (AttachedPolicies(ways("inline"), ONE), "customer", True, "inline", "customer"),
+        (AttachedPolicies(ways("customer"), None, CustomerPolicy(ARN, ONE, True)), "customer", False, "", "customer"),
+        (AttachedPolicies(ways("customer"), None, CustomerPolicy(ARN, ONE, False)), "customer", True, "", "customer"),
+        (AttachedPolicies(ways("customer"), None, CustomerPolicy(ARN, TWO, True)), "customer", True, "", "customer"),
+        (
+            AttachedPolicies(ways("customer"), None, CustomerPolicy(ARN, ONE, True)),
+            "inline",
+            True,
+            "customer",
+            "inline",
+        ),
+        (AttachedPolicies(ways("inline"), ONE), "pull_only", True, "inline", "pull_only"),
+        (AttachedPolicies(ways("inline"), ONE, None, ways("pull_only")), "pull_only", False, "inline", ""),
+        (AttachedPolicies(ways("pull_only"), None, None, ways("pull_only")), "pull_only", False, "", "pull_only"),
+        (
+            AttachedPolicies(ways("pull_only"), None, None, ways("pull_only")),
+            "read_only",
+            True,
+            "pull_only",
+            "read_only",
+        ),
+        (AttachedPolicies(ways("pull_only")), "read_only", True, "", "read_only"),
     ],
 )
-def test_plan_move(rights: Rights, target: str, make: bool, take: str, record: str) -> None:
-    move = _attach.plan_move(rights, target, ONE, ARN)
+def test_plan_move(rights: AttachedPolicies, target: str, make: bool, take: str, record: str) -> None:
+    move = _attach.plan_change(rights, target, ONE, ARN)
     assert (move.make, move.take, move.record) == (make, ways(take), ways(record))
     assert move.ahead == rights.made | ways(record)
     assert _attach.is_needed(move) is (make or bool(take) or move.ahead != move.record)
 
 
 def test_without_a_target_there_is_nothing_to_do() -> None:
-    assert _attach.is_needed(_attach.Move()) is False
+    assert _attach.is_needed(_attach.PolicyChange()) is False

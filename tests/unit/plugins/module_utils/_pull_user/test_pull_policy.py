@@ -125,12 +125,12 @@ def test_repositories_of(policy: Any, repositories: list[str]) -> None:
 def test_wanted_document(held: list[str], asked: list[str], purge: bool, expected: list[str]) -> None:
     current = _policy.document((ARN + name for name in held), pull_through=True)
     for pull_through in (False, True):
-        wanted = _policy.wanted_document(current, [ARN + name for name in asked], purge, pull_through)
+        wanted = _policy.desired_document(current, [ARN + name for name in asked], purge, pull_through)
         assert wanted == _policy.document((ARN + name for name in expected), pull_through)
 
 
 def test_wanted_document_without_a_policy_before() -> None:
-    assert _policy.wanted_document(None, [], False) == _policy.document([])
+    assert _policy.desired_document(None, [], False) == _policy.document([])
 
 
 def test_import_of_upstream_images_is_allowed_on_request() -> None:

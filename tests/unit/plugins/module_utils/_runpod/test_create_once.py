@@ -9,11 +9,11 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
+    CollectionError,
     Json,
-    RunpodError,
     TransportError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.create_once import TAKEN, create
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.create_once import TAKEN, create_once
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal
 
 BODY = {"name": "demo", "username": "AWS", "password": "a-password-of-some-length"}
@@ -23,7 +23,7 @@ def make(fake: FakeRunpod) -> Json:
     def find() -> Json | None:
         return next(iter(fake.client.items("/registries", "registries")), None)
 
-    return create(fake.client, "/registries", BODY, find, TAKEN)
+    return create_once(fake.client, "/registries", BODY, find, TAKEN)
 
 
 def test_what_is_created_is_not_looked_up() -> None:
@@ -62,7 +62,7 @@ def test_a_refusal_is_not_looked_into_where_names_are_not_unique() -> None:
     fake = FakeRunpod(registries=[{"id": "theirs", "name": BODY["name"]}])
     fake.answers = [refusal(400, "no")]
     with pytest.raises(ApiError, match="no"):
-        create(fake.client, "/registries", BODY, lambda: None)
+        create_once(fake.client, "/registries", BODY, lambda: None)
     assert fake.requests() == ["POST /registries"]
 
 
@@ -78,7 +78,7 @@ def test_a_creation_whose_answer_was_lost_is_adopted() -> None:
 def test_a_creation_that_left_nothing_is_an_error_and_not_repeated(trouble: Any) -> None:
     fake = FakeRunpod()
     fake.answers = [trouble]
-    with pytest.raises(RunpodError, match="nothing was created: run again") as caught:
+    with pytest.raises(CollectionError, match="nothing was created: run again") as caught:
         make(fake)
     assert not isinstance(caught.value, TransportError)  # the outcome is known
     assert fake.requests() == ["POST /registries", "GET /registries"]

@@ -14,7 +14,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.delegation i
     predicted,
     repository_arn,
     targets,
-    told,
+    to_result,
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import delegated, delegation
 
@@ -114,7 +114,7 @@ def test_the_oldest_delegation_of_a_repository_comes_first() -> None:
 def test_what_is_predicted_is_what_runpod_tells() -> None:
     made = delegation(f"{APP}:v1", name="mine")
     assert predicted(Target(APP, "v1"), "mine").items() <= made.items()
-    assert told(made) == {
+    assert to_result(made) == {
         "id": "d-team/app",
         "name": "mine",
         "delegator_user_id": "user",

@@ -13,11 +13,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint imp
     OPTIONS,
     Step,
     check,
-    delta,
     desired,
-    faults,
+    field_changes,
     plan,
     prediction,
+    validation_errors,
 )
 
 DELAY = {"type": "QUEUE_DELAY", "queueDelay": 4}
@@ -73,7 +73,7 @@ def given(**options: Any) -> Json:
     ],
 )
 def test_faults(options: Json, says: list[str]) -> None:
-    assert faults(given(**options)) == says
+    assert validation_errors(given(**options)) == says
 
 
 @pytest.mark.parametrize(
@@ -109,13 +109,13 @@ def test_options_are_checked_as_written(options: Json, says: str) -> None:
     ],
 )
 def test_delta(fields: Json, sent: Json) -> None:
-    assert delta(ENDPOINT, fields) == sent
+    assert field_changes(ENDPOINT, fields) == sent
 
 
 def test_new_pools_bring_the_exclusions_along_which_runpod_would_clear() -> None:
     held = {**ENDPOINT, "gpu": {**GPU, "excludedTypes": ["NVIDIA L4"]}}
     sent = {"gpu": {"pools": ["AMPERE_24", "ADA_24"], "excludedTypes": ["NVIDIA L4"]}}
-    assert delta(held, {"gpu": {"pools": ["AMPERE_24", "ADA_24"]}}) == sent
+    assert field_changes(held, {"gpu": {"pools": ["AMPERE_24", "ADA_24"]}}) == sent
 
 
 def test_neither_the_order_of_a_list_nor_the_precision_of_a_number_nor_the_memory_is_a_difference() -> None:
@@ -131,7 +131,7 @@ def test_neither_the_order_of_a_list_nor_the_precision_of_a_number_nor_the_memor
         "ports": ["80/http", "22/tcp"],
         "scaling": {"type": "QUEUE_DELAY", "queueDelay": 0.7},
     }
-    assert delta(held, fields) == {}
+    assert field_changes(held, fields) == {}
 
 
 def test_an_option_wins_over_the_template_and_env_is_merged() -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.rate_limit import (
     Pause,
-    View,
+    RateLimitState,
     Window,
     duration,
-    look,
     members,
+    next_state,
     pause,
     refused_for,
     room,
@@ -85,21 +85,23 @@ def minute(left: int) -> tuple[Window, ...]:
 @pytest.mark.parametrize(
     ("view", "told", "ours", "others"),
     [
-        (View(), minute(59), 0, 0),  # nothing to compare with
-        (View(1.0, minute(59)), minute(58), 1, 0),
-        (View(1.0, minute(59)), minute(55), 1, 3),
-        (View(1.0, minute(59), 4, 4), minute(57), 5, 5),
-        (View(1.0, minute(2), 4, 4), minute(59), 3, 2),  # a fresh window
-        (View(1.0, minute(5)), (Window("other", 4, 1),), 0, 0),
+        (RateLimitState(), minute(59), 0, 0),  # nothing to compare with
+        (RateLimitState(1.0, minute(59)), minute(58), 1, 0),
+        (RateLimitState(1.0, minute(59)), minute(55), 1, 3),
+        (RateLimitState(1.0, minute(59), 4, 4), minute(57), 5, 5),
+        (RateLimitState(1.0, minute(2), 4, 4), minute(59), 3, 2),  # a fresh window
+        (RateLimitState(1.0, minute(5)), (Window("other", 4, 1),), 0, 0),
     ],
 )
-def test_a_look_counts_ours_and_others(view: View, told: tuple[Window, ...], ours: float, others: float) -> None:
-    assert look(view, told, 7.0) == View(7.0, told, ours, others)
+def test_a_look_counts_ours_and_others(
+    view: RateLimitState, told: tuple[Window, ...], ours: float, others: float
+) -> None:
+    assert next_state(view, told, 7.0) == RateLimitState(7.0, told, ours, others)
 
 
 def test_an_answer_without_a_word_about_the_quota_changes_nothing() -> None:
-    view = View(1.0, minute(5), 1, 1)
-    assert look(view, (), 7.0) == view
+    view = RateLimitState(1.0, minute(5), 1, 1)
+    assert next_state(view, (), 7.0) == view
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_an_answer_without_a_word_about_the_quota_changes_nothing() -> None:
     ],
 )
 def test_room_is_left_by_what_others_make_of_each_of_ours(ours: int, others: int, quota: int | None, left: int) -> None:
-    assert room(View(0.0, (), ours, others), Window("minute", 5, 30, quota)) == left
+    assert room(RateLimitState(0.0, (), ours, others), Window("minute", 5, 30, quota)) == left
 
 
 @pytest.mark.parametrize(
@@ -135,12 +137,12 @@ def test_room_is_left_by_what_others_make_of_each_of_ours(ours: int, others: int
     ],
 )
 def test_pause(told: tuple[Window, ...], ours: int, others: int, now: float, wait: float | None) -> None:
-    found = pause(View(100.0, told, ours, others), now)
+    found = pause(RateLimitState(100.0, told, ours, others), now)
     assert (found.seconds if found else None) == wait
 
 
 def test_a_pause_names_the_window_it_is_for() -> None:
-    assert pause(View(0.0, (HOUR, MINUTE)), 0.0) == Pause(1812.0, HOUR)
+    assert pause(RateLimitState(0.0, (HOUR, MINUTE)), 0.0) == Pause(1812.0, HOUR)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
+    CollectionError,
     ConflictError,
     InputError,
     Json,
-    RunpodError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.registry import (
+    apply_cleanup,
     check_name,
     clear,
     credential,
@@ -24,7 +25,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.registry imp
     rank,
     renew,
     repoint,
-    tidy,
     users_of,
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, refusal, template
@@ -176,7 +176,7 @@ def test_what_runpod_refuses_to_hand_over_does_not_keep_the_rest() -> None:
     fake = account(templates=[template(name, registry="p") for name in ("t1", "t2", "t3")])
     fake.answers = [None, None, None, refusal(422, "not today"), (200, {}, template("t2", registry="p"))]
     with pytest.raises(
-        RunpodError, match=r"credential ecr-alt \(a\).*HTTP 422: not today.*t-t2: RunPod accepted.*run again"
+        CollectionError, match=r"credential ecr-alt \(a\).*HTTP 422: not today.*t-t2: RunPod accepted.*run again"
     ):
         repoint(fake.client, users_of(fake.client, [PLAIN]), ALTERNATE)
     assert [held["registry"] for held in fake.held["templates"]] == ["p", "p", "a"]
@@ -260,9 +260,9 @@ def test_check_mode_tells_what_finishing_a_replacement_comes_to() -> None:
         "pods": [{"id": "pod", "name": "pod", "registry": "p", "status": "RUNNING"}],
     }
     fake = account(**held)
-    predicted = tidy(fake.client, [PLAIN], ALTERNATE, check_mode=True)
+    predicted = apply_cleanup(fake.client, [PLAIN], ALTERNATE, check_mode=True)
     assert fake.writes() == []
-    done = tidy(fake.client, [PLAIN], ALTERNATE, check_mode=False)
+    done = apply_cleanup(fake.client, [PLAIN], ALTERNATE, check_mode=False)
     assert predicted == done and done[1][0].users[0]["id"] == "pod"
     assert fake.writes() == ["PATCH /templates/t-t1"]
 
@@ -283,7 +283,7 @@ def test_a_credential_that_goes_again_while_it_is_settled_is_made_anew() -> None
 def test_an_unanswered_creation_that_goes_again_is_an_error() -> None:
     fake = FakeRunpod(registries=[dict(PLAIN)])
     fake.answers = [refusal(503, "busy"), None, refusal(404, "gone"), refusal(404, "gone")]
-    with pytest.raises(RunpodError, match="nothing was created: run again"):
+    with pytest.raises(CollectionError, match="nothing was created: run again"):
         renew(fake.client, "ecr", [], LOGIN)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.rollout import Sight, follow, look
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.rollout import RolloutStatus, follow, read_status
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod
 
 OLD = {"id": "w1", "status": "RUNNING", "isStale": True}
@@ -17,14 +17,14 @@ def worker(status: str) -> Json:
     return {"id": f"w-{status}", "status": status, "isStale": False}
 
 
-def sight(*workers: Json, under_way: bool = False) -> Sight:
-    return Sight(4, {"inProgress": under_way}, workers)
+def sight(*workers: Json, under_way: bool = False) -> RolloutStatus:
+    return RolloutStatus(4, {"inProgress": under_way}, workers)
 
 
 @pytest.mark.parametrize(
     ("seen", "over"),
     [
-        (Sight(), False),
+        (RolloutStatus(), False),
         (sight(), True),
         (sight(under_way=True), False),
         (sight(worker("IDLE"), under_way=True), False),
@@ -35,14 +35,14 @@ def sight(*workers: Json, under_way: bool = False) -> Sight:
         (sight(worker("UNHEALTHY"), worker("IDLE")), True),
     ],
 )
-def test_when_a_roll_out_is_over(seen: Sight, over: bool) -> None:
+def test_when_a_roll_out_is_over(seen: RolloutStatus, over: bool) -> None:
     assert seen.over is over
 
 
 @pytest.mark.parametrize(
     ("seen", "says"),
     [
-        (Sight(), "RunPod does not tell of the endpoint yet"),
+        (RolloutStatus(), "RunPod does not tell of the endpoint yet"),
         (sight(), "RunPod tells of no worker"),
         (
             sight(worker("UNHEALTHY"), OLD),
@@ -50,7 +50,7 @@ def test_when_a_roll_out_is_over(seen: Sight, over: bool) -> None:
         ),
     ],
 )
-def test_a_sight_in_words(seen: Sight, says: str) -> None:
+def test_a_sight_in_words(seen: RolloutStatus, says: str) -> None:
     assert seen.told() == says
 
 
@@ -58,21 +58,21 @@ def test_workers_are_asked_for_only_when_they_count() -> None:
     runpod = SimulatedRunpod()
     runpod.simulator.switch(rollout_reads=None)
     runpod.seed("endpoints", id="e1", activeWorkers=[{"id": "w1", "version": 0, "status": "RUNNING"}])
-    seen = look(runpod.client, PATH)
+    seen = read_status(runpod.client, PATH)
     assert (seen.version, seen.workers, runpod.requests()) == (1, (), [f"GET {PATH}/releases"])
     assert seen.as_result(["image"]) == {
         "version": 1,
         "rollout": {"in_progress": True, "workers_on_latest": 0, "workers_total": 1, "percent_on_latest": 0},
         "changes": ["image"],
     }
-    assert look(runpod.client, PATH, with_workers=True).workers_as_result()[0]["is_stale"] is True
+    assert read_status(runpod.client, PATH, with_workers=True).workers_as_result()[0]["is_stale"] is True
 
 
 def test_other_refusals_than_not_found_are_errors() -> None:
     runpod = SimulatedRunpod()
     runpod.simulator.switch(scopes=[])
     with pytest.raises(ApiError, match="403"):
-        look(runpod.client, PATH)
+        read_status(runpod.client, PATH)
 
 
 @pytest.mark.parametrize(("seconds", "naps"), [(0, []), (4, [4.0]), (10, [10.0]), (35, [10.0, 10.0, 10.0, 5.0])])

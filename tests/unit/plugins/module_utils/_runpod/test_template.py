@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    CollectionError,
     ConflictError,
     InputError,
     Json,
-    RunpodError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import (
     DEFAULTS,
@@ -21,14 +21,14 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template imp
     IgnoredFieldError,
     Step,
     check,
-    delta,
     desired,
-    difference,
-    faults,
+    field_changes,
     plan,
     read,
     read_back,
-    result,
+    to_diff,
+    to_result,
+    validation_errors,
     write,
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import (
@@ -68,7 +68,7 @@ def test_each_option_but_state_has_its_field() -> None:
     ],
 )
 def test_faults(options: Json, said: list[str]) -> None:
-    assert faults({**UNSET, **options}) == said
+    assert validation_errors({**UNSET, **options}) == said
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_desired(options: Json, fields: Json) -> None:
     ],
 )
 def test_delta(current: Json, fields: Json, left: Json) -> None:
-    assert delta(current, fields) == left
+    assert field_changes(current, fields) == left
 
 
 @pytest.mark.parametrize(
@@ -251,14 +251,14 @@ def test_a_field_that_the_api_ignored_is_an_error_with_what_it_holds() -> None:
 
 @pytest.mark.parametrize("answer", [None, [], {}, {"name": "demo"}])
 def test_an_answer_that_is_no_template_is_an_error(answer: Any) -> None:
-    with pytest.raises(RunpodError, match="did not answer with the template 'demo'"):
+    with pytest.raises(CollectionError, match="did not answer with the template 'demo'"):
         read_back(NEW, answer)
 
 
 def test_a_template_in_use_is_not_deleted_and_the_api_says_why() -> None:
     fake = FakeRunpod(templates=[template("demo")])
     fake.answers = [refusal(400, "template is in use by a pod")]
-    with pytest.raises(RunpodError, match="DELETE /templates/t-demo: HTTP 400: template is in use by a pod"):
+    with pytest.raises(CollectionError, match="DELETE /templates/t-demo: HTTP 400: template is in use by a pod"):
         write(fake.client, Step("demo", template("demo"), None))
 
 
@@ -267,16 +267,16 @@ def test_a_template_that_is_gone_already_is_as_good_as_deleted() -> None:
 
 
 def test_a_result_has_the_names_of_the_options_and_no_value_of_env() -> None:
-    shown = result(template("demo", env={"TOKEN": "hush"}, mounts={"persistent": MOUNT}))
+    shown = to_result(template("demo", env={"TOKEN": "hush"}, mounts={"persistent": MOUNT}))
     assert shown and set(shown) == (set(OPTIONS) - {"state"}) | {"id"}
     assert shown["persistent_mount"] == MOUNT and shown["env"] == {"TOKEN": "********"}
-    without_mount = result(template("demo"))
+    without_mount = to_result(template("demo"))
     assert without_mount and without_mount["persistent_mount"] is None
-    assert result(None) is None
+    assert to_result(None) is None
 
 
 def test_a_difference_marks_the_value_that_changed() -> None:
-    old, new = difference(template("demo", env={"A": "1", "B": "1"}), template("demo", env={"A": "1", "B": "2"}))
+    old, new = to_diff(template("demo", env={"A": "1", "B": "1"}), template("demo", env={"A": "1", "B": "2"}))
     assert old and old["env"] == {"A": "********", "B": "********"}
     assert new and new["env"] == {"A": "********", "B": "******** (changed)"}
 
