@@ -275,12 +275,12 @@ class MirrorTask(NamedTuple):
 
     job: Job
     digest: str
-    held: str | None
+    current: str | None
     content: Content | None = None
 
     @property
     def differs(self) -> bool:
-        return self.digest != self.held
+        return self.digest != self.current
 
 
 class UnfinishedError(CollectionError):
@@ -365,7 +365,7 @@ def report(found: MirrorTask, seconds: float = 0.0) -> Json:
         "source": uri(found.job.source),
         "destination": uri(found.job.destination),
         "digest": found.digest,
-        "digest_before": found.held,
+        "digest_before": found.current,
         "copied": found.differs,
         "seconds": seconds,
         "bytes": found.content.size if found.content else 0,
@@ -382,8 +382,8 @@ def compare(mirror: Mirror, wanted: list[Job]) -> list[MirrorTask]:
     if missing:
         raise InputError(f"These images do not exist: {', '.join(missing)}. Nothing was copied.")
     found = [with_name(job, digests[job.source] or "") for job in wanted]
-    held = held_digests(mirror, "destination", [each.job.destination for each in found])
-    return [each._replace(held=held[each.job.destination]) for each in found]
+    current = held_digests(mirror, "destination", [each.job.destination for each in found])
+    return [each._replace(current=current[each.job.destination]) for each in found]
 
 
 def with_name(job: Job, digest: str) -> MirrorTask:
@@ -397,8 +397,8 @@ def source_digests(mirror: Mirror, images: list[Image]) -> dict[Image, str | Non
     """Return the digests that are to be mirrored, None where there is no such image. A digest is taken at its word."""
     if mirror.params["platforms"] == "one":
         return {image: digest_of_platform(mirror, image) for image in images}
-    said: dict[Image, str | None] = {image: image.digest for image in images if image.digest}
-    return said | held_digests(mirror, "source", [image for image in images if not image.digest])
+    message: dict[Image, str | None] = {image: image.digest for image in images if image.digest}
+    return message | held_digests(mirror, "source", [image for image in images if not image.digest])
 
 
 def held_digests(mirror: Mirror, side: str, images: list[Image]) -> dict[Image, str | None]:
@@ -437,20 +437,20 @@ def told_by_ecr(aws: Aws, images: list[Image]) -> dict[Image, str | None]:
             if failure["failureCode"] != "ImageNotFound":
                 code, text = failure["failureCode"], failure.get("failureReason", "")
                 raise RegistryError(f"{images[0].repository_arn}: {code}: {text}", code=code, text=text)
-        for held in answer["images"]:
-            image_id = held["imageId"]
+        for current in answer["images"]:
+            image_id = current["imageId"]
             found |= dict.fromkeys((image_id["imageDigest"], image_id.get("imageTag", "")), image_id["imageDigest"])
     return {image: found.get(reference(image)) for image in images}
 
 
 def digest_of_platform(mirror: Mirror, image: Image) -> str | None:
     """Return the digest of the platform's manifest, or of an image without an index."""
-    held = mirror.registry("source", image).manifest(image.repository, reference(image))
-    if held is None:
+    current = mirror.registry("source", image).manifest(image.repository, reference(image))
+    if current is None:
         return None
-    manifest = manifests.read(held.content.decode(errors="replace"))
+    manifest = manifests.read(current.content.decode(errors="replace"))
     if not manifests.is_index(manifest):
-        return held.digest
+        return current.digest
     platform = mirror.params["platform"]
     chosen = manifests.choose(manifest, platform)
     if chosen is None:
@@ -469,7 +469,7 @@ def check_destinations(mirror: Mirror, found: list[MirrorTask], check_mode: bool
 
     A request for a digest does not tell it from a missing image, so this asks again where something is to be copied.
     """
-    absent = {(each.job.destination.host, each.job.destination.repository): each for each in found if not each.held}
+    absent = {(each.job.destination.host, each.job.destination.repository): each for each in found if not each.current}
     missing = []
     for each in absent.values():
         image = each.job.destination
@@ -501,17 +501,17 @@ def content_of(mirror: Mirror, job: Job, digest: str) -> Content:
     """Return what an image consists of, all its platforms."""
     registry, repository = mirror.registry("source", job.source), job.source.repository
     content = Content({}, {}, 0)
-    pending, seen = [digest], set()
+    pending, observed = [digest], set()
     while pending:
         current = pending.pop()
-        if current in seen:
+        if current in observed:
             continue
-        seen.add(current)
-        held = registry.manifest(repository, current)
-        if held is None:
+        observed.add(current)
+        existing = registry.manifest(repository, current)
+        if existing is None:
             raise InputError(f"{uri(job.source)}: the manifest {current} does not exist. Nothing was copied.")
-        manifest = manifests.read(held.content.decode(errors="replace"))
-        content = content._replace(manifests=content.manifests + len(held.content))
+        manifest = manifests.read(existing.content.decode(errors="replace"))
+        content = content._replace(manifests=content.manifests + len(existing.content))
         if manifests.is_index(manifest):
             pending += [entry["digest"] for entry in manifest["manifests"]]
         else:
@@ -573,10 +573,10 @@ def copy(mirror: Mirror, found: MirrorTask, what: str) -> float:
 
 def advice(found: MirrorTask) -> str:
     """Return what skopeo does not say of a tag that may not move: it blames the format of the manifest."""
-    if not (found.held and found.job.destination.account_id):
+    if not (found.current and found.job.destination.account_id):
         return ""
     return (
-        f" The tag names {found.held} there. When the tags of the repository are immutable it cannot name another "
+        f" The tag names {found.current} there. When the tags of the repository are immutable it cannot name another "
         "image: choose another tag."
     )
 

@@ -312,12 +312,12 @@ class NotPullableError(CollectionError):
 
     def __init__(self, images: list[Json]) -> None:
         bad = [image for image in images if image["pullable"] is False]
-        said = [
+        message = [
             f"{image['image']}: {finding['cause']} {finding['remedy']}" for image in bad for finding in errors(image)
         ]
         good = sum(image["pullable"] is True for image in images)
         others = f" The other {good} can be pulled." if good else ""
-        super().__init__(f"{len(bad)} of {len(images)} images cannot be pulled. " + " ".join(said) + others)
+        super().__init__(f"{len(bad)} of {len(images)} images cannot be pulled. " + " ".join(message) + others)
         self.images = images
 
     def as_result(self) -> Json:

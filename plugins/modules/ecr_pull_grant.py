@@ -300,8 +300,8 @@ class UnfinishedError(CollectionError):
     def __init__(
         self, failure: CollectionError, repository: Repository, goal: DesiredStatement, done: list[ItemResult]
     ) -> None:
-        said = str(failure)
-        super().__init__(said if repository.arn in said else f"{repository.arn}: {said}")
+        message = str(failure)
+        super().__init__(message if repository.arn in message else f"{repository.arn}: {message}")
         self.failure, self.goal, self.done = failure, goal, done
 
     def as_result(self) -> Json:
@@ -398,14 +398,14 @@ def write_all(aws: Aws, foreseen: list[ItemResult], goal: DesiredStatement) -> l
 
 def put_until_stable(aws: Aws, foreseen: ItemResult, goal: DesiredStatement) -> ItemResult:
     """Write a policy until it is read as it should be, since whoever writes last wins."""
-    repository, until = foreseen.repository, aws.clock() + PATIENCE
+    repository, deadline = foreseen.repository, aws.clock() + PATIENCE
     writes: list[ItemResult] = []
     others: list[Json] = []  # the statements of others as they stood when we last wrote
     returned: list[Json] = []  # those of them that we put back
     for pause in PAUSES:
         aws.sleep(pause)
         attempt = partial(write, aws, repository, goal, others)
-        wrote, missing = retry_until(aws, until, attempt, {"InvalidParameterException"}, UNKNOWN_PRINCIPAL)
+        wrote, missing = retry_until(aws, deadline, attempt, {"InvalidParameterException"}, UNKNOWN_PRINCIPAL)
         if wrote.changed:
             writes.append(wrote)
             returned += missing

@@ -555,14 +555,14 @@ class UserState(NamedTuple):
 
     user: Json | None
     policy: _attach.PolicyView
-    held: KeyState
+    current: KeyState
     promised: bool = False
 
 
 class KeyChange(NamedTuple):
     """What became of the keys, or in check mode would; `promised` as in Picture."""
 
-    held: KeyState
+    current: KeyState
     wrote: bool = False
     rotated: bool = False
     promised: bool = False
@@ -613,19 +613,19 @@ def present(place: KeyContext, params: Json, user: Json | None, check_mode: bool
         KeyState(found.keys, found.entry, tokens_of_older_keys(place, params, found)),
     )
     releasing = is_released(place, params, user)
-    held = without_ours(before) if releasing else before.held
+    current = without_ours(before) if releasing else before.current
     wanted = decide(place, params, found)
     plan_for = partial(key_plan, place, params, (user or {}).get("tags", {}))
     if params["key_state"] == "present" and not is_deleted(found.entry):
-        refuse(plan_for(held), place.user)
+        refuse(plan_for(current), place.user)
     if not check_mode:
         if write_user(place.aws, place.user, wanted.change):
-            held = read_state(place)
+            current = read_state(place)
         if releasing:
-            start_release(place, before, held)
+            start_release(place, before, current)
         write_policy(place, found, wanted)
-    keys = keep_keys(place, params, before._replace(held=held), wanted, plan_for, check_mode)
-    after = UserState(user_with(found, place, wanted), policy_with(before, place, wanted), keys.held, keys.promised)
+    keys = keep_keys(place, params, before._replace(current=current), wanted, plan_for, check_mode)
+    after = UserState(user_with(found, place, wanted), policy_with(before, place, wanted), keys.current, keys.promised)
     after, marked = mark(place, after, check_mode)
     if releasing:
         after = end_release(place, after, check_mode)
@@ -652,21 +652,21 @@ def is_released(place: KeyContext, params: Json, user: Json | None) -> bool:
 def without_ours(before: UserState) -> KeyState:
     """Return what is held without our keys, which are not trusted any more; an orphan goes later with its note."""
     whose = owners_of(before)
-    keys = tuple(key for key in before.held.keys if whose[key.id] in (FOREIGN, ORPHAN))
-    return before.held._replace(keys=keys)
+    keys = tuple(key for key in before.current.keys if whose[key.id] in (FOREIGN, ORPHAN))
+    return before.current._replace(keys=keys)
 
 
-def start_release(place: KeyContext, before: UserState, held: KeyState) -> None:
+def start_release(place: KeyContext, before: UserState, current: KeyState) -> None:
     """Remove the keys that are not held any more, and only then the policy that denies everything."""
-    doomed = tuple(key.id for key in before.held.keys if key not in held.keys)
-    remove_keys(place.aws, place.user, before.held.keys, doomed)
+    to_delete = tuple(key.id for key in before.current.keys if key not in current.keys)
+    remove_keys(place.aws, place.user, before.current.keys, to_delete)
     _quarantine.remove_policy(place.aws, place.user, DENY)
 
 
 def end_release(place: KeyContext, after: UserState, check_mode: bool) -> UserState:
     """Drop the tags of the quarantine. Returns the picture without them."""
     if not check_mode:
-        _quarantine.untag(place.aws, place.store, place.user, after.held.entry is not None)
+        _quarantine.untag(place.aws, place.store, place.user, after.current.entry is not None)
     user = after.user or {}
     return after._replace(user={**user, "tags": tags_after(user["tags"], {}, (QUARANTINED,))})
 
@@ -691,10 +691,10 @@ def keep_keys(
     if params["key_state"] == "absent":
         return KeyChange(*drop_keys(place, before, check_mode))
     if check_mode:
-        return preview_keys(place, before.held, plan_for)
+        return preview_keys(place, before.current, plan_for)
     regions = regions_in_use(policy_with(before, place, wanted), wanted.asked)
-    done = ensure_key(place, before.held, plan_for, regions)
-    return KeyChange(*done, warnings=() if done.wrote else postponed(place, plan_for(done.held)))
+    done = ensure_key(place, before.current, plan_for, regions)
+    return KeyChange(*done, warnings=() if done.wrote else postponed(place, plan_for(done.current)))
 
 
 def postponed(place: KeyContext, plan: KeyPlan) -> tuple[str, ...]:
@@ -718,17 +718,17 @@ def decide(place: KeyContext, params: Json, found: UserSnapshot) -> DesiredState
     return DesiredState(change, asked, rights, move)
 
 
-def key_plan(place: KeyContext, params: Json, tags: Json, held: KeyState) -> KeyPlan:
+def key_plan(place: KeyContext, params: Json, tags: Json, current: KeyState) -> KeyPlan:
     """Return what to do about the keys now; without rotate_after_days none is rotated or retired."""
     rotating = params["rotate_after_days"] is not None
     return plan_keys(
-        held.keys,
+        current.keys,
         marked=marked_keys(tags),
-        stored_id=stored_id(held.entry),
-        pending=held.entry.pending if held.entry else None,
-        fresh=held.fresh,
+        stored_id=stored_id(current.entry),
+        pending=current.entry.pending if current.entry else None,
+        fresh=current.fresh,
         now=place.aws.clock(),
-        lock_seconds=place.patience,
+        lock_seconds=place.propagation_timeout,
         rotate_after_days=params["rotate_after_days"],
         retire_after_hours=params["retire_after_hours"] if rotating else None,
     )
@@ -765,9 +765,9 @@ def write_policy(place: KeyContext, found: UserSnapshot, wanted: DesiredState) -
     rights, move = wanted.rights, wanted.move
     if stored_id(found.entry) and _attach.grants(rights, move):
         place.store.tag({GRANTED: format_time(place.aws.clock())})
-    if move.make:
-        _attach.attach(place.aws, place.user, rights, move, place.until(), is_new=wanted.change.create)
-    stuck = _attach.detach(place.aws, place.user, found.partition, rights, move.take)
+    if move.attach:
+        _attach.attach(place.aws, place.user, rights, move, place.deadline(), is_new=wanted.change.create)
+    stuck = _attach.detach(place.aws, place.user, found.partition, rights, move.detach)
     if stuck:
         raise ConflictError(
             f"The user {place.user} has its new policy, and the former one, {stuck[0]['name']}, is detached from it, "
@@ -777,16 +777,16 @@ def write_policy(place: KeyContext, found: UserSnapshot, wanted: DesiredState) -
     write_tags(place.aws, place.user, *_attach.plan_record(tags, move.record))
 
 
-def preview_keys(place: KeyContext, held: KeyState, plan_for: partial[KeyPlan]) -> KeyChange:
+def preview_keys(place: KeyContext, current: KeyState, plan_for: partial[KeyPlan]) -> KeyChange:
     """Return what would be held, and what cannot be foreseen."""
-    if is_deleted(held.entry):
-        return KeyChange(held, wrote=True, warnings=(CHECK_DELETED.format(place.store.name),))
-    plan = plan_for(held)
+    if is_deleted(current.entry):
+        return KeyChange(current, wrote=True, warnings=(CHECK_DELETED.format(place.store.name),))
+    plan = plan_for(current)
     if plan.wait:
-        return KeyChange(held, warnings=(CHECK_WAIT.format(place.user),))
-    kept = (key for key in held.keys if key.id not in plan.delete)
+        return KeyChange(current, warnings=(CHECK_WAIT.format(place.user),))
+    kept = (key for key in current.keys if key.id not in plan.delete)
     keys = tuple(key._replace(status="Inactive") if key.id in plan.deactivate else key for key in kept)
-    entry = held.entry._replace(key=None, pending=None) if held.entry and plan.create else held.entry
+    entry = current.entry._replace(key=None, pending=None) if current.entry and plan.create else current.entry
     wrote = plan.create or plan.forget or bool(plan.delete or plan.deactivate)
     rotated = plan.create and plan.rotation_due
     return KeyChange(KeyState(keys, entry), wrote, rotated, plan.create, postponed(place, plan))
@@ -794,22 +794,22 @@ def preview_keys(place: KeyContext, held: KeyState, plan_for: partial[KeyPlan]) 
 
 def drop_keys(place: KeyContext, before: UserState, check_mode: bool) -> tuple[KeyState, bool]:
     """Remove the keys that are ours, then the entry. Returns what is left, and whether anything was written."""
-    keys, entry, dummy = before.held
+    keys, entry, dummy = before.current
     whose = owners_of(before)
-    doomed = tuple(key.id for key in keys if whose[key.id] != FOREIGN)
+    to_delete = tuple(key.id for key in keys if whose[key.id] != FOREIGN)
     there = entry is not None and not entry.deleted
     if not check_mode:
-        remove_keys(place.aws, place.user, keys, doomed)
+        remove_keys(place.aws, place.user, keys, to_delete)
         if there:
             place.store.delete()
-    return KeyState(tuple(key for key in keys if key.id not in doomed), None), bool(doomed) or there
+    return KeyState(tuple(key for key in keys if key.id not in to_delete), None), bool(to_delete) or there
 
 
 def mark(place: KeyContext, picture: UserState, check_mode: bool) -> tuple[UserState, bool]:
     """Make the user's tags name its entry and its keys. Returns the picture with them, and whether they changed."""
     if picture.user is None or picture.promised:
         return picture, picture.promised
-    tag, untag = plan_marks(picture.user["tags"], picture.held.entry, picture.held.keys)
+    tag, untag = plan_marks(picture.user["tags"], picture.current.entry, picture.current.keys)
     if not check_mode:
         write_tags(place.aws, place.user, tag, untag)
     user = {**picture.user, "tags": tags_after(picture.user["tags"], tag, untag)}
@@ -818,9 +818,9 @@ def mark(place: KeyContext, picture: UserState, check_mode: bool) -> tuple[UserS
 
 def prove_new(place: KeyContext, before: UserState, after: UserState, asked: list[str] | None) -> None:
     """Return once AWS accepts the key in the store wherever it will be used, if it was not there before."""
-    entry = after.held.entry
-    if entry and entry.key and entry.key.access_key_id not in {key.id for key in before.held.keys}:
-        verify_key(place.aws, entry.key, regions_in_use(after.policy, asked), place.until())
+    entry = after.current.entry
+    if entry and entry.key and entry.key.access_key_id not in {key.id for key in before.current.keys}:
+        verify_key(place.aws, entry.key, regions_in_use(after.policy, asked), place.deadline())
 
 
 def regions_in_use(policy: _attach.PolicyView, asked: list[str] | None) -> list[str]:
@@ -834,15 +834,15 @@ def absent(place: KeyContext, params: Json, user: Json, check_mode: bool) -> Res
     rights = found.rights
     before = UserState(user, _attach.current_view(place.user, rights), KeyState(found.keys, found.entry))
     stuck = [] if check_mode else _attach.detach(place.aws, place.user, found.partition, rights, rights.there)
-    held, wrote = drop_keys(place, before, check_mode)
+    current, wrote = drop_keys(place, before, check_mode)
     ours = _attach.attached_arns(found.partition, rights)
-    hanging = [*stuck, *find_remaining(place.aws, place.user, held.keys, ours)]
+    hanging = [*stuck, *find_remaining(place.aws, place.user, current.keys, ours)]
     remaining = [thing for thing in hanging if thing["name"] != DENY]
     if not remaining and not check_mode:
         if hanging:
             _quarantine.remove_policy(place.aws, place.user, DENY)
         remaining = delete_user(place.aws, place.user)
-    after = UserState(user if remaining else None, _attach.PolicyView(), held)
+    after = UserState(user if remaining else None, _attach.PolicyView(), current)
     after, recorded = record_rest(place, after, bool(stuck), check_mode)
     after, marked = mark(place, after, check_mode)
     changed = not remaining or bool(rights.there) or wrote or recorded or marked
@@ -878,17 +878,17 @@ def quarantined(place: KeyContext, params: Json, user: Json | None, check_mode: 
     shown = _attach.current_view(place.user, found.rights._replace(inline=inline))
     before = UserState(user, shown, KeyState(found.keys, found.entry))
     whose = owners_of(before)
-    doomed = tuple(key.id for key in found.keys if key.status == ACTIVE and whose[key.id] != FOREIGN)
+    to_delete = tuple(key.id for key in found.keys if key.status == ACTIVE and whose[key.id] != FOREIGN)
     if not check_mode:
-        deactivate_keys(place.aws, place.user, found.keys, doomed)
-    keys = tuple(key._replace(status="Inactive") if key.id in doomed else key for key in found.keys)
-    told = tell_readers(place, found.entry, check_mode)
+        deactivate_keys(place.aws, place.user, found.keys, to_delete)
+    keys = tuple(key._replace(status="Inactive") if key.id in to_delete else key for key in found.keys)
+    reported = tell_readers(place, found.entry, check_mode)
     tags = {**user["tags"], **tag}
     left = _attach.current_view(place.user, found.rights._replace(inline=None))
     after = UserState({**user, "tags": tags}, left, KeyState(keys, found.entry))
     foreign = [key.id for key in keys if key.status == ACTIVE]
     warnings = (FOREIGN_STAY.format(place.user, ", ".join(foreign)),) if foreign else ()
-    changed = bool(not denied or tag or doomed or told)
+    changed = bool(not denied or tag or to_delete or reported)
     return build_result(place, params, changed, before, after, None, warnings=warnings)
 
 
@@ -927,7 +927,7 @@ def build_result(
 ) -> Result:
     """Return what the module reports."""
     now = place.aws.clock()
-    stored = next((key for key in after.held.keys if key.id == stored_id(after.held.entry)), None)
+    stored = next((key for key in after.current.keys if key.id == stored_id(after.current.entry)), None)
     results = {
         "user": after.user,
         "policy": policy_result(after.policy, asked),
@@ -935,9 +935,9 @@ def build_result(
         "secret_store": {
             "type": params["secret_store"]["type"],
             "name": place.store.name,
-            "arn": after.held.entry.arn if after.held.entry else None,
+            "arn": after.current.entry.arn if after.current.entry else None,
             "region": place.store.region,
-            "access_key_id": stored_id(after.held.entry),
+            "access_key_id": stored_id(after.current.entry),
         },
         "rotation_due": bool(stored and is_due(stored, now, params["rotate_after_days"])),
         "rotated": rotated,
@@ -966,7 +966,7 @@ def policy_result(policy: _attach.PolicyView, asked: list[str] | None) -> Json:
 
 def keys_result(picture: UserState, now: datetime) -> list[Json]:
     """Return what is reported of the keys, one that check mode foresees included."""
-    whose, stored = owners_of(picture), stored_id(picture.held.entry)
+    whose, stored = owners_of(picture), stored_id(picture.current.entry)
     found = [
         {
             "id": key.id,
@@ -977,7 +977,7 @@ def keys_result(picture: UserState, now: datetime) -> list[Json]:
             "ours": whose[key.id] != FOREIGN,
             "stored": key.id == stored,
         }
-        for key in picture.held.keys
+        for key in picture.current.keys
     ]
     if picture.promised:
         new = {"id": None, "status": "Active", "created": None, "age_days": 0, "last_used": None}
@@ -987,14 +987,14 @@ def keys_result(picture: UserState, now: datetime) -> list[Json]:
 
 def owners_of(picture: UserState) -> dict[str, str]:
     """Return key id -> whose it is, for the keys of a picture."""
-    keys, entry, dummy = picture.held
+    keys, entry, dummy = picture.current
     marked = marked_keys(picture.user["tags"]) if picture.user else set()
     return owners(keys, marked, stored_id(entry), entry.pending if entry else None)
 
 
 def for_diff(picture: UserState) -> Json | None:
     """Return what the diff shows: nothing secret, and nothing that changes by itself."""
-    keys, entry, dummy = picture.held
+    keys, entry, dummy = picture.current
     if not (picture.user or entry):
         return None
     access_keys = [{"id": key.id, "status": key.status} for key in keys]

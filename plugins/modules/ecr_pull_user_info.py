@@ -593,8 +593,8 @@ def run(params: Json, dummy: bool, aws: Aws) -> Result:
     found: list[Json] = []
     for subject in by_name(aws, name) if name else by_path(aws, prefix):
         with tolerating("NoSuchEntity"):  # somebody removed it meanwhile
-            told, wrong = examine(aws, params, subject)
-            users.append(with_events(trail, params["events"], told, aws.region) if trail else told)
+            reported, wrong = examine(aws, params, subject)
+            users.append(with_events(trail, params["events"], reported, aws.region) if trail else reported)
             found += wrong
     if not users:
         found = nobody(name, prefix, repositories)
@@ -699,23 +699,23 @@ def examine(aws: Aws, params: Json, subject: Subject) -> tuple[Json, list[Json]]
         asked = [_policy.repository_arn(name, partition, account, aws.region) for name in asked]
     expected = Expected(asked, params["rotate_after_days"])
     kept = read_store(aws, params["secret_store"], user) if params["secret_store"] else None
-    told = report(subject, find_keys(aws, user["name"]), kept, expected, aws.clock())
-    return told, findings(told, expected, aws.clock())
+    reported = report(subject, find_keys(aws, user["name"]), kept, expected, aws.clock())
+    return reported, findings(reported, expected, aws.clock())
 
 
-def with_events(trail: PullEvents, options: Json, told: Json, region: str) -> Json:
+def with_events(trail: PullEvents, options: Json, reported: Json, region: str) -> Json:
     """Return what is told of a user, and what its keys pulled where its repositories are."""
-    opened = [arn for policy in told["policies"] for arn in policy["repositories"]]
+    opened = [arn for policy in reported["policies"] for arn in policy["repositories"]]
     regions = options["regions"] or _policy.regions_of(opened) or [region]
     events: list[Any] = []
     complete = True
-    for key in told["access_keys"]:
+    for key in reported["access_keys"]:
         for place in regions:
             pulls, truncated = trail.pulls(place, key["id"])
             events += pulls
             complete = complete and not truncated
     events.sort(key=lambda event: event["time"], reverse=True)
-    return {**told, "recent_events": events, "recent_events_complete": complete}
+    return {**reported, "recent_events": events, "recent_events_complete": complete}
 
 
 def main() -> None:

@@ -285,11 +285,11 @@ from ..module_utils._runpod.delegation import (
     FORMS,
     Target,
     by_repository,
+    delegation_result,
     differs,
     predicted,
     repository_arn,
     targets,
-    to_result,
 )
 
 PATH = "/registries/delegations"
@@ -336,15 +336,15 @@ class RefusedError(CollectionError):
 def run(params: Json, check_mode: bool, client: Client) -> Result:
     wanted, warnings = resolve(params)
     found = by_repository(client.items(PATH, "delegations"))
-    held = {target.arn: found.get(target.arn, []) for target in wanted}
+    current = {target.arn: found.get(target.arn, []) for target in wanted}
     if params["state"] == "absent":
-        reports = revoke_all(client, wanted, held, check_mode)
+        reports = revoke_all(client, wanted, current, check_mode)
     elif check_mode:
-        reports = [preview(target, held[target.arn], params["name"]) for target in wanted]
+        reports = [preview(target, current[target.arn], params["name"]) for target in wanted]
     else:
         known = frozenset(delegation["id"] for each in found.values() for delegation in each)
         asking = Asking(client, params["name"], params["resource_form"], known)
-        reports = delegate_all(asking, wanted, held, params["propagation_timeout"])
+        reports = delegate_all(asking, wanted, current, params["propagation_timeout"])
     outcome = build_result(reports, params)._replace(warnings=(*warnings, *several(reports)))
     if outcome.results["failed_items"]:
         raise ItemsFailedError(message(reports), outcome)
@@ -365,23 +365,27 @@ def resolve(params: Json) -> tuple[list[Target], tuple[str, ...]]:
     return wanted, warnings
 
 
-def preview(target: Target, held: list[Json], name: str | None) -> ItemResult:
+def preview(target: Target, current: list[Json], name: str | None) -> ItemResult:
     """Return what is to become of a repository."""
-    return ItemResult(target, held, held or [predicted(target, name)])
+    return ItemResult(target, current, current or [predicted(target, name)])
 
 
 # Telling RunPod of repositories
 
 
-def delegate_all(asking: Asking, wanted: list[Target], held: dict[str, list[Json]], patience: int) -> list[ItemResult]:
+def delegate_all(
+    asking: Asking, wanted: list[Target], current: dict[str, list[Json]], propagation_timeout: int
+) -> list[ItemResult]:
     """Tell RunPod of the repositories that it does not know, and return what became of each.
 
     A policy that is seconds old may not have arrived where RunPod looks. So what was refused is asked for again until
     the patience is spent, unless another run was faster.
     """
-    reports = {target: ItemResult(target, held[target.arn], held[target.arn]) for target in wanted if held[target.arn]}
+    reports = {
+        target: ItemResult(target, current[target.arn], current[target.arn]) for target in wanted if current[target.arn]
+    }
     left = [target for target in wanted if target not in reports]
-    for pause in (*pauses(patience), None):
+    for pause in (*pauses(propagation_timeout), None):
         asking, made = delegate_each(asking, left)
         reports |= made
         left = [target for target, report in made.items() if isinstance(report.error, RefusedError)]
@@ -392,7 +396,7 @@ def delegate_all(asking: Asking, wanted: list[Target], held: dict[str, list[Json
         appeared = look_again(asking.client, left)
         reports |= appeared
         left = [target for target in left if target not in appeared]
-    return complete(wanted, reports, held)
+    return complete(wanted, reports, current)
 
 
 def delegate_each(asking: Asking, wanted: list[Target]) -> tuple[Asking, dict[Target, ItemResult]]:
@@ -437,11 +441,11 @@ def ask(asking: Asking, target: Target, resource: str) -> Json:
 
 def taken_back(asking: Asking, made: Json) -> str:
     """Delete a delegation that RunPod made of another repository than the one asked for; return what to say of it."""
-    said = f"RunPod took it for the repository {repository_arn(made)}"
+    text = f"RunPod took it for the repository {repository_arn(made)}"
     if made["id"] in asking.known:
-        return f"{said}, of which it was told before"
+        return f"{text}, of which it was told before"
     asking.client.delete(f"{PATH}/{made['id']}")
-    return f"{said}, and that was taken back"
+    return f"{text}, and that was taken back"
 
 
 def look_again(client: Client, wanted: list[Target]) -> dict[Target, ItemResult]:
@@ -486,46 +490,51 @@ def refused(asking: Asking, target: Target, attempts: list[Json]) -> str:
 # Revoking
 
 
-def revoke_all(client: Client, wanted: list[Target], held: dict[str, list[Json]], check_mode: bool) -> list[ItemResult]:
+def revoke_all(
+    client: Client, wanted: list[Target], current: dict[str, list[Json]], check_mode: bool
+) -> list[ItemResult]:
     """Delete all delegations of the repositories, and return what became of each."""
     reports: dict[Target, ItemResult] = {}
     for target in wanted:
-        there = held[target.arn]
+        there = current[target.arn]
         report = reports[target] = ItemResult(target, there, []) if check_mode else revoke(client, target, there)
         if is_fatal(report):
             break
-    return complete(wanted, reports, held)
+    return complete(wanted, reports, current)
 
 
-def revoke(client: Client, target: Target, held: list[Json]) -> ItemResult:
+def revoke(client: Client, target: Target, current: list[Json]) -> ItemResult:
     """Delete the delegations of one repository."""
-    for number, delegation in enumerate(held):
+    for number, delegation in enumerate(current):
         try:
             client.delete(f"{PATH}/{delegation['id']}")
         except CollectionError as error:
-            return ItemResult(target, held, held[number:], error)
-    return ItemResult(target, held, [])
+            return ItemResult(target, current, current[number:], error)
+    return ItemResult(target, current, [])
 
 
 # What a run tells
 
 
-def complete(wanted: list[Target], reports: dict[Target, ItemResult], held: dict[str, list[Json]]) -> list[ItemResult]:
+def complete(
+    wanted: list[Target], reports: dict[Target, ItemResult], current: dict[str, list[Json]]
+) -> list[ItemResult]:
     """Return the reports in the order of the repositories, with those that were not tried."""
     return [
-        reports.get(target) or ItemResult(target, held[target.arn], held[target.arn], tried=False) for target in wanted
+        reports.get(target) or ItemResult(target, current[target.arn], current[target.arn], tried=False)
+        for target in wanted
     ]
 
 
 def build_result(reports: list[ItemResult], params: Json) -> Result:
     """Return what a run did as the module's result."""
     action = "delete" if params["state"] == "absent" else "create"
-    before = [to_result(delegation) for report in reports for delegation in report.before]
-    after = [to_result(delegation) for report in reports for delegation in report.after]
+    before = [delegation_result(delegation) for report in reports for delegation in report.before]
+    after = [delegation_result(delegation) for report in reports for delegation in report.after]
     results = {
         "delegations": [
             {
-                **to_result(delegation),
+                **delegation_result(delegation),
                 "created": delegation not in report.before,
                 "differs": differs(delegation, report.target, params["name"]),
             }
@@ -558,9 +567,9 @@ def message(reports: list[ItemResult]) -> str:
     failed = [report for report in reports if report.error]
     untried = sum(not report.tried for report in reports)
     skipped = f" {untried} were not tried after that." if untried else ""
-    arn, said = failed[0].target.arn, str(failed[0].error)
-    about = "" if arn in said else f"{arn}: "
-    return f"{len(failed)} of {len(reports)} repositories failed.{skipped} {about}{said}"
+    arn, text = failed[0].target.arn, str(failed[0].error)
+    about = "" if arn in text else f"{arn}: "
+    return f"{len(failed)} of {len(reports)} repositories failed.{skipped} {about}{text}"
 
 
 def main() -> None:

@@ -629,10 +629,10 @@ def run(params: Json, check_mode: bool, client: Client, clock: Callable[[], floa
     after = step.after if check_mode else write(client, step, endpoints)
     if step.current and step.fields is None:
         warnings += (consequences(step.current, check_mode),)
-    seen = progress(params, check_mode, client, clock, after)
-    outcome = build_result(step, after, seen, warnings)
-    if params["wait"] and not check_mode and seen and not seen.over:
-        raise RolloutError(too_late(after, params["wait_timeout"], seen), outcome, seen.workers_as_result())
+    observed = progress(params, check_mode, client, clock, after)
+    outcome = build_result(step, after, observed, warnings)
+    if params["wait"] and not check_mode and observed and not observed.over:
+        raise RolloutError(too_late(after, params["wait_timeout"], observed), outcome, observed.workers_as_result())
     return outcome
 
 
@@ -654,8 +654,8 @@ def read(client: Client, params: Json, check_mode: bool) -> tuple[Json | None, l
 
 def find_template(client: Client, given: str) -> Json | None:
     """Return the serverless template with this name or id: of the account, or a public one by its id."""
-    held = client.items(TEMPLATES, "templates")
-    found = {template["id"]: template for template in held if given in (template["name"], template["id"])}
+    current = client.items(TEMPLATES, "templates")
+    found = {template["id"]: template for template in current if given in (template["name"], template["id"])}
     if len(found) > 1:
         ids = ", ".join(sorted(found))
         raise ConflictError(f"template {given!r} is the name or id of {len(found)} templates (ids {ids}).")
@@ -737,21 +737,21 @@ def progress(
     return read_status(client, path)
 
 
-def build_result(step: Step, after: Json | None, seen: RolloutStatus | None, warnings: tuple[str, ...]) -> Result:
+def build_result(step: Step, after: Json | None, observed: RolloutStatus | None, warnings: tuple[str, ...]) -> Result:
     """Return what a run did as the module's result."""
     before_shown, after_shown = to_diff(step.current, after)
-    results = {"endpoint": after and to_result(after), "release": seen and seen.as_result(step.released)}
+    results = {"endpoint": after and to_result(after), "release": observed and observed.as_result(step.released)}
     return Result(step.changed, before_shown, after_shown, results, warnings)
 
 
-def too_late(endpoint: Json | None, seconds: int, seen: RolloutStatus) -> str:
+def too_late(endpoint: Json | None, seconds: int, observed: RolloutStatus) -> str:
     """Return what to say when the time to wait is over."""
     name, identifier = (endpoint or {}).get("name"), (endpoint or {}).get("id")
     return (
         f"The workers of the endpoint {name!r} (id {identifier}) have not come to its newest version in {seconds} "
-        f"seconds: {seen.told()}. One that stays INITIALIZING or UNHEALTHY may fail to pull or to start the image, as "
-        "its logs at RunPod show; one that is THROTTLED waits for a free machine. The roll-out goes on: run again with "
-        "wait to follow it further."
+        f"seconds: {observed.told()}. One that stays INITIALIZING or UNHEALTHY may fail to pull or to start "
+        "the image, as its logs at RunPod show; one that is THROTTLED waits for a free machine. The roll-out goes on: "
+        "run again with wait to follow it further."
     )
 
 

@@ -418,8 +418,8 @@ from ..module_utils._core.result import Result
 from ..module_utils._runpod.audit import findings, moments, references
 from ..module_utils._runpod.client import Client
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.delegation import to_result
-from ..module_utils._runpod.template import to_result
+from ..module_utils._runpod.delegation import delegation_result
+from ..module_utils._runpod.template import template_result
 
 # Kind -> path, key of the answer, field to sort by.
 KINDS = {
@@ -429,18 +429,18 @@ KINDS = {
     "endpoints": ("/serverless", "endpoints", "name"),
     "pods": ("/pods?includeClusterPods=true", "pods", "name"),
 }
-SHOWN: dict[str, Callable[[Json], Any]] = {
-    "templates": to_result,
-    "delegations": to_result,
-}  # the others as the API does
+# The others as the API does.
+RESULTS: dict[str, Callable[[Json], Any]] = {"templates": template_result, "delegations": delegation_result}
 
 
 def run(params: Json, dummy: bool, client: Client, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Result:
     expiry = None if params["credential_expiry"] is None else moments(params["credential_expiry"])
-    held = {kind: listed(client, kind) for kind in KINDS if kind in params["gather"]}
-    results: Json = {kind: [SHOWN.get(kind, to_result)(thing) for thing in things] for kind, things in held.items()}
-    results["references"] = references(held)
-    results["findings"] = findings(held, expiry, clock())
+    current = {kind: listed(client, kind) for kind in KINDS if kind in params["gather"]}
+    results: Json = {
+        kind: [RESULTS.get(kind, to_result)(thing) for thing in things] for kind, things in current.items()
+    }
+    results["references"] = references(current)
+    results["findings"] = findings(current, expiry, clock())
     return Result(False, None, None, results)
 
 

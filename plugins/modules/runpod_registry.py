@@ -205,14 +205,14 @@ def run(params: Json, check_mode: bool, client: Client) -> Result:
     check_name(params["name"])
     if params["state"] == "present":
         check_login(params)
-    held = pair(client.items(PATH, "registries"), params["name"])
+    current = pair(client.items(PATH, "registries"), params["name"])
     if params["state"] == "absent":
-        kept = clear(client, held, check_mode)
+        kept = clear(client, current, check_mode)
         left = [one.registry for one in kept]
-        return Result(left != held, shown(held), shown(left), results(left, report([], kept)), in_use(kept))
-    if held and params["update_password"] == "on_create":
-        return Result(False, shown(held), shown(held), results(held, report()), unfinished(held))
-    return write(params, held, check_mode, client)
+        return Result(left != current, shown(current), shown(left), results(left, report([], kept)), in_use(kept))
+    if current and params["update_password"] == "on_create":
+        return Result(False, shown(current), shown(current), results(current, report()), unfinished(current))
+    return write(params, current, check_mode, client)
 
 
 def check_login(params: Json) -> None:
@@ -222,33 +222,33 @@ def check_login(params: Json) -> None:
             raise InputError(f"{option} must have 1 to {limit} characters.")
 
 
-def write(params: Json, held: list[Json], check_mode: bool, client: Client) -> Result:
+def write(params: Json, current: list[Json], check_mode: bool, client: Client) -> Result:
     """Write user and password, which cannot be compared, and remove what they replaced."""
     if check_mode:
-        after = held or [{"name": params["name"]}]
-        return Result(True, shown(held), shown(after), results(after, report()))
-    renewal = renew(client, params["name"], held, {option: params[option] for option in LIMITS})
+        after = current or [{"name": params["name"]}]
+        return Result(True, shown(current), shown(after), results(after, report()))
+    renewal = renew(client, params["name"], current, {option: params[option] for option in LIMITS})
     kept = clear(client, renewal.leftovers)
     after = [renewal.registry, *(left.registry for left in kept)]
     found = results(after, report(renewal.moved, kept))
-    return Result(True, shown(held), shown(after), found, (*renewal.warnings, *stays(kept)))
+    return Result(True, shown(current), shown(after), found, (*renewal.warnings, *stays(kept)))
 
 
-def shown(held: list[Json]) -> Json | None:
+def shown(current: list[Json]) -> Json | None:
     """Return the credential as diffs show it: with the other one that means the same, as long as it is there."""
-    return {**identity(held[0]), **called(held[1:])} if held else None
+    return {**identity(current[0]), **called(current[1:])} if current else None
 
 
-def results(held: list[Json], found: Json) -> Json:
+def results(current: list[Json], found: Json) -> Json:
     """Return what each run reports."""
-    return {"registry": identity(held[0]) if held else None, **found}
+    return {"registry": identity(current[0]) if current else None, **found}
 
 
-def unfinished(held: list[Json]) -> tuple[str, ...]:
+def unfinished(current: list[Json]) -> tuple[str, ...]:
     """Return a warning when there are two credentials: which of them is the newer one cannot be told."""
-    if len(held) < 2:
+    if len(current) < 2:
         return ()
-    both = " and ".join(f"{registry['name']} ({registry['id']})" for registry in held)
+    both = " and ".join(f"{registry['name']} ({registry['id']})" for registry in current)
     return (f"{both} mean the same: a replacement is not finished. A run with update_password always finishes it.",)
 
 

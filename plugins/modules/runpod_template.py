@@ -236,7 +236,15 @@ from ..module_utils._core.module import EnvModule, execute
 from ..module_utils._core.result import Result
 from ..module_utils._runpod.client import Client
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.template import OPTIONS, plan, read, to_diff, to_result, validation_errors, write
+from ..module_utils._runpod.template import (
+    OPTIONS,
+    plan,
+    read,
+    template_diff,
+    template_result,
+    validation_errors,
+    write,
+)
 
 
 def run(params: Json, check_mode: bool, client: Client) -> Result:
@@ -246,8 +254,8 @@ def run(params: Json, check_mode: bool, client: Client) -> Result:
     templates, registries, warnings = read(client, [params], check_mode)
     step = plan(params, templates, registries, [template["registry"] for template in templates])
     after = step.prediction if check_mode else write(client, step)
-    before_shown, after_shown = to_diff(step.current, after)
-    results = {"template": to_result(after)}
+    before_shown, after_shown = template_diff(step.current, after)
+    results = {"template": template_result(after)}
     return Result(step.action != "unchanged", before_shown, after_shown, results, warnings)
 
 

@@ -331,8 +331,8 @@ from ..module_utils._runpod.template import (
     Step,
     plan,
     read,
-    to_diff,
-    to_result,
+    template_diff,
+    template_result,
     validation_errors,
     write,
 )
@@ -433,13 +433,15 @@ def build_result(reports: list[ItemResult], named: set[str]) -> Result:
     count = Counter("failed" if report.error else DONE[report.step.action] for report in tried)
     by_name = sorted(reports, key=lambda report: report.step.name)
     changed = [report for report in by_name if report.after != report.step.current]
-    differences = [to_diff(report.step.current, report.after) for report in changed]
+    differences = [template_diff(report.step.current, report.after) for report in changed]
     return Result(
         changed=bool(changed),
         before={"templates": [old for old, dummy in differences if old]},
         after={"templates": [new for dummy, new in differences if new]},
         results={
-            "templates": [to_result(report.after) for report in by_name if report.after and report.step.name in named],
+            "templates": [
+                template_result(report.after) for report in by_name if report.after and report.step.name in named
+            ],
             "summary": {key: count[key] for key in (*DONE.values(), "failed")},
             "failed_items": [
                 {"name": report.step.name, "action": report.step.action, **report.error.as_result()}

@@ -58,8 +58,8 @@ def is_pull(event: Json) -> bool:
 
 def pull(event: Json, region: str, key_id: str) -> Json:
     """Return what an event tells of a pull; one that was refused names no image."""
-    told = json.loads(event["CloudTrailEvent"])
-    request = told.get("requestParameters") or {}
+    reported = json.loads(event["CloudTrailEvent"])
+    request = reported.get("requestParameters") or {}
     return {
         "time": format_time(event["EventTime"].astimezone(UTC)),
         "access_key_id": key_id,
@@ -67,8 +67,8 @@ def pull(event: Json, region: str, key_id: str) -> Json:
         "registry_id": request.get("registryId"),
         "repository": request.get("repositoryName"),
         "images": [image.get("imageTag") or image.get("imageDigest") for image in request.get("imageIds", [])],
-        "source_ip": told.get("sourceIPAddress"),
-        "user_agent": told.get("userAgent"),
-        "error_code": told.get("errorCode"),
-        "error_message": told.get("errorMessage"),
+        "source_ip": reported.get("sourceIPAddress"),
+        "user_agent": reported.get("userAgent"),
+        "error_code": reported.get("errorCode"),
+        "error_message": reported.get("errorMessage"),
     }

@@ -50,7 +50,7 @@ def _token(data: Json) -> Token:
 
 def retry_until(
     aws: Aws,
-    until: datetime | None,
+    deadline: datetime | None,
     attempt: Callable[[], Any],
     codes: Collection[str] = NOT_YET,
     text: str = "",
@@ -65,14 +65,14 @@ def retry_until(
         try:
             return attempt()
         except (AwsError, RegistryError) as error:
-            left = (until - aws.clock()).total_seconds() if until else 0.0
+            left = (deadline - aws.clock()).total_seconds() if deadline else 0.0
             if error.code not in codes or not re.search(text, error.text) or left <= 0:
                 raise
             aws.sleep(min(pause, left))
             pause = min(pause * 2, 8.0)
 
 
-def verify_key(aws: Aws, key: KeyPair, regions: list[str], until: datetime) -> None:
+def verify_key(aws: Aws, key: KeyPair, regions: list[str], deadline: datetime) -> None:
     """Return once AWS accepts the key in every region, twice in a row: STS first, then ECR's tokens.
 
     One success may come from a server that was quicker than its neighbours. Raises RunpodError when the key is still
@@ -89,7 +89,7 @@ def verify_key(aws: Aws, key: KeyPair, regions: list[str], until: datetime) -> N
         accepted()
 
     try:
-        retry_until(aws, until, accepted_twice)
+        retry_until(aws, deadline, accepted_twice)
     except AwsError as error:
         raise CollectionError(
             f"AWS still refuses the new access key {key.access_key_id}: {error} "

@@ -176,15 +176,15 @@ def plan(found: Json | None, params: Json, logo: Logo | None) -> Change:
         tags[MANAGED] = "true"
         check_tags(tags)
         return Change(True, catalog_of({}, given, logo) or None, tags, ())
-    held = found["tags"]
+    current = found["tags"]
     purge = params["purge_tags"] and params["tags"] is not None
-    untag = {key for key in held if purge and key not in tags and not key.startswith((OURS, "aws:"))}
-    untag |= {LOGO} & held.keys() if logo and not logo.mark else set()
-    check_tags({key: value for key, value in {**held, **tags}.items() if key not in untag})
+    untag = {key for key in current if purge and key not in tags and not key.startswith((OURS, "aws:"))}
+    untag |= {LOGO} & current.keys() if logo and not logo.mark else set()
+    check_tags({key: value for key, value in {**current, **tags}.items() if key not in untag})
     return Change(
         False,
         catalog_change(found, given, logo),
-        {key: value for key, value in tags.items() if held.get(key) != value},
+        {key: value for key, value in tags.items() if current.get(key) != value},
         tuple(sorted(untag)),
     )
 
@@ -197,11 +197,11 @@ def check_tags(tags: dict[str, str]) -> None:
 
 def catalog_change(found: Json, given: Json, logo: Logo | None) -> Json | None:
     """Return the catalogue data to put, None when they are as wanted."""
-    held = found["catalog"]
-    has_logo = bool(held.get("logoUrl") or found["tags"].get(LOGO))
-    after = catalog_of(held, given, logo)
+    current = found["catalog"]
+    has_logo = bool(current.get("logoUrl") or found["tags"].get(LOGO))
+    after = catalog_of(current, given, logo)
     same_logo = logo is None or (logo.mark == found["tags"].get(LOGO) if logo.mark else not has_logo)
-    if same_logo and all(alike(held.get(member), after.get(member)) for member in FIELDS.values()):
+    if same_logo and all(alike(current.get(member), after.get(member)) for member in FIELDS.values()):
         return None
     if logo is None and has_logo:
         raise ConflictError(
@@ -211,10 +211,10 @@ def catalog_change(found: Json, given: Json, logo: Logo | None) -> Json | None:
     return after
 
 
-def catalog_of(held: Json, given: Json, logo: Logo | None) -> Json:
+def catalog_of(current: Json, given: Json, logo: Logo | None) -> Json:
     """Return all catalogue data as they are to be put: what is there, and over it what the options set."""
     wanted = {member: given[option] for option, member in FIELDS.items() if given.get(option) is not None}
-    merged = {member: value for member, value in {**held, **wanted}.items() if member in FIELDS.values() and value}
+    merged = {member: value for member, value in {**current, **wanted}.items() if member in FIELDS.values() and value}
     return {**merged, **({"logoImageBlob": logo.content} if logo and logo.content else {})}
 
 

@@ -98,10 +98,10 @@ def retry_while_young(
         return attempt()
     except (AwsError, RegistryError) as error:
         refusal = error
-    until = puller.young_until() if refusal.code in codes else None
-    if until and until > aws.clock():
+    deadline = puller.young_until() if refusal.code in codes else None
+    if deadline and deadline > aws.clock():
         try:
-            return retry_until(aws, until, attempt, codes, MAY_PASS)
+            return retry_until(aws, deadline, attempt, codes, MAY_PASS)
         except (AwsError, RegistryError) as error:
             refusal = error
     raise PullDeniedError(finding(refusal)) from refusal
@@ -124,8 +124,8 @@ class ByApi:
             failure: Json = next(iter(answer.get("failures", [])), {})
             code, text = failure.get("failureCode", "ImageNotFound"), failure.get("failureReason", "")
             raise PullDeniedError(diagnose(code, text, facts(self, image, "batch_get_image")))
-        held = answer["images"][0]
-        return held["imageId"]["imageDigest"], manifests.read(held["imageManifest"])
+        current = answer["images"][0]
+        return current["imageId"]["imageDigest"], manifests.read(current["imageManifest"])
 
     def configuration(self, image: Image, digest: str) -> Json:
         address = self._ask(image, "get_download_url_for_layer", layerDigest=digest)["downloadUrl"]
@@ -177,13 +177,13 @@ class ByRegistry:
     def manifest(self, image: Image) -> tuple[str, Json]:
         registry = self._reader(image)
         if image.tag and image.digest:
-            held = self._ask(image, "batch_get_image", lambda: registry.manifest(image.repository, image.tag))
-            if held is None or held.digest != image.digest:
-                code, text = "ImageTagDoesNotMatchDigest", held.digest if held else "no such tag"
+            current = self._ask(image, "batch_get_image", lambda: registry.manifest(image.repository, image.tag))
+            if current is None or current.digest != image.digest:
+                code, text = "ImageTagDoesNotMatchDigest", current.digest if current else "no such tag"
                 raise PullDeniedError(diagnose(code, text, facts(self, image)))
         wanted = image.digest or image.tag
-        held = self._ask(image, "batch_get_image", lambda: registry.fetched(image.repository, wanted))
-        return held.digest, manifests.read(held.content.decode(errors="replace"))
+        current = self._ask(image, "batch_get_image", lambda: registry.fetched(image.repository, wanted))
+        return current.digest, manifests.read(current.content.decode(errors="replace"))
 
     def configuration(self, image: Image, digest: str) -> Json:
         registry = self._reader(image)
@@ -245,12 +245,12 @@ def state_of_key(aws: Aws, puller: PullIdentity, own: KeyPair, region: str) -> s
         keys = aws.pages("iam", "list_access_keys", "AccessKeyMetadata", UserName=puller.user())
     except AwsError as error:
         return "UserGone" if error.code == "NoSuchEntity" else ""
-    held = next((key for key in keys if key["AccessKeyId"] == own.access_key_id), None)
-    if held is None:
+    current = next((key for key in keys if key["AccessKeyId"] == own.access_key_id), None)
+    if current is None:
         return "KeyGone"
-    if held["Status"] != "Active":
+    if current["Status"] != "Active":
         return "KeyInactive"
-    if aws.clock() - held["CreateDate"] < NEW:
+    if aws.clock() - current["CreateDate"] < NEW:
         return "KeyTooNew"
     return "RegionDisabled" if region != aws.region and account_of(aws, puller) else ""
 

@@ -84,9 +84,9 @@ class Registry:
             if absent(error):
                 return None
             raise
-        said = answer.headers.get("Docker-Content-Digest")
-        if said:
-            return said
+        message = answer.headers.get("Docker-Content-Digest")
+        if message:
+            return message
         whole = self.manifest(repository, reference)
         return whole.digest if whole else None
 
@@ -135,8 +135,8 @@ class Registry:
             raise BlobStoreError(str(error), code=error.code, text=error.text) from None
         if answer.status >= 300:
             code, text = error_of(answer)
-            said = words(answer.status, code, text)
-            raise BlobStoreError(f"{method} {url.partition('?')[0]}: {said}.", answer.status, code, text)
+            message = words(answer.status, code, text)
+            raise BlobStoreError(f"{method} {url.partition('?')[0]}: {message}.", answer.status, code, text)
         return answer
 
     def _authorization(self, repository: str) -> dict[str, str]:
@@ -146,17 +146,17 @@ class Registry:
             if answer.status not in {200, 401}:
                 raise refusal(f"GET https://{self._host}/v2/", answer)
             self._challenge = challenge(answer.headers.get("Www-Authenticate", "") if answer.status == 401 else "")
-        scheme, said = self._challenge
+        scheme, message = self._challenge
         if scheme == "bearer":
-            return {"Authorization": f"Bearer {self._bearer(said, repository)}"}
+            return {"Authorization": f"Bearer {self._bearer(message, repository)}"}
         return {"Authorization": f"Basic {self._login.basic}"} if self._login else {}
 
-    def _bearer(self, said: dict[str, str], repository: str) -> str:
+    def _bearer(self, message: dict[str, str], repository: str) -> str:
         """Return a bearer for a repository, as the registry's own token service gives it."""
-        scope = said.get("scope") or f"repository:{repository}:pull"
+        scope = message.get("scope") or f"repository:{repository}:pull"
         if scope not in self._bearers:
-            query = urlencode({"service": said.get("service", ""), "scope": scope})
-            realm = said.get("realm", "")
+            query = urlencode({"service": message.get("service", ""), "scope": scope})
+            realm = message.get("realm", "")
             headers = {"Authorization": f"Basic {self._login.basic}"} if self._login else {}
             answer = self._send("GET", f"{realm}{'&' if '?' in realm else '?'}{query}", headers)
             if answer.status != 200:

@@ -80,9 +80,9 @@ def _of_text(place: str, text: str) -> Iterator[Suspect]:
     """Look at assignments first, for they have a name to tell; then at the whole text."""
     found = [suspect for name, value in ASSIGNMENT.findall(text) for suspect in _of_value(place, name, value)]
     yield from found
-    told = {suspect.kind for suspect in found}
+    reported = {suspect.kind for suspect in found}
     for kind, pattern in PATTERNS.items():
-        if kind not in told and pattern.search(text):
+        if kind not in reported and pattern.search(text):
             yield Suspect(place, "", kind)
 
 

@@ -90,15 +90,15 @@ class Skopeo:
 
     def _asked_version(self) -> tuple[int, int]:
         try:
-            said = asyncio.run(self._told("--version"))
+            message = asyncio.run(self._told("--version"))
         except OSError as error:
             raise SkopeoError(
                 f"skopeo cannot be run ({error.strerror}). Install it where this runs, from the package skopeo of your "
                 "distribution, or use an execution environment that has it."
             ) from error
-        match = re.search(r"version v?(\d+)\.(\d+)", said)
+        match = re.search(r"version v?(\d+)\.(\d+)", message)
         if match is None:
-            raise SkopeoError("skopeo does not tell its version.", redacted(said))
+            raise SkopeoError("skopeo does not tell its version.", redacted(message))
         version = (int(match[1]), int(match[2]))
         if version < OLDEST:
             raise SkopeoError(

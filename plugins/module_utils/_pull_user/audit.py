@@ -195,8 +195,8 @@ def store_report(kept: StoreState) -> Json:
     """Return what is told of the entry in the secret store: never its secret."""
     entry = kept.entry
     tokens = [
-        {"registry_id": key, "expires_at": format_time(told.expires_at), "access_key_id": told.access_key_id}
-        for key, told in sorted(token_records(kept.tags).items())
+        {"registry_id": key, "expires_at": format_time(reported.expires_at), "access_key_id": reported.access_key_id}
+        for key, reported in sorted(token_records(kept.tags).items())
     ]
     return {
         **kept.place,
@@ -410,19 +410,19 @@ TABLE = {
 Match = tuple[str, Json]  # a row of TABLE, and what its templates need besides the user
 
 
-def findings(told: Json, expected: Expected, now: datetime) -> list[Json]:
+def findings(reported: Json, expected: Expected, now: datetime) -> list[Json]:
     """Return the findings on a user, from what is told of it; the worst first."""
-    calls = remedies(told, expected)
-    hits = [hit for check in checks(told) for hit in check(told, now)]
-    found = [finding(name, told["name"], {**calls, **facts}) for name, facts in hits]
+    calls = remedies(reported, expected)
+    hits = [hit for check in checks(reported) for hit in check(reported, now)]
+    found = [finding(name, reported["name"], {**calls, **facts}) for name, facts in hits]
     return worst_first(found)
 
 
-def checks(told: Json) -> list[Callable[[Json, datetime], Iterator[Match]]]:
+def checks(reported: Json) -> list[Callable[[Json, datetime], Iterator[Match]]]:
     """Return what to look at. In quarantine what does not work is as it should be."""
-    if not told["managed"]:
+    if not reported["managed"]:
         return [not_managed]
-    if told["quarantined"]:
+    if reported["quarantined"]:
         return [quarantined, foreign_keys, foreign_policies]
     return [store, tokens, policies, keys_of_ours, foreign_keys, two_keys, foreign_policies, limits]
 
@@ -447,24 +447,24 @@ def quarantined(dummy_told: Json, dummy: datetime) -> Iterator[Match]:
     yield "quarantined", {}
 
 
-def store(told: Json, dummy: datetime) -> Iterator[Match]:
+def store(reported: Json, dummy: datetime) -> Iterator[Match]:
     """The entry of the secret store, when it was read, and whether the user has the key in it."""
-    held = told["secret_store"]
-    if held is None:
+    current = reported["secret_store"]
+    if current is None:
         return
-    facts = {"store": held["name"], "error": held["error"], "id": held["access_key_id"]}
-    if held["state"] != KEY:
-        yield held["state"], facts
+    facts = {"store": current["name"], "error": current["error"], "id": current["access_key_id"]}
+    if current["state"] != KEY:
+        yield current["state"], facts
         return
-    status = {key["id"]: key["status"] for key in told["access_keys"]}.get(held["access_key_id"])
+    status = {key["id"]: key["status"] for key in reported["access_keys"]}.get(current["access_key_id"])
     if status is None:
         yield "secret_key_mismatch", facts
     elif status != ACTIVE:
         yield "secret_key_inactive", {**facts, "status": status}
 
 
-def tokens(told: Json, now: datetime) -> Iterator[Match]:
-    for token in (told["secret_store"] or {"tokens": []})["tokens"]:
+def tokens(reported: Json, now: datetime) -> Iterator[Match]:
+    for token in (reported["secret_store"] or {"tokens": []})["tokens"]:
         left = parse_time(token["expires_at"]) - now
         if left <= timedelta(0):
             yield "token_expired", token
@@ -472,23 +472,23 @@ def tokens(told: Json, now: datetime) -> Iterator[Match]:
             yield "token_ends_soon", token
 
 
-def policies(told: Json, dummy: datetime) -> Iterator[Match]:
+def policies(reported: Json, dummy: datetime) -> Iterator[Match]:
     """The policies of ours, and the boundary of all that policies may allow."""
-    if not told["policies"]:
+    if not reported["policies"]:
         yield "policy_missing", {}
-    for policy in told["policies"]:
+    for policy in reported["policies"]:
         drift = policy["drift"]
         for name in ("missing", "extra"):
             if drift[name]:
                 yield f"drift_{name}", {"policy": policy["name"], "repositories": ", ".join(drift[name])}
         if drift["other"]:
             yield "drift_other", {"policy": policy["name"]}
-    if not told["permissions_boundary"]:
+    if not reported["permissions_boundary"]:
         yield "boundary_missing", {}
 
 
-def keys_of_ours(told: Json, now: datetime) -> Iterator[Match]:
-    for key in told["access_keys"]:
+def keys_of_ours(reported: Json, now: datetime) -> Iterator[Match]:
+    for key in reported["access_keys"]:
         if not key["ours"]:
             continue
         if key["status"] != ACTIVE:
@@ -513,36 +513,36 @@ def used(key: Json) -> str:
     return "never" if key["never_used"] else "at {date} for {service} in {region}".format_map(key["last_used"])
 
 
-def foreign_keys(told: Json, dummy: datetime) -> Iterator[Match]:
-    for key in told["access_keys"]:
+def foreign_keys(reported: Json, dummy: datetime) -> Iterator[Match]:
+    for key in reported["access_keys"]:
         if not key["ours"]:
             yield "foreign_key" if key["status"] == ACTIVE else "foreign_key_inactive", {**key, "used": used(key)}
 
 
-def two_keys(told: Json, dummy: datetime) -> Iterator[Match]:
+def two_keys(reported: Json, dummy: datetime) -> Iterator[Match]:
     """Two keys that work; the one to end is not in the store, and where that does not tell the older one."""
-    active = [key for key in told["access_keys"] if key["status"] == ACTIVE]
+    active = [key for key in reported["access_keys"] if key["status"] == ACTIVE]
     if len(active) > 1:
-        doomed = min(active, key=lambda key: (bool(key["stored"]), key["created"]))
-        yield "two_active_keys", {**doomed, "ids": " and ".join(key["id"] for key in active)}
+        to_delete = min(active, key=lambda key: (bool(key["stored"]), key["created"]))
+        yield "two_active_keys", {**to_delete, "ids": " and ".join(key["id"] for key in active)}
 
 
-def foreign_policies(told: Json, dummy: datetime) -> Iterator[Match]:
+def foreign_policies(reported: Json, dummy: datetime) -> Iterator[Match]:
     """What others gave the user; that everything is denied in quarantine is ours."""
-    for policy in told["other_policies"]:
-        if not (told["quarantined"] and policy["name"].endswith(f":policy/{DENY_ALL}")):
+    for policy in reported["other_policies"]:
+        if not (reported["quarantined"] and policy["name"].endswith(f":policy/{DENY_ALL}")):
             yield f"foreign_{policy['kind']}", {"policy": policy["name"]}
-    for group in told["groups"]:
+    for group in reported["groups"]:
         yield "foreign_group", {"group": group}
 
 
-def limits(told: Json, dummy: datetime) -> Iterator[Match]:
+def limits(reported: Json, dummy: datetime) -> Iterator[Match]:
     """What takes up most of what IAM allows. Two keys are told of in a finding of their own."""
-    for name, quota in told["quotas"].items():
+    for name, quota in reported["quotas"].items():
         if name != "access_keys" and is_near(quota["used"], quota["limit"]):
             row = "inline_near" if name == "inline_characters" else "count_near"
             yield row, {**quota, "things": name.replace("_", " ")}
-    for policy in told["policies"]:
+    for policy in reported["policies"]:
         if policy["kind"] == "customer_managed" and is_near(policy["size"], policy["limit"]):
             yield "policy_near", {"policy": policy["name"], "used": policy["size"], "limit": policy["limit"]}
 
@@ -555,17 +555,17 @@ def is_near(size: int, limit: int) -> bool:
 # What mends it
 
 
-def remedies(told: Json, expected: Expected) -> dict[str, str]:
+def remedies(reported: Json, expected: Expected) -> dict[str, str]:
     """Return the calls of modules that mend something about a user."""
-    held = told["secret_store"] or store_place({"name": None}, told["tags"])
-    place: Json = {key: held[key] for key in ("type", "name", "region")} if held["name"] else {}
+    current = reported["secret_store"] or store_place({"name": None}, reported["tags"])
+    place: Json = {key: current[key] for key in ("type", "name", "region")} if current["name"] else {}
     entry = {"secret_store": place} if place else {}
-    user = {"name": told["name"], "path": told["path"], **entry}
-    opened = sorted({arn for policy in told["policies"] if policy["document"] for arn in policy["repositories"]})
+    user = {"name": reported["name"], "path": reported["path"], **entry}
+    opened = sorted({arn for policy in reported["policies"] if policy["document"] for arn in policy["repositories"]})
     wanted = opened if expected.repositories is None else expected.repositories
     exactly = {"repositories": wanted or ["REPOSITORY"], "purge_repositories": True}
     shorter = {"repositories": shortened(wanted), "purge_repositories": True}
-    account = told["arn"].rpartition(":")[0]
+    account = reported["arn"].rpartition(":")[0]
     calls = {
         "converge": user,
         "exactly": {**user, **exactly},

@@ -46,7 +46,7 @@ class KeyState(NamedTuple):
 class RotationResult(NamedTuple):
     """What is held now, whether that took a write, and whether a new key took the place of a good one."""
 
-    held: KeyState
+    current: KeyState
     wrote: bool = False
     rotated: bool = False
 
@@ -57,11 +57,11 @@ class KeyContext(NamedTuple):
     aws: Aws
     store: SecretStore
     user: str
-    patience: float
+    propagation_timeout: float
 
-    def until(self) -> datetime:
+    def deadline(self) -> datetime:
         """Return until when to be patient with something that is new now."""
-        return self.aws.clock() + timedelta(seconds=self.patience)
+        return self.aws.clock() + timedelta(seconds=self.propagation_timeout)
 
 
 def read_state(place: KeyContext) -> KeyState:
@@ -78,64 +78,64 @@ def tokens(store: SecretStore) -> tuple[TokenRecord, ...]:
 
 
 def ensure_key(
-    place: KeyContext, held: KeyState, decide: Callable[[KeyState], KeyPlan], regions: list[str]
+    place: KeyContext, current: KeyState, decide: Callable[[KeyState], KeyPlan], regions: list[str]
 ) -> RotationResult:
     """Bring it about that there is a good key in the store, proved in these regions when it replaces another.
 
     `decide` plans anew after each look. While another run is making the key, waits for that.
     """
-    wrote, until = False, place.until()
-    if held.entry and held.entry.deleted:
-        held, wrote = restore(place), True
+    wrote, deadline = False, place.deadline()
+    if current.entry and current.entry.deleted:
+        current, wrote = restore(place), True
     while True:
-        held = wait(place, held, decide)
-        plan = decide(held)
+        current = wait(place, current, decide)
+        plan = decide(current)
         refuse(plan, place.user)
         wrote = wrote or plan.forget or bool(plan.delete or plan.deactivate)
-        tidied = apply_cleanup(place, held, plan)
+        tidied = apply_cleanup(place, current, plan)
         if tidied and not plan.create:
             return RotationResult(tidied, wrote)
         made = tidied and make_key(place, tidied, regions)
         if made:
             return RotationResult(made, True, rotated=plan.rotation_due)
-        held = read_state_after_conflict(place, held, until)
+        current = read_state_after_conflict(place, current, deadline)
 
 
-def apply_cleanup(place: KeyContext, held: KeyState, plan: KeyPlan) -> KeyState | None:
+def apply_cleanup(place: KeyContext, current: KeyState, plan: KeyPlan) -> KeyState | None:
     """Delete, forget and deactivate what the plan says. Returns None when another run has written the entry since.
 
     What looks like the orphan of a dead run may be the key that a slow one is about to store: before it is deleted, the
     entry is written, so that the slow run is refused.
     """
-    entry = held.entry
+    entry = current.entry
     if entry and entry.pending and plan.delete:
         entry = place.store.put(entry, entry.key, entry.created, entry.pending)
         if entry is None:
             return None
-    keys = remove_keys(place.aws, place.user, held.keys, plan.delete)
+    keys = remove_keys(place.aws, place.user, current.keys, plan.delete)
     if entry and plan.forget and not plan.create:
         entry = place.store.put(entry, entry.key, entry.created, None)
         if entry is None:
             return None
-    return KeyState(deactivate_keys(place.aws, place.user, keys, plan.deactivate), entry, held.fresh)
+    return KeyState(deactivate_keys(place.aws, place.user, keys, plan.deactivate), entry, current.fresh)
 
 
-def read_state_after_conflict(place: KeyContext, lost: KeyState, until: datetime) -> KeyState:
+def read_state_after_conflict(place: KeyContext, lost: KeyState, deadline: datetime) -> KeyState:
     """Return what is held when the entry could not be written: another run was faster, or it is just being deleted.
 
     One that is being deleted counts as none. Nothing of this goes on beyond that moment.
     """
-    held = read_state(place)
-    there = held.entry is not None and not held.entry.deleted
-    if there and held.entry != lost.entry:
-        return held
-    if place.aws.clock() >= until:
+    current = read_state(place)
+    there = current.entry is not None and not current.entry.deleted
+    if there and current.entry != lost.entry:
+        return current
+    if place.aws.clock() >= deadline:
         raise ConflictError(
             f"The secret store refuses to write the entry {place.store.name}. It may still be being deleted, or "
             "somebody has restored a former version of it; then write its value anew. Run again."
         )
     place.aws.sleep(SECOND_LOOK)
-    return held if there else KeyState(held.keys, None)
+    return current if there else KeyState(current.keys, None)
 
 
 def restore(place: KeyContext) -> KeyState:
@@ -144,14 +144,14 @@ def restore(place: KeyContext) -> KeyState:
     return read_state(place)
 
 
-def wait(place: KeyContext, held: KeyState, decide: Callable[[KeyState], KeyPlan]) -> KeyState:
+def wait(place: KeyContext, current: KeyState, decide: Callable[[KeyState], KeyPlan]) -> KeyState:
     """Return what is held when no other run is making a key any more."""
     pause = 1.0
-    while decide(held).wait:
+    while decide(current).wait:
         place.aws.sleep(pause)
         pause = min(pause * 2, 8.0)
-        held = read_state(place)
-    return held
+        current = read_state(place)
+    return current
 
 
 def refuse(plan: KeyPlan, user: str) -> None:
@@ -167,31 +167,33 @@ def refuse(plan: KeyPlan, user: str) -> None:
         )
 
 
-def remove_keys(aws: Aws, user: str, keys: tuple[AccessKey, ...], doomed: tuple[str, ...]) -> tuple[AccessKey, ...]:
+def remove_keys(aws: Aws, user: str, keys: tuple[AccessKey, ...], to_delete: tuple[str, ...]) -> tuple[AccessKey, ...]:
     """Delete these keys and return the others; one that is gone already is as good."""
-    for key_id in doomed:
+    for key_id in to_delete:
         with tolerating("NoSuchEntity"):
             aws.call("iam", "delete_access_key", UserName=user, AccessKeyId=key_id)
-    return tuple(key for key in keys if key.id not in doomed)
+    return tuple(key for key in keys if key.id not in to_delete)
 
 
-def deactivate_keys(aws: Aws, user: str, keys: tuple[AccessKey, ...], doomed: tuple[str, ...]) -> tuple[AccessKey, ...]:
+def deactivate_keys(
+    aws: Aws, user: str, keys: tuple[AccessKey, ...], to_delete: tuple[str, ...]
+) -> tuple[AccessKey, ...]:
     """Deactivate these keys and return all as they are then."""
-    for key_id in doomed:
+    for key_id in to_delete:
         with tolerating("NoSuchEntity"):
             aws.call("iam", "update_access_key", UserName=user, AccessKeyId=key_id, Status="Inactive")
-    return tuple(key._replace(status="Inactive") if key.id in doomed else key for key in keys)
+    return tuple(key._replace(status="Inactive") if key.id in to_delete else key for key in keys)
 
 
-def make_key(place: KeyContext, held: KeyState, regions: list[str]) -> KeyState | None:
+def make_key(place: KeyContext, current: KeyState, regions: list[str]) -> KeyState | None:
     """Make a key and put it into the store. Returns None, and leaves nothing of it, when another run was faster."""
-    pending = KeyReservation(place.aws.clock(), tuple(key.id for key in held.keys))
-    noted = reserve_key(place, held, pending)
+    pending = KeyReservation(place.aws.clock(), tuple(key.id for key in current.keys))
+    noted = reserve_key(place, current, pending)
     if noted is None:
         return None
     if not noted.key:
         tag = {SECRET: noted.arn}
-        retry_until(place.aws, place.until(), lambda: write_tags(place.aws, place.user, tag, ()), SOON)
+        retry_until(place.aws, place.deadline(), lambda: write_tags(place.aws, place.user, tag, ()), SOON)
     made = create_key(place, noted, pending)
     if made is None:
         return None
@@ -199,7 +201,7 @@ def make_key(place: KeyContext, held: KeyState, regions: list[str]) -> KeyState 
     try:
         if noted.key:
             write_tags(place.aws, place.user, {key.access_key_id: KEY_MARK}, ())
-            verify_key(place.aws, key, regions, pending.since + timedelta(seconds=place.patience))
+            verify_key(place.aws, key, regions, pending.since + timedelta(seconds=place.propagation_timeout))
         stored = place.store.put(noted, key, created, None)
     except CollectionError:
         abandon(place, noted, pending, (key.access_key_id,))
@@ -207,12 +209,12 @@ def make_key(place: KeyContext, held: KeyState, regions: list[str]) -> KeyState 
     if stored is None:
         remove_keys(place.aws, place.user, (), (key.access_key_id,))
         return None
-    return KeyState((*held.keys, AccessKey(key.access_key_id, ACTIVE, created)), stored, held.fresh)
+    return KeyState((*current.keys, AccessKey(key.access_key_id, ACTIVE, created)), stored, current.fresh)
 
 
-def reserve_key(place: KeyContext, held: KeyState, pending: KeyReservation) -> Entry | None:
+def reserve_key(place: KeyContext, current: KeyState, pending: KeyReservation) -> Entry | None:
     """Write into the store that a key is going to be made, beside one that works. None: another run was faster."""
-    entry = held.entry
+    entry = current.entry
     if entry is None:
         return place.store.create(place.user, pending)
     if entry.key and entry.key.access_key_id in pending.known_key_ids:
@@ -228,7 +230,7 @@ def create_key(place: KeyContext, noted: Entry, pending: KeyReservation) -> tupl
     try:
         made = retry_until(
             place.aws,
-            place.until(),
+            place.deadline(),
             lambda: place.aws.call("iam", "create_access_key", once=True, UserName=place.user),
             SOON,
         )["AccessKey"]

@@ -71,9 +71,9 @@ class AttachedPolicies(NamedTuple):
     @property
     def there(self) -> frozenset[str]:
         """The ways that this collection has made and that are still there."""
-        held = {INLINE} if self.inline is not None else set()
-        held |= {CUSTOMER} if self.customer else set()
-        return frozenset((held | self.attached) & self.made)
+        current = {INLINE} if self.inline is not None else set()
+        current |= {CUSTOMER} if self.customer else set()
+        return frozenset((current | self.attached) & self.made)
 
 
 class PolicyChange(NamedTuple):
@@ -170,7 +170,7 @@ def find_customer(aws: Aws, user: str, arn: str, attached: dict[str, str]) -> Cu
 
     One that is attached is found by its name: it stays where it was made when the user moves to another path.
     """
-    arn = next((held for held, name in attached.items() if name == customer_name(user)), arn)
+    arn = next((current for current, name in attached.items() if name == customer_name(user)), arn)
     with tolerating("NoSuchEntity"):
         policy = aws.call("iam", "get_policy", PolicyArn=arn)["Policy"]
         if {MANAGED: user}.items() <= {tag["Key"]: tag["Value"] for tag in policy.get("Tags", [])}.items():
@@ -249,8 +249,8 @@ def plan_change(rights: AttachedPolicies, target: str, document: Json | None, ar
     if target == INLINE:
         make = _policy.differs(rights.inline, document)
     elif target == CUSTOMER:
-        held = rights.customer
-        make = held is None or not held.attached or _policy.differs(held.document, document)
+        current = rights.customer
+        make = current is None or not current.attached or _policy.differs(current.document, document)
     else:
         make = target not in rights.attached
     theirs = target in OF_AWS and not make and target not in rights.made  # somebody else attached it: it stays theirs
@@ -260,12 +260,12 @@ def plan_change(rights: AttachedPolicies, target: str, document: Json | None, ar
 
 def is_needed(move: PolicyChange) -> bool:
     """Return whether there is anything to do."""
-    return move.make or bool(move.take) or move.ahead != move.record
+    return move.attach or bool(move.detach) or move.ahead != move.record
 
 
 def grants(rights: AttachedPolicies, move: PolicyChange) -> bool:
     """Return whether somebody who pulls while the move is going on may meet rights that have not arrived."""
-    return move.make and (bool(move.take) or move.target in OF_AWS or _policy.grows(rights.granted, move.document))
+    return move.attach and (bool(move.detach) or move.target in OF_AWS or _policy.grows(rights.granted, move.document))
 
 
 def current_view(user: str, rights: AttachedPolicies) -> PolicyView:
@@ -288,12 +288,14 @@ def policy_view(user: str, way: str | None, document: Json | None) -> PolicyView
 # Writing
 
 
-def attach(aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, patience: datetime, is_new: bool) -> None:
+def attach(
+    aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, propagation_timeout: datetime, is_new: bool
+) -> None:
     """Make the policy of the target and give it to the user."""
-    until = patience if is_new or move.target == CUSTOMER else None
+    deadline = propagation_timeout if is_new or move.target == CUSTOMER else None
     if move.target == INLINE and move.document:
         request: Json = {"PolicyName": _policy.NAME, "PolicyDocument": _policy.compact(move.document)}
-        retry_until(aws, until, lambda: aws.call("iam", "put_user_policy", UserName=user, **request), SOON)
+        retry_until(aws, deadline, lambda: aws.call("iam", "put_user_policy", UserName=user, **request), SOON)
         return
     if move.target == CUSTOMER and move.document:
         if rights.customer is None:
@@ -304,7 +306,7 @@ def attach(aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, pa
             aws.call("iam", "create_policy_version", PolicyArn=move.arn, PolicyDocument=text, SetAsDefault=True)
         if rights.customer and rights.customer.attached:
             return
-    retry_until(aws, until, lambda: aws.call("iam", "attach_user_policy", UserName=user, PolicyArn=move.arn), SOON)
+    retry_until(aws, deadline, lambda: aws.call("iam", "attach_user_policy", UserName=user, PolicyArn=move.arn), SOON)
 
 
 def create_customer(aws: Aws, user: str, arn: str, document: Json) -> None:
@@ -323,12 +325,12 @@ def create_customer(aws: Aws, user: str, arn: str, document: Json) -> None:
     except AwsError as error:
         if error.code != "EntityAlreadyExists":
             raise
-        held = find_customer(aws, user, arn, {})
-        if held is None:
+        current = find_customer(aws, user, arn, {})
+        if current is None:
             raise ConflictError(
                 f"{error} If a second run says so too, it has another path than {path}: remove it."
             ) from error
-        if _policy.differs(held.document, document):
+        if _policy.differs(current.document, document):
             raise ConflictError(
                 f"Another run made the policy {arn} just now, for other repositories. Run again."
             ) from error
@@ -364,6 +366,6 @@ def delete_customer(aws: Aws, arn: str) -> list[Json]:
 def prune(aws: Aws, arn: str, keep: int) -> None:
     """Delete the oldest versions of a managed policy, until it has this many; the default one stays."""
     versions = aws.pages("iam", "list_policy_versions", "Versions", PolicyArn=arn)
-    spare = sorted(int(held["VersionId"][1:]) for held in versions if not held["IsDefaultVersion"])
+    spare = sorted(int(current["VersionId"][1:]) for current in versions if not current["IsDefaultVersion"])
     for number in spare[: max(len(versions) - keep, 0)]:
         aws.call("iam", "delete_policy_version", PolicyArn=arn, VersionId=f"v{number}")

@@ -84,10 +84,12 @@ def moment(identifier: str, text: str) -> datetime:
 # Who refers to what
 
 
-def in_use(held: Account) -> dict[str, list[Json]]:
+def in_use(current: Account) -> dict[str, list[Json]]:
     """Return what can refer to something, as far as it was read; a pod that is terminated refers to nothing."""
     return {
-        kind: [thing for thing in held[kind] if thing.get("status") != "TERMINATED"] for kind in KINDS if kind in held
+        kind: [thing for thing in current[kind] if thing.get("status") != "TERMINATED"]
+        for kind in KINDS
+        if kind in current
     }
 
 
@@ -97,10 +99,10 @@ def repository_used(thing: Json) -> str | None:
     return image.repository_arn if image else None
 
 
-def users(held: Account, key_of: Callable[[Json], str | None]) -> dict[str, dict[str, list[Json]]]:
+def users(current: Account, key_of: Callable[[Json], str | None]) -> dict[str, dict[str, list[Json]]]:
     """Return key -> kind -> id and name of what has this key."""
     found: dict[str, dict[str, list[Json]]] = {}
-    for kind, things in in_use(held).items():
+    for kind, things in in_use(current).items():
         for thing in things:
             key = key_of(thing)
             if key:
@@ -109,18 +111,18 @@ def users(held: Account, key_of: Callable[[Json], str | None]) -> dict[str, dict
     return found
 
 
-def credential_users(held: Account) -> dict[str, dict[str, list[Json]]]:
+def credential_users(current: Account) -> dict[str, dict[str, list[Json]]]:
     """Return id of a credential -> what refers to it."""
-    return users(held, lambda thing: thing.get("registry"))
+    return users(current, lambda thing: thing.get("registry"))
 
 
-def references(held: Account) -> Json | None:
+def references(current: Account) -> Json | None:
     """Return what refers to each credential and delegated repository, or None when not all of that was read."""
-    if not {"registries", *KINDS} <= set(held):
+    if not {"registries", *KINDS} <= set(current):
         return None
-    names: dict[str, str | None] = {registry["id"]: registry["name"] for registry in held["registries"]}
+    names: dict[str, str | None] = {registry["id"]: registry["name"] for registry in current["registries"]}
     nobody: dict[str, list[Json]] = {kind: [] for kind in KINDS}
-    referring, running = credential_users(held), users(held, repository_used)
+    referring, running = credential_users(current), users(current, repository_used)
     found = {
         key: {
             "kind": "registry",
@@ -130,7 +132,7 @@ def references(held: Account) -> Json | None:
         }
         for key in [*names, *sorted(referring.keys() - names.keys())]
     }
-    for arn, delegations in sorted(by_repository(held.get("delegations", [])).items()):
+    for arn, delegations in sorted(by_repository(current.get("delegations", [])).items()):
         found[arn] = {
             "kind": "delegation",
             "name": delegations[0]["repository"],
@@ -143,11 +145,11 @@ def references(held: Account) -> Json | None:
 # What is wrong
 
 
-def findings(held: Account, expiry: Mapping[str, datetime] | None, now: datetime) -> list[Json]:
+def findings(current: Account, expiry: Mapping[str, datetime] | None, now: datetime) -> list[Json]:
     """Return what is wrong, the worst first, as far as what was read tells. `expiry` None means not to judge tokens."""
-    hits = [hit for check in (gone, shut_out, unused) for hit in check(held)]
+    hits = [hit for check in (gone, shut_out, unused) for hit in check(current)]
     if expiry is not None:
-        hits += tokens(held, expiry, now)
+        hits += tokens(current, expiry, now)
     return worst_first(finding(name, facts) for name, facts in hits)
 
 
@@ -156,30 +158,30 @@ def finding(name: str, facts: Json) -> Json:
     return {**{key: facts[key] for key in ("kind", "id", "name")}, **TABLE[name].filled(facts)}
 
 
-def gone(held: Account) -> Iterator[Match]:
+def gone(current: Account) -> Iterator[Match]:
     """What refers to a credential that is not there."""
-    if "registries" in held:
-        there = {registry["id"] for registry in held["registries"]}
-        for kind, things in in_use(held).items():
+    if "registries" in current:
+        there = {registry["id"] for registry in current["registries"]}
+        for kind, things in in_use(current).items():
             for thing in things:
                 if thing.get("registry") and thing["registry"] not in there:
                     yield "credential_gone", facts_of(kind, thing)
 
 
-def shut_out(held: Account) -> Iterator[Match]:
+def shut_out(current: Account) -> Iterator[Match]:
     """What runs a private image that nothing lets it pull."""
-    if "delegations" in held:
-        delegated = by_repository(held["delegations"])
-        for kind, things in in_use(held).items():
+    if "delegations" in current:
+        delegated = by_repository(current["delegations"])
+        for kind, things in in_use(current).items():
             for thing in things:
                 arn = repository_used(thing)
                 if arn and not thing.get("registry") and arn not in delegated:
                     yield "access_missing", facts_of(kind, thing)
 
 
-def unused(held: Account) -> Iterator[Match]:
+def unused(current: Account) -> Iterator[Match]:
     """Credentials and delegations that nothing needs, when everything was read that could."""
-    for key, entry in (references(held) or {}).items():
+    for key, entry in (references(current) or {}).items():
         if entry["ids"] and not any(entry[kind] for kind in KINDS):
             known = {"kind": entry["kind"], "id": entry["ids"][0], "name": entry["name"]}
             if entry["kind"] == "registry":
@@ -190,15 +192,15 @@ def unused(held: Account) -> Iterator[Match]:
                 yield "delegation_unused", {**known, "repository_arn": key, "remove": remove}
 
 
-def tokens(held: Account, expiry: Mapping[str, datetime], now: datetime) -> Iterator[Match]:
+def tokens(current: Account, expiry: Mapping[str, datetime], now: datetime) -> Iterator[Match]:
     """Credentials whose token is at its end, and those used for ECR of which nothing tells when that is."""
     images = {
         thing["registry"]: thing["image"]
-        for things in in_use(held).values()
+        for things in in_use(current).values()
         for thing in things
         if thing.get("registry") and repository_used(thing)
     }
-    for registry in held.get("registries", []):
+    for registry in current.get("registries", []):
         key = registry["id"]
         facts = {
             **{"kind": "registry", **registry},

@@ -72,7 +72,7 @@ def bearer(key: str) -> str:
     return key
 
 
-def retry_delay(method: str, status: int | None, told: float | None, attempt: int) -> float | None:
+def retry_delay(method: str, status: int | None, reported: float | None, attempt: int) -> float | None:
     """Return the seconds to wait before the next try, or None when the request must not be repeated.
 
     `status` None means that no answer came, and `told` is the wait that the answer names. 429 is refused before it is
@@ -84,7 +84,7 @@ def retry_delay(method: str, status: int | None, told: float | None, attempt: in
     tries = REFUSALS if refused else TRIES
     if attempt >= tries or not (refused or (troubled and method != "POST")):
         return None
-    delay = max(told, 1.0) if told is not None else 2.0 ** (attempt - 1)
+    delay = max(reported, 1.0) if reported is not None else 2.0 ** (attempt - 1)
     return delay if delay <= LONGEST_WAIT else None
 
 
@@ -153,20 +153,20 @@ def api_error(method: str, path: str, status: int, problem: Json, title: str | N
     `title` is that of the HTML page that came instead of a problem document: RunPod's API has not sent it.
     """
     remedy = missing_access(method, path) if status == 403 else REMEDIES.get(status)
-    said = details(problem) or "the answer is not a problem document; does api_url point at RunPod's API v2?"
+    text = details(problem) or "the answer is not a problem document; does api_url point at RunPod's API v2?"
     if title is not None:
-        said = (
+        text = (
             f"the answer is an HTML page ({title!r}), so it is not RunPod's API that refused; "
             "look at proxies and firewalls on the way, and does api_url point at RunPod's API v2?"
         )
         remedy = None
     if "error" in problem or ("message" in problem and "title" not in problem):
-        said += " (this looks like RunPod's API v1, which is being switched off: api_url must point at v2)"
+        text += " (this looks like RunPod's API v1, which is being switched off: api_url must point at v2)"
     if status in range(300, 400):
-        said = "redirected, which is not followed because the API key would go along: correct api_url"
+        text = "redirected, which is not followed because the API key would go along: correct api_url"
     if remedy:
-        said += f" {remedy}" if said.endswith((".", "?", ")")) else f". {remedy}"
-    message = f"{method} {path}: HTTP {status}: {said}"
+        text += f" {remedy}" if text.endswith((".", "?", ")")) else f". {remedy}"
+    message = f"{method} {path}: HTTP {status}: {text}"
     return (NotFoundError if status == 404 else ApiError)(message, status, problem)
 
 

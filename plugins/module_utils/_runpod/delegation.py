@@ -111,7 +111,7 @@ def predicted(target: Target, name: str | None) -> Json:
     }
 
 
-def to_result(delegation: Json) -> Json:
+def delegation_result(delegation: Json) -> Json:
     """Return a delegation as results show it."""
     return {"name": None, **to_result(delegation), "repository_arn": repository_arn(delegation)}
 

@@ -191,8 +191,8 @@ def _cpu_errors(cpu: list[Json] | None) -> list[str]:
 
 
 def _scaling_errors(workers: Json, scaling: Json) -> list[str]:
-    patience = workers.get("idle_timeout")
-    too_long = patience is not None and patience > 3600
+    propagation_timeout = workers.get("idle_timeout")
+    too_long = propagation_timeout is not None and propagation_timeout > 3600
     return [
         *_too_small("workers.", workers, {"min": 0, "max": 0, "idle_timeout": 1}),
         *(["workers.idle_timeout must be at most 3600"] if too_long else []),
@@ -344,11 +344,11 @@ def field_changes(current: Json, fields: Json) -> Json:
 
     The order of a list has no meaning. Of gpu and workers only the parts that differ are returned.
     """
-    held = _filled(current)
-    whole = _differing(held, {field: value for field, value in fields.items() if field not in BLOCKS})
-    parts = {name: _differing(held.get(name) or {}, fields[name]) for name in BLOCKS if name in fields}
+    existing = _filled(current)
+    whole = _differing(existing, {field: value for field, value in fields.items() if field not in BLOCKS})
+    parts = {name: _differing(existing.get(name) or {}, fields[name]) for name in BLOCKS if name in fields}
     if set(SELECTION) & parts.get("gpu", {}).keys():
-        selection = {**(held.get("gpu") or {}), **fields["gpu"]}
+        selection = {**(existing.get("gpu") or {}), **fields["gpu"]}
         parts["gpu"] |= {field: selection[field] for field in SELECTION if field in selection}
     return {**whole, **{name: part for name, part in parts.items() if part}}
 
@@ -363,8 +363,8 @@ def _filled(endpoint: Json) -> Json:
     return filled
 
 
-def _differing(held: Json, fields: Json) -> Json:
-    return {field: value for field, value in fields.items() if _comparable(held.get(field)) != _comparable(value)}
+def _differing(current: Json, fields: Json) -> Json:
+    return {field: value for field, value in fields.items() if _comparable(current.get(field)) != _comparable(value)}
 
 
 def _comparable(value: Any) -> Any:

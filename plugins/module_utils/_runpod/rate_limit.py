@@ -65,28 +65,28 @@ def windows(limit: str | None, policy: str | None) -> tuple[Window, ...]:
     """Return what RateLimit and RateLimit-Policy say; a window that misses half of it is none."""
     policies = members(policy)
     found = []
-    for name, told in members(limit).items():
+    for name, reported in members(limit).items():
         known = policies.get(name, {})
-        resets = told.get("t", known.get("w"))
-        if "r" in told and resets is not None:
-            found.append(Window(name, told["r"], resets, known.get("q")))
+        resets = reported.get("t", known.get("w"))
+        if "r" in reported and resets is not None:
+            found.append(Window(name, reported["r"], resets, known.get("q")))
     return tuple(found)
 
 
-def next_state(view: RateLimitState, told: tuple[Window, ...], now: float) -> RateLimitState:
+def next_state(view: RateLimitState, reported: tuple[Window, ...], now: float) -> RateLimitState:
     """Return the view after an answer; one that says nothing about the quota leaves it as it is.
 
     What is gone since the answer before, beyond our own request, others have spent. With each fresh window
     their share counts for less.
     """
-    if not told:
+    if not reported:
         return view
     former = {window.name: window.left for window in view.windows}
-    gone = [former[window.name] - window.left for window in told if window.name in former]
+    gone = [former[window.name] - window.left for window in reported if window.name in former]
     if not gone:
-        return RateLimitState(now, told)
+        return RateLimitState(now, reported)
     aged = 0.5 if min(gone) < 0 else 1.0
-    return RateLimitState(now, told, view.ours * aged + 1, view.others * aged + max(1, *gone) - 1)
+    return RateLimitState(now, reported, view.ours * aged + 1, view.others * aged + max(1, *gone) - 1)
 
 
 def room(view: RateLimitState, window: Window) -> int:
@@ -114,9 +114,9 @@ def pause(view: RateLimitState, now: float) -> Pause | None:
     return max(waits, default=None)
 
 
-def refused_for(retry_after: float | None, told: Iterable[Window]) -> float | None:
+def refused_for(retry_after: float | None, reported: Iterable[Window]) -> float | None:
     """Return the wait after a 429. Retry-After is that of the window which refused; another may be spent for longer."""
-    waits = [float(window.resets) for window in told if not window.left]
+    waits = [float(window.resets) for window in reported if not window.left]
     return max(waits if retry_after is None else [*waits, retry_after], default=None)
 
 

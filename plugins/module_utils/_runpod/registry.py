@@ -268,7 +268,7 @@ def keep_lowest_id(api: Client, made: Json, login: Json) -> Json:
     return create_credential(api, made["name"], login) if replace(api, lowest, login) == GONE else lowest
 
 
-def rank(held: list[Json], users: list[Json], known: Mapping[str, bool]) -> Rank:
+def rank(current: list[Json], users: list[Json], known: Mapping[str, bool]) -> Rank:
     """Return which of two credentials that mean the same is to be kept.
 
     The other may have to give way before a new one can be made: then its templates and endpoints refer to the kept one
@@ -277,21 +277,21 @@ def rank(held: list[Json], users: list[Json], known: Mapping[str, bool]) -> Rank
     """
 
     def cost(spare: Json) -> tuple[bool, bool, bool, bool]:
-        other = held[1 - held.index(spare)]
+        other = current[1 - current.index(spare)]
         mine, others = referring(users, spare), referring(users, other)
         moving = movable(mine)
         trusted = bool(movable(others)) or known.get(other["id"], False)
         stuck = len(moving) < len(mine) or (bool(moving) and not trusted)
         return stuck, bool(moving), bool(mine), spare["id"] not in known
 
-    spare = min(reversed(held), key=cost)  # in doubt the plain name is kept
-    return Rank(held[1 - held.index(spare)], spare, cost(spare)[0])
+    spare = min(reversed(current), key=cost)  # in doubt the plain name is kept
+    return Rank(current[1 - current.index(spare)], spare, cost(spare)[0])
 
 
 def renew(
     api: Client,
     name: str,
-    held: list[Json],
+    current: list[Json],
     login: Json,
     known: Mapping[str, bool] | None = None,
     forget: Callable[[list[Json]], object] = list,
@@ -302,10 +302,10 @@ def renew(
     about credentials that are about to be deleted. The leftovers of the renewal are for clear(), once what has to be
     noted about the new secret is noted.
     """
-    if not held:
+    if not current:
         return Renewal(create_credential(api, name, login), [], [])
-    users = users_of(api, held) if len(held) > 1 else []
-    ranked = rank(held, users, known or {}) if len(held) > 1 else Rank(held[0], None, False)
+    users = users_of(api, current) if len(current) > 1 else []
+    ranked = rank(current, users, known or {}) if len(current) > 1 else Rank(current[0], None, False)
     outcome = replace(api, ranked.keep, login)
     if outcome == NOT_OFFERED:
         return exchange(api, name, ranked.keep, vacate(api, ranked, users, forget), login)

@@ -48,29 +48,29 @@ class RolloutStatus(NamedTuple):
             return "RunPod does not tell of the endpoint yet"
         if not self.workers:
             return "RunPod tells of no worker"
-        said = [
+        message = [
             f"{worker['id']} is {worker['status']} with {'an older' if worker['isStale'] else 'the newest'} version"
             for worker in sorted(self.workers, key=lambda worker: worker["id"])
         ]
-        return ", ".join(said)
+        return ", ".join(message)
 
 
 def read_status(client: Client, path: str, with_workers: bool = False) -> RolloutStatus:
     """Return what RunPod tells of the roll-out of the endpoint with this path."""
     try:
-        told = client.get(f"{path}/releases")
+        reported = client.get(f"{path}/releases")
         workers = client.items(f"{path}/workers", "workers") if with_workers else []
     except NotFoundError:  # made a moment ago
         return RolloutStatus()
-    return RolloutStatus(told.get("endpointVersion"), told.get("rollout"), tuple(workers))
+    return RolloutStatus(reported.get("endpointVersion"), reported.get("rollout"), tuple(workers))
 
 
 def follow(client: Client, path: str, seconds: float, clock: Callable[[], float]) -> RolloutStatus:
     """Return what RunPod tells once the roll-out is over, or when these seconds are."""
-    until = clock() + seconds
+    deadline = clock() + seconds
     while True:
-        seen = read_status(client, path, with_workers=True)
-        left = until - clock()
-        if seen.over or left <= 0:
-            return seen
+        observed = read_status(client, path, with_workers=True)
+        left = deadline - clock()
+        if observed.over or left <= 0:
+            return observed
         client.sleep(min(PAUSE, left))

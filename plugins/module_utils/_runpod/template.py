@@ -209,9 +209,9 @@ def read(client: Client, items: Iterable[Json], check_mode: bool) -> tuple[list[
     An id that the template refers to already needs no look-up: RunPod takes away what is deleted.
     """
     templates = client.items(PATH, "templates")
-    held = {(template["name"], template["registry"]) for template in templates}
+    current = {(template["name"], template["registry"]) for template in templates}
     present = [item for item in items if item["state"] == "present" and item["registry"]]
-    named = {item["registry"] for item in present if (item["name"], item["registry"]) not in held}
+    named = {item["registry"] for item in present if (item["name"], item["registry"]) not in current}
     registries = client.items("/registries", "registries") if named else []
     return templates, registries, missing(named, registries, check_mode)
 
@@ -255,12 +255,12 @@ def as_options(thing: Json | None) -> Json | None:
     return {**rest, "persistent_mount": (thing.get("mounts") or {}).get("persistent")}
 
 
-def to_result(template: Json | None) -> Json | None:
+def template_result(template: Json | None) -> Json | None:
     """Return a template as results show it."""
     return as_options(template and to_result(template))
 
 
-def to_diff(before: Json | None, after: Json | None) -> tuple[Json | None, Json | None]:
+def template_diff(before: Json | None, after: Json | None) -> tuple[Json | None, Json | None]:
     """Return a template before and after as diffs show it."""
     old, new = to_diff(before, after)
     return as_options(old), as_options(new)

@@ -156,7 +156,7 @@ class ObservedState(NamedTuple):
         """Return the names of the workloads that are chosen."""
         return tuple(item["name"] for item in self.items if chosen(item))
 
-    def held(self, region: str) -> list[Json]:
+    def current(self, region: str) -> list[Json]:
         """Return the credential of a region at RunPod; while it is being replaced there are two."""
         name = self.asked.credentials.get(region)
         return [each for each in self.listed("account", "registries") if logical(each["name"]) == name]
@@ -166,7 +166,7 @@ class ObservedState(NamedTuple):
         if self.of("account") is None:
             return False
         if self.asked.access == "credential":
-            return not self.held(item["region"])
+            return not self.current(item["region"])
         return self.asked.access == "delegation" and not self.delegations(item["repository_arn"])
 
     def delegations(self, arn: str) -> list[Json]:
@@ -179,17 +179,17 @@ def told(read: Mapping[str, Any] | None, key: str) -> Any:
     return (read or {}).get(key)
 
 
-def problems(seen: ObservedState) -> list[Finding]:
+def problems(observed: ObservedState) -> list[Finding]:
     """Return all that is wrong, each once, the worst first and by its link."""
-    about_the_user = [*user(seen)]
+    about_the_user = [*user(observed)]
     shut = any(one.severity == "error" for one in about_the_user)
     found = [
-        *failures(seen, shut),
-        *images(seen),
+        *failures(observed, shut),
+        *images(observed),
         *about_the_user,
-        *proof(seen, shut),
-        *refusals(seen),
-        *user_drift(seen, shut),
+        *proof(observed, shut),
+        *refusals(observed),
+        *user_drift(observed, shut),
         *(
             one
             for check in (
@@ -202,7 +202,7 @@ def problems(seen: ObservedState) -> list[Finding]:
                 templates,
                 endpoints,
             )
-            for one in check(seen)
+            for one in check(observed)
         ),
     ]
     return sorted(merged(found), key=lambda one: (SEVERITIES.index(one.severity), place(one), one.code, one.cause))
@@ -229,13 +229,13 @@ def merged(found: Iterable[Finding]) -> list[Finding]:
 # What could not be read
 
 
-def failures(seen: ObservedState, shut: bool) -> Iterator[Finding]:
+def failures(observed: ObservedState, shut: bool) -> Iterator[Finding]:
     """A read that failed. That the pull user is shut off explains why nothing can be learned as that user."""
     for name, (key, what, links) in READS.items():
-        read = seen.reads.get(name)
+        read = observed.reads.get(name)
         explained = shut and name in ("proof", "user_foreseen")
         if read is not None and not read.get("skipped") and key not in read and not explained:
-            yield failure(what, read, tuple(link for link in links if link in seen.asked.chain), seen.everybody)
+            yield failure(what, read, tuple(link for link in links if link in observed.asked.chain), observed.everybody)
 
 
 def failure(what: str, read: Json, links: tuple[str, ...], workloads: tuple[str, ...]) -> Finding:
@@ -248,34 +248,34 @@ def failure(what: str, read: Json, links: tuple[str, ...], workloads: tuple[str,
 # Image, and the right to pull it
 
 
-def images(seen: ObservedState) -> Iterator[Finding]:
+def images(observed: ObservedState) -> Iterator[Finding]:
     """What is wrong with the images. That whoever runs this may not read one means nothing when the puller may."""
-    proved = {each["image"] for each in seen.listed("proof") if each["pullable"]}
-    for each in seen.listed("images"):
+    proved = {each["image"] for each in observed.listed("proof") if each["pullable"]}
+    for each in observed.listed("images"):
         for one in each["findings"]:
             denied = one["code"] not in OF_THE_IMAGE
-            link = "caller" if denied and "caller" in seen.asked.chain else "image"
+            link = "caller" if denied and "caller" in observed.asked.chain else "image"
             if not (denied and each["image"] in proved):
-                yield finding(one, (link,), seen.users_of(each["image"]))
+                yield finding(one, (link,), observed.users_of(each["image"]))
 
 
-def proof(seen: ObservedState, shut: bool) -> Iterator[Finding]:
+def proof(observed: ObservedState, shut: bool) -> Iterator[Finding]:
     """Why the images cannot be pulled by whoever pulls; what keeps the pull user from anything is told already."""
-    public = seen.asked.access == "public"
-    absent = [each["destination"] for each in seen.listed("mirror") if each["copied"] and not each["digest_before"]]
-    for each in seen.listed("proof"):
+    public = observed.asked.access == "public"
+    absent = [each["destination"] for each in observed.listed("mirror") if each["copied"] and not each["digest_before"]]
+    for each in observed.listed("proof"):
         for one in each["findings"]:
             link = "image" if one["code"] in OF_THE_IMAGE else "key" if one["code"] in OF_THE_KEY else "user"
             if (link == "image" or not shut) and each["image"] not in absent:
-                yield finding(one, ("public_image" if public else link,), seen.users_of(each["image"]))
+                yield finding(one, ("public_image" if public else link,), observed.users_of(each["image"]))
 
 
-def refusals(seen: ObservedState) -> Iterator[Finding]:
+def refusals(observed: ObservedState) -> Iterator[Finding]:
     """Since when AWS refuses the pull user, as far as CloudTrail was asked; nothing once every image can be pulled."""
-    proved = seen.of("proof")
+    proved = observed.of("proof")
     if proved and all(each["pullable"] for each in proved):
         return
-    for each in seen.listed("trail"):
+    for each in observed.listed("trail"):
         events = each["recent_events"]
         refused = list(takewhile(lambda event: event["error_code"], events))
         if refused:
@@ -287,12 +287,12 @@ def refusals(seen: ObservedState) -> Iterator[Finding]:
                 f"The latest, at {newest['time']}: {newest['error_code']}: {newest['error_message']}"
             )
             raw, since = newest["error_message"], refused[-1]["time"]
-            yield Finding(("user",), "warning", "pulls_refused", cause, MEND_THE_REST, seen.everybody, raw, since)
+            yield Finding(("user",), "warning", "pulls_refused", cause, MEND_THE_REST, observed.everybody, raw, since)
 
 
-def mirrors(seen: ObservedState) -> Iterator[Finding]:
+def mirrors(observed: ObservedState) -> Iterator[Finding]:
     """Public images that are not there, or not what the private ones are now."""
-    for each in seen.listed("mirror"):
+    for each in observed.listed("mirror"):
         if each["copied"]:
             severity, code, cause = "error", "mirror_missing", f"{each['destination']} does not exist."
             if each["digest_before"]:
@@ -300,30 +300,30 @@ def mirrors(seen: ObservedState) -> Iterator[Finding]:
                 cause = (
                     f"{each['destination']} is still {each['digest_before']}, and {each['source']} {each['digest']}."
                 )
-            yield Finding(("public_image",), severity, code, cause, MAIN_JOB, seen.users_of(each["source"]))
+            yield Finding(("public_image",), severity, code, cause, MAIN_JOB, observed.users_of(each["source"]))
 
 
-def public_repositories(seen: ObservedState) -> Iterator[Finding]:
+def public_repositories(observed: ObservedState) -> Iterator[Finding]:
     """Public repositories that could not be read, or whose catalogue data is not as the variables say."""
-    for read in seen.listed("public", "results"):
+    for read in observed.listed("public", "results"):
         name = read["__runpod_ecr_public_name"]
         if "repository" not in read:
-            yield failure(f"The public repository {name}", read, ("public_image",), seen.everybody)
+            yield failure(f"The public repository {name}", read, ("public_image",), observed.everybody)
             continue
         diff = read.get("diff") or {}
         parts = drifted(diff.get("before") or {}, diff.get("after") or {}) if diff.get("before") else []
         if parts:
             uri = read["repository"]["uri"]
             concerned = tuple(
-                item["name"] for item in seen.items if published(seen, item).startswith((f"{uri}:", f"{uri}@"))
+                item["name"] for item in observed.items if published(observed, item).startswith((f"{uri}:", f"{uri}@"))
             )
             cause = f"The public repository {name} is not as the variables say: {', '.join(parts)}."
             yield Finding(("public_image",), "warning", "public_drift", cause, MAIN_JOB, concerned)
 
 
-def published(seen: ObservedState, item: Json) -> str:
+def published(observed: ObservedState, item: Json) -> str:
     """Return the public image of a workload, empty when it has none."""
-    return seen.asked.images.get(item["image"], "")
+    return observed.asked.images.get(item["image"], "")
 
 
 def finding(one: Json, links: tuple[str, ...], workloads: tuple[str, ...], **changed: Any) -> Finding:
@@ -333,26 +333,26 @@ def finding(one: Json, links: tuple[str, ...], workloads: tuple[str, ...], **cha
     return found._replace(**changed)
 
 
-def user(seen: ObservedState) -> Iterator[Finding]:
+def user(observed: ObservedState) -> Iterator[Finding]:
     """What is wrong with the pull user, its policies and its keys."""
-    drift = [policy["drift"] for each in seen.listed("user") for policy in each["policies"]]
+    drift = [policy["drift"] for each in observed.listed("user") for policy in each["policies"]]
     missing = {arn for each in drift for arn in each["missing"]}
     changed = any(each["other"] for each in drift)
-    for one in seen.listed("user", "findings"):
+    for one in observed.listed("user", "findings"):
         if one["code"] in OF_TOKENS:
             continue
-        concerned, severity = seen.everybody, one["severity"]
-        if one["code"] == "policy_drift" and severity == "warning" and not seen.asked.purge:
+        concerned, severity = observed.everybody, one["severity"]
+        if one["code"] == "policy_drift" and severity == "warning" and not observed.asked.purge:
             severity = "info"  # a run for other images may have opened them
         elif one["code"] == "policy_drift" and severity == "error" and not changed:
-            concerned = seen.those(lambda item: item["repository_arn"] in missing) or seen.everybody
+            concerned = observed.those(lambda item: item["repository_arn"] in missing) or observed.everybody
         link = "key" if one["code"] in OF_THE_KEY else "user"
         yield finding(one, (link,), concerned, severity=severity)
 
 
-def user_drift(seen: ObservedState, shut: bool) -> Iterator[Finding]:
+def user_drift(observed: ObservedState, shut: bool) -> Iterator[Finding]:
     """What else of the pull user a run would change; keys and the policy's text are told of otherwise."""
-    before, after = seen.diff("user_foreseen")
+    before, after = observed.diff("user_foreseen")
     if shut or not (before.get("user") and after.get("user")):
         return
     parts = [
@@ -365,8 +365,8 @@ def user_drift(seen: ObservedState, shut: bool) -> Iterator[Finding]:
     if before["policy"]["kind"] != after["policy"]["kind"]:
         parts.append("user_policy")
     if parts:
-        cause = f"The pull user {seen.asked.user} is not as the variables say: {names(parts)}."
-        yield Finding(("user",), "warning", "user_drift", cause, MAIN_JOB, seen.everybody)
+        cause = f"The pull user {observed.asked.user} is not as the variables say: {names(parts)}."
+        yield Finding(("user",), "warning", "user_drift", cause, MAIN_JOB, observed.everybody)
 
 
 def own_tags(about: Json) -> Json:
@@ -379,12 +379,12 @@ def names(parts: Iterable[str]) -> str:
     return ", ".join(f"runpod_ecr_{part}" for part in parts)
 
 
-def policies(seen: ObservedState) -> Iterator[Finding]:
+def policies(observed: ObservedState) -> Iterator[Finding]:
     """Policies of repositories that do not let all of RunPod's roles pull, or others too."""
-    options = {"principal_arns": seen.asked.roles} if seen.asked.roles else {}
-    for policy in seen.listed("policies"):
+    options = {"principal_arns": observed.asked.roles} if observed.asked.roles else {}
+    for policy in observed.listed("policies"):
         for one in _verdicts.of_policy(policy, **options):
-            yield finding(one, ("policy",), seen.those(partial(lies_in, policy["arn"])))
+            yield finding(one, ("policy",), observed.those(partial(lies_in, policy["arn"])))
 
 
 def lies_in(arn: str, item: Json) -> bool:
@@ -395,59 +395,65 @@ def lies_in(arn: str, item: Json) -> bool:
 # What RunPod has
 
 
-def credentials(seen: ObservedState) -> Iterator[Finding]:
+def credentials(observed: ObservedState) -> Iterator[Finding]:
     """Credentials that RunPod does not hold, and tokens at their end."""
-    if seen.of("account") is None:
+    if observed.of("account") is None:
         return
-    for region, name in seen.asked.credentials.items():
-        concerned = tuple(item["name"] for item in seen.items if item["region"] == region)
-        held = {each["id"] for each in seen.held(region)}
-        if not held:
+    for region, name in observed.asked.credentials.items():
+        concerned = tuple(item["name"] for item in observed.items if item["region"] == region)
+        current = {each["id"] for each in observed.current(region)}
+        if not current:
             cause = f"RunPod holds no credential {name}, so it cannot log in to ECR in {region}."
             yield Finding(("credential",), "error", "credential_missing", cause, MAIN_JOB, concerned)
-        for one in seen.listed("account", "findings"):
-            if one["kind"] == "registry" and one["id"] in held and one["code"] != "credential_unused":
-                yield token(seen, one, region, concerned)
+        for one in observed.listed("account", "findings"):
+            if one["kind"] == "registry" and one["id"] in current and one["code"] != "credential_unused":
+                yield token(observed, one, region, concerned)
 
 
-def token(seen: ObservedState, one: Json, region: str, concerned: tuple[str, ...]) -> Finding:
+def token(observed: ObservedState, one: Json, region: str, concerned: tuple[str, ...]) -> Finding:
     """Return the problem with the token of a credential."""
-    if one["code"] == "token_unknown" and seen.asked.pull_identity == "caller":
+    if one["code"] == "token_unknown" and observed.asked.pull_identity == "caller":
         cause = f"Nothing records when the token in the credential {one['name']} ends: it was minted as the caller."
         remedy = f"Refresh it every four hours: ansible-playbook gpuops.runpod.refresh {VARIABLES}"
         return Finding(("credential",), "info", one["code"], cause, remedy, concerned)
-    store = {"secret_store": seen.asked.secret_store} if seen.asked.pull_identity == "user" else {}
-    call = module_call("runpod_ecr_credential", name=seen.asked.credentials[region], registry_region=region, **store)
-    since = expiry(seen).get(one["id"]) if one["code"] == "token_expired" else None
+    store = {"secret_store": observed.asked.secret_store} if observed.asked.pull_identity == "user" else {}
+    call = module_call(
+        "runpod_ecr_credential", name=observed.asked.credentials[region], registry_region=region, **store
+    )
+    since = expiry(observed).get(one["id"]) if one["code"] == "token_expired" else None
     return finding(one, ("credential",), concerned, remedy=call, since=since)
 
 
-def expiry(seen: ObservedState) -> dict[str, str]:
+def expiry(observed: ObservedState) -> dict[str, str]:
     """Return id of a credential -> when its token ends, as the secret store tells."""
-    stores = [each["secret_store"] for each in seen.listed("user") if each["secret_store"]]
+    stores = [each["secret_store"] for each in observed.listed("user") if each["secret_store"]]
     return {token["registry_id"]: token["expires_at"] for store in stores for token in store["tokens"]}
 
 
-def delegations(seen: ObservedState) -> Iterator[Finding]:
+def delegations(observed: ObservedState) -> Iterator[Finding]:
     """Repositories that RunPod was not told of."""
-    if seen.asked.access == "delegation":
-        for item in seen.items:
-            if seen.cut_off(item):
+    if observed.asked.access == "delegation":
+        for item in observed.items:
+            if observed.cut_off(item):
                 cause = f"RunPod was not told of {item['repository_arn']}, so it does not pull with its own roles."
                 call = module_call("runpod_ecr_delegation", images=[item["image"]])
                 yield Finding(("delegation",), "error", "delegation_missing", cause, call, (item["name"],))
 
 
-def account(seen: ObservedState) -> Iterator[Finding]:
+def account(observed: ObservedState) -> Iterator[Finding]:
     """Templates and endpoints that cannot pull: those of the workloads, and others that run their repositories."""
-    found = [one for one in seen.listed("account", "findings") if one["code"] in LOST]
-    others = {(each["kind"], each["id"]) for each in users(seen.items, seen.reads["account"], {})} if found else set()
+    found = [one for one in observed.listed("account", "findings") if one["code"] in LOST]
+    others = (
+        {(each["kind"], each["id"]) for each in users(observed.items, observed.reads["account"], {})}
+        if found
+        else set()
+    )
     for one in found:
-        mine = [item for item in seen.items if name_of(item, one["kind"]) == one["name"]]
+        mine = [item for item in observed.items if name_of(item, one["kind"]) == one["name"]]
         if (one["kind"], one["id"]) in others:
             yield finding(one, (), (), severity="warning")
         for item in mine:
-            if not (seen.cut_off(item) or (one["kind"] == "template" and unlinked(seen, item))):
+            if not (observed.cut_off(item) or (one["kind"] == "template" and unlinked(observed, item))):
                 yield finding(one, (one["kind"],), (item["name"],), remedy=MAIN_JOB)
 
 
@@ -456,24 +462,24 @@ def name_of(item: Json, kind: str) -> str | None:
     return {"template": item["name"], "endpoint": (item["endpoint"] or {}).get("name")}.get(kind)
 
 
-def lost(seen: ObservedState, kind: str, name: str) -> bool:
+def lost(observed: ObservedState, kind: str, name: str) -> bool:
     """Return whether it is told already why a template or an endpoint has not the registry that it should have."""
     told_of = any(
         one["kind"] == kind and one["name"] == name and one["code"] in LOST
-        for one in seen.listed("account", "findings")
+        for one in observed.listed("account", "findings")
     )
-    mine = [item for item in seen.items if name_of(item, kind) == name]
-    return told_of or any(seen.cut_off(item) or (kind == "template" and unlinked(seen, item)) for item in mine)
+    mine = [item for item in observed.items if name_of(item, kind) == name]
+    return told_of or any(observed.cut_off(item) or (kind == "template" and unlinked(observed, item)) for item in mine)
 
 
-def unlinked(seen: ObservedState, item: Json) -> list[Json]:
+def unlinked(observed: ObservedState, item: Json) -> list[Json]:
     """Return the finding on the template of a workload that does not refer to the credential of its region."""
-    held = seen.held(item["region"])
-    if not held or "registry" in item["template"]:
+    current = observed.current(item["region"])
+    if not current or "registry" in item["template"]:
         return []
-    for each in seen.listed("account", "templates"):
-        if each["name"] == item["name"] and each["registry"] not in [one["id"] for one in held]:
-            return [*_verdicts.of_template(each, held[0])]
+    for each in observed.listed("account", "templates"):
+        if each["name"] == item["name"] and each["registry"] not in [one["id"] for one in current]:
+            return [*_verdicts.of_template(each, current[0])]
     return []
 
 
@@ -482,27 +488,29 @@ def drifted(before: Mapping[str, Any], after: Mapping[str, Any], but: Collection
     return sorted(key for key, value in after.items() if value != before.get(key) and key not in but)
 
 
-def templates(seen: ObservedState) -> Iterator[Finding]:
+def templates(observed: ObservedState) -> Iterator[Finding]:
     """Templates that are not there, or not as the variables say."""
-    before, after = ({each["name"]: each for each in state.get("templates", [])} for state in seen.diff("templates"))
-    for item in seen.items:
+    before, after = (
+        {each["name"]: each for each in state.get("templates", [])} for state in observed.diff("templates")
+    )
+    for item in observed.items:
         name, concerned = item["name"], (item["name"],)
-        for one in unlinked(seen, item):
+        for one in unlinked(observed, item):
             yield finding(one, ("template",), concerned)
         if name in after:
-            yield from differing(seen, "template", name, before.get(name), after[name], concerned)
+            yield from differing(observed, "template", name, before.get(name), after[name], concerned)
 
 
-def endpoints(seen: ObservedState) -> Iterator[Finding]:
+def endpoints(observed: ObservedState) -> Iterator[Finding]:
     """Endpoints that are not there, are not as the variables say, or still run what was before."""
-    for item, read in looks(seen):
+    for item, read in looks(observed):
         name, concerned = item["endpoint"]["name"], (item["name"],)
         if "endpoint" not in read:
             yield failure(f"The endpoint {name}", read, ("endpoint",), concerned)
             continue
         diff = read.get("diff") or {}
         verdicts = [*_verdicts.of_endpoint(read, item["name"])] if read["endpoint"] else []
-        differs = [*differing(seen, "endpoint", name, diff.get("before"), diff.get("after") or {}, concerned)]
+        differs = [*differing(observed, "endpoint", name, diff.get("before"), diff.get("after") or {}, concerned)]
         for one in verdicts:
             if one["code"] == "rollout_unfinished":
                 yield finding(one, ("endpoint",), concerned)
@@ -512,22 +520,22 @@ def endpoints(seen: ObservedState) -> Iterator[Finding]:
         yield from differs
 
 
-def looks(seen: ObservedState) -> list[tuple[Json, Json]]:
+def looks(observed: ObservedState) -> list[tuple[Json, Json]]:
     """Return each workload with an endpoint, and what the look at it brought, unless it was not looked at."""
-    reads = {read["__runpod_ecr_endpoint"]["name"]: read for read in seen.listed("endpoints", "results")}
-    pairs = [(item, reads.get(item["endpoint"]["name"])) for item in seen.items if item["endpoint"]]
+    reads = {read["__runpod_ecr_endpoint"]["name"]: read for read in observed.listed("endpoints", "results")}
+    pairs = [(item, reads.get(item["endpoint"]["name"])) for item in observed.items if item["endpoint"]]
     return [(item, read) for item, read in pairs if read and not read.get("skipped")]
 
 
 def differing(
-    seen: ObservedState, kind: str, name: str, before: Json | None, after: Json, concerned: tuple[str, ...]
+    observed: ObservedState, kind: str, name: str, before: Json | None, after: Json, concerned: tuple[str, ...]
 ) -> Iterator[Finding]:
     """A template or an endpoint that differs from what it should be."""
     if not before:
         if after:
             yield Finding((kind,), "error", f"{kind}_missing", f"RunPod has no {kind} {name}.", MAIN_JOB, concerned)
         return
-    parts = drifted(before, after, ("id", "registry") if lost(seen, kind, name) else ("id",))
+    parts = drifted(before, after, ("id", "registry") if lost(observed, kind, name) else ("id",))
     if parts:
         image = f" It runs {before['image']}." if "image" in parts else ""
         cause = f"The {kind} {name} is not as the variables say: {', '.join(parts)}.{image}"

@@ -29,22 +29,22 @@ def audit(
     items: list[Json], asked: DesiredState, reads: Mapping[str, Json], now: datetime, patterns: Iterable[str]
 ) -> Json:
     """Return the whole report. `patterns` are those of the names of the credentials."""
-    seen = ObservedState(items, asked, reads)
-    found = problems(seen)
-    chains = [chain(seen, item, found) for item in items]
-    strays = list(orphans(seen, patterns))
+    observed = ObservedState(items, asked, reads)
+    found = problems(observed)
+    chains = [chain(observed, item, found) for item in items]
+    strays = list(orphans(observed, patterns))
     return {
         "generated_at": format_time(now),
         "access": asked.access,
         "user": asked.user if "user" in asked.chain else None,
         "status": worst([COLOURS[one.severity] for one in found]),
-        "answer": [sentence(seen, one) for one in found if one.severity != "info"] or [FINE],
+        "answer": [sentence(observed, one) for one in found if one.severity != "info"] or [FINE],
         "since": min((one.since for one in found if one.since), default=None),
         "summary": summary(chains, found, strays),
         "findings": [told(number, one) for number, one in enumerate(found, start=1)],
         "workloads": sorted(chains, key=lambda one: WORST_FIRST.index(one["status"])),
         "orphans": strays,
-        "timeline": [*keys(seen, found), *tokens(seen, found)],
+        "timeline": [*keys(observed, found), *tokens(observed, found)],
     }
 
 
@@ -80,10 +80,10 @@ def told(number: int, one: Finding) -> Json:
     }
 
 
-def sentence(seen: ObservedState, one: Finding) -> str:
+def sentence(observed: ObservedState, one: Finding) -> str:
     """Return a problem as one says it to a person."""
     few = ", ".join(one.workloads[:3]) + (f" and {len(one.workloads) - 3} more" if len(one.workloads) > 3 else "")
-    whom = f" {few if len(one.workloads) < len(seen.items) or len(seen.items) == 1 else 'all workloads'}:"
+    whom = f" {few if len(one.workloads) < len(observed.items) or len(observed.items) == 1 else 'all workloads'}:"
     since = f" Since {one.since}." if one.since else ""
     return f"{COLOURS[one.severity].upper()}{whom if one.workloads else ':'} {one.cause}{since} Remedy: {one.remedy}"
 
@@ -96,10 +96,10 @@ def at(moment: str) -> str:
 # The chains
 
 
-def chain(seen: ObservedState, item: Json, found: list[Finding]) -> Json:
+def chain(observed: ObservedState, item: Json, found: list[Finding]) -> Json:
     """Return the chain of a workload: every link with what is known of it and the numbers of its findings."""
-    kinds = [kind for kind in seen.asked.chain if kind != "endpoint" or item["endpoint"]]
-    links = [link(seen, item, kind, found) for kind in kinds]
+    kinds = [kind for kind in observed.asked.chain if kind != "endpoint" or item["endpoint"]]
+    links = [link(observed, item, kind, found) for kind in kinds]
     return {
         "name": item["name"],
         "image": item["image"],
@@ -108,94 +108,94 @@ def chain(seen: ObservedState, item: Json, found: list[Finding]) -> Json:
     }
 
 
-def link(seen: ObservedState, item: Json, kind: str, found: list[Finding]) -> Json:
+def link(observed: ObservedState, item: Json, kind: str, found: list[Finding]) -> Json:
     """Return one link of a chain."""
     own = {
         number: one for number, one in enumerate(found, start=1) if kind in one.links and item["name"] in one.workloads
     }
-    name, said, facts = DESCRIBED[kind](seen, item)
+    name, message, facts = DESCRIBED[kind](observed, item)
     return {
         "kind": kind,
         "name": name,
         "status": worst(COLOURS[one.severity] for one in own.values()),
-        "detail": said,
+        "detail": message,
         "facts": facts,
         "findings": list(own),
     }
 
 
-def image(seen: ObservedState, item: Json) -> Link:
-    return item["image"], *reported(seen, item["image"])
+def image(observed: ObservedState, item: Json) -> Link:
+    return item["image"], *reported(observed, item["image"])
 
 
-def public_image(seen: ObservedState, item: Json) -> Link:
-    reference = seen.asked.images.get(item["image"])
-    return reference, *reported(seen, reference)
+def public_image(observed: ObservedState, item: Json) -> Link:
+    reference = observed.asked.images.get(item["image"])
+    return reference, *reported(observed, reference)
 
 
-def reported(seen: ObservedState, reference: str | None) -> tuple[str, Json]:
+def reported(observed: ObservedState, reference: str | None) -> tuple[str, Json]:
     """Return what the checks tell of an image; the proof counts before the look as the caller."""
-    reports = [each for name in ("proof", "images") for each in seen.listed(name) if each["image"] == reference]
+    reports = [each for name in ("proof", "images") for each in observed.listed(name) if each["image"] == reference]
     best = next((each for each in reports if each["digest"]), next(iter(reports), {}))
     facts = {key: best.get(key) for key in ("digest", "platforms", "size", "pullable")}
     if not best:
         return "not looked at", {}
-    said = ", ".join([best["digest"][:19], *best["platforms"]]) if best["digest"] else "not found"
-    return said, facts
+    message = ", ".join([best["digest"][:19], *best["platforms"]]) if best["digest"] else "not found"
+    return message, facts
 
 
-def user(seen: ObservedState, dummy: Json) -> Link:
-    for each in seen.listed("user"):
+def user(observed: ObservedState, dummy: Json) -> Link:
+    for each in observed.listed("user"):
         opened = {arn for policy in each["policies"] for arn in policy["repositories"]}
         facts = {"arn": each["arn"], "repositories": len(opened), "quarantined": each["quarantined"]}
         may = f"may pull {len(opened)} {'repository' if len(opened) == 1 else 'repositories'}"
         return each["name"], "in quarantine" if each["quarantined"] else may, facts
-    return seen.asked.user, "not found", {}
+    return observed.asked.user, "not found", {}
 
 
-def caller(seen: ObservedState, dummy: Json) -> Link:
-    arn = seen.asked.user or None
+def caller(observed: ObservedState, dummy: Json) -> Link:
+    arn = observed.asked.user or None
     return arn, "RunPod can pull whatever this identity can", {"arn": arn}
 
 
-def key(seen: ObservedState, dummy: Json) -> Link:
-    held = [each for about in seen.listed("user") for each in about["access_keys"]]
-    for each in sorted(held, key=lambda one: (not one["stored"], not one["ours"])):
+def key(observed: ObservedState, dummy: Json) -> Link:
+    current = [each for about in observed.listed("user") for each in about["access_keys"]]
+    for each in sorted(current, key=lambda one: (not one["stored"], not one["ours"])):
         used = each["last_used"]["date"] if each["last_used"] else None
         facts = {
             **{field: each[field] for field in ("id", "status", "created", "age_days", "rotation_due")},
             "last_used": used,
-            "due_at": due_at(seen, each),
+            "due_at": due_at(observed, each),
         }
         return each["id"], f"{each['age_days']} days old, last used {at(used) if used else 'never'}", facts
     return None, "not found", {}
 
 
-def due_at(seen: ObservedState, each: Json) -> str:
+def due_at(observed: ObservedState, each: Json) -> str:
     """Return when the rotation of a key is due."""
-    return format_time(parse_time(each["created"]) + timedelta(days=seen.asked.rotate_after_days))
+    return format_time(parse_time(each["created"]) + timedelta(days=observed.asked.rotate_after_days))
 
 
-def policy(seen: ObservedState, item: Json) -> Link:
+def policy(observed: ObservedState, item: Json) -> Link:
     arn = item["repository_arn"]
-    for each in seen.listed("policies"):
+    for each in observed.listed("policies"):
         if each["arn"] == arn:
-            said = "differs from what RunPod needs" if each["changed"] else "lets RunPod's roles pull"
-            return arn, said, {"arn": arn, "drift": each["drift"]}
+            message = "differs from what RunPod needs" if each["changed"] else "lets RunPod's roles pull"
+            return arn, message, {"arn": arn, "drift": each["drift"]}
     return arn, "not looked at", {"arn": arn}
 
 
-def credential(seen: ObservedState, item: Json) -> Link:
-    name, ends = seen.asked.credentials.get(item["region"]), expiry(seen)
-    for each in sorted(seen.held(item["region"]), key=lambda one: ends.get(one["id"], ""), reverse=True):
+def credential(observed: ObservedState, item: Json) -> Link:
+    name, ends = observed.asked.credentials.get(item["region"]), expiry(observed)
+    for each in sorted(observed.current(item["region"]), key=lambda one: ends.get(one["id"], ""), reverse=True):
         end = ends.get(each["id"])
         facts = {"id": each["id"], "region": item["region"], "expires_at": end}
         return each["name"], f"works until {at(end)}" if end else "until when it works is not known", facts
     return name, "not found", {"region": item["region"]}
 
 
-def delegation(seen: ObservedState, item: Json) -> Link:
-    for each in seen.delegations(item["repository_arn"]):
+def delegation(observed: ObservedState, item: Json) -> Link:
+    for each in observed.delegations(item["repository_arn"]):
         return (
             item["repository"],
             f"made {at(each['created_at'])}",
@@ -204,26 +204,26 @@ def delegation(seen: ObservedState, item: Json) -> Link:
     return item["repository"], "not found", {}
 
 
-def template(seen: ObservedState, item: Json) -> Link:
-    return thing(seen, item, "template", "templates")
+def template(observed: ObservedState, item: Json) -> Link:
+    return thing(observed, item, "template", "templates")
 
 
-def endpoint(seen: ObservedState, item: Json) -> Link:
-    name, said, facts = thing(seen, item, "endpoint", "endpoints")
-    for workload, read in looks(seen):
+def endpoint(observed: ObservedState, item: Json) -> Link:
+    name, message, facts = thing(observed, item, "endpoint", "endpoints")
+    for workload, read in looks(observed):
         if workload is item and read.get("release"):
             release = read["release"]
-            return name, f"{said}, release {release['version']}", {**facts, **release}
-    return name, said, facts
+            return name, f"{message}, release {release['version']}", {**facts, **release}
+    return name, message, facts
 
 
-def thing(seen: ObservedState, item: Json, kind: str, key: str) -> Link:
+def thing(observed: ObservedState, item: Json, kind: str, key: str) -> Link:
     """Return a template or an endpoint as RunPod holds it."""
     name = name_of(item, kind)
-    for each in seen.listed("account", key):
+    for each in observed.listed("account", key):
         if each["name"] == name:
             facts = {field: each.get(field) for field in ("id", "image", "registry")}
-            mine = each.get("image") in (item["image"], seen.asked.images.get(item["image"]))
+            mine = each.get("image") in (item["image"], observed.asked.images.get(item["image"]))
             return name, "runs the image" if mine else f"runs {each.get('image')}", facts
     return name, "not found", {}
 
@@ -245,26 +245,26 @@ DESCRIBED: dict[str, Callable[[ObservedState, Json], Link]] = {
 # What belongs to nobody
 
 
-def orphans(seen: ObservedState, patterns: Iterable[str]) -> Iterator[Json]:
+def orphans(observed: ObservedState, patterns: Iterable[str]) -> Iterator[Json]:
     """Return what nothing needs, what another way of access has left, and keys that are not in the store."""
-    account = seen.reads.get("account") or {}
-    ours = {each["id"] for region in seen.asked.credentials for each in seen.held(region)}
-    for one in seen.listed("account", "findings"):
+    account = observed.reads.get("account") or {}
+    ours = {each["id"] for region in observed.asked.credentials for each in observed.current(region)}
+    for one in observed.listed("account", "findings"):
         if one["code"] in ("credential_unused", "delegation_unused") and one["id"] not in ours:
             yield orphan(one["kind"], one["id"], one["name"], one["cause"], one["remedy"])
-    if seen.of("account") is not None:
-        yield from strangers(seen, account)
-        for said in leftovers(seen.items, account, seen.asked.access, patterns):
-            cause, dummy, remedy = said.partition(" When ")
+    if observed.of("account") is not None:
+        yield from strangers(observed, account)
+        for message in leftovers(observed.items, account, observed.asked.access, patterns):
+            cause, dummy, remedy = message.partition(" When ")
             yield orphan("access", None, None, cause, f"When {remedy}")
-    for one in seen.listed("user", "findings"):
+    for one in observed.listed("user", "findings"):
         if one["code"] in ("foreign_key", "key_inactive"):
             yield orphan("key", None, one["user"], one["cause"], one["remedy"])
 
 
-def strangers(seen: ObservedState, account: Mapping[str, list[Json]]) -> Iterator[Json]:
+def strangers(observed: ObservedState, account: Mapping[str, list[Json]]) -> Iterator[Json]:
     """Templates that run an image of the workloads' repositories, and are none of theirs."""
-    for each in users(seen.items, account, {}):
+    for each in users(observed.items, account, {}):
         if each["kind"] == "template":
             remove = module_call("runpod_template", name=each["name"], state="absent")
             cause = f"{each['reason']}, and no workload of this audit names it."
@@ -279,26 +279,26 @@ def orphan(kind: str, identifier: str | None, name: str | None, cause: str, reme
 # Keys and tokens over time
 
 
-def keys(seen: ObservedState, found: list[Finding]) -> Iterator[Json]:
+def keys(observed: ObservedState, found: list[Finding]) -> Iterator[Json]:
     """The access keys, each from its making to when its rotation is due."""
     status = worst(COLOURS[one.severity] for one in found if "key" in one.links)
-    for about in seen.listed("user"):
+    for about in observed.listed("user"):
         for each in about["access_keys"]:
             yield {
                 "kind": "key",
                 "name": each["id"],
                 "note": "in the store" if each["stored"] else "not in the store",
                 "starts_at": each["created"],
-                "ends_at": due_at(seen, each),
+                "ends_at": due_at(observed, each),
                 "status": status if each["stored"] or not each["ours"] else "amber",
             }
 
 
-def tokens(seen: ObservedState, found: list[Finding]) -> Iterator[Json]:
+def tokens(observed: ObservedState, found: list[Finding]) -> Iterator[Json]:
     """The tokens in the credentials, each over its life."""
-    ends = expiry(seen)
-    for region in seen.asked.credentials:
-        for each in seen.held(region):
+    ends = expiry(observed)
+    for region in observed.asked.credentials:
+        for each in observed.current(region):
             end = ends.get(each["id"])
             if end:
                 own = [one for one in found if "credential" in one.links and each["name"] in one.cause]

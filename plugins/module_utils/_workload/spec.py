@@ -181,7 +181,7 @@ def repository_of(reference: str | None) -> Image | None:
     return image if image.account_id else None
 
 
-def users(items: Iterable[Json], held: Mapping[str, list[Json]], registries: Mapping[str, str]) -> list[Json]:
+def users(items: Iterable[Json], current: Mapping[str, list[Json]], registries: Mapping[str, str]) -> list[Json]:
     """Return what at RunPod still needs these workloads' access, their own templates and endpoints left out.
 
     That is what runs an image of their repositories or refers to one of their credentials. `held` is what runpod_info
@@ -192,9 +192,9 @@ def users(items: Iterable[Json], held: Mapping[str, list[Json]], registries: Map
     wanted = list(items)
     repositories = {item["repository_arn"] for item in wanted}
     regions = {name: region for region, name in registries.items()}
-    credentials = {registry["id"]: regions.get(logical(registry["name"])) for registry in held["registries"]}
+    credentials = {registry["id"]: regions.get(logical(registry["name"])) for registry in current["registries"]}
     found = []
-    for kind, thing in others(wanted, held):
+    for kind, thing in others(wanted, current):
         image = repository_of(thing.get("image"))
         uses = image is not None and image.repository_arn in repositories
         region = image.region if image and uses else credentials.get(thing.get("registry") or "")
@@ -213,16 +213,16 @@ def users(items: Iterable[Json], held: Mapping[str, list[Json]], registries: Map
     return found
 
 
-def others(items: Iterable[Json], held: Mapping[str, list[Json]]) -> Iterator[tuple[str, Json]]:
+def others(items: Iterable[Json], current: Mapping[str, list[Json]]) -> Iterator[tuple[str, Json]]:
     """Yield what RunPod holds besides these workloads' templates and endpoints, with its kind."""
     wanted = list(items)
     ours = {("template", item["name"]) for item in wanted}
     ours |= {("endpoint", item["endpoint"]["name"]) for item in wanted if item["endpoint"]}
     for key, kind in KINDS.items():
-        yield from ((kind, thing) for thing in held[key] if (kind, thing["name"]) not in ours)
+        yield from ((kind, thing) for thing in current[key] if (kind, thing["name"]) not in ours)
 
 
-def public_users(items: Iterable[Json], held: Mapping[str, list[Json]], uris: Iterable[str]) -> list[Json]:
+def public_users(items: Iterable[Json], current: Mapping[str, list[Json]], uris: Iterable[str]) -> list[Json]:
     """Return what at RunPod still runs an image of these public repositories, as {uri, reason}.
 
     The workloads' own templates and endpoints are left out.
@@ -230,7 +230,7 @@ def public_users(items: Iterable[Json], held: Mapping[str, list[Json]], uris: It
     wanted = set(uris)
     return [
         {"uri": uri, "reason": f"The {kind} {thing['name']} ({thing['id']}) runs {thing['image']}"}
-        for kind, thing in others(items, held)
+        for kind, thing in others(items, current)
         if (uri := public_repository(thing.get("image"))) in wanted
     ]
 
@@ -245,7 +245,7 @@ def public_repository(reference: str | None) -> str:
 
 
 def leftovers(
-    items: Iterable[Json], held: Mapping[str, list[Json]], access: str, credentials: Iterable[str]
+    items: Iterable[Json], current: Mapping[str, list[Json]], access: str, credentials: Iterable[str]
 ) -> list[str]:
     """Return a sentence for each way other than `access` by which RunPod has access to these workloads' repositories.
 
@@ -254,19 +254,19 @@ def leftovers(
     """
     repositories = {item["repository_arn"] for item in items}
     patterns = [re.compile(pattern) for pattern in credentials]
-    said = []
+    message = []
     if access != "credential":
-        said += [
+        message += [
             f"The credential {registry['name']} ({registry['id']}), another way of access, is still there. "
             "When nothing needs it, remove it with runpod_ecr_credential and its user with ecr_pull_user."
-            for registry in held["registries"]
+            for registry in current["registries"]
             if any(pattern.fullmatch(logical(registry["name"])) for pattern in patterns)
         ]
     if access != "delegation":
-        said += [
+        message += [
             f"The delegation of {arn} ({delegation['id']}), another way of access, is still there. "
             "When nothing needs it, remove it with runpod_ecr_delegation and its grant with ecr_pull_grant."
-            for delegation in held["delegations"]
+            for delegation in current["delegations"]
             if (arn := delegation["repository_arn"]) in repositories
         ]
-    return said
+    return message

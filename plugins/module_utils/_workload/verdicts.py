@@ -14,11 +14,11 @@ from .._core.finding import module_call
 from .._ecr.diagnosis import verdict
 
 
-def of_policy(told: Json, **options: object) -> Iterator[Json]:
+def of_policy(reported: Json, **options: object) -> Iterator[Json]:
     """Judge one of the `policies` of ecr_pull_grant; `options` are those that it was called with besides."""
-    if not told["changed"]:
+    if not reported["changed"]:
         return
-    arn, drift = told["arn"], told["drift"]
+    arn, drift = reported["arn"], reported["drift"]
     code, roles = "statement_missing", []
     if drift["missing"]:
         code, roles = "role_missing", drift["missing"]
@@ -28,22 +28,22 @@ def of_policy(told: Json, **options: object) -> Iterator[Json]:
     yield verdict(code, {"arn": arn, "roles": ", ".join(roles), "grant": grant}, json.dumps({"drift": drift}))
 
 
-def of_template(told: Json, credential: Json) -> Iterator[Json]:
+def of_template(reported: Json, credential: Json) -> Iterator[Json]:
     """Judge one of the `templates` of runpod_info that is to refer to one of its `registries`."""
-    if told["registry"] == credential["id"]:
+    if reported["registry"] == credential["id"]:
         return
     facts = {
-        "name": told["name"],
+        "name": reported["name"],
         "credential": credential["name"],
-        "registry": told["registry"] or "none",
-        "repoint": module_call("runpod_template", name=told["name"], registry=credential["name"]),
+        "registry": reported["registry"] or "none",
+        "repoint": module_call("runpod_template", name=reported["name"], registry=credential["name"]),
     }
-    yield verdict("credential_unlinked", facts, json.dumps({"registry": told["registry"]}))
+    yield verdict("credential_unlinked", facts, json.dumps({"registry": reported["registry"]}))
 
 
-def of_endpoint(told: Json, template: str) -> Iterator[Json]:
+def of_endpoint(reported: Json, template: str) -> Iterator[Json]:
     """Judge what runpod_endpoint returns for an endpoint and its template."""
-    endpoint, release = told["endpoint"], told["release"]
+    endpoint, release = reported["endpoint"], reported["release"]
     if not (release and endpoint.get("id")):
         return
     rollout = release["rollout"] or {}

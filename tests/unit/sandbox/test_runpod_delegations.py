@@ -192,7 +192,7 @@ class Account:
         }
         return runpod_ecr_delegation.run(params, check_mode, self.client)
 
-    def held(self) -> list[Json]:
+    def current(self) -> list[Json]:
         return self.sandbox.runpod.state()["delegations"]
 
 
@@ -209,18 +209,18 @@ def test_a_repository_without_a_policy_is_refused_in_every_form(account: Account
     [item] = caught.value.as_result()["failed_items"]
     assert [attempt["status"] for attempt in item["attempts"]] == [400] * 3
     assert "the ECR repository policy does not allow access" in item["msg"]
-    assert account.held() == []
+    assert account.current() == []
 
 
 def test_a_repository_with_a_policy_is_taken_once_and_given_back(account: Account) -> None:
     account.grant()
-    assert account.delegate(check_mode=True).changed and account.held() == []
+    assert account.delegate(check_mode=True).changed and account.current() == []
     assert account.delegate().changed
     assert not account.delegate().changed
-    assert [(one["repository"], one["tag"]) for one in account.held()] == [(account.repository, "v1")]
+    assert [(one["repository"], one["tag"]) for one in account.current()] == [(account.repository, "v1")]
     assert account.delegate(state="absent").changed
     assert not account.delegate(state="absent").changed
-    assert account.held() == []
+    assert account.current() == []
 
 
 @pytest.mark.parametrize("form", ["arn", "arn_tag", "uri_tag"])
@@ -229,7 +229,7 @@ def test_whatever_single_form_runpod_takes_is_found(account: Account, form: str,
     account.grant()
     account.sandbox.runpod.switch(delegation_forms=[form], delegation_refusal=status)
     assert account.delegate().changed
-    assert len(account.held()) == 1
+    assert len(account.current()) == 1
 
 
 @pytest.mark.parametrize("duplicates", ["record", "error", "upsert"])
@@ -238,7 +238,7 @@ def test_whatever_runpod_makes_of_duplicates_there_is_one(account: Account, dupl
     account.sandbox.runpod.switch(duplicate_delegation=duplicates)
     for tag in ("v1", "v2"):
         account.delegate(images=[account.image(tag)])
-    assert [one["tag"] for one in account.held()] == ["v1"]
+    assert [one["tag"] for one in account.current()] == ["v1"]
 
 
 def test_what_is_registered_stays_when_its_policy_goes(account: Account) -> None:
@@ -279,4 +279,4 @@ def test_after_a_fault_a_plain_run_finishes_the_job(account: Account, call: str,
     with suppress(CollectionError):
         account.delegate()
     account.delegate()
-    assert len(account.held()) == 1
+    assert len(account.current()) == 1

@@ -129,24 +129,24 @@ class House:
 
     # What is there
 
-    def held(self, key: str) -> list[Json]:
+    def current(self, key: str) -> list[Json]:
         return self.simulator.state()[key]
 
     def names(self) -> dict[str, str]:
-        return {registry["name"]: registry["password"] for registry in self.held("registries")}
+        return {registry["name"]: registry["password"] for registry in self.current("registries")}
 
     def references(self) -> dict[str, str | None]:
         """Return for each thing the name of the credential that it refers to."""
-        called = {registry["id"]: registry["name"] for registry in self.held("registries")}
+        called = {registry["id"]: registry["name"] for registry in self.current("registries")}
         return {
             thing["name"]: called.get(thing["registry"], thing["registry"])
             for key in ("templates", "endpoints", "pods")
-            for thing in self.held(key)
+            for thing in self.current(key)
         }
 
     def noted(self) -> dict[str, str]:
         """Return for the credentials that freshness tags name until when they say that the token works."""
-        called = {registry["id"]: registry["name"] for registry in self.held("registries")}
+        called = {registry["id"]: registry["name"] for registry in self.current("registries")}
         told = token_records(self.cloud.store.tags()).items()
         return {called.get(identifier, identifier): format_time(said.expires_at) for identifier, said in told}
 
@@ -221,8 +221,8 @@ def test_the_order_is_make_before_break() -> None:
 
 def finished(house: House, pods: bool) -> None:
     """Check that a plain re-run, which check mode predicts, comes to what a run without faults comes to."""
-    ids = {registry["id"] for registry in house.held("registries")}
-    assert {thing["registry"] for key in ("templates", "endpoints") for thing in house.held(key)} <= ids | {None}
+    ids = {registry["id"] for registry in house.current("registries")}
+    assert {thing["registry"] for key in ("templates", "endpoints") for thing in house.current(key)} <= ids | {None}
     predicted = house.run(check_mode=True).changed
     done = house.run()
     assert done.changed is predicted
@@ -303,7 +303,7 @@ def test_a_credential_that_a_pod_holds_stays_until_a_later_run_though_the_token_
     assert [user["id"] for user in done.results["in_use_by"]] == ["p1"] and done.after["leftovers"] == ["ecr (id1)"]
     again = house.run()
     assert (again.changed, again.warnings) == (False, done.warnings[-1:])
-    house.simulator.world.held["pods"]["p1"]["status"] = "TERMINATED"
+    house.simulator.world.current["pods"]["p1"]["status"] = "TERMINATED"
     house.seed("templates", "t3", "id1")  # somebody still knew the former one
     house.seed("endpoints", "e3", "id1")
     predicted = house.run(check_mode=True)
@@ -328,7 +328,7 @@ def test_no_name_is_left_while_a_pod_holds_the_former_credential() -> None:
     with pytest.raises(CollectionError, match=r"no name left.*The pod p1.*works until .* for another 6.0 hours"):
         house.run()
     assert (house.names(), house.references()) == before
-    house.simulator.world.held["pods"].clear()
+    house.simulator.world.current["pods"].clear()
     assert house.run().after["name"] == "ecr"
     assert house.names() == {"ecr": house.cloud.tokens[-1], "somebodys": "unknown"}
 
@@ -360,7 +360,7 @@ def test_both_are_removed_together() -> None:
     house = in_use(pods=True)
     house.run()
     for key in ("templates", "endpoints", "pods"):
-        house.simulator.world.held[key].clear()
+        house.simulator.world.current[key].clear()
     predicted = house.run(check_mode=True, state="absent")
     assert predicted.changed and set(house.names()) == {"ecr", "ecr-alt", "somebodys"}
     done = house.run(state="absent")

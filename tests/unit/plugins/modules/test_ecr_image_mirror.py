@@ -518,7 +518,9 @@ def test_lines_tell_which_of_the_images_to_copy_it_is(world: World, monkeypatch:
         world.source.image(tag, text=tag)
     world.run(source=SOURCE, image_tags=["v1"])
     monkeypatch.setattr(
-        ecr_image_mirror, "Teller", lambda what, write: ProgressReporter(what, write, iter((0.0, 9.0)).__next__)
+        ecr_image_mirror,
+        "ProgressReporter",
+        lambda what, write: ProgressReporter(what, write, iter((0.0, 9.0)).__next__),
     )
     world.run(source=SOURCE, image_tags=["v1", "v2", "v3"])
     assert [line.partition(":v")[2].partition(" blobs")[0] for line in world.lines] == [

@@ -477,7 +477,7 @@ def test_rotation_and_refresh_at_once(account: Account, old: str) -> None:
     play(account, repositories=EVERYWHERE)
     assert interleave(account, old, rotate, refresh) >= 20
     interleave(account, old, refresh, rotate)
-    assert len(runpod.held["registries"]) == 1
+    assert len(runpod.current["registries"]) == 1
     assert len(token_records(account.store.tags())) == 1
     noted = next(iter(token_records(account.store.tags()).values()))
     assert noted.access_key_id == old  # the last refresh was before the last rotation

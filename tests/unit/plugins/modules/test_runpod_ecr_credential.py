@@ -87,7 +87,7 @@ class Registries:
     """
 
     def __init__(self) -> None:
-        self.held: dict[str, dict[str, Any]] = {}
+        self.current: dict[str, dict[str, Any]] = {}
         self.users: dict[str, list[dict[str, Any]]] = {"templates": [], "serverless": [], "pods": []}
         self.calls: list[tuple[str, str]] = []
         self.faults: dict[str, list[int | str | None]] = {}
@@ -97,7 +97,7 @@ class Registries:
     def add(self, name: str, password: str = "theirs") -> str:
         identifier = f"reg_{self.next_id}"
         self.next_id += 1
-        self.held[identifier] = {"id": identifier, "name": name, "username": "AWS", "password": password}
+        self.current[identifier] = {"id": identifier, "name": name, "username": "AWS", "password": password}
         return identifier
 
     def writes(self) -> list[str]:
@@ -127,17 +127,17 @@ class Registries:
         if kind != "registries":
             return 200, {"endpoints" if kind == "serverless" else kind: self.users[kind]}
         if method == "GET" and not identifier:
-            return 200, {"registries": [self.shown(record) for record in self.held.values()]}
+            return 200, {"registries": [self.shown(record) for record in self.current.values()]}
         if method == "POST":
             made = self.add(body["name"], body["password"])
-            return 201, self.shown(self.held[made])
-        if identifier not in self.held:
+            return 201, self.shown(self.current[made])
+        if identifier not in self.current:
             return 404, None
         if method == "DELETE":
-            del self.held[identifier]
+            del self.current[identifier]
             return 204, None
-        self.held[identifier].update(body)
-        return 200, self.shown(self.held[identifier])
+        self.current[identifier].update(body)
+        return 200, self.shown(self.current[identifier])
 
     @staticmethod
     def shown(record: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +188,7 @@ class World:
         assert entry and self.store.put(entry, key, created, pending)
 
     def password(self) -> str:
-        return next(iter(self.runpod.held.values()))["password"]
+        return next(iter(self.runpod.current.values()))["password"]
 
     def run(self, params: dict[str, Any], check_mode: bool = False) -> Result:
         store = {"secret_store": self.store_option} if params["secret_store"] else {}
@@ -272,7 +272,7 @@ def test_nine_steps(world: World) -> None:
 @BOTH_STORES
 def test_a_new_credential_holds_the_pull_users_token(world: World) -> None:
     outcome = world.run(PRESENT)
-    assert world.runpod.held["reg_1"] == {
+    assert world.runpod.current["reg_1"] == {
         "id": "reg_1",
         "name": "ecr",
         "username": "AWS",
@@ -355,7 +355,7 @@ def test_the_name_follows_from_the_entry(world: World) -> None:
     unnamed = {**PRESENT, "name": None}
     assert world.run(unnamed).after["name"] == "puller-123456789012-us-east-1"
     assert world.run(unnamed).changed is False
-    assert world.run({**unnamed, "state": "absent"}).changed is True and world.runpod.held == {}
+    assert world.run({**unnamed, "state": "absent"}).changed is True and world.runpod.current == {}
 
 
 @BOTH_STORES
@@ -518,7 +518,7 @@ def test_a_run_after_a_post_that_never_arrived_mends_it(world: World) -> None:
     world.runpod.faults["POST"] = ["lost before"]
     with pytest.raises(CollectionError, match="nothing was created: run again"):
         world.run(PRESENT)
-    assert world.run(PRESENT).changed is True and len(world.runpod.held) == 1
+    assert world.run(PRESENT).changed is True and len(world.runpod.current) == 1
 
 
 @pytest.mark.parametrize("fault", ["lost before", "lost after", 500])
@@ -547,7 +547,7 @@ def test_a_credential_that_goes_meanwhile_is_made_anew(world: World) -> None:
     patch = client.patch
 
     def too_late(path: str, body: dict[str, Any]) -> Any:
-        world.runpod.held.clear()
+        world.runpod.current.clear()
         return patch(path, body)
 
     client.patch = too_late  # type: ignore[method-assign]
@@ -587,11 +587,11 @@ def test_of_two_runs_the_earlier_keeps_what_it_made(world: World) -> None:
     world.runpod.next_id = 2
 
     def later() -> None:
-        world.runpod.held["reg_9"] = {"id": "reg_9", "name": "ecr", "username": "AWS", "password": "theirs"}
+        world.runpod.current["reg_9"] = {"id": "reg_9", "name": "ecr", "username": "AWS", "password": "theirs"}
 
     world.runpod.meanwhile = later
     assert world.run(PRESENT).after["id"] == "reg_2"
-    assert world.runpod.writes() == ["POST /registries"] and set(world.runpod.held) == {"reg_2", "reg_9"}
+    assert world.runpod.writes() == ["POST /registries"] and set(world.runpod.current) == {"reg_2", "reg_9"}
 
 
 def test_of_two_runs_nothing_that_is_in_use_is_removed(world: World) -> None:
@@ -599,7 +599,7 @@ def test_of_two_runs_nothing_that_is_in_use_is_removed(world: World) -> None:
     world.runpod.meanwhile = lambda: world.runpod.add("ecr")
     with pytest.raises(CollectionError, match="ids reg_1, reg_2"):
         world.run(PRESENT)
-    assert set(world.runpod.held) == {"reg_1", "reg_2"}
+    assert set(world.runpod.current) == {"reg_1", "reg_2"}
 
 
 @BOTH_STORES
@@ -625,7 +625,7 @@ def test_a_credential_in_use_stays(world: World, listing: str, user: dict[str, A
     assert outcome.changed is False and outcome.after["id"] == "reg_1" and reason in outcome.warnings[0]
     said = {"kind": kind, "id": user["id"], "name": "app", "registry": "reg_1", "reason": reason}
     assert outcome.results["in_use_by"] == [said]
-    assert "reg_1" in world.runpod.held and "gpuops.runpod/reg_1" in world.store.tags()
+    assert "reg_1" in world.runpod.current and "gpuops.runpod/reg_1" in world.store.tags()
 
 
 def test_cluster_pods_are_looked_at_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -668,7 +668,7 @@ def test_a_listing_without_its_key_is_an_error_and_not_an_empty_one(
 def test_a_terminated_pod_keeps_no_credential(world: World) -> None:
     world.run(PRESENT)
     world.runpod.users["pods"] = [{"id": "pod_1", "name": "app", "registry": "reg_1", "status": "TERMINATED"}]
-    assert world.run(ABSENT).after is None and world.runpod.held == {}
+    assert world.run(ABSENT).after is None and world.runpod.current == {}
 
 
 @BOTH_STORES
@@ -687,14 +687,14 @@ def test_a_removed_credential_takes_its_note_along_and_names_those_left(world: W
 def test_absent_needs_no_entry(connect: Callable[..., Any]) -> None:
     world = World(connect, STORE)
     world.runpod.add("ecr")
-    assert world.run(ABSENT).results["other_registries"] == [] and world.runpod.held == {}
+    assert world.run(ABSENT).results["other_registries"] == [] and world.runpod.current == {}
     assert world.run({**ABSENT, "secret_store": None}).changed is False
 
 
 def test_absent_copes_with_an_entry_that_is_being_deleted(world: World) -> None:
     world.run(PRESENT)
     world.store._call("delete_secret", SecretId=world.store.name)
-    assert world.run(ABSENT).changed is True and world.runpod.held == {}
+    assert world.run(ABSENT).changed is True and world.runpod.current == {}
 
 
 @BOTH_STORES

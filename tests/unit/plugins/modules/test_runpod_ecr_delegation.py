@@ -75,7 +75,7 @@ def test_nine_steps() -> None:
         for check_mode, changed, expected in ((True, changes, []), (False, changes, writes), (False, False, [])):
             assert go(fake, check_mode, **options).changed is changed
             assert fake.writes() == expected
-    assert fake.held["delegations"] == [other]
+    assert fake.current["delegations"] == [other]
 
 
 @pytest.mark.parametrize("size", [0, 1, 100])
@@ -254,7 +254,7 @@ def test_a_form_that_was_taken_is_tried_first_from_then_on() -> None:
 def test_what_runpod_misunderstands_is_taken_back() -> None:
     fake = FakeRunpod()
     odd = delegation(APP, id="odd", repository="app:v1")
-    fake.held["delegations"].append(delegation(WEB))
+    fake.current["delegations"].append(delegation(WEB))
     fake.answers = [None, (201, {}, odd), (204, {}, b"")]
     outcome = go(fake)
     assert fake.writes() == [POST, "DELETE /registries/delegations/odd", POST]

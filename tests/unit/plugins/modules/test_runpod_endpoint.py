@@ -325,7 +325,7 @@ def with_workers(runpod: SimulatedRunpod, *statuses: str) -> Json:
     go(runpod, NEW)
     made = runpod.state("endpoints")[0]
     workers = [{"id": f"w{number}", "status": status} for number, status in enumerate(statuses)]
-    runpod.simulator.world.held["endpoints"].clear()
+    runpod.simulator.world.current["endpoints"].clear()
     return runpod.seed("endpoints", **{**made, "activeWorkers": workers})
 
 
@@ -367,7 +367,7 @@ def test_a_worker_that_does_not_come_up_is_told_when_the_time_is_over(runpod: Si
     runpod.simulator.switch(rollout_reads=None)
     endpoint = with_workers(runpod, "RUNNING", "INITIALIZING")
     endpoint["activeWorkers"][1]["version"] = 2
-    runpod.simulator.world.held["endpoints"][endpoint["id"]]["activeWorkers"] = endpoint["activeWorkers"]
+    runpod.simulator.world.current["endpoints"][endpoint["id"]]["activeWorkers"] = endpoint["activeWorkers"]
     edit_template(runpod, env={"TOKEN": "hush-hush-2"})
     with pytest.raises(RolloutError) as caught:
         go(runpod, FOLLOWED, wait_timeout=35)

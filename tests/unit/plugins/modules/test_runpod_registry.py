@@ -60,7 +60,7 @@ def test_a_new_credential_is_what_was_asked_for() -> None:
     predicted = run(fake, PRESENT, check_mode=True)
     assert predicted.results["registry"] == {"name": "team", "logical_name": "team"} and predicted.before is None
     done = run(fake, PRESENT)
-    assert fake.held["registries"] == [{"id": "id-1", "name": "team", "username": "puller", "password": PASSWORD}]
+    assert fake.current["registries"] == [{"id": "id-1", "name": "team", "username": "puller", "password": PASSWORD}]
     assert done.after == done.results["registry"] == {"id": "id-1", "name": "team", "logical_name": "team"}
 
 
@@ -83,7 +83,7 @@ def test_on_create_tells_of_a_replacement_that_is_not_finished() -> None:
     fake = FakeRunpod(registries=[dict(HELD), {"id": "r2", "name": "team-alt"}])
     outcome = run(fake, ON_CREATE)
     assert outcome.changed is False and "team (r1) and team-alt (r2) mean the same" in outcome.warnings[0]
-    assert run(fake, PRESENT).changed and [held["id"] for held in fake.held["registries"]] == ["r1"]
+    assert run(fake, PRESENT).changed and [held["id"] for held in fake.current["registries"]] == ["r1"]
 
 
 @pytest.mark.parametrize(("key", "kind"), [("templates", "template"), ("endpoints", "endpoint"), ("pods", "pod")])

@@ -38,7 +38,7 @@ def test_nine_steps() -> None:
         for check_mode, changed, writes in ((True, True, []), (False, True, [write]), (False, False, [])):
             assert run(params, check_mode, fake.client).changed is changed
             assert fake.writes() == writes
-    assert fake.held["templates"] == [template("other")]
+    assert fake.current["templates"] == [template("other")]
 
 
 def test_what_is_created_is_what_was_asked_for_and_the_disk() -> None:
@@ -61,7 +61,7 @@ def test_a_new_template_gets_the_credential_that_took_the_others_over() -> None:
     both = [{"id": "p", "name": "ecr"}, {"id": "a", "name": "ecr-alt"}]
     fake = FakeRunpod(templates=[template("old", registry="a")], registries=both)
     run({**V1, "registry": "ecr"}, False, fake.client)
-    assert fake.held["templates"][-1]["registry"] == "a"
+    assert fake.current["templates"][-1]["registry"] == "a"
 
 
 def test_a_change_sends_only_what_differs() -> None:
@@ -157,7 +157,7 @@ def test_a_lost_answer_makes_no_second_template() -> None:
     fake = FakeRunpod()
     fake.answers = [None, Lost()]
     assert run({**UNSET, "image": "app:1"}, False, fake.client).results["template"]["id"] == "id-1"
-    assert len(fake.held["templates"]) == 1
+    assert len(fake.current["templates"]) == 1
 
 
 def test_no_value_of_env_is_in_an_outcome() -> None:

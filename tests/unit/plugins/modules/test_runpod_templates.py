@@ -60,7 +60,7 @@ def test_nine_steps() -> None:
         for check_mode, changed, expected in ((True, True, []), (False, True, writes), (False, False, [])):
             assert go(fake, items, check_mode).changed is changed
             assert fake.writes() == expected
-    assert fake.held["templates"] == [template("other")]
+    assert fake.current["templates"] == [template("other")]
 
 
 @pytest.mark.parametrize("size", [1, 100, 1000])
@@ -77,7 +77,7 @@ def test_a_new_template_gets_the_credential_that_took_the_others_over() -> None:
     fake = FakeRunpod(templates=[template("old", registry="a")], registries=both)
     items = [item("old", registry="ecr"), item("new", image="app:1", registry="ecr")]
     assert go(fake, items).results["summary"] == {**NONE, "created": 1, "unchanged": 1}
-    assert [held["registry"] for held in fake.held["templates"]] == ["a", "a"]
+    assert [held["registry"] for held in fake.current["templates"]] == ["a", "a"]
 
 
 def test_creates_come_before_changes_and_changes_before_deletes() -> None:
@@ -177,7 +177,7 @@ def test_only_what_matches_the_pattern_and_is_not_named_is_pruned(pattern: str, 
     predicted = go(fake, [item("team-a")], check_mode=True, prune=True, prune_pattern=pattern)
     assert fake.writes() == []
     outcome = go(fake, [item("team-a")], prune=True, prune_pattern=pattern)
-    assert sorted(thing["name"] for thing in fake.held["templates"]) == left
+    assert sorted(thing["name"] for thing in fake.current["templates"]) == left
     assert outcome.results["summary"]["deleted"] == predicted.results["summary"]["deleted"] == 6 - len(left)
     assert [shown["name"] for shown in outcome.results["templates"]] == ["team-a"]
     assert not go(fake, [item("team-a")], prune=True, prune_pattern=pattern).changed
@@ -229,7 +229,7 @@ def test_a_re_run_finishes_what_failed() -> None:
     fake.answers = [None, None, refusal(500, "upstream")]
     assert failed(fake, items)["summary"] == {**NONE, "created": 2, "failed": 1}
     assert go(fake, items).results["summary"] == {**NONE, "created": 1, "unchanged": 2}
-    assert len(fake.held["templates"]) == 3
+    assert len(fake.current["templates"]) == 3
 
 
 def test_stop_writes_nothing_more() -> None:
@@ -274,7 +274,7 @@ def test_a_lost_answer_makes_no_second_template() -> None:
     fake.answers = [None, Lost(), None, Lost()]
     outcome = go(fake, [item("a", image="app:1"), item("b", image="app:1")])
     assert outcome.results["summary"] == {**NONE, "created": 2}
-    assert [thing["name"] for thing in fake.held["templates"]] == ["a", "b"]
+    assert [thing["name"] for thing in fake.current["templates"]] == ["a", "b"]
 
 
 def test_no_value_of_env_is_in_a_result() -> None:

@@ -71,7 +71,7 @@ def test_note_left_beside_a_good_key_is_dropped(place: KeyContext, account: Acco
     assert held and held.entry
     place.store.put(held.entry, held.entry.key, held.entry.created, KeyReservation(account.now, ()))
     done = ensure_key(place, read_state(place), lambda dummy: KeyPlan(forget=True), [])
-    assert done.wrote is True and done.held.entry and done.held.entry.key == held.entry.key
+    assert done.wrote is True and done.current.entry and done.current.entry.key == held.entry.key
     assert set(account.secret("mine")) == {"access_key_id", "secret_access_key", "created"}
 
 
@@ -141,8 +141,8 @@ def test_entry_that_another_run_writes_meanwhile_is_looked_at_again_before_anyth
 
     account.before["secretsmanager:put_secret_value"] = another_run
     done = ensure_key(place, held, lambda seen: plan if seen == held else KeyPlan(), [])
-    assert done.held.entry and done.held.entry.pending
-    assert done.held.entry.pending.known_key_ids == ("THEIRS",)
+    assert done.current.entry and done.current.entry.pending
+    assert done.current.entry.pending.known_key_ids == ("THEIRS",)
     assert "iam:delete_access_key" not in account.calls
 
 

@@ -139,7 +139,7 @@ def test_only_what_is_recorded_counts_as_ours() -> None:
 )
 def test_plan_move(rights: AttachedPolicies, target: str, make: bool, take: str, record: str) -> None:
     move = _attach.plan_change(rights, target, ONE, ARN)
-    assert (move.make, move.take, move.record) == (make, ways(take), ways(record))
+    assert (move.attach, move.detach, move.record) == (make, ways(take), ways(record))
     assert move.ahead == rights.made | ways(record)
     assert _attach.is_needed(move) is (make or bool(take) or move.ahead != move.record)
 

@@ -191,7 +191,7 @@ def test_answers_are_parsed() -> None:
     assert fake.client.items("/registries", "registries") == [{"id": "r1", "name": "one"}]
     assert fake.client.patch("/registries/r1", {"username": "AWS"}) == {"id": "r1", "name": "one", "username": "AWS"}
     fake.client.delete("/registries/r1")
-    assert fake.held["registries"] == []
+    assert fake.current["registries"] == []
 
 
 def test_what_is_gone_already_counts_as_deleted() -> None:

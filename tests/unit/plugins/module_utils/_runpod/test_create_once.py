@@ -71,7 +71,7 @@ def test_a_creation_whose_answer_was_lost_is_adopted() -> None:
     fake.answers = [Lost()]
     assert make(fake)["id"] == "id-1"
     assert fake.requests() == ["POST /registries", "GET /registries"]
-    assert len(fake.held["registries"]) == 1
+    assert len(fake.current["registries"]) == 1
 
 
 @pytest.mark.parametrize("trouble", [TimeoutError("timed out"), refusal(500, "oops"), (201, {}, b"garbage")])

@@ -10,11 +10,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.delegation i
     FORMS,
     Target,
     by_repository,
+    delegation_result,
     differs,
     predicted,
     repository_arn,
     targets,
-    to_result,
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import delegated, delegation
 
@@ -114,7 +114,7 @@ def test_the_oldest_delegation_of_a_repository_comes_first() -> None:
 def test_what_is_predicted_is_what_runpod_tells() -> None:
     made = delegation(f"{APP}:v1", name="mine")
     assert predicted(Target(APP, "v1"), "mine").items() <= made.items()
-    assert to_result(made) == {
+    assert delegation_result(made) == {
         "id": "d-team/app",
         "name": "mine",
         "delegator_user_id": "user",

@@ -179,7 +179,7 @@ def test_what_runpod_refuses_to_hand_over_does_not_keep_the_rest() -> None:
         CollectionError, match=r"credential ecr-alt \(a\).*HTTP 422: not today.*t-t2: RunPod accepted.*run again"
     ):
         repoint(fake.client, users_of(fake.client, [PLAIN]), ALTERNATE)
-    assert [held["registry"] for held in fake.held["templates"]] == ["p", "p", "a"]
+    assert [held["registry"] for held in fake.current["templates"]] == ["p", "p", "a"]
 
 
 def test_a_key_that_may_not_write_templates_is_told_so_at_once() -> None:
@@ -195,7 +195,7 @@ def test_a_key_that_may_not_write_templates_is_told_so_at_once() -> None:
 def test_what_went_meanwhile_needs_no_credential() -> None:
     fake = account(templates=[template("t1", registry="p")])
     found = users_of(fake.client, [PLAIN])
-    fake.held["templates"].clear()
+    fake.current["templates"].clear()
     assert repoint(fake.client, found, ALTERNATE) == []
 
 
@@ -204,12 +204,12 @@ def test_where_secrets_are_written_in_place_both_get_it_and_one_stays() -> None:
         templates=[template("t1", registry="a"), template("t2", registry="p")],
         endpoints=[{"id": "e1", "name": "e1", "registry": "a"}],
     )
-    renewal = renew(fake.client, "ecr", pair(fake.held["registries"], "ecr"), LOGIN)
+    renewal = renew(fake.client, "ecr", pair(fake.current["registries"], "ecr"), LOGIN)
     assert renewal.registry["id"] == "p" and [left["id"] for left in renewal.leftovers] == ["a"]
-    assert {held["password"] for held in fake.held["registries"]} == {LOGIN["password"]}
+    assert {held["password"] for held in fake.current["registries"]} == {LOGIN["password"]}
     assert [user["id"] for user in renewal.moved] == ["t-t1", "e1"]
     assert "e1 (e1)" in renewal.warnings[0]
-    assert clear(fake.client, renewal.leftovers) == [] and [held["id"] for held in fake.held["registries"]] == ["p"]
+    assert clear(fake.client, renewal.leftovers) == [] and [held["id"] for held in fake.current["registries"]] == ["p"]
 
 
 def test_of_a_credential_that_went_meanwhile_nothing_is_handed_over() -> None:
@@ -225,7 +225,7 @@ def test_where_nothing_is_written_in_place_an_adopted_credential_is_taken_as_it_
     fake = FakeRunpod(registries=[dict(ALTERNATE)])
     fake.answers = [refusal(503, "busy"), None, refusal(405, "no")]
     renewal = renew(fake.client, "ecr-alt", [], LOGIN)
-    assert renewal.registry["id"] == "a" and len(fake.held["registries"]) == 1
+    assert renewal.registry["id"] == "a" and len(fake.current["registries"]) == 1
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])

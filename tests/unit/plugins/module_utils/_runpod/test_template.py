@@ -26,8 +26,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template imp
     plan,
     read,
     read_back,
-    to_diff,
-    to_result,
+    template_diff,
+    template_result,
     validation_errors,
     write,
 )
@@ -235,7 +235,7 @@ def test_a_creation_whose_answer_was_lost_is_adopted() -> None:
     fake = FakeRunpod(templates=[template("other")])
     fake.answers = [Lost()]
     made = write(fake.client, NEW)
-    assert made and made["id"] == "id-1" and len(fake.held["templates"]) == 2
+    assert made and made["id"] == "id-1" and len(fake.current["templates"]) == 2
 
 
 def test_a_field_that_the_api_ignored_is_an_error_with_what_it_holds() -> None:
@@ -267,16 +267,16 @@ def test_a_template_that_is_gone_already_is_as_good_as_deleted() -> None:
 
 
 def test_a_result_has_the_names_of_the_options_and_no_value_of_env() -> None:
-    shown = to_result(template("demo", env={"TOKEN": "hush"}, mounts={"persistent": MOUNT}))
+    shown = template_result(template("demo", env={"TOKEN": "hush"}, mounts={"persistent": MOUNT}))
     assert shown and set(shown) == (set(OPTIONS) - {"state"}) | {"id"}
     assert shown["persistent_mount"] == MOUNT and shown["env"] == {"TOKEN": "********"}
-    without_mount = to_result(template("demo"))
+    without_mount = template_result(template("demo"))
     assert without_mount and without_mount["persistent_mount"] is None
-    assert to_result(None) is None
+    assert template_result(None) is None
 
 
 def test_a_difference_marks_the_value_that_changed() -> None:
-    old, new = to_diff(template("demo", env={"A": "1", "B": "1"}), template("demo", env={"A": "1", "B": "2"}))
+    old, new = template_diff(template("demo", env={"A": "1", "B": "1"}), template("demo", env={"A": "1", "B": "2"}))
     assert old and old["env"] == {"A": "********", "B": "********"}
     assert new and new["env"] == {"A": "********", "B": "******** (changed)"}
 
