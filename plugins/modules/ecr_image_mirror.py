@@ -248,8 +248,8 @@ from ..module_utils._aws.ecr_token import get_public_token, get_token
 from ..module_utils._core.errors import CollectionError, InputError, Json, RegistryError, SkopeoError
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Result
-from ..module_utils._ecr.image_mirror import Content, Job, check_publishable, jobs, reference, uri
-from ..module_utils._ecr.public_repository import REGION
+from ..module_utils._ecr.mirror_request import Content, Job, check_publishable, jobs, reference, uri
+from ..module_utils._ecr.public_catalog import REGION
 from ..module_utils._oci import manifest as manifests
 from ..module_utils._oci.progress import ProgressReporter, listener, unheard
 from ..module_utils._oci.reference import PUBLIC_HOSTS, Image

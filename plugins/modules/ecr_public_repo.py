@@ -239,7 +239,7 @@ from ..module_utils._aws.secret_entry import MANAGED, format_time
 from ..module_utils._core.errors import AwsError, ConflictError, InputError, Json
 from ..module_utils._core.module import execute
 from ..module_utils._core.result import Result
-from ..module_utils._ecr import public_repository as _public
+from ..module_utils._ecr import public_catalog as _public
 
 NOT_EMPTY = "RepositoryNotEmptyException"
 

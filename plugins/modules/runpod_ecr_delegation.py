@@ -281,7 +281,7 @@ from ..module_utils._ecr import repository_policy as _grant
 from ..module_utils._runpod.client import Client, details
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.create_once import create_once
-from ..module_utils._runpod.delegation import (
+from ..module_utils._runpod.delegation_target import (
     FORMS,
     Target,
     by_repository,

@@ -588,7 +588,7 @@ from ..module_utils._core.result import Result
 from ..module_utils._runpod.client import Client
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.create_once import create_once
-from ..module_utils._runpod.endpoint import (
+from ..module_utils._runpod.endpoint_fields import (
     FIELDS,
     NOT_BOTH,
     ONE_OF,
@@ -598,7 +598,7 @@ from ..module_utils._runpod.endpoint import (
     plan,
     validation_errors,
 )
-from ..module_utils._runpod.registry import missing
+from ..module_utils._runpod.credential_replacement import missing
 from ..module_utils._runpod.rollout import RolloutStatus, follow, read_status
 from ..module_utils._runpod.template import PATH as TEMPLATES
 

@@ -418,7 +418,7 @@ from ..module_utils._core.result import Result
 from ..module_utils._runpod.audit import findings, moments, references
 from ..module_utils._runpod.client import Client
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.delegation import delegation_result
+from ..module_utils._runpod.delegation_target import delegation_result
 from ..module_utils._runpod.template import template_result
 
 # Kind -> path, key of the answer, field to sort by.

@@ -185,7 +185,7 @@ from ..module_utils._core.module import execute
 from ..module_utils._core.result import Result
 from ..module_utils._runpod.client import Client
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.registry import (
+from ..module_utils._runpod.credential_replacement import (
     PATH,
     called,
     check_name,

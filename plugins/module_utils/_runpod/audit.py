@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from .._core.errors import InputError, Json
 from .._core.finding import MISSED, Rule, module_call, worst_first
 from .._workload.spec import KINDS, repository_of
-from .delegation import by_repository
+from .delegation_target import by_repository
 
 Account = Mapping[str, list[Json]]
 Match = tuple[str, Json]  # a row of TABLE, and what its templates need

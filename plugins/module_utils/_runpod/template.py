@@ -17,7 +17,7 @@ from .._core.errors import CollectionError, InputError, Json
 from .._core.masking import to_diff, to_result
 from .._core.result import changed_fields, desired_fields, find_by_name
 from .create_once import TAKEN, create_once
-from .registry import credential, missing
+from .credential_replacement import credential, missing
 
 if TYPE_CHECKING:
     from .client import Client

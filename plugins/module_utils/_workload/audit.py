@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from .._core.errors import Json
 from .._core.finding import SEVERITIES, module_call
-from .._runpod.registry import logical
+from .._runpod.credential_replacement import logical
 from . import verdicts as _verdicts
 from .spec import users
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from .._core.errors import InputError, Json
 from .._oci.reference import PUBLIC_HOSTS, Image, parse, parse_ecr
-from .._runpod import endpoint as _endpoint
+from .._runpod import endpoint_fields as _endpoint
 from .._runpod import template as _template
-from .._runpod.registry import logical
+from .._runpod.credential_replacement import logical
 
 WORKLOAD_KEYS = {"image", "template", "endpoint"}
 OF_THE_TEMPLATE = {"image", "registry", "state", "template"}  # what no workload sets for its endpoint

@@ -16,7 +16,7 @@ from moto import mock_aws
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.diagnosis import VERDICTS
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.repository_policy import IN_FORCE, PUBLISHED, statement
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint import OPTIONS
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fields import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.verdicts import (
     of_endpoint,
     of_policy,

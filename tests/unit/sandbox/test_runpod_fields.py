@@ -16,7 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import endpoint as _endpoint
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import endpoint_fields as _endpoint
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import template as _template
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_endpoint, runpod_template, runpod_templates
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod_schemas import (

@@ -18,7 +18,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     Json,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
-from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.public_repository import LOGO
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.public_catalog import LOGO
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_public_repo
 from ansible_collections.gpuops.runpod.plugins.modules.ecr_public_repo import Clients, connect, run
 from ansible_collections.gpuops.runpod.tests.sandbox.aws_calls import AwsRefusal

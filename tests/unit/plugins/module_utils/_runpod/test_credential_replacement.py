@@ -14,7 +14,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     InputError,
     Json,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.registry import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_replacement import (
     apply_cleanup,
     check_name,
     clear,

@@ -13,7 +13,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._core.errors import InputError, Json
 from .._core.result import desired_fields, find_by_name
-from .registry import credential
+from .credential_replacement import credential
 from .template import DEFAULTS as TEMPLATE_DEFAULTS
 from .template import DISK, cuda_errors, env_errors, strings
 from .template import OPTIONS as TEMPLATE_OPTIONS

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.image_mirror import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.mirror_request import (
     LARGEST_PUBLIC_LAYER,
     Content,
     check_publishable,

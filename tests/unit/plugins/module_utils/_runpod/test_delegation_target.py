@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.delegation import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.delegation_target import (
     FORMS,
     Target,
     by_repository,

@@ -9,7 +9,7 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fields import (
     OPTIONS,
     Step,
     check,

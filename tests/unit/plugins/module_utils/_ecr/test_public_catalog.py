@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import MANAGED
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError, InputError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.public_repository import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.public_catalog import (
     LOGO,
     Change,
     Logo,
