@@ -405,49 +405,12 @@ findings:
         ansible localhost -m gpuops.runpod.runpod_template -a '{"name": "runpod-gpu-training", "registry": "NAME"}'
 """
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.errors import Json
-from ..module_utils._core.masking import to_result
 from ..module_utils._core.module import execute
-from ..module_utils._core.result import Result
-from ..module_utils._runpod.audit import findings, moments, references
-from ..module_utils._runpod.client import Client
+from ..module_utils._runpod.account import KINDS, run
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.delegation_target import delegation_result
-from ..module_utils._runpod.template import template_result
-
-# Kind -> path, key of the answer, field to sort by.
-KINDS = {
-    "templates": ("/templates", "templates", "name"),
-    "registries": ("/registries", "registries", "name"),
-    "delegations": ("/registries/delegations", "delegations", "repository"),
-    "endpoints": ("/serverless", "endpoints", "name"),
-    "pods": ("/pods?includeClusterPods=true", "pods", "name"),
-}
-# The others as the API does.
-RESULTS: dict[str, Callable[[Json], Any]] = {"templates": template_result, "delegations": delegation_result}
-
-
-def run(params: Json, dummy: bool, client: Client, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Result:
-    expiry = None if params["credential_expiry"] is None else moments(params["credential_expiry"])
-    current = {kind: listed(client, kind) for kind in KINDS if kind in params["gather"]}
-    results: Json = {
-        kind: [RESULTS.get(kind, to_result)(thing) for thing in things] for kind, things in current.items()
-    }
-    results["references"] = references(current)
-    results["findings"] = findings(current, expiry, clock())
-    return Result(False, None, None, results)
-
-
-def listed(client: Client, kind: str) -> list[Json]:
-    """Return what the account holds of a kind, in a stable order."""
-    path, key, field = KINDS[kind]
-    return sorted(client.items(path, key), key=lambda thing: (thing[field], thing["id"]))
 
 
 def main() -> None:

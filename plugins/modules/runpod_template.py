@@ -231,32 +231,12 @@ template:
       sample: []
 """
 
-from ..module_utils._core.errors import InputError, Json
 from ..module_utils._core.module import EnvModule, execute
-from ..module_utils._core.result import Result
-from ..module_utils._runpod.client import Client
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.template import (
     OPTIONS,
-    plan,
-    read,
-    template_diff,
-    template_result,
-    validation_errors,
-    write,
+    run,
 )
-
-
-def run(params: Json, check_mode: bool, client: Client) -> Result:
-    wrong = validation_errors(params)
-    if wrong:
-        raise InputError("; ".join(wrong) + ".")
-    templates, registries, warnings = read(client, [params], check_mode)
-    step = plan(params, templates, registries, [template["registry"] for template in templates])
-    after = step.prediction if check_mode else write(client, step)
-    before_shown, after_shown = template_diff(step.current, after)
-    results = {"template": template_result(after)}
-    return Result(step.action != "unchanged", before_shown, after_shown, results, warnings)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._core.errors import CollectionError, InputError, Json
 from .._core.masking import to_diff, to_result
-from .._core.result import changed_fields, desired_fields, find_by_name
+from .._core.result import Result, changed_fields, desired_fields, find_by_name
 from .create_once import TAKEN, create_once
 from .credential_replacement import credential, missing
 
@@ -114,6 +114,18 @@ class Step(NamedTuple):
         if self.fields is None:
             return None
         return {**(DEFAULTS if self.current is None else self.current), **self.fields}
+
+
+def run(params: Json, check_mode: bool, client: Client) -> Result:
+    wrong = validation_errors(params)
+    if wrong:
+        raise InputError("; ".join(wrong) + ".")
+    templates, registries, warnings = read(client, [params], check_mode)
+    step = plan(params, templates, registries, [template["registry"] for template in templates])
+    after = step.prediction if check_mode else write(client, step)
+    before_shown, after_shown = template_diff(step.current, after)
+    results = {"template": template_result(after)}
+    return Result(step.action != "unchanged", before_shown, after_shown, results, warnings)
 
 
 def validation_errors(options: Json) -> list[str]:

@@ -25,6 +25,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential, runpod_registry
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod import API_KEY, RunpodSimulator
@@ -116,7 +117,7 @@ class House:
         }
         self.calls.clear()
         self.cloud.calls.clear()
-        clients = runpod_ecr_credential.Clients(self.aws, self.api)
+        clients = ecr_credential.Clients(self.aws, self.api)
         return runpod_ecr_credential.run({**params, **options}, check_mode, clients)
 
     def registry(self, check_mode: bool = False, **options: Any) -> Result:

@@ -21,11 +21,17 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     SkopeoError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.image_mirror import (
+    Clients,
+    UnfinishedError,
+    connect,
+    run,
+)
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import Progress, ProgressReporter
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_image_mirror
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_image_mirror import Clients, UnfinishedError, connect, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import refusal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries, Repository, digest_of
 
@@ -374,7 +380,7 @@ def test_a_refusal_while_looking_for_a_repository_is_an_error(world: World, monk
     world.source.image("v1")
 
     def refused(self: Registry, repository: str, reference: str) -> None:
-        raise ecr_image_mirror.RegistryError("HTTP 403", 403)
+        raise image_mirror.RegistryError("HTTP 403", 403)
 
     monkeypatch.setattr(Registry, "manifest", refused)
     with pytest.raises(CollectionError, match="HTTP 403"):
@@ -495,8 +501,8 @@ def test_the_module(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     world.registries[OTHER].image("v1")
-    monkeypatch.setattr(ecr_image_mirror, "Request", lambda **dummy: world.registries)
-    monkeypatch.setattr(ecr_image_mirror, "Skopeo", lambda *dummy: FakeSkopeo(world))
+    monkeypatch.setattr(image_mirror, "Request", lambda **dummy: world.registries)
+    monkeypatch.setattr(image_mirror, "Skopeo", lambda *dummy: FakeSkopeo(world))
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "EC2_REGION", "AWS_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
@@ -510,7 +516,7 @@ def test_the_module(
         ecr_image_mirror.main()
     result = json.loads(capsys.readouterr().out)
     assert result["changed"] is True and result["copied"] is True
-    assert connect.__module__ == ecr_image_mirror.__name__
+    assert connect.__module__ == image_mirror.__name__
 
 
 def test_lines_tell_which_of_the_images_to_copy_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -518,7 +524,7 @@ def test_lines_tell_which_of_the_images_to_copy_it_is(world: World, monkeypatch:
         world.source.image(tag, text=tag)
     world.run(source=SOURCE, image_tags=["v1"])
     monkeypatch.setattr(
-        ecr_image_mirror,
+        image_mirror,
         "ProgressReporter",
         lambda what, write: ProgressReporter(what, write, iter((0.0, 9.0)).__next__),
     )

@@ -18,9 +18,10 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     Json,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import public_repository
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.public_catalog import LOGO
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.public_repository import Clients, connect, run
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_public_repo
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_public_repo import Clients, connect, run
 from ansible_collections.gpuops.runpod.tests.sandbox.aws_calls import AwsRefusal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_public import PublicAccount
 
@@ -405,4 +406,4 @@ def test_the_module_needs_no_region(
     result = json.loads(capsys.readouterr().out)
     assert result["changed"] is True and result["repository"]["uri"] == URI
     assert result["diff"]["before"] == {} and result["diff"]["after"] == result["repository"]
-    assert connect.__module__ == ecr_public_repo.__name__
+    assert connect.__module__ == public_repository.__name__

@@ -28,9 +28,14 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_check import (
+    Clients,
+    NotPullableError,
+    run,
+    verdict,
+)
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_check import Clients, NotPullableError, run, verdict
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)

@@ -22,8 +22,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_grant import UnfinishedError, run
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_grant
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_grant import UnfinishedError, run
 
 ACCOUNT = "123456789012"
 APP = f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/app"

@@ -19,7 +19,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_user import run
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_user import run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     UNMEASURED,
     Account,

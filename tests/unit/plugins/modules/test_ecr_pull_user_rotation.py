@@ -19,9 +19,9 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     InputError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_user import run
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import Clients
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import run as refresh_token
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_user import run
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import Clients
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import run as refresh_token
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
     UNMEASURED,

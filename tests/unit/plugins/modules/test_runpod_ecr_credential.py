@@ -36,8 +36,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
-from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import (
     Clients,
     CredentialState,
     RefreshError,
@@ -45,6 +44,7 @@ from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential imp
     long_past,
     run,
 )
+from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import note
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)

@@ -12,7 +12,8 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_delegation import main, pauses, run
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.delegation import pauses, run
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_delegation import main
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import (
     FakeRunpod,
     Lost,

@@ -18,8 +18,9 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     Json,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint import RolloutError, run
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fields import OPTIONS
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_endpoint import RolloutError, main, run
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_endpoint import main
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import Lost, refusal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod
 

@@ -15,8 +15,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     InputError,
     Json,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_template import main, run
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS, run
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_template import main
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template
 
 UNSET: Json = {option: None for option in OPTIONS} | {"name": "demo", "state": "present"}

@@ -15,9 +15,10 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     InputError,
     Json,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_templates import ItemsFailedError, main, run
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.templates import run
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_templates import main
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template
 
 UNSET: Json = {option: None for option in OPTIONS} | {"state": "present"}
