@@ -113,7 +113,7 @@ def workload_audit(
     items: list[dict[str, Any]], reads: dict[str, Any], now: str, patterns: list[str] | None = None, **asked: Any
 ) -> dict[str, Any]:
     # Not above: Ansible loads every filter of a collection for each task that uses one of them, and this one is large.
-    from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import parse_time
+    from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import parse_time
     from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit import DesiredState
     from ansible_collections.gpuops.runpod.plugins.module_utils._workload.report import audit
 

@@ -10,8 +10,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from .._core.errors import Json
+from .._core.time import format_time
 from .client import Aws
-from .secret_entry import format_time
 
 PAGE = 50  # events, the most that CloudTrail gives at once
 PAUSE = 0.5  # seconds; CloudTrail takes two of these requests a second, counted for an account and region

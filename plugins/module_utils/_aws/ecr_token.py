@@ -7,17 +7,13 @@
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Callable, Collection
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .._core.errors import DENIED, AwsError, CollectionError, Json, RegistryError
+from .._core.errors import AwsError, CollectionError, Json
+from .._core.time import retry_until
 from .client import Aws
 from .secret_entry import KeyPair
-
-# What AWS answers while a new key or a new right has not arrived everywhere (IAM is eventually consistent).
-NOT_YET = {"InvalidClientTokenId", "UnrecognizedClientException", *DENIED}
 
 
 class Token(NamedTuple):
@@ -46,30 +42,6 @@ def get_public_token(aws: Aws) -> Token:
 def _token(data: Json) -> Token:
     username, dummy, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
     return Token(username, password, data["expiresAt"].astimezone(UTC))
-
-
-def retry_until(
-    aws: Aws,
-    deadline: datetime | None,
-    attempt: Callable[[], Any],
-    codes: Collection[str] = NOT_YET,
-    text: str = "",
-) -> Any:
-    """Return what the attempt returns; while it is refused as a new key or right is, try again until that moment.
-
-    The pauses double from one to eight seconds. `until` None, or a moment in the past, means a single try. `codes` are
-    the refusals that may pass, when the pattern `text` is found in what AWS or its registry says.
-    """
-    pause = 1.0
-    while True:
-        try:
-            return attempt()
-        except (AwsError, RegistryError) as error:
-            left = (deadline - aws.clock()).total_seconds() if deadline else 0.0
-            if error.code not in codes or not re.search(text, error.text) or left <= 0:
-                raise
-            aws.sleep(min(pause, left))
-            pause = min(pause * 2, 8.0)
 
 
 def verify_key(aws: Aws, key: KeyPair, regions: list[str], deadline: datetime) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from .._core.errors import ConflictError, Json
+from .._core.time import format_time, parse_time
 
 MANAGED = (
     "gpuops.runpod/managed"  # the tag that makes a user or an entry ours; on an entry its value is the user's name
@@ -22,7 +23,6 @@ QUARANTINED = (
     "gpuops.runpod/quarantined"  # since when user and entry are shut off; it stays until somebody releases them
 )
 GRANTED = "gpuops.runpod/granted"  # when the pull user's rights last grew: new rights need seconds to arrive everywhere
-TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class KeyPair(NamedTuple):
@@ -70,16 +70,6 @@ class TokenRecord(NamedTuple):
 
     expires_at: datetime
     access_key_id: str
-
-
-def format_time(moment: datetime) -> str:
-    """Return a moment as it stands in the store, in UTC and whole seconds."""
-    return moment.strftime(TIME)
-
-
-def parse_time(text: str) -> datetime:
-    """Return the moment that format_time wrote; ValueError for anything else."""
-    return datetime.strptime(text + "+0000", TIME + "%z")
 
 
 def encode(key: KeyPair | None, created: datetime | None, pending: KeyReservation | None, run: str = "") -> str:

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 from uuid import NAMESPACE_OID, uuid5
 
 from .._core.errors import AwsError, ConflictError, InputError, Json
+from .._core.time import retry_until
 from .client import Aws, tolerating
-from .ecr_token import retry_until
 from .secret_entry import MANAGED, OURS, Entry, KeyPair, KeyReservation, decode, encode
 
 # Mirrored by the documentation fragment gpuops.runpod.secret_store.

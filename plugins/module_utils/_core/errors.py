@@ -103,3 +103,7 @@ class AwsError(CollectionError):
 def concerns_all(error: CollectionError) -> bool:
     """Return whether the next thing would fail at RunPod like this one."""
     return isinstance(error, TransportError) or (isinstance(error, ApiError) and error.status in FOR_ALL)
+
+
+# What AWS answers while a new key or a new right has not arrived everywhere (IAM is eventually consistent).
+NOT_YET = {"InvalidClientTokenId", "UnrecognizedClientException", *DENIED}

@@ -16,9 +16,10 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
 )
 
 from .._aws.client import Aws, tolerating
-from .._aws.secret_entry import MANAGED, format_time
+from .._aws.secret_entry import MANAGED
 from .._core.errors import AwsError, ConflictError, InputError, Json
 from .._core.result import Result
+from .._core.time import format_time
 from . import public_catalog as _public
 
 NOT_EMPTY = "RepositoryNotEmptyException"

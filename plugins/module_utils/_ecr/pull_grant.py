@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from .._aws.client import Aws, tolerating
-from .._aws.ecr_token import retry_until
+from .._aws.policy_document import compact
+from .._aws.runpod_roles import IN_FORCE, check_reach
 from .._core.errors import AwsError, CollectionError, InputError, Json
 from .._core.result import Result
-from .._oci.reference import partition_of, split
-from .._pull_user.pull_policy import compact, repository_arn
+from .._core.time import retry_until
+from .._oci.reference import partition_of, repository_arn, split
 from . import repository_policy as _grant
 
 PAUSES = (0, 1, 2, 4)  # seconds before each try to write a policy that others write too
@@ -101,7 +102,7 @@ def run(params: Json, check_mode: bool, aws: Aws) -> Result:
 
 def wanted(params: Json) -> DesiredStatement:
     """Return what the options ask for. Raises InputError when the statement would not be narrow."""
-    arns = _grant.IN_FORCE if params["principal_arns"] is None else tuple(params["principal_arns"])
+    arns = IN_FORCE if params["principal_arns"] is None else tuple(params["principal_arns"])
     sid = params["statement_id"]
     return DesiredStatement(sid, None if params["state"] == "absent" else _grant.statement(sid, arns), arns)
 
@@ -115,7 +116,7 @@ def resolve(params: Json, aws: Aws) -> list[Repository]:
         account = aws.call("sts", "get_caller_identity")["Account"]
     arns = [repository_arn(each, partition_of(aws.region), account or "", aws.region) for each in given]
     for arn in arns:
-        _grant.check_reach(arn)
+        check_reach(arn)
     return [Repository(arn) for arn in dict.fromkeys(arns)]
 
 

@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
 from .._aws.client import Aws
-from .._aws.ecr_token import NOT_YET, get_token, retry_until
+from .._aws.ecr_token import get_token
 from .._aws.secret_entry import KeyPair
-from .._core.errors import AwsError, BlobStoreError, Json, RegistryError
+from .._core.errors import NOT_YET, AwsError, BlobStoreError, Json, RegistryError
+from .._core.time import retry_until
 from .._oci import manifest as manifests
 from .._oci.reference import DOCKER_HUB, Image
 from .._oci.registry_client import Answer, Login, Registry, error_of, words

@@ -12,23 +12,13 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
 
+from .._aws.policy_document import compact
+from .._aws.runpod_roles import EVER_PUBLISHED
 from .._core.errors import ConflictError, InputError, Json
-from .._pull_user import pull_policy as _policy
 
 LIMIT = 10240  # characters of a repository's policy
 EMPTY: Json = {"Version": "2012-10-17", "Statement": []}
 
-# The roles with which RunPod pulls, as its documentation named them from each date on. The last row is in force.
-PUBLISHED = {
-    "2026-05-26": ("arn:aws:iam::418399314813:role/prod-us-east-1-deployment-role",),
-    "2026-06-12": ("arn:aws:iam::550005742258:role/prod-us-east-1-deployment-role",),
-    "2026-07-30": (
-        "arn:aws:iam::550005742258:role/prod-us-east-1-deployment-role",
-        "arn:aws:iam::550005742258:role/prod-us-west-2-deployment-role",
-    ),
-}
-EVER_PUBLISHED = frozenset(arn for arns in PUBLISHED.values() for arn in arns)
-IN_FORCE = PUBLISHED[max(PUBLISHED)]
 
 # RunPod's own text. The first action has no effect in a repository's policy, but RunPod may look for this shape.
 ACTIONS = (
@@ -164,18 +154,6 @@ def drift(found: list[Json], wanted: Json | None) -> dict[str, list[str]]:
     return {"missing": sorted(needs - has), "outdated": sorted(has - needs)}
 
 
-def check_reach(arn: str) -> None:
-    """Raise InputError when this is not one repository, or none that RunPod's roles can reach."""
-    if re.search(r"[*?]", arn):
-        raise InputError(f"{arn} holds a wildcard: every repository has a policy of its own, so name each.")
-    partition = arn.split(":")[1]
-    if partition != "aws":
-        raise InputError(
-            f"{arn} is in the partition {partition}. RunPod's roles are in the partition aws, and roles have no access "
-            "across partitions."
-        )
-
-
 def check_own(arn: str, found: list[Json], known: Iterable[str]) -> None:
     """Raise ConflictError when a statement of our Sid is somebody else's: for others than the known, or no grant."""
     for each in found:
@@ -195,7 +173,7 @@ def check_own(arn: str, found: list[Json], known: Iterable[str]) -> None:
 
 def size(policy: Json | None) -> int:
     """Return how many characters of the limit a policy takes, as it is sent."""
-    return len(_policy.compact(policy)) if policy else 0
+    return len(compact(policy)) if policy else 0
 
 
 def check_size(arn: str, policy: Json | None) -> None:

@@ -111,3 +111,57 @@ def with_content(image: Image) -> Image:
     if not (image.tag or image.digest):
         raise InputError(f"Image {image.reference!r} names neither a tag nor a digest: add :TAG or @sha256:….")
     return image
+
+
+ARN = re.compile(r"arn:aws[a-z-]*:ecr:(?P<region>[a-z0-9*?-]+):\d{12}:repository/(?P<name>.+)")
+
+
+PATTERN = re.compile(r"[a-z0-9._/-]*[*?][a-z0-9._/*?-]*")
+
+
+def repository_arn(given: str, partition: str, account: str, region: str) -> str:
+    """Return the ARN of a repository given as a name, an ARN or an image URI; its name may have wildcards.
+
+    A plain name means this partition, account and region.
+    """
+    if given.startswith("arn:"):
+        match = ARN.fullmatch(given)
+        if match is None:
+            raise InputError(
+                f"Repository {given!r} is not the ARN of an ECR repository "
+                "(arn:aws:ecr:REGION:ACCOUNT:repository/NAME)."
+            )
+        check_name(given, match["name"])
+        return given
+    host, name, tag, digest = split(given)
+    registry = HOST.fullmatch(host)
+    if registry:
+        check_name(given, name)
+        return (
+            f"arn:{partition_of(registry['region'])}:ecr:{registry['region']}:{registry['account']}:repository/{name}"
+        )
+    if host or tag or digest:
+        raise InputError(
+            f"Repository {given!r} is neither a plain name nor an image of a private ECR registry. "
+            "Give the ARN of a repository whose name looks like a host."
+        )
+    check_name(given, name)
+    return f"arn:{partition}:ecr:{region}:{account}:repository/{name}"
+
+
+def check_name(given: str, name: str) -> None:
+    """Raise InputError when this cannot be the name of a repository, or a pattern of names."""
+    if not (REPOSITORY.fullmatch(name) or PATTERN.fullmatch(name)):
+        raise InputError(
+            f"Repository {given!r}: {name!r} is not a repository name (lower-case letters, digits, and single . _ - "
+            "between them, parts separated by /; * and ? are wildcards)."
+        )
+
+
+def repository_of(reference: str | None) -> Image | None:
+    """Return the image a thing at RunPod runs when it lies in a private ECR repository."""
+    try:
+        image = parse(reference or "")
+    except InputError:
+        return None
+    return image if image.account_id else None

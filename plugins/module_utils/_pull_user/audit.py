@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from .._aws.secret_entry import MANAGED, QUARANTINED, Entry, format_time, parse_time, token_records
+from .._aws.policy_document import policy_size
+from .._aws.secret_entry import MANAGED, QUARANTINED, Entry, token_records
 from .._core.errors import Json
 from .._core.finding import MISSED, Rule, module_call, worst_first
+from .._core.time import format_time, parse_time
 from . import pull_policy as _policy
 from .access_keys import ACTIVE, FOREIGN, AccessKey, is_due, owners
 from .iam_user import RANDOM_SUFFIX, SECRET, marked_keys
@@ -135,7 +137,7 @@ def policy_report(
         "other": document is not None
         and _policy.differs(document, _policy.document(opened, _policy.pulls_through(document))),
     }
-    size = _policy.size(document)
+    size = policy_size(document)
     return {
         "kind": kind,
         "name": name,
@@ -182,7 +184,7 @@ def last_used(key: AccessKey) -> Json | None:
 def quotas(subject: Subject, keys: int) -> dict[str, Json]:
     """Return how much of each of IAM's limits the user takes."""
     used = {
-        "inline_characters": sum(_policy.size(document) for document in subject.inline.values()),
+        "inline_characters": sum(policy_size(document) for document in subject.inline.values()),
         "attached_policies": len(subject.attached),
         "groups": len(subject.groups),
         "tags": len(subject.user["tags"]),

@@ -11,6 +11,7 @@ from .._aws.cloudtrail import LONGEST, PullEvents
 from .._aws.secret_store import store_of
 from .._core.errors import AwsError, ConflictError, InputError, Json
 from .._core.result import Result
+from .._oci.reference import repository_arn
 from . import pull_policy as _policy
 from .audit import (
     Expected,
@@ -143,7 +144,7 @@ def examine(aws: Aws, params: Json, subject: Subject) -> tuple[Json, list[Json]]
     user, asked = subject.user, params["repositories"]
     partition, account = user["arn"].split(":")[1], user["arn"].split(":")[4]
     if asked is not None:
-        asked = [_policy.repository_arn(name, partition, account, aws.region) for name in asked]
+        asked = [repository_arn(name, partition, account, aws.region) for name in asked]
     expected = Expected(asked, params["rotate_after_days"])
     kept = read_store(aws, params["secret_store"], user) if params["secret_store"] else None
     reported = report(subject, find_keys(aws, user["name"]), kept, expected, aws.clock())

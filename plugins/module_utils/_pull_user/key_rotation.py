@@ -24,10 +24,11 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from .._aws.client import Aws, tolerating
-from .._aws.ecr_token import retry_until, verify_key
+from .._aws.ecr_token import verify_key
 from .._aws.secret_entry import Entry, KeyPair, KeyReservation, TokenRecord, token_records
 from .._aws.secret_store import SecretStore
 from .._core.errors import AwsError, CollectionError, ConflictError
+from .._core.time import retry_until
 from .access_keys import ACTIVE, AccessKey, KeyPlan
 from .iam_user import KEY_MARK, SECRET, check_entry, find_held, find_keys, write_tags
 

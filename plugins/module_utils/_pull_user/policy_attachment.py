@@ -20,9 +20,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from .._aws.client import Aws, tolerating
-from .._aws.ecr_token import retry_until
+from .._aws.policy_document import compact, policy_size
 from .._aws.secret_entry import MANAGED
 from .._core.errors import AwsError, ConflictError, Json
+from .._core.time import retry_until
 from . import pull_policy as _policy
 
 RECORD = "gpuops.runpod/policy"  # the tag of a user that names the ways which this collection has made
@@ -187,7 +188,7 @@ def find_customer(aws: Aws, user: str, arn: str, attached: dict[str, str]) -> Cu
 def other_policies_size(aws: Aws, user: str) -> int:
     """Return how many characters the user's other inline policies take of the limit."""
     names = aws.pages("iam", "list_user_policies", "PolicyNames", UserName=user)
-    return sum(_policy.size(find_document(aws, user, policy)) for policy in names if policy not in (_policy.NAME, DENY))
+    return sum(policy_size(find_document(aws, user, policy)) for policy in names if policy not in (_policy.NAME, DENY))
 
 
 def attached_arns(partition: str, rights: AttachedPolicies) -> set[str]:
@@ -209,7 +210,7 @@ def choose(aws: Aws, user: str, rights: AttachedPolicies, document: Json, exists
     if rights.customer and rights.made == {CUSTOMER} and not _policy.differs(rights.customer.document, document):
         return CUSTOMER
     _policy.check_size(user, document)
-    room = _policy.LIMIT - _policy.size(document)
+    room = _policy.LIMIT - policy_size(document)
     if room >= 0 and exists:
         room -= other_policies_size(aws, user)
     return INLINE if room >= 0 else CUSTOMER
@@ -294,7 +295,7 @@ def attach(
     """Make the policy of the target and give it to the user."""
     deadline = propagation_timeout if is_new or move.target == CUSTOMER else None
     if move.target == INLINE and move.document:
-        request: Json = {"PolicyName": _policy.NAME, "PolicyDocument": _policy.compact(move.document)}
+        request: Json = {"PolicyName": _policy.NAME, "PolicyDocument": compact(move.document)}
         retry_until(aws, deadline, lambda: aws.call("iam", "put_user_policy", UserName=user, **request), SOON)
         return
     if move.target == CUSTOMER and move.document:
@@ -302,7 +303,7 @@ def attach(
             create_customer(aws, user, move.arn, move.document)
         elif _policy.differs(rights.customer.document, move.document):
             prune(aws, move.arn, MOST_VERSIONS - 1)
-            text = _policy.compact(move.document)
+            text = compact(move.document)
             aws.call("iam", "create_policy_version", PolicyArn=move.arn, PolicyDocument=text, SetAsDefault=True)
         if rights.customer and rights.customer.attached:
             return
@@ -318,7 +319,7 @@ def create_customer(aws: Aws, user: str, arn: str, document: Json) -> None:
             "create_policy",
             PolicyName=customer_name(user),
             Path=path,
-            PolicyDocument=_policy.compact(document),
+            PolicyDocument=compact(document),
             Description=f"What the IAM user {user} may pull, kept by gpuops.runpod",
             Tags=[{"Key": MANAGED, "Value": user}],
         )

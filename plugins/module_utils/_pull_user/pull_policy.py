@@ -6,63 +6,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable
 
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
 
+from .._aws.policy_document import listed, policy_size
 from .._core.errors import InputError, Json
-from .._oci.reference import HOST, REPOSITORY, partition_of, split
+from .._oci.reference import ARN
 
 NAME = "gpuops-runpod-pull"
 LIMIT = 2048  # characters of all inline policies of a user together; IAM does not count white space
 MANAGED_LIMIT = 6144  # characters of a managed policy, counted alike
 PULL = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"]
 IMPORT = "ecr:BatchImportUpstreamImage"  # lets the first pull of an image fill a pull-through cache
-
-ARN = re.compile(r"arn:aws[a-z-]*:ecr:(?P<region>[a-z0-9*?-]+):\d{12}:repository/(?P<name>.+)")
-PATTERN = re.compile(r"[a-z0-9._/-]*[*?][a-z0-9._/*?-]*")
-
-
-def repository_arn(given: str, partition: str, account: str, region: str) -> str:
-    """Return the ARN of a repository given as a name, an ARN or an image URI; its name may have wildcards.
-
-    A plain name means this partition, account and region.
-    """
-    if given.startswith("arn:"):
-        match = ARN.fullmatch(given)
-        if match is None:
-            raise InputError(
-                f"Repository {given!r} is not the ARN of an ECR repository "
-                "(arn:aws:ecr:REGION:ACCOUNT:repository/NAME)."
-            )
-        check_name(given, match["name"])
-        return given
-    host, name, tag, digest = split(given)
-    registry = HOST.fullmatch(host)
-    if registry:
-        check_name(given, name)
-        return (
-            f"arn:{partition_of(registry['region'])}:ecr:{registry['region']}:{registry['account']}:repository/{name}"
-        )
-    if host or tag or digest:
-        raise InputError(
-            f"Repository {given!r} is neither a plain name nor an image of a private ECR registry. "
-            "Give the ARN of a repository whose name looks like a host."
-        )
-    check_name(given, name)
-    return f"arn:{partition}:ecr:{region}:{account}:repository/{name}"
-
-
-def check_name(given: str, name: str) -> None:
-    """Raise InputError when this cannot be the name of a repository, or a pattern of names."""
-    if not (REPOSITORY.fullmatch(name) or PATTERN.fullmatch(name)):
-        raise InputError(
-            f"Repository {given!r}: {name!r} is not a repository name (lower-case letters, digits, and single . _ - "
-            "between them, parts separated by /; * and ? are wildcards)."
-        )
 
 
 def document(arns: Iterable[str], pull_through: bool = False) -> Json:
@@ -82,11 +40,6 @@ def pull_statement(policy: Json | None) -> Json:
     statements = (policy or {}).get("Statement", [])
     statements = [statements] if isinstance(statements, dict) else statements
     return next((statement for statement in statements if statement.get("Sid") == "Pull"), {})
-
-
-def listed(value: str | list[str]) -> list[str]:
-    """Return what IAM may give as one text as a list."""
-    return [value] if isinstance(value, str) else value
 
 
 def repositories_of(policy: Json | None) -> list[str]:
@@ -125,16 +78,6 @@ def grows(current: Json | None, wanted: Json | None) -> bool:
     return not set(repositories_of(wanted)) <= set(had) or all(differs(current, known) for known in enough)
 
 
-def compact(policy: Json) -> str:
-    """Return the document as it is sent."""
-    return json.dumps(policy, separators=(",", ":"))
-
-
-def size(policy: Json | None) -> int:
-    """Return how many characters of the limit a document takes."""
-    return len(re.sub(r"\s", "", compact(policy))) if policy else 0
-
-
 def regions_of(arns: Iterable[str]) -> list[str]:
     """Return the regions of these repositories; one with a wildcard names none."""
     return sorted({region for region in (arn.split(":")[3] for arn in arns) if not re.search(r"[*?]", region)})
@@ -150,7 +93,7 @@ def commonest_prefix(arns: Iterable[str]) -> str:
 
 def check_size(user: str, policy: Json) -> None:
     """Raise InputError with the figures when no policy can take the document."""
-    own = size(policy)
+    own = policy_size(policy)
     if own <= MANAGED_LIMIT:
         return
     arns = repositories_of(policy)

@@ -10,10 +10,13 @@ from typing import NamedTuple
 
 from .._aws.client import Aws
 from .._aws.ecr_token import verify_key
-from .._aws.secret_entry import GRANTED, MANAGED, QUARANTINED, Entry, TokenRecord, format_time, quarantine
+from .._aws.policy_document import policy_size
+from .._aws.secret_entry import GRANTED, MANAGED, QUARANTINED, Entry, TokenRecord, quarantine
 from .._aws.secret_store import store_of
 from .._core.errors import ConflictError, InputError, Json
 from .._core.result import Result
+from .._core.time import format_time
+from .._oci.reference import repository_arn
 from . import policy_attachment as _attach
 from . import pull_policy as _policy
 from . import quarantine as _quarantine
@@ -218,7 +221,7 @@ def decide(place: KeyContext, params: Json, found: UserSnapshot) -> DesiredState
     change = plan_user(found.user, params)
     asked = params["repositories"]
     if asked is not None:
-        asked = [_policy.repository_arn(name, found.partition, found.account, place.aws.region) for name in asked]
+        asked = [repository_arn(name, found.partition, found.account, place.aws.region) for name in asked]
     rights, move = _attach.plan_policies(
         place.aws, params, found.rights, asked, found.partition, found.account, found.user is not None
     )
@@ -466,7 +469,7 @@ def policy_result(policy: _attach.PolicyView, asked: list[str] | None) -> Json:
         "kind": policy.kind,
         "name": policy.name,
         "document": policy.document,
-        "size": _policy.size(policy.document),
+        "size": policy_size(policy.document),
         "limit": policy.limit,
         "repositories": repositories,
         "extra_repositories": [] if asked is None or of_aws else [arn for arn in repositories if arn not in asked],

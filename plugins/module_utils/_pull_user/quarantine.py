@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from .._aws.client import Aws, tolerating
+from .._aws.policy_document import compact
 from .._aws.secret_entry import QUARANTINED
 from .._aws.secret_store import SecretStore
 from . import pull_policy as _policy
@@ -29,7 +30,7 @@ def is_denied(aws: Aws, user: str) -> bool:
 def deny(aws: Aws, user: str) -> None:
     """Deny the user everything. Our policy goes before, since both together may not fit into what IAM allows."""
     remove_policy(aws, user, _policy.NAME)
-    aws.call("iam", "put_user_policy", UserName=user, PolicyName=DENY, PolicyDocument=_policy.compact(DOCUMENT))
+    aws.call("iam", "put_user_policy", UserName=user, PolicyName=DENY, PolicyDocument=compact(DOCUMENT))
 
 
 def untag(aws: Aws, store: SecretStore, user: str, entry_is_there: bool) -> None:

@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 
 from .._core.errors import InputError, Json
 from .._core.finding import MISSED, Rule, module_call, worst_first
-from .._workload.spec import KINDS, repository_of
+from .._oci.reference import repository_of
 from .delegation_target import by_repository
 
 Account = Mapping[str, list[Json]]
 Match = tuple[str, Json]  # a row of TABLE, and what its templates need
 
+KINDS = {"templates": "template", "endpoints": "endpoint", "pods": "pod"}
 TABLE = {
     "credential_gone": Rule(
         "credential_gone",

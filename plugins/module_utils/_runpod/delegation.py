@@ -7,18 +7,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .._aws.runpod_roles import EVER_PUBLISHED, IN_FORCE
 from .._core.errors import ApiError, CollectionError, InputError, Json, NotFoundError, concerns_all
 from .._core.result import ItemsFailedError, Result
-from .._ecr import repository_policy as _grant
 from .client import Client, details
 from .create_once import create_once
 from .delegation_target import (
     Target,
     by_repository,
+    delegated_arn,
     delegation_result,
     differs,
     predicted,
-    repository_arn,
     targets,
 )
 
@@ -147,7 +147,7 @@ def delegate(asking: Asking, target: Target) -> ItemResult:
         attempt: Json = {"form": form, "resource": target.resource(form)}
         try:
             made = ask(asking, target, attempt["resource"])
-            if repository_arn(made) == target.arn:
+            if delegated_arn(made) == target.arn:
                 return ItemResult(target, [], [made], form=form)
             attempts.append({**attempt, "status": 201, "detail": taken_back(asking, made)})
         except ApiError as error:
@@ -171,7 +171,7 @@ def ask(asking: Asking, target: Target, resource: str) -> Json:
 
 def taken_back(asking: Asking, made: Json) -> str:
     """Delete a delegation that RunPod made of another repository than the one asked for; return what to say of it."""
-    text = f"RunPod took it for the repository {repository_arn(made)}"
+    text = f"RunPod took it for the repository {delegated_arn(made)}"
     if made["id"] in asking.known:
         return f"{text}, of which it was told before"
     asking.client.delete(f"{PATH}/{made['id']}")
@@ -206,12 +206,12 @@ def pauses(seconds: float) -> Iterator[float]:
 def refused(asking: Asking, target: Target, attempts: list[Json]) -> str:
     """Return what to say when RunPod took no form of a repository."""
     tried = "; ".join("{form} ({resource}): HTTP {status}: {detail}".format_map(attempt) for attempt in attempts)
-    former = ", ".join(sorted(_grant.EVER_PUBLISHED - set(_grant.IN_FORCE)))
+    former = ", ".join(sorted(EVER_PUBLISHED - set(IN_FORCE)))
     all_tried = target.tag or asking.resource_form != "auto"
     untagged = "" if all_tried else " Without tag, the forms that carry one were not tried."
     return (
         f"{target.arn}: RunPod does not take it. {tried}.{untagged} RunPod refuses a repository whose policy does not "
-        f"let its roles pull, too: each of {', '.join(_grant.IN_FORCE)} must be named there ({former} is not enough "
+        f"let its roles pull, too: each of {', '.join(IN_FORCE)} must be named there ({former} is not enough "
         "any more). ecr_pull_grant sees to it and shows as drift which of them are missing or outdated. Such a policy "
         "takes a while to arrive: raise propagation_timeout when it is new."
     )

@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from .._aws.runpod_roles import check_reach
 from .._core.errors import InputError, Json
 from .._core.masking import to_result
-from .._ecr import repository_policy as _grant
-from .._oci.reference import TAG, Image, parse_ecr
-from .._pull_user import pull_policy as _policy
+from .._oci.reference import TAG, Image, parse_ecr, repository_arn
 
 # RunPod's own sources disagree on what a delegation's resource is. These are all forms that one of them names, in the
 # order in which they are tried.
@@ -60,7 +59,7 @@ def targets(images: Iterable[str], arns: Iterable[str], tag: str) -> tuple[list[
     given += [(checked_arn(arn), tag) for arn in arns]
     tags: dict[str, str] = {}
     for arn, known in given:
-        _grant.check_reach(arn)
+        check_reach(arn)
         tags[arn] = tags.get(arn) or known
     return [Target(arn, known) for arn, known in tags.items()], tuple(odd_hosts(parsed))
 
@@ -69,7 +68,7 @@ def checked_arn(given: str) -> str:
     """Return the ARN of a repository. Raises InputError when it is something else."""
     if not given.startswith("arn:"):
         raise InputError(f"repository_arns: {given!r} is not an ARN. Give the URIs of images as images.")
-    return _policy.repository_arn(given, "", "", "")
+    return repository_arn(given, "", "", "")
 
 
 def odd_hosts(images: Iterable[Image]) -> Iterable[str]:
@@ -83,7 +82,7 @@ def odd_hosts(images: Iterable[Image]) -> Iterable[str]:
             )
 
 
-def repository_arn(delegation: Mapping[str, str]) -> str:
+def delegated_arn(delegation: Mapping[str, str]) -> str:
     """Return the ARN of the repository that RunPod tells of. It does not repeat what it was told."""
     owner = delegation["awsUser"]  # "AWS user/role" in RunPod's document, whose example is an account
     found = re.search(r"(?<!\d)\d{12}(?!\d)", owner)
@@ -95,7 +94,7 @@ def by_repository(delegations: Iterable[Json]) -> dict[str, list[Json]]:
     """Return ARN -> the delegations of that repository, the oldest first."""
     found: dict[str, list[Json]] = {}
     for delegation in sorted(delegations, key=lambda one: (one.get("createdAt") or "", one["id"])):
-        found.setdefault(repository_arn(delegation), []).append(delegation)
+        found.setdefault(delegated_arn(delegation), []).append(delegation)
     return found
 
 
@@ -113,7 +112,7 @@ def predicted(target: Target, name: str | None) -> Json:
 
 def delegation_result(delegation: Json) -> Json:
     """Return a delegation as results show it."""
-    return {"name": None, **to_result(delegation), "repository_arn": repository_arn(delegation)}
+    return {"name": None, **to_result(delegation), "repository_arn": delegated_arn(delegation)}
 
 
 def differs(delegation: Json, target: Target, name: str | None) -> list[str]:

@@ -12,17 +12,8 @@ from typing import NamedTuple
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from .._aws.client import Aws, aws_client
-from .._aws.ecr_token import Token, get_token, retry_until
-from .._aws.secret_entry import (
-    MANAGED,
-    OURS,
-    Entry,
-    format_time,
-    keyless,
-    quarantine,
-    token_records,
-    young_until,
-)
+from .._aws.ecr_token import Token, get_token
+from .._aws.secret_entry import MANAGED, OURS, Entry, keyless, quarantine, token_records, young_until
 from .._aws.secret_store import SecretStore, store_of
 from .._core.errors import (
     ApiError,
@@ -34,6 +25,7 @@ from .._core.errors import (
     TransportError,
 )
 from .._core.result import Result
+from .._core.time import format_time, retry_until
 from .._oci.reference import parse_ecr
 from .client import Client
 from .connection import runpod_client

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from .._aws.secret_entry import format_time, parse_time
 from .._core.errors import Json
 from .._core.finding import module_call
+from .._core.time import format_time, parse_time
 from .audit import DesiredState, Finding, ObservedState, expiry, looks, name_of, problems
 from .spec import leftovers, users
 

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .._core.errors import InputError, Json
-from .._oci.reference import PUBLIC_HOSTS, Image, parse, parse_ecr
+from .._oci.reference import PUBLIC_HOSTS, parse, parse_ecr, repository_of
 from .._runpod import endpoint_fields as _endpoint
 from .._runpod import template as _template
+from .._runpod.audit import KINDS
 from .._runpod.credential_replacement import logical
 
 WORKLOAD_KEYS = {"image", "template", "endpoint"}
 OF_THE_TEMPLATE = {"image", "registry", "state", "template"}  # what no workload sets for its endpoint
 CONTAINER = ("args", "disk", "env", "ports")  # what an endpoint has of its template unless it sets that itself
-KINDS = {"templates": "template", "endpoints": "endpoint", "pods": "pod"}
 
 
 def plain(value: Any) -> Any:
@@ -170,15 +170,6 @@ def public_images(items: Iterable[Json], uris: Mapping[str, str]) -> dict[str, s
         given: uris[image.repository_arn] + (f"@{image.digest}" if image.digest else f":{image.tag}")
         for given, image in images.items()
     }
-
-
-def repository_of(reference: str | None) -> Image | None:
-    """Return the image a thing at RunPod runs when it lies in a private ECR repository."""
-    try:
-        image = parse(reference or "")
-    except InputError:
-        return None
-    return image if image.account_id else None
 
 
 def users(items: Iterable[Json], current: Mapping[str, list[Json]], registries: Mapping[str, str]) -> list[Json]:

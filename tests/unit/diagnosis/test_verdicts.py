@@ -14,8 +14,9 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from moto import mock_aws
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import IN_FORCE, PUBLISHED
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.diagnosis import VERDICTS
-from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.repository_policy import IN_FORCE, PUBLISHED, statement
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.repository_policy import statement
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fields import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.verdicts import (
     of_endpoint,

@@ -19,15 +19,11 @@ from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
-    GRANTED,
-    KeyPair,
-    KeyReservation,
-    format_time,
-)
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import GRANTED, KeyPair, KeyReservation
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_check import (
     Clients,
     NotPullableError,

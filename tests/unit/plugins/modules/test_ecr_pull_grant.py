@@ -14,6 +14,7 @@ from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import IN_FORCE
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     AwsError,
     ConflictError,
@@ -32,8 +33,8 @@ FAR = f"arn:aws:ecr:ap-northeast-2:{ACCOUNT}:repository/team/app"
 SID = "AllowRunpodPull"
 MINE = "arn:aws:iam::210987654321:role/pull"
 OLD = "arn:aws:iam::418399314813:role/prod-us-east-1-deployment-role"
-OURS = _grant.statement(SID, _grant.IN_FORCE)
-OUTDATED = {**OURS, "Condition": {"StringEquals": {"aws:PrincipalArn": [OLD, _grant.IN_FORCE[0]]}}}
+OURS = _grant.statement(SID, IN_FORCE)
+OUTDATED = {**OURS, "Condition": {"StringEquals": {"aws:PrincipalArn": [OLD, IN_FORCE[0]]}}}
 PUSH = {
     "Sid": "Push",
     "Effect": "Allow",
@@ -182,7 +183,7 @@ def test_nine_steps(world: World) -> None:
     world.write(PUSH, OUTDATED, DENY, Id="mine")
     mended = check_then_do_then_again(world, [SET])
     assert world.policy() == policy(PUSH, OURS, DENY, Id="mine")
-    assert mended["policies"][0]["drift"] == {"missing": [_grant.IN_FORCE[1]], "outdated": [OLD]}
+    assert mended["policies"][0]["drift"] == {"missing": [IN_FORCE[1]], "outdated": [OLD]}
     assert mended["foreign_statements"] == [{"arn": APP, "statement": PUSH}, {"arn": APP, "statement": DENY}]
     check_then_do_then_again(world, [SET], state="absent")
     assert world.policy() == policy(PUSH, DENY, Id="mine")

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from moto.iam.models import iam_backends
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import format_time, token_records
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import token_records
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     CollectionError,
     ConflictError,
     InputError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_user import run
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import Clients
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import run as refresh_token

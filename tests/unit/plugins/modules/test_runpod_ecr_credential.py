@@ -23,7 +23,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     Entry,
     KeyPair,
     KeyReservation,
-    format_time,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
@@ -35,6 +34,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     TransportError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import (
     Clients,

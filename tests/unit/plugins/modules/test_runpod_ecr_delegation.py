@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import EVER_PUBLISHED
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Result
-from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.delegation import pauses, run
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_delegation import main
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import (
@@ -224,7 +224,7 @@ def test_a_refusal_reminds_of_the_policy_and_the_roles_it_must_name() -> None:
     fake.answers = [None, NO, NO, NO]
     said = failed(fake)["msg"]
     assert said.startswith(f"1 of 1 repositories failed. {APP}: RunPod does not take it.")
-    assert all(role in said for role in _grant.EVER_PUBLISHED)
+    assert all(role in said for role in EVER_PUBLISHED)
     assert "ecr_pull_grant" in said and "propagation_timeout" in said
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import get_token, retry_until, verify_key
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import get_token, verify_key
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, CollectionError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import retry_until
 
 START = datetime(2026, 8, 1, 12, tzinfo=UTC)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")

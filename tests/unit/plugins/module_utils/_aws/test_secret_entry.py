@@ -16,13 +16,12 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     TokenRecord,
     decode,
     encode,
-    format_time,
     keyless,
-    parse_time,
     token_records,
     young_until,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time, parse_time
 
 ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mine-AbCdEf"
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import EVER_PUBLISHED, IN_FORCE, PUBLISHED
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError, InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
 
 SID = "AllowRunpodPull"
-EAST, WEST = _grant.IN_FORCE
+EAST, WEST = IN_FORCE
 OLD = "arn:aws:iam::418399314813:role/prod-us-east-1-deployment-role"
 MINE = "arn:aws:iam::210987654321:role/team/pull"
 REPOSITORY = "arn:aws:ecr:us-east-1:123456789012:repository/app"
-OURS = _grant.statement(SID, _grant.IN_FORCE)
+OURS = _grant.statement(SID, IN_FORCE)
 PUSH = {
     "Sid": "Push",
     "Effect": "Allow",
@@ -254,8 +255,8 @@ def test_drift_names_the_roles_that_differ(found: list[Json], missing: list[str]
 
 
 def test_the_roles_in_force_are_the_latest_that_were_published() -> None:
-    assert max(_grant.PUBLISHED) == list(_grant.PUBLISHED)[-1]
-    assert {EAST, WEST, OLD} == _grant.EVER_PUBLISHED
+    assert max(PUBLISHED) == list(PUBLISHED)[-1]
+    assert {EAST, WEST, OLD} == EVER_PUBLISHED
 
 
 def test_a_policy_may_be_as_long_as_ecr_allows_and_no_longer() -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.policy_document import compact, policy_size
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import repository_arn
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
 
 ARN = "arn:aws:ecr:us-east-1:123456789012:repository/"
@@ -45,12 +47,12 @@ HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
     ],
 )
 def test_repository_arn(given: str, arn: str) -> None:
-    assert _policy.repository_arn(given, "aws", "123456789012", "us-east-1") == arn
+    assert repository_arn(given, "aws", "123456789012", "us-east-1") == arn
 
 
 def test_name_means_the_given_partition_account_and_region() -> None:
     arn = "arn:aws-us-gov:ecr:us-gov-east-1:210987654321:repository/app"
-    assert _policy.repository_arn("app", "aws-us-gov", "210987654321", "us-gov-east-1") == arn
+    assert repository_arn("app", "aws-us-gov", "210987654321", "us-gov-east-1") == arn
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_name_means_the_given_partition_account_and_region() -> None:
 )
 def test_what_is_no_repository_is_refused_and_named(given: str) -> None:
     with pytest.raises(InputError) as caught:
-        _policy.repository_arn(given, "aws", "123456789012", "us-east-1")
+        repository_arn(given, "aws", "123456789012", "us-east-1")
     assert repr(given) in str(caught.value)
 
 
@@ -211,16 +213,16 @@ def test_import_of_upstream_images_grows_a_policy_and_its_end_does_not() -> None
 
 def test_size_is_that_of_the_document_without_white_space() -> None:
     policy = _policy.document([ARN + "a"])
-    assert _policy.size(policy) == len("".join(json.dumps(policy, indent=4).split())) == len(_policy.compact(policy))
-    assert _policy.size({"Sid": "two words"}) == len('{"Sid":"twowords"}')
-    assert _policy.size(None) == 0
+    assert policy_size(policy) == len("".join(json.dumps(policy, indent=4).split())) == len(compact(policy))
+    assert policy_size({"Sid": "two words"}) == len('{"Sid":"twowords"}')
+    assert policy_size(None) == 0
 
 
 def test_document_up_to_the_limit_of_a_managed_policy_fits() -> None:
     def sized(length: int) -> Any:
         return _policy.document([ARN + "a" * length])
 
-    spare = _policy.MANAGED_LIMIT - _policy.size(sized(0))
+    spare = _policy.MANAGED_LIMIT - policy_size(sized(0))
     _policy.check_size("puller", sized(spare))
     with pytest.raises(InputError, match=r"1 repositories would have 6145 characters, .* 2048 .* 6144 for a managed"):
         _policy.check_size("puller", sized(spare + 1))

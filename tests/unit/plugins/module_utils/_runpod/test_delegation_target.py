@@ -13,7 +13,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.delegation_t
     delegation_result,
     differs,
     predicted,
-    repository_arn,
+    delegated_arn,
     targets,
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import delegated, delegation
@@ -29,7 +29,7 @@ DIGEST = "sha256:" + "0" * 64
 )
 def test_a_repository_is_named_in_each_form(form: str, resource: str) -> None:
     assert Target(APP, "v1").resource(form) == resource
-    assert repository_arn(delegated({"resource": resource})) == APP
+    assert delegated_arn(delegated({"resource": resource})) == APP
 
 
 @pytest.mark.parametrize(
@@ -102,13 +102,13 @@ def test_another_host_than_the_plain_one_is_a_warning(host: str) -> None:
     [("123456789012", "123456789012"), ("arn:aws:iam::123456789012:role/x", "123456789012"), ("somebody", "somebody")],
 )
 def test_the_account_is_found_in_whatever_runpod_tells(owner: str, account: str) -> None:
-    assert repository_arn(delegation(APP, awsUser=owner)) == APP.replace("123456789012", account)
+    assert delegated_arn(delegation(APP, awsUser=owner)) == APP.replace("123456789012", account)
 
 
 def test_the_oldest_delegation_of_a_repository_comes_first() -> None:
     late, early = delegation(APP, id="a"), delegation(APP, id="b", createdAt="2026-08-01T00:00:00Z")
     other = delegation(APP.replace("team", "other"))
-    assert by_repository([late, other, early]) == {APP: [early, late], repository_arn(other): [other]}
+    assert by_repository([late, other, early]) == {APP: [early, late], delegated_arn(other): [other]}
 
 
 def test_what_is_predicted_is_what_runpod_tells() -> None:
