@@ -63,7 +63,6 @@ USER: Json = {
     "name": NAME,
     "state": "present",
     "path": "/runpod/",
-    "permissions_boundary": None,
     "user_tags": None,
     "purge_tags": True,
     "policy": "repositories",
@@ -187,6 +186,7 @@ class Observed(Cloud):
         super().__init__(store)
         self.pull_user = Cloud(store)
         self.public = PublicAccount()
+        self.boundary: str | None = None  # that users get where nothing else is said
 
     def connect(self, service: str, region: str, **options: Any) -> Any:
         if service == "ecr-public":
@@ -300,7 +300,8 @@ def both(run: Callable[[bool], object]) -> None:
 
 
 def play(account: Observed, check_mode: bool = False, **options: Any) -> None:
-    ecr_pull_user.run({**USER, "secret_store": account.store.options, **options}, check_mode, account.aws())
+    given = {"permissions_boundary": account.boundary, "secret_store": account.store.options, **options}
+    ecr_pull_user.run({**USER, **given}, check_mode, account.aws())
 
 
 def play_both(account: Observed, **options: Any) -> None:
@@ -358,17 +359,23 @@ def quarantine(account: Observed) -> None:
     play_both(account, state="absent")
 
 
-def use_info(account: Observed) -> None:
+EITHER_WAY: tuple[Json, ...] = ({"name": NAME}, {"name": None, "path_prefix": "/runpod/"})
+
+
+def use_info(account: Observed, ways: tuple[Json, ...] = EITHER_WAY) -> None:
     for options in ({"repositories": MANY}, {}):
         with unnoted(account):
             play(account, **options)
-        for asked in ({"name": NAME}, {"name": None, "path_prefix": "/runpod/"}):
-            for check_mode in (True, False):
-                account.now += timedelta(minutes=1)  # beyond the pace of CloudTrail
-                params = {**AUDIT, **asked, "secret_store": account.store.options}
-                ecr_pull_user_info.run(params, check_mode, account.aws())
+        for asked, check_mode in product(ways, (True, False)):
+            look(account, asked, check_mode)
         with unnoted(account):
             play(account, state="absent")
+
+
+def look(account: Observed, asked: Json, check_mode: bool = False) -> None:
+    account.now += timedelta(minutes=1)  # beyond the pace of CloudTrail
+    params = {**AUDIT, **asked, "secret_store": account.store.options}
+    ecr_pull_user_info.run(params, check_mode, account.aws())
 
 
 def use_credential(account: Observed) -> None:
