@@ -32,15 +32,18 @@ AWS_POLICIES = [f"arn:aws:iam::aws:policy/AmazonEC2ContainerRegistry{name}" for 
 ATTACHABLE = {**BOUNDED, "iam:PolicyARN": [CUSTOMER_POLICIES, *AWS_POLICIES]}
 
 
+SSM = "the secret store, with `runpod_ecr_secret_store: {type: ssm}`"
+
+
 class Row(NamedTuple):
-    """Actions, what they are on, whose policies hold them, what has to be so, and when they are needed."""
+    """Actions, for what and on what they are needed, whose policies hold them, and what has to be so."""
 
     sid: str
+    purpose: str
     actions: str
     resource: str
     documents: str = ""
     condition: Json = {}
-    when: str = ""
 
     def named(self) -> list[str]:
         """Return the actions by their whole names; of a name alone, the service is the last one given."""
@@ -63,20 +66,23 @@ class Row(NamedTuple):
 ROWS = (
     Row(
         "ReadPullUsers",
+        "the pull user",
         "iam:GetUser GetUserPolicy ListUserPolicies ListAttachedUserPolicies ListGroupsForUser ListAccessKeys "
         "GetAccessKeyLastUsed",
         USERS,
         "operator auditor",
     ),
-    Row("SeeWhetherPullUserExists", "iam:GetUser", NO_SUCH_USER, "operator auditor", when="before it exists"),
+    Row("SeeWhetherPullUserExists", "the same, before it exists", "iam:GetUser", NO_SUCH_USER, "operator auditor"),
     Row(
         "WritePullUsers",
+        "the pull user",
         "iam:UpdateUser DeleteUser TagUser UntagUser CreateAccessKey UpdateAccessKey DeleteAccessKey",
         USERS,
         "operator",
     ),
     Row(
         "OnlyWithBoundary",
+        "the pull user and its rights",
         "iam:CreateUser PutUserPolicy DeleteUserPolicy PutUserPermissionsBoundary",
         USERS,
         "operator",
@@ -84,151 +90,165 @@ ROWS = (
     ),
     Row(
         "RemoveBoundary",
+        "removing a boundary: for nobody whom one is to stop",
         "iam:DeleteUserPermissionsBoundary",
         USERS,
-        when="only to remove a boundary, and then for nobody whom it is to stop",
     ),
-    Row("SpellingOfNames", "iam:ListUsers", "*", "operator", when="optionally, for a clearer error about a name"),
+    Row(
+        "SpellingOfNames",
+        "optional: a clearer error about a name in another spelling",
+        "iam:ListUsers",
+        "*",
+        "operator",
+    ),
     Row(
         "OnlyPullPolicies",
+        "more repositories than an inline policy holds (about 30); `runpod_ecr_user_policy: pull_only` or `read_only`",
         "iam:AttachUserPolicy DetachUserPolicy",
         USERS,
         "operator-managed-policies",
         ATTACHABLE,
-        when="for more repositories than an inline policy holds (about 30), or `runpod_ecr_user_policy: pull_only` or "
-        "`read_only`:",
     ),
     Row(
         "ReadCustomerPolicies",
+        "the former of these",
         "iam:GetPolicy GetPolicyVersion",
         CUSTOMER_POLICIES,
         "operator-managed-policies auditor",
-        when="and for the former",
     ),
     Row(
         "WriteCustomerPolicies",
+        "the former of these",
         "iam:CreatePolicy DeletePolicy TagPolicy ListPolicyVersions CreatePolicyVersion DeletePolicyVersion",
         CUSTOMER_POLICIES,
         "operator-managed-policies",
-        when="and",
     ),
     Row(
         "ReadSecrets",
+        "the secret store",
         "secretsmanager:DescribeSecret GetSecretValue",
         SECRETS,
         "operator refresher auditor",
     ),
-    Row("TagSecrets", "secretsmanager:TagResource UntagResource", SECRETS, "operator refresher"),
-    Row("WriteSecrets", "secretsmanager:CreateSecret PutSecretValue RestoreSecret DeleteSecret", SECRETS, "operator"),
+    Row("TagSecrets", "the secret store", "secretsmanager:TagResource UntagResource", SECRETS, "operator refresher"),
+    Row(
+        "WriteSecrets",
+        "the secret store",
+        "secretsmanager:CreateSecret PutSecretValue RestoreSecret DeleteSecret",
+        SECRETS,
+        "operator",
+    ),
     Row(
         "ReadParameters",
+        SSM,
         "ssm:GetParameter ListTagsForResource",
         PARAMETERS,
         "operator refresher auditor",
-        when="or, with `runpod_ecr_secret_store: {type: ssm}`,",
     ),
     Row(
         "TagParameters",
+        SSM,
         "ssm:AddTagsToResource RemoveTagsFromResource",
         PARAMETERS,
         "operator refresher",
-        when="and",
     ),
-    Row("WriteParameters", "ssm:PutParameter DeleteParameter", PARAMETERS, "operator", when="and"),
+    Row("WriteParameters", SSM, "ssm:PutParameter DeleteParameter", PARAMETERS, "operator"),
     Row(
         "SecretsKey",
+        "an entry under a KMS key of your own: `Decrypt`, with `type: ssm` `Encrypt`, else `GenerateDataKey`",
         "kms:Decrypt GenerateDataKey Encrypt",
         "arn:aws:kms:REGION:ACCOUNT:key/KEY",
-        when="for an entry under a KMS key of your own (`Encrypt` with `type: ssm`, `GenerateDataKey` without):",
     ),
     Row(
         "ReadImages",
+        "every way of access",
         "ecr:BatchGetImage GetDownloadUrlForLayer",
         REPOSITORIES,
         "operator delegation public auditor",
     ),
     Row(
         "ReadRepositoryPolicies",
+        "`delegation`",
         "ecr:GetRepositoryPolicy",
         REPOSITORIES,
         "delegation auditor",
-        when="for `delegation`",
     ),
     Row(
         "WriteRepositoryPolicies",
+        "`delegation`",
         "ecr:SetRepositoryPolicy DeleteRepositoryPolicy",
         REPOSITORIES,
         "delegation",
-        when="and",
     ),
     Row(
         "Token",
+        "`public`; `runpod_ecr_credential` without a pull user; `ecr_pull_check` with `via: registry`; "
+        "`ecr_image_mirror`",
         "ecr:GetAuthorizationToken",
         "*",
         "public auditor",
-        when="for `public`, and for `runpod_ecr_credential` without a pull user, `ecr_pull_check` with `via: registry` "
-        "and `ecr_image_mirror`",
     ),
     Row(
         "PushImages",
+        "`ecr_image_mirror` to private repositories",
         "ecr:BatchCheckLayerAvailability InitiateLayerUpload UploadLayerPart CompleteLayerUpload PutImage",
         REPOSITORIES,
-        when="only for `ecr_image_mirror` to private repositories:",
     ),
     Row(
         "PublicToken",
+        "`public`",
         "ecr-public:GetAuthorizationToken sts:GetServiceBearerToken",
         "*",
         "public auditor",
-        when="for `public`",
     ),
     Row(
         "PublicRegistry",
+        "`public`",
         "ecr-public:DescribeRegistries",
         "arn:aws:ecr-public::ACCOUNT:registry/*",
         "public auditor",
-        when="and",
     ),
     Row(
         "ReadPublicRepositories",
+        "`public`",
         "ecr-public:DescribeRepositories GetRepositoryCatalogData ListTagsForResource",
         PUBLIC_REPOSITORIES,
         "public auditor",
-        when="and",
     ),
     Row(
         "WritePublicRepositories",
+        "`public`",
         "ecr-public:CreateRepository PutRepositoryCatalogData TagResource UntagResource BatchCheckLayerAvailability "
         "InitiateLayerUpload UploadLayerPart CompleteLayerUpload PutImage",
         PUBLIC_REPOSITORIES,
         "public",
-        when="and",
     ),
     Row(
         "RemovePublicRepositories",
+        "`runpod_ecr_public_force`",
         "ecr-public:DescribeImages DeleteRepository",
         PUBLIC_REPOSITORIES,
-        when="only for `runpod_ecr_public_force`:",
     ),
     Row(
         "ManyUsers",
+        "`ecr_pull_user_info` with `path_prefix`",
         "iam:GetAccountAuthorizationDetails",
         "*",
-        when="only for `ecr_pull_user_info` with `path_prefix`:",
     ),
     Row(
         "RecentPulls",
+        "`ecr_pull_user_info` with `events`; an audit with `runpod_ecr_audit_events`",
         "cloudtrail:LookupEvents",
         "*",
         "auditor",
-        when="only for `ecr_pull_user_info` with `events`, and so for an audit with `runpod_ecr_audit_events`:",
     ),
 )
 # What a pull user can ever do, whatever its policies say.
 BOUNDARY = (
-    Row("Token", "ecr:GetAuthorizationToken", "*"),
+    Row("Token", "pulling", "ecr:GetAuthorizationToken", "*"),
     Row(
         "Pull",
+        "pulling",
         "ecr:BatchGetImage GetDownloadUrlForLayer BatchCheckLayerAvailability BatchImportUpstreamImage",
         REPOSITORIES,
     ),
@@ -248,16 +268,15 @@ def documents() -> dict[str, Json]:
 
 def table() -> str:
     """Return the table of the README."""
-    lines = ["| Actions | On | Only with | In the policy of |", "|---|---|---|---|"]
+    lines = ["| For | Actions | On | Only where | Policies |", "|---|---|---|---|---|"]
     return "\n".join([*lines, *map(line, ROWS)]) + "\n"
 
 
 def line(row: Row) -> str:
-    condition = "; ".join(f"`{key}` {alternatives(value)}" for key, value in row.condition.items())
+    condition = ", and ".join(f"`{key}` is {alternatives(value)}" for key, value in row.condition.items())
     listed = ", ".join(f"`{name}`" for name in row.documents.split())
-    return f"| {f'{row.when} {actions(row)}'.strip()} | `{row.resource}` | {condition} | {listed} |".replace(
-        "|  |", "| |"
-    )
+    cells = (row.purpose, actions(row), f"`{row.resource}`", condition, listed)
+    return " ".join(f"| {cell}".rstrip() for cell in cells) + " |"
 
 
 def actions(row: Row) -> str:
@@ -267,12 +286,13 @@ def actions(row: Row) -> str:
 
 
 def alternatives(value: str | list[str]) -> str:
-    return " or ".join(f"`{one}`" for one in ([value] if isinstance(value, str) else value))
+    listed = [value] if isinstance(value, str) else value
+    return " or ".join(f"`{re.sub('arn:aws:iam::(ACCOUNT|aws):', '', one)}`" for one in listed)
 
 
 def written(readme: str) -> str:
     """Return the README with the table as it is."""
-    return re.sub(r"^\| Actions \| On \|.*\n(?:\|.*\n)+", lambda dummy: table(), readme, flags=re.MULTILINE)
+    return re.sub(r"^\| For \| Actions \|.*\n(?:\|.*\n)+", lambda dummy: table(), readme, flags=re.MULTILINE)
 
 
 def main() -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,6 +64,7 @@ pytestmark = UNMEASURED
 
 BOUNDARY = f"arn:aws:iam::{HOME}:policy/runpod-pull-boundary"
 TEAM = "/runpod/team/"
+PAGE = POLICIES.parent / "rights.md"
 
 
 # What whom does
@@ -250,6 +253,26 @@ def test_files_are_what_the_table_makes() -> None:
 
 def test_every_file_has_work() -> None:
     assert set(documents()) == {name for names in WORK for name in names.split()}
+
+
+def test_page_tells_of_every_file() -> None:
+    assert set(re.findall(r"^\| `(.+?)\.json` \|", PAGE.read_text(), re.MULTILINE)) == set(documents())
+
+
+def test_commands_of_the_page_leave_no_placeholder(tmp_path: Path) -> None:
+    [commands] = re.findall(r"```sh\n(.+?)```", PAGE.read_text(), re.DOTALL)
+    noting = tmp_path / "aws"
+    noting.write_text('#!/bin/sh\nprintf "%s\\0" "$@" >> "$NOTES"; printf "\\n" >> "$NOTES"\n')
+    noting.chmod(0o755)
+    notes = tmp_path / "notes"
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "NOTES": str(notes), "TMPDIR": str(tmp_path)}
+    subprocess.run(["sh", "-ec", commands], cwd=POLICIES, env=environment, check=True)
+    made = [line.split("\0")[:-1] for line in notes.read_text().splitlines()]
+    files = {words[3]: words[-1].removeprefix("file://") for words in made if words[1] == "create-policy"}
+    assert files.keys() >= {"runpod-pull-boundary", "runpod-operator"}
+    for name, file in files.items():
+        text = Path(file).read_text()
+        assert "ACCOUNT" not in text and "/team/" not in text and (name == "runpod-refresher" or "/ml/" in text)
 
 
 @pytest.mark.parametrize("name", documents())
