@@ -167,7 +167,7 @@ class AwsSimulator:
         """Let operators do only what this allows, of an action, a resource and condition keys, until the next reset."""
         self._access.operator_may = may
 
-    def held(self) -> AbstractContextManager[Any]:
+    def current(self) -> AbstractContextManager[Any]:
         """Keep others out for as long as this context lasts."""
         return self._lock
 

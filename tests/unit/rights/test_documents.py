@@ -18,7 +18,9 @@ import pytest
 from moto import mock_aws
 from parliament import analyze_policy_string
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import RunpodError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror, public_repository
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
     ecr_public_repo,
@@ -76,9 +78,9 @@ def manage(account: Observed) -> None:
     play(account, check_mode=True)
     account.before["iam:create_user"] = refusal("EntityAlreadyExists", 409)  # by a name in another spelling
     account.after["iam:create_access_key"] = lost()  # the next run takes this key back
-    with suppress(RunpodError):
+    with suppress(CollectionError):
         play(account)
-    with suppress(RunpodError):
+    with suppress(CollectionError):
         play(account)
     play_both(account, user_tags={"team": "training"})
     play_both(account, user_tags={})
@@ -125,7 +127,7 @@ def refresh(account: Observed) -> None:
 def lend(account: Observed) -> None:
     """The caller is who pulls."""
     runpod = FakeRunpod()
-    clients = runpod_ecr_credential.Clients(account.aws(), runpod.client)
+    clients = ecr_credential.Clients(account.aws(), runpod.client)
     check(account, "caller")
     for options in ({}, {"state": "absent", "registry_region": None}):
         params = {**CREDENTIAL, "secret_store": None, **options}
@@ -139,7 +141,7 @@ def delegate(account: Observed) -> None:
 
 def publish(account: Observed, check_only: bool = False) -> None:
     check(account, "caller")
-    repository = ecr_public_repo.Clients(account.aws(), lambda dummy: b"")
+    repository = public_repository.Clients(account.aws(), lambda dummy: b"")
     catalog = dict.fromkeys(("about_text", "usage_text", "architectures", "operating_systems", "logo"))
     modes = [True] if check_only else [True, False]
     for options in ({}, {"tags": {"team": "ml"}, "catalog_data": {**catalog, "description": "one"}}, {"tags": {}}):
@@ -147,7 +149,7 @@ def publish(account: Observed, check_only: bool = False) -> None:
             ecr_public_repo.run({**PUBLIC, **options}, check_mode, repository)
     carrier: Any = Carrier(account)
     shelf: Any = lambda host, dummy: Shelf(account, host)  # noqa: E731
-    mirror = ecr_image_mirror.Clients(account.aws(), shelf, carrier)
+    mirror = image_mirror.Clients(account.aws(), shelf, carrier)
     params = {**MIRROR, "source": f"{PRIVATE}/app:v1", "destination": "public.ecr.aws/a1b2c3d4/app"}
     for check_mode in modes:
         ecr_image_mirror.run(params, check_mode, mirror)
