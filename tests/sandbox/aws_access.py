@@ -93,7 +93,8 @@ def _users(call: AwsCall) -> list[str]:
     user = iam(call.account).users.get(name)
     if user is not None:
         return [user.arn]
-    return [f"arn:aws:iam::{call.account}:user{call.parameters.get('Path', '/')}{name}"]
+    path = call.parameters.get("Path", "/")  # only who creates a user tells it
+    return [f"arn:aws:iam::{call.account}:user{path}{name}"]
 
 
 RESOURCES: dict[str, Callable[[AwsCall], list[str]]] = {
@@ -107,6 +108,13 @@ RESOURCES: dict[str, Callable[[AwsCall], list[str]]] = {
 
 def resources(call: AwsCall) -> list[str]:
     return RESOURCES.get(call.service, lambda dummy: ["*"])(call)
+
+
+def worded(call: AwsCall, resource: str) -> str:
+    """Return how a refusal names a resource: a user that does not exist has no ARN."""
+    name = call.parameters.get("UserName")
+    absent = call.service == "iam" and name and name not in iam(call.account).users
+    return f"user {name}" if absent and call.operation != "CreateUser" else resource
 
 
 # Who calls
@@ -187,7 +195,7 @@ class Access:
         return known and key.status == "Active" and "X-Amz-Security-Token" not in call.headers
 
     def _authorize(self, call: AwsCall, holder: Holder, action: str, resource: str) -> None:
-        text = self.denial(holder, action, resource)
+        text = self.denial(holder, action, resource, worded(call, resource))
         if text:
             raise _refusal(call, "AccessDeniedException", "AccessDenied", text)
 
@@ -198,7 +206,7 @@ class Access:
                 return Holder(account, user.id, user.arn)
         return Holder(OPERATORS.get(access_key) or _role(access_key) or ACCOUNT)
 
-    def denial(self, holder: Holder, action: str, resource: str) -> str | None:
+    def denial(self, holder: Holder, action: str, resource: str, name: str = "") -> str | None:
         """Return why an action is not allowed today, or None. Who was deleted may do nothing."""
         said = f"User: {holder.arn or OPERATOR_ARN.format(holder.account)} is not authorized to perform: {action}"
         owner = resource.split(":")[4] if resource.startswith("arn:") else ""
@@ -212,7 +220,7 @@ class Access:
         found = effects(visible[-1] if visible else (), action, resource)
         boundary = _boundary(holder.account, user)
         limit = {"Allow"} if boundary is None else effects((boundary,), action, resource)
-        return next((f"{said} on resource: {resource} {reason}" for reason in _reasons(action, found, limit)), None)
+        return next((f"{said} on resource: {name or resource} {why}" for why in _reasons(action, found, limit)), None)
 
 
 def _reasons(action: str, found: set[str], limit: set[str]) -> Iterator[str]:

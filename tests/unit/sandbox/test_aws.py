@@ -476,7 +476,14 @@ def test_a_call_that_no_policy_covers_or_one_denies_is_refused(
 @pytest.mark.parametrize(
     ("service", "operation", "request_", "resource", "code"),
     [
-        ("iam", "get_user", {"UserName": "absent"}, "arn:aws:iam::123456789012:user/absent", "AccessDenied"),
+        ("iam", "get_user", {"UserName": "absent"}, "user absent", "AccessDenied"),
+        (
+            "iam",
+            "create_user",
+            {"UserName": "absent", "Path": "/a/"},
+            "arn:aws:iam::123456789012:user/a/absent",
+            "AccessDenied",
+        ),
         ("iam", "list_roles", {}, "arn:aws:iam::123456789012:user/*", "AccessDenied"),
         ("ecr", "describe_repositories", {}, f"{ARN.rpartition('/')[0]}/*", "AccessDeniedException"),
         (
@@ -502,6 +509,19 @@ def test_a_refusal_names_the_resource_of_each_service(
     refused = refusal(getattr(client, operation), **request_)
     assert refused[0] == code
     assert f" on resource: {resource} because" in refused[1]
+
+
+def test_a_user_that_does_not_exist_is_judged_without_its_path(sandbox: Sandbox) -> None:
+    own_path = "arn:aws:iam::123456789012:user/team/*"
+    iam = sandbox.client("iam", **identity(new_user(sandbox, policy(["iam:GetUser", "iam:CreateUser"], own_path))))
+    name = f"member-{uuid4().hex[:8]}"
+    assert refusal(iam.get_user, UserName=name)[0] == "AccessDenied"
+    iam.create_user(UserName=name, Path="/team/")
+    assert iam.get_user(UserName=name)["User"]["Path"] == "/team/"
+
+    by_name = [policy("iam:GetUser", f"arn:aws:iam::123456789012:user/{one}-*") for one in ("gone", "team/gone")]
+    iam = sandbox.client("iam", **identity(new_user(sandbox, *by_name)))
+    assert refusal(iam.get_user, UserName="gone-1")[0] == "NoSuchEntity"
 
 
 def test_an_attached_policy_counts_in_its_default_version(sandbox: Sandbox) -> None:
