@@ -110,7 +110,7 @@ def resources(call: AwsCall) -> list[str]:
     return RESOURCES.get(call.service, lambda dummy: ["*"])(call)
 
 
-def worded(call: AwsCall, resource: str) -> str:
+def resource_name(call: AwsCall, resource: str) -> str:
     """Return how a refusal names a resource: a user that does not exist has no ARN."""
     name = call.parameters.get("UserName")
     absent = call.service == "iam" and name and name not in iam(call.account).users
@@ -195,7 +195,7 @@ class Access:
         return known and key.status == "Active" and "X-Amz-Security-Token" not in call.headers
 
     def _authorize(self, call: AwsCall, holder: Holder, action: str, resource: str) -> None:
-        text = self.denial(holder, action, resource, worded(call, resource))
+        text = self.denial(holder, action, resource, resource_name(call, resource))
         if text:
             raise _refusal(call, "AccessDeniedException", "AccessDenied", text)
 

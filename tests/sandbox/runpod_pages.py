@@ -20,14 +20,17 @@ def page(world: World, call: Call, key: str, items: Sequence[Json]) -> Json:
     size = min(_limit(call), world.switches["page_size"])
     cursor = _cursor(world, call, (key, call.id))
     rest = [item for item in items if item["id"] not in cursor.given]
-    paused = mode == "short" and bool(rest) and not cursor.paused
-    part = rest[: 0 if paused else min(size, (len(rest) + 1) // 2 if mode == "short" else size)]
+    paused = False
+    if mode == "short":
+        paused = bool(rest) and not cursor.paused
+        size = 0 if paused else min(size, (len(rest) + 1) // 2)
+    part = rest[:size]
     following: str | None = None
     if mode == "repeating":
-        following = call.query.get("cursor") or _handed_out(world, cursor)
+        following = call.query.get("cursor") or _new_cursor(world, cursor)
     elif len(part) < len(rest):
         given = cursor.given | {item["id"] for item in part}
-        following = _handed_out(world, cursor._replace(given=given, paused=paused))
+        following = _new_cursor(world, cursor._replace(given=given, paused=paused))
     return {key: part, "pagination": {"nextCursor": following, "hasNextPage": following is not None}}
 
 
@@ -49,7 +52,7 @@ def _cursor(world: World, call: Call, listing: tuple[str, str]) -> Cursor:
     return known
 
 
-def _handed_out(world: World, cursor: Cursor) -> str:
+def _new_cursor(world: World, cursor: Cursor) -> str:
     text = secrets.token_urlsafe(12)
     world.cursors[text] = cursor
     return text

@@ -263,11 +263,11 @@ def pages(account, path, key, **query):
         status, document = account.call("GET", path, query=query)
         assert status == 200, document
         found.append([item["id"] for item in document[key]])
-        told = document["pagination"]
-        assert told["hasNextPage"] is (told["nextCursor"] is not None)
-        if not told["hasNextPage"]:
+        pagination = document["pagination"]
+        assert pagination["hasNextPage"] is (pagination["nextCursor"] is not None)
+        if not pagination["hasNextPage"]:
             return found
-        query["cursor"] = told["nextCursor"]
+        query["cursor"] = pagination["nextCursor"]
 
 
 SEEDED = {"registries": "registries", "registries/delegations": "delegations", "templates": "templates"}

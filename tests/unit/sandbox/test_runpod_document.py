@@ -117,8 +117,8 @@ def test_each_schema_demands_what_the_document_demands(amended, name):
 
 
 def test_the_document_has_not_caught_up(document):
-    told = json.dumps([document["components"], [document["paths"][path] for path in contract.LISTINGS]])
-    assert not [name for name in ("cmd", "entrypoint", "pagination", "cursor", "limit") if f'"{name}"' in told]
+    text = json.dumps([document["components"], [document["paths"][path] for path in contract.LISTINGS]])
+    assert not [name for name in ("cmd", "entrypoint", "pagination", "cursor", "limit") if f'"{name}"' in text]
 
 
 def test_a_difference_would_be_noticed():
