@@ -141,7 +141,7 @@ def accounts(bench: Bench) -> None:
         command = ["ansible-playbook", "playbooks/runpod_ecr.yml", "-i", inventory, "-e", f"runpod_ecr_hosts={GROUP}"]
         bench.run(command)
         made = len(bench.sandbox.runpod.state()["templates"])
-        bench.row(f"{what}: made by one run", str(size), str(made), workloads.held() == workloads.wanted())
+        bench.row(f"{what}: made by one run", str(size), str(made), workloads.current() == workloads.wanted())
         one = {"runpod_ecr_image": IMAGE, "runpod_ecr_user_name": "one"}
         bench.play("playbooks/runpod_ecr.yml", **one)
         for _round in range(bench.rounds):

@@ -17,7 +17,7 @@ from typing import IO, Any
 from ansible.plugins.action.normal import ActionModule as Normal
 from ansible.utils.display import Display
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._progress import FILE
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import FILE
 
 WAIT = 0.5  # seconds before another look
 

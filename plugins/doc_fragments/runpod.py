@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The options of every module that talks to RunPod; mirrors ARGUMENTS in module_utils/_runpod.py."""
+    """The options of every module that talks to RunPod; mirrors ARGUMENTS in module_utils/_runpod/connection.py."""
 
     DOCUMENTATION = r"""
 options:

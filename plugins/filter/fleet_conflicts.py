@@ -45,12 +45,12 @@ _value:
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._fleet import conflicts
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.fleet import conflicts
 
 
 def fleet_conflicts(hosts: list[str], hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    told = {host: hostvars[host].get("__runpod_ecr_claimed") for host in hosts}
-    found = conflicts({host: claimed for host, claimed in told.items() if claimed})
+    reported = {host: hostvars[host].get("__runpod_ecr_claimed") for host in hosts}
+    found = conflicts({host: claimed for host, claimed in reported.items() if claimed})
     return {host: found.get(host, []) for host in hosts}
 
 

@@ -113,9 +113,9 @@ def workload_audit(
     items: list[dict[str, Any]], reads: dict[str, Any], now: str, patterns: list[str] | None = None, **asked: Any
 ) -> dict[str, Any]:
     # Not above: Ansible loads every filter of a collection for each task that uses one of them, and this one is large.
-    from ansible_collections.gpuops.runpod.plugins.module_utils._chain import audit
-    from ansible_collections.gpuops.runpod.plugins.module_utils._entry import parse_time
-    from ansible_collections.gpuops.runpod.plugins.module_utils._problems import Asked
+    from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import parse_time
+    from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit import DesiredState
+    from ansible_collections.gpuops.runpod.plugins.module_utils._workload.report import audit
 
     defaults: dict[str, Any] = {
         "access": "credential",
@@ -128,7 +128,7 @@ def workload_audit(
         "rotate_after_days": 90,
         "roles": None,
     }
-    return audit(items, Asked(**{**defaults, **asked}), reads, parse_time(now), patterns or [])
+    return audit(items, DesiredState(**{**defaults, **asked}), reads, parse_time(now), patterns or [])
 
 
 class FilterModule:

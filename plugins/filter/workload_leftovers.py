@@ -56,7 +56,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import leftovers
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import leftovers
 
 
 class FilterModule:

@@ -44,7 +44,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import public_images
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import public_images
 
 
 class FilterModule:

@@ -66,7 +66,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import results
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import results
 
 
 class FilterModule:

@@ -49,7 +49,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import templates
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import templates
 
 
 class FilterModule:

@@ -56,8 +56,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import workloads as complete
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import workloads as complete
 
 
 def workloads(

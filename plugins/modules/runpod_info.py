@@ -405,48 +405,12 @@ findings:
         ansible localhost -m gpuops.runpod.runpod_template -a '{"name": "runpod-gpu-training", "registry": "NAME"}'
 """
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._account import findings, moments, references
-from ..module_utils._client import Client
-from ..module_utils._delegation import told
-from ..module_utils._errors import Json
-from ..module_utils._masking import shown
-from ..module_utils._module import execute
-from ..module_utils._runpod import ARGUMENTS, runpod_client
-from ..module_utils._state import Outcome
-from ..module_utils._template import result
-
-# Kind -> path, key of the answer, field to sort by.
-KINDS = {
-    "templates": ("/templates", "templates", "name"),
-    "registries": ("/registries", "registries", "name"),
-    "delegations": ("/registries/delegations", "delegations", "repository"),
-    "endpoints": ("/serverless", "endpoints", "name"),
-    "pods": ("/pods?includeClusterPods=true", "pods", "name"),
-}
-SHOWN: dict[str, Callable[[Json], Any]] = {"templates": result, "delegations": told}  # the others as the API does
-
-
-def run(
-    params: Json, dummy: bool, client: Client, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-) -> Outcome:
-    expiry = None if params["credential_expiry"] is None else moments(params["credential_expiry"])
-    held = {kind: listed(client, kind) for kind in KINDS if kind in params["gather"]}
-    results: Json = {kind: [SHOWN.get(kind, shown)(thing) for thing in things] for kind, things in held.items()}
-    results["references"] = references(held)
-    results["findings"] = findings(held, expiry, clock())
-    return Outcome(False, None, None, results)
-
-
-def listed(client: Client, kind: str) -> list[Json]:
-    """Return what the account holds of a kind, in a stable order."""
-    path, key, field = KINDS[kind]
-    return sorted(client.items(path, key), key=lambda thing: (thing[field], thing["id"]))
+from ..module_utils._core.module import execute
+from ..module_utils._runpod.account import KINDS, run
+from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 
 
 def main() -> None:

@@ -180,76 +180,9 @@ in_use_by:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._client import Client
-from ..module_utils._errors import InputError, Json
-from ..module_utils._module import execute
-from ..module_utils._registry import (
-    PATH,
-    called,
-    check_name,
-    clear,
-    identity,
-    in_use,
-    pair,
-    renew,
-    report,
-    stays,
-)
-from ..module_utils._runpod import ARGUMENTS, runpod_client
-from ..module_utils._state import Outcome
-
-LIMITS = {"username": 191, "password": 16384}
-
-
-def run(params: Json, check_mode: bool, client: Client) -> Outcome:
-    check_name(params["name"])
-    if params["state"] == "present":
-        check_login(params)
-    held = pair(client.items(PATH, "registries"), params["name"])
-    if params["state"] == "absent":
-        kept = clear(client, held, check_mode)
-        left = [one.registry for one in kept]
-        return Outcome(left != held, shown(held), shown(left), results(left, report([], kept)), in_use(kept))
-    if held and params["update_password"] == "on_create":
-        return Outcome(False, shown(held), shown(held), results(held, report()), unfinished(held))
-    return write(params, held, check_mode, client)
-
-
-def check_login(params: Json) -> None:
-    """Raise InputError for a user or password that RunPod would refuse. The value is not repeated."""
-    for option, limit in LIMITS.items():
-        if not 0 < len(params[option]) <= limit:
-            raise InputError(f"{option} must have 1 to {limit} characters.")
-
-
-def write(params: Json, held: list[Json], check_mode: bool, client: Client) -> Outcome:
-    """Write user and password, which cannot be compared, and remove what they replaced."""
-    if check_mode:
-        after = held or [{"name": params["name"]}]
-        return Outcome(True, shown(held), shown(after), results(after, report()))
-    renewal = renew(client, params["name"], held, {option: params[option] for option in LIMITS})
-    kept = clear(client, renewal.leftovers)
-    after = [renewal.registry, *(left.registry for left in kept)]
-    found = results(after, report(renewal.moved, kept))
-    return Outcome(True, shown(held), shown(after), found, (*renewal.warnings, *stays(kept)))
-
-
-def shown(held: list[Json]) -> Json | None:
-    """Return the credential as diffs show it: with the other one that means the same, as long as it is there."""
-    return {**identity(held[0]), **called(held[1:])} if held else None
-
-
-def results(held: list[Json], found: Json) -> Json:
-    """Return what each run reports."""
-    return {"registry": identity(held[0]) if held else None, **found}
-
-
-def unfinished(held: list[Json]) -> tuple[str, ...]:
-    """Return a warning when there are two credentials: which of them is the newer one cannot be told."""
-    if len(held) < 2:
-        return ()
-    both = " and ".join(f"{registry['name']} ({registry['id']})" for registry in held)
-    return (f"{both} mean the same: a replacement is not finished. A run with update_password always finishes it.",)
+from ..module_utils._core.module import execute
+from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.registry import run
 
 
 def main() -> None:

@@ -231,24 +231,12 @@ template:
       sample: []
 """
 
-from ..module_utils._client import Client
-from ..module_utils._errors import InputError, Json
-from ..module_utils._module import EnvModule, execute
-from ..module_utils._runpod import ARGUMENTS, runpod_client
-from ..module_utils._state import Outcome
-from ..module_utils._template import OPTIONS, difference, faults, plan, read, result, write
-
-
-def run(params: Json, check_mode: bool, client: Client) -> Outcome:
-    wrong = faults(params)
-    if wrong:
-        raise InputError("; ".join(wrong) + ".")
-    templates, registries, warnings = read(client, [params], check_mode)
-    step = plan(params, templates, registries, [template["registry"] for template in templates])
-    after = step.prediction if check_mode else write(client, step)
-    before_shown, after_shown = difference(step.current, after)
-    results = {"template": result(after)}
-    return Outcome(step.action != "unchanged", before_shown, after_shown, results, warnings)
+from ..module_utils._core.module import EnvModule, execute
+from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.template import (
+    OPTIONS,
+    run,
+)
 
 
 def main() -> None:

@@ -163,7 +163,7 @@ class AwsSimulator:
         with self._lock:
             self.switches |= {name: float(value) for name, value in changes.items()}
 
-    def held(self) -> AbstractContextManager[Any]:
+    def current(self) -> AbstractContextManager[Any]:
         """Keep others out for as long as this context lasts."""
         return self._lock
 

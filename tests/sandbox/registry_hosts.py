@@ -252,17 +252,17 @@ class Private:
         return private_folder(self._account, self._region, name)
 
     def find(self, name: str, reference: str) -> str | None:
-        with self._simulator.held():
+        with self._simulator.current():
             named = {"tag": None, "digest": reference} if ":" in reference else {"tag": reference, "digest": None}
             image, dummy = find_image(self._repository(name), **named)
             return image.image_digest if image else None
 
     def tags(self, name: str) -> list[str]:
-        with self._simulator.held():
+        with self._simulator.current():
             return sorted(tag for image in self._repository(name).images for tag in image.image_tags)
 
     def admit(self, name: str, tag: str) -> None:
-        with self._simulator.held():
+        with self._simulator.current():
             if tag and self._repository(name).is_tag_immutable() and self.find(name, tag):
                 text = (
                     f"The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten "
@@ -271,11 +271,11 @@ class Private:
                 raise RegistryRefusal(400, "TAG_INVALID", text)
 
     def note_blob(self, name: str, digest: str, size: int) -> None:
-        with self._simulator.held():
+        with self._simulator.current():
             self._repository(name).layers[digest] = size
 
     def note_image(self, name: str, digest: str, tag: str, manifest: bytes, media_type: str) -> None:
-        with self._simulator.held():
+        with self._simulator.current():
             found = self.find(name, digest) and (not tag or self.find(name, tag) == digest)
             if not found:
                 with keeping_untagged(self._repository(name)):

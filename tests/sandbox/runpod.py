@@ -166,7 +166,7 @@ class RunpodSimulator:
 
     def state(self) -> dict[str, list[Json]]:
         """Return all that is held, with what the API never shows: owners, passwords, bound templates."""
-        return {key: deepcopy(list(records.values())) for key, records in self.world.held.items()}
+        return {key: deepcopy(list(records.values())) for key, records in self.world.current.items()}
 
     def seed(self, key: str, given: Any) -> Json:
         """Hold an object that was made elsewhere; what it does not say is filled in. Return it as it is held."""

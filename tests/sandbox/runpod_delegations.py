@@ -62,7 +62,7 @@ def delegation(world: World, resource: str) -> Json:
 
 
 def delete_delegation(world: World, call: Call) -> None:
-    del world.held["delegations"][world.find_own("delegations", call.id)["id"]]
+    del world.current["delegations"][world.find_own("delegations", call.id)["id"]]
 
 
 def require_access(world: World, record: Json) -> None:

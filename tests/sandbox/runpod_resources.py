@@ -87,7 +87,7 @@ def delete_registry(world: World, call: Call) -> None:
     for record in losers:
         if record["registry"] == call.id:
             record["registry"] = None
-    del world.held["registries"][call.id]
+    del world.current["registries"][call.id]
 
 
 # Templates
@@ -141,12 +141,12 @@ def delete_template(world: World, call: Call) -> None:
     bound = any(endpoint.get("boundTemplate") == call.id for endpoint in world.own("endpoints"))
     if in_use or bound:
         raise Refusal(400, "template is in use by a pod, cluster or serverless endpoint and cannot be deleted")
-    del world.held["templates"][call.id]
+    del world.current["templates"][call.id]
 
 
 def readable_template(world: World, identifier: str) -> Json:
     """Return a template of the account or a public one."""
-    record = world.held["templates"].get(identifier)
+    record = world.current["templates"].get(identifier)
     if record is None or not (record["public"] or record["owner"] == ACCOUNT):
         raise not_found()
     return record
@@ -154,7 +154,7 @@ def readable_template(world: World, identifier: str) -> Json:
 
 def _require_template_name(world: World, name: str, but: tuple[str, ...]) -> None:
     everybodys = world.switches["template_name_scope"] == "global"
-    others = list(world.held["templates"].values()) if everybodys else world.own("templates")
+    others = list(world.current["templates"].values()) if everybodys else world.own("templates")
     candidates = [record for record in others if record["id"] not in but]
     require_free_name(candidates, name, world.switches["duplicate_template_name"], "template")
 
@@ -215,8 +215,8 @@ def update_endpoint(world: World, call: Call) -> Json:
 def delete_endpoint(world: World, call: Call) -> None:
     """Delete the endpoint together with the template it is bound to."""
     record = world.find_own("endpoints", call.id)
-    world.held["templates"].pop(record.get("boundTemplate") or "", None)
-    del world.held["endpoints"][call.id]
+    world.current["templates"].pop(record.get("boundTemplate") or "", None)
+    del world.current["endpoints"][call.id]
 
 
 def _container_settings(world: World, body: Json, current: Json) -> Json:
@@ -418,7 +418,7 @@ def seed(world: World, key: str, given: Any) -> Json:
     errors = violations(ITEM_SCHEMAS[key], answer(record))
     unknown = set(record) - set(SCHEMAS[ITEM_SCHEMAS[key]]["properties"]) - INTERNAL
     errors += [f"$: additional properties '{name}' not allowed" for name in sorted(unknown)]
-    if record["id"] in world.held[key]:
+    if record["id"] in world.current[key]:
         errors.append(f"$.id: '{record['id']}' is taken")
     if errors:
         raise invalid(errors)

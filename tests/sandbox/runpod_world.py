@@ -176,7 +176,7 @@ class World:
 
     def reset(self) -> None:
         """Forget everything and put every switch back."""
-        self.held: dict[str, dict[str, Json]] = {key: {} for key in LIST_KEYS}
+        self.current: dict[str, dict[str, Json]] = {key: {} for key in LIST_KEYS}
         self.cursors: dict[str, Cursor] = {}
         self.switches: Json = {name: switch.default for name, switch in SWITCHES.items()}
 
@@ -190,7 +190,7 @@ class World:
 
     def new_id(self) -> str:
         """Return an id that nothing held bears."""
-        taken = {identifier for records in self.held.values() for identifier in records}
+        taken = {identifier for records in self.current.values() for identifier in records}
         while (fresh := self._new_id()) in taken:
             pass
         return fresh
@@ -198,14 +198,14 @@ class World:
     def add(self, key: str, record: Json) -> Json:
         identifier = record.get("id") or self.new_id()
         stored = {"owner": ACCOUNT, **record, "id": identifier}
-        self.held[key][identifier] = stored
+        self.current[key][identifier] = stored
         return stored
 
     def own(self, key: str) -> list[Json]:
-        return [record for record in self.held[key].values() if record["owner"] == ACCOUNT]
+        return [record for record in self.current[key].values() if record["owner"] == ACCOUNT]
 
     def find_own(self, key: str, identifier: str) -> Json:
-        record = self.held[key].get(identifier)
+        record = self.current[key].get(identifier)
         if record is None or record["owner"] != ACCOUNT:
             raise not_found()
         return record

@@ -81,7 +81,7 @@ class Fleet:
             },
         }
 
-    def held(self) -> Json:
+    def current(self) -> Json:
         """Return what both clouds hold in the same form. Every credential holds a token that works."""
         world = self.sandbox.runpod.state()
         names = {registry["id"]: registry["name"] for registry in world["registries"]}

@@ -62,7 +62,7 @@ def one_key(house: House, store: str) -> None:
 
 def no_credential(house: House, dummy: str) -> None:
     """Go back to before a first refresh."""
-    house.sandbox.runpod.world.held["registries"].clear()
+    house.sandbox.runpod.world.current["registries"].clear()
 
 
 CASES: dict[str, tuple[Callable[[Runs], None], Callable[[House, str], None]]] = {

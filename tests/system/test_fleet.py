@@ -54,7 +54,7 @@ def test_slices_at_once_end_like_one_run(house: House, tmp_path: Path) -> None:
         slices = list(pool.map(lambda host: house.play(MAIN, *inventory, *ALL, "--limit", host), HOSTS))
     assert [run.code for run in slices] == [0] * len(HOSTS), "".join(run.output for run in slices)
     assert [list(run.recaps) for run in slices] == [[host] for host in HOSTS]
-    assert fleet.held() == fleet.wanted()
+    assert fleet.current() == fleet.wanted()
 
     before = house.runpod()
     whole = house.play(MAIN, *inventory, *ALL, ANSIBLE_SHOW_CUSTOM_STATS="1")

@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError
 
 from .conftest import ENDPOINT, IMAGE, REGISTRY, SEOUL, USER, House
 

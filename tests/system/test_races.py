@@ -67,7 +67,7 @@ def remove_user(house: House) -> str:
 
 def forget_runpod(house: House) -> None:
     """Let RunPod hold what others made, alone."""
-    world = house.sandbox.runpod.world.held
+    world = house.sandbox.runpod.world.current
     for kind in ("registries", "templates"):
         world[kind] = {name: held for name, held in world[kind].items() if held["name"] == THEIRS}
 

@@ -27,12 +27,12 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
 from botocore.config import Config
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import runpod_client
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
-from ansible_collections.gpuops.runpod.plugins.module_utils._tokens import mint
-from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import public_images, templates, workloads
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import get_token
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import runpod_client
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import public_images, templates, workloads
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
     ecr_public_repo,
@@ -157,7 +157,7 @@ class Runs:
 
         def read_and_mint() -> None:
             entry = store.read()
-            mint(aws, REGION, entry and entry.key)
+            get_token(aws, REGION, entry and entry.key)
 
         return read_and_mint
 

@@ -15,7 +15,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import workloads
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import workloads
 from ansible_collections.gpuops.runpod.tests.unit.plugins.audited import (
     APP,
     EAST,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -94,16 +95,47 @@ def test_python_files_carry_the_header() -> None:
     for path in files("*.py"):
         shebang = "#!/usr/bin/python\n" if path.parent == ROOT / "plugins" / "modules" else ""
         text = path.read_text()
+        if not text and path.name == "__init__.py":
+            continue
         if not (text.startswith(shebang + HEADER) and "\nfrom __future__ import annotations\n" in text):
             wrong.append(str(path.relative_to(ROOT)))
     assert not wrong
+
+
+FLOORS = {"_core": 1, "_oci": 2, "_aws": 2, "_pull_user": 3, "_ecr": 3, "_runpod": 3, "_workload": 4}
+
+
+def imported_packages(path: Path) -> set[str]:
+    """The packages of module_utils, but its own, from which a file of one of them imports."""
+    tree = ast.parse(path.read_text())
+    sources = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level == 2]
+    return {(node.module or node.names[0].name).split(".")[0] for node in sources}
+
+
+def test_imports_of_module_utils_go_down_only() -> None:
+    folder = ROOT / "plugins" / "module_utils"
+    assert {path.name for path in folder.iterdir() if path.name != "__pycache__"} == FLOORS.keys()
+    upwards = [
+        f"{path.relative_to(folder)} imports {package}"
+        for path in files("plugins/module_utils/*.py")
+        for package in imported_packages(path)
+        if FLOORS[package] >= FLOORS[path.parent.name]
+    ]
+    assert not upwards
+
+
+def test_packages_of_module_utils_bring_nothing_along() -> None:
+    """What an __init__.py imports is shipped to every module that uses a file beside it."""
+    found = files("plugins/module_utils/**/__init__.py")
+    assert {path.parent.name for path in found} == FLOORS.keys()
+    assert not [path for path in found if path.read_text()]
 
 
 def test_filters_do_not_load_boto3() -> None:
     """Ansible loads every filter of a collection anew for each task that uses one of them."""
     names = [path.stem for path in (ROOT / "plugins" / "filter").glob("*.py")]
     lines = [f"import ansible_collections.gpuops.runpod.plugins.filter.{name}" for name in names]
-    lines += ["from ansible_collections.gpuops.runpod.plugins.module_utils import _chain"]
+    lines += ["from ansible_collections.gpuops.runpod.plugins.module_utils._workload import report"]
     lines += ["import sys", "print(*sorted({'boto3', 'botocore'} & sys.modules.keys()))"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "playbooks" / "collections")}
     command = [sys.executable, "-c", "\n".join(lines)]

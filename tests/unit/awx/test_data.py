@@ -156,7 +156,7 @@ def test_credentials_that_exist_are_left_alone() -> None:
 
 def test_injected_variables_are_those_that_the_modules_read() -> None:
     [kind] = data()["controller_credential_types"]
-    source = (ROOT / "plugins" / "module_utils" / "_runpod.py").read_text()
+    source = (ROOT / "plugins" / "module_utils" / "_runpod" / "connection.py").read_text()
     assert set(kind["injectors"]["env"]) == set(re.findall(r'"(RUNPOD_\w+)"', source))
     address = rules.ImmutableSandboxedEnvironment().from_string(kind["injectors"]["env"]["RUNPOD_API_BASE_URL"])
     assert address.render(api_url="") == address.render() == re.findall(r'"default": "(https:.*?)"', source)[0]

@@ -18,9 +18,10 @@ import pytest
 from ansible.module_utils.urls import Request
 from botocore.config import Config
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._findings import OTHER, TABLE
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import pull_check
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.diagnosis import OTHER, TABLE
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check, ecr_pull_user
 from tests.sandbox.aws import SWITCHES
 from tests.sandbox.server import Sandbox
@@ -86,7 +87,7 @@ class Bench:
         opener = Request(ca_path=sandbox.environment["SSL_CERT_FILE"], use_netrc=False, follow_redirects="none")
         aws = Aws(self.connect, "us-east-1", clock=lambda: datetime.now(UTC) + self.later, sleep=lambda dummy: None)
         registry = partial(Registry, opener, sleep=lambda dummy: None)
-        self.clients = ecr_pull_check.Clients(aws, opener, registry)
+        self.clients = pull_check.Clients(aws, opener, registry)
 
     def connect(self, service: str, region: str, **options: Any) -> Caller:
         given = (

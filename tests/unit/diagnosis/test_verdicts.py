@@ -14,10 +14,15 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from moto import mock_aws
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._endpoint import OPTIONS
-from ansible_collections.gpuops.runpod.plugins.module_utils._findings import VERDICTS
-from ansible_collections.gpuops.runpod.plugins.module_utils._grant import IN_FORCE, PUBLISHED, statement
-from ansible_collections.gpuops.runpod.plugins.module_utils._verdicts import of_endpoint, of_policy, of_template
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import IN_FORCE, PUBLISHED
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.diagnosis import VERDICTS
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.repository_policy import statement
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fields import OPTIONS
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.verdicts import (
+    of_endpoint,
+    of_policy,
+    of_template,
+)
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_grant, runpod_endpoint, runpod_info
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod

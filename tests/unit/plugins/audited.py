@@ -9,9 +9,9 @@ import copy
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._chain import audit
-from ansible_collections.gpuops.runpod.plugins.module_utils._problems import Asked
-from ansible_collections.gpuops.runpod.plugins.module_utils._workloads import workloads
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit import DesiredState
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.report import audit
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import workloads
 
 Json = dict[str, Any]
 
@@ -29,7 +29,7 @@ GPU = {"type": "QUEUE", "gpu": {"pools": ["ADA_24"], "count": 1}}
 ITEMS = workloads([{"image": TRAINING}, {"image": APP, "endpoint": GPU}], {"serverless": True})
 
 
-def asked(**given: Any) -> Asked:
+def asked(**given: Any) -> DesiredState:
     usual: Json = {
         "access": "credential",
         "pull_identity": "user",
@@ -41,7 +41,7 @@ def asked(**given: Any) -> Asked:
         "rotate_after_days": 90,
         "roles": None,
     }
-    return Asked(**{**usual, **given})
+    return DesiredState(**{**usual, **given})
 
 
 def image(reference: str, *findings: Json, **given: Any) -> Json:
@@ -138,7 +138,7 @@ def looked(**given: Any) -> Json:
     return {**usual, **given}
 
 
-def delegated() -> tuple[Asked, dict[str, Any]]:
+def delegated() -> tuple[DesiredState, dict[str, Any]]:
     """Return what is asked for and read with delegations."""
     reads = healthy()
     drift: Json = {"missing": [], "outdated": []}
@@ -167,7 +167,9 @@ def delegated() -> tuple[Asked, dict[str, Any]]:
     return asked(access="delegation", user="", credentials={}), reads
 
 
-def report(reads: Json, wanted: Asked | None = None, items: list[Json] = ITEMS, patterns: tuple[str, ...] = ()) -> Json:
+def report(
+    reads: Json, wanted: DesiredState | None = None, items: list[Json] = ITEMS, patterns: tuple[str, ...] = ()
+) -> Json:
     return audit(items, wanted or asked(), reads, NOW, patterns)
 
 

@@ -12,8 +12,8 @@ import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
 from moto import mock_aws
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import KeyPair
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
 from ansible_collections.gpuops.runpod.tests.sandbox import contract
 from ansible_collections.gpuops.runpod.tests.unit.plugins import rights
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES, Account

@@ -19,7 +19,7 @@ from botocore.config import Config
 from moto.core import responses
 from moto.iam.models import AWSManagedPolicy, iam_backends
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 
 Json = dict[str, Any]
 UNSIGNED = Config(signature_version=botocore.UNSIGNED, user_agent="tests")  # moto looks at neither, and both take time

@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from werkzeug.datastructures import Headers
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.tests.sandbox.aws_calls import ACCOUNT, AwsCall, AwsRefusal
 from ansible_collections.gpuops.runpod.tests.sandbox.aws_public import PublicRegistry
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlsplit
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.tests.sandbox import contract
 
 URL = "https://runpod.test"
@@ -66,7 +66,7 @@ class FakeRunpod:
     """
 
     def __init__(self, **held: list[Json]) -> None:
-        self.held: dict[str, list[Json]] = {key: list(held.get(key, [])) for key in COLLECTIONS.values()}
+        self.current: dict[str, list[Json]] = {key: list(held.get(key, [])) for key in COLLECTIONS.values()}
         self.calls: list[tuple[str, str, Json | None]] = []
         self.headers: list[dict[str, str]] = []
         self.naps: list[float] = []
@@ -104,15 +104,15 @@ class FakeRunpod:
         """Serve one request and return status, headers and document."""
         path = path.partition("?")[0]
         if method == "GET":
-            return 200, {}, {COLLECTIONS[path]: self.held[COLLECTIONS[path]]}
+            return 200, {}, {COLLECTIONS[path]: self.current[COLLECTIONS[path]]}
         if method == "POST":
             defaults = TEMPLATE if path == "/templates" else {}
             asked = delegated(body or {}) if path == "/registries/delegations" else body or {}
             made = {"id": f"id-{next(self._ids)}", **defaults, **asked}
-            self.held[COLLECTIONS[path]].append(made)
+            self.current[COLLECTIONS[path]].append(made)
             return 201, {}, made
         collection, dummy, identifier = path.rpartition("/")
-        things = self.held[COLLECTIONS[collection]]
+        things = self.current[COLLECTIONS[collection]]
         found = next((thing for thing in things if thing["id"] == identifier), None)
         if found is None:
             return 404, {}, {"title": "Not Found", "status": 404, "detail": "resource not found"}

@@ -13,8 +13,10 @@ from datetime import timedelta
 import pytest
 from moto import mock_aws
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import pull_check
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check, ecr_pull_user_info, runpod_ecr_credential
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES, client, lost
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod
@@ -40,7 +42,7 @@ TEAM = "/runpod/team/"
 
 def check(account: Observed, identity: str) -> None:
     nobody = NoLayers()
-    clients = ecr_pull_check.Clients(
+    clients = pull_check.Clients(
         account.aws(), nobody, lambda host, login: Registry(nobody, host, login, account.sleep)
     )
     params = {**CHECK, "identity": identity, "via": "api", "secret_store": account.options}
@@ -48,7 +50,7 @@ def check(account: Observed, identity: str) -> None:
 
 
 def hand_over(account: Observed, runpod: FakeRunpod, **options: str | None) -> None:
-    clients = runpod_ecr_credential.Clients(account.aws(), runpod.client)
+    clients = ecr_credential.Clients(account.aws(), runpod.client)
     params = {**CREDENTIAL, "secret_store": account.options, **options}
     both(lambda check_mode: runpod_ecr_credential.run(params, check_mode, clients))
 
@@ -70,7 +72,7 @@ def look_at(account: Observed, secret_store: Json | None) -> None:
 def converge(account: Observed) -> None:
     check(account, "caller")
     account.after["iam:create_access_key"] = lost()  # the next run takes this key back
-    with suppress(RunpodError):
+    with suppress(CollectionError):
         play(account)
     play_both(account, user_tags={"team": "training"})
     play_both(account, user_tags={})

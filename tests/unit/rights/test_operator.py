@@ -23,9 +23,11 @@ from moto import mock_aws
 from parliament import analyze_policy_string
 
 from ansible_collections.gpuops.runpod.plugins.doc_fragments.secret_store import ModuleDocFragment as StorePage
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Manifest, Registry
-from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Side
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror, public_repository, pull_check
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Manifest, Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
     ecr_public_repo,
@@ -294,7 +296,7 @@ def unnoted(account: Observed) -> Iterator[None]:
 
 def use_user(account: Observed) -> None:
     account.before["iam:create_user"] = refusal("EntityAlreadyExists", 409)  # by a name in another spelling
-    with suppress(RunpodError):
+    with suppress(CollectionError):
         play(account)
     play_both(account, user_tags={"team": "training"}, permissions_boundary=f"arn:aws:iam::{HOME}:policy/one")
     play_both(account, user_tags={}, permissions_boundary=f"arn:aws:iam::{HOME}:policy/two")
@@ -350,7 +352,7 @@ def use_info(account: Observed) -> None:
 def use_credential(account: Observed) -> None:
     with unnoted(account):
         play(account)
-    clients = runpod_ecr_credential.Clients(account.aws(), FakeRunpod().client)
+    clients = ecr_credential.Clients(account.aws(), FakeRunpod().client)
     for options in ({}, {"force": True}, {"secret_store": None}, {"state": "absent", "registry_region": None}):
         params = {**CREDENTIAL, "secret_store": account.options, **options}
         both(lambda check_mode, params=params: runpod_ecr_credential.run(params, check_mode, clients))
@@ -361,7 +363,7 @@ def use_check(account: Observed) -> None:
         play(account)
     account.pull_user.before["ecr:batch_get_image"] = refusal("AccessDeniedException")  # as long as the rights are new
     nobody = NoLayers()
-    clients = ecr_pull_check.Clients(
+    clients = pull_check.Clients(
         account.aws(), nobody, lambda host, login: Registry(nobody, host, login, account.sleep)
     )
     for identity, via in product(("secret_store", "caller"), ("api", "registry")):
@@ -380,7 +382,7 @@ def use_grant(account: Observed) -> None:
 
 def use_public_repo(account: Observed) -> None:
     logo = b"\x89PNG\r\n\x1a\n" + bytes(8) + (100).to_bytes(4) * 2
-    clients = ecr_public_repo.Clients(account.aws(), lambda dummy: logo)
+    clients = public_repository.Clients(account.aws(), lambda dummy: logo)
     catalog = dict.fromkeys(("about_text", "usage_text", "architectures", "operating_systems"))
     for options in (
         {},
@@ -394,7 +396,7 @@ def use_public_repo(account: Observed) -> None:
 def use_mirror(account: Observed) -> None:
     carrier: Any = Carrier(account)
     shelf: Any = lambda host, dummy: Shelf(account, host)  # noqa: E731
-    clients = ecr_image_mirror.Clients(account.aws(), shelf, carrier)
+    clients = image_mirror.Clients(account.aws(), shelf, carrier)
     login = {"username": "AWS", "password": "password"}  # else the API would tell that it is there
     private = PRIVATE.replace("us-east-1", "eu-west-1") + "/app"
     for destination, given in (("public.ecr.aws/a1b2c3d4/app", None), (private, login)):

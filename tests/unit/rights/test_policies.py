@@ -16,7 +16,12 @@ import pytest
 from moto import mock_aws
 from parliament import analyze_policy_string
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _grant, _policy, _quarantine
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.policy_document import compact, policy_size
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import IN_FORCE
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import repository_arn
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import quarantine as _quarantine
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES
 from ansible_collections.gpuops.runpod.tests.unit.plugins.rights import FOR_EVERYBODY as FREE
 from ansible_collections.gpuops.runpod.tests.unit.plugins.rights import PULL_USER
@@ -44,7 +49,7 @@ class Order(NamedTuple):
     pull_through: bool = False
 
     def policy(self) -> Json:
-        arns = [_policy.repository_arn(given, self.partition, HOME, self.region) for given in self.given]
+        arns = [repository_arn(given, self.partition, HOME, self.region) for given in self.given]
         return _policy.document(arns, self.pull_through)
 
     def puller(self) -> Who:
@@ -189,7 +194,7 @@ def test_policy_allows_nothing_on_things_of_other_services(name: str) -> None:
 
 
 def test_orders_are_of_both_sizes() -> None:
-    sizes = [_policy.size(order.policy()) for order in ORDERS.values()]
+    sizes = [policy_size(order.policy()) for order in ORDERS.values()]
     assert min(sizes) <= _policy.LIMIT < max(sizes) <= _policy.MANAGED_LIMIT
 
 
@@ -269,9 +274,7 @@ def anybody(arn: str, powerless: bool = False) -> Who:
 
 def granted(*others: Json) -> Json:
     """Return the policy of a repository as ecr_pull_grant leaves it where others have these statements."""
-    return _grant.merge(
-        {**_grant.EMPTY, "Statement": list(others)}, _grant.statement("AllowRunpodPull", _grant.IN_FORCE)
-    )
+    return _grant.merge({**_grant.EMPTY, "Statement": list(others)}, _grant.statement("AllowRunpodPull", IN_FORCE))
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -306,7 +309,7 @@ def test_grant_leaves_others_what_they_had() -> None:
 @EVERY_ORDER
 def test_linters_find_nothing_in_a_policy(order: Order) -> None:
     document = order.policy()
-    assert [str(finding) for finding in analyze_policy_string(_policy.compact(document)).findings] == []
+    assert [str(finding) for finding in analyze_policy_string(compact(document)).findings] == []
     assert findings("identity", document) == []
 
 
@@ -321,7 +324,7 @@ def test_linter_finds_nothing_in_a_grant(others: list[Json]) -> None:
 
 
 def test_linters_find_what_is_wrong() -> None:
-    wrong = json.loads(_policy.compact(ORDERS["a name"].policy()).replace("repository/", "bucket/"))
+    wrong = json.loads(compact(ORDERS["a name"].policy()).replace("repository/", "bucket/"))
     assert [finding.issue for finding in analyze_policy_string(json.dumps(wrong)).findings] == ["RESOURCE_MISMATCH"]
     twice = ORDERS["a name"].policy()
     twice["Statement"] *= 2

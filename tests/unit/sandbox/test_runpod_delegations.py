@@ -14,9 +14,9 @@ from uuid import uuid4
 import pytest
 from ansible.module_utils.urls import Request
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import ItemsFailedError, Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_delegation
 from tests.sandbox.runpod import API_KEY, RunpodSimulator
 from tests.sandbox.runpod_delegations import PULL_ACTIONS, PULL_ROLES, TOKEN_ACTION, allowed
@@ -179,7 +179,7 @@ class Account:
     def revoke(self) -> None:
         self.ecr.delete_repository_policy(repositoryName=self.repository)
 
-    def delegate(self, check_mode: bool = False, **options: Any) -> Outcome:
+    def delegate(self, check_mode: bool = False, **options: Any) -> Result:
         params = {
             "images": [self.image("v1")],
             "repository_arns": None,
@@ -192,7 +192,7 @@ class Account:
         }
         return runpod_ecr_delegation.run(params, check_mode, self.client)
 
-    def held(self) -> list[Json]:
+    def current(self) -> list[Json]:
         return self.sandbox.runpod.state()["delegations"]
 
 
@@ -209,18 +209,18 @@ def test_a_repository_without_a_policy_is_refused_in_every_form(account: Account
     [item] = caught.value.as_result()["failed_items"]
     assert [attempt["status"] for attempt in item["attempts"]] == [400] * 3
     assert "the ECR repository policy does not allow access" in item["msg"]
-    assert account.held() == []
+    assert account.current() == []
 
 
 def test_a_repository_with_a_policy_is_taken_once_and_given_back(account: Account) -> None:
     account.grant()
-    assert account.delegate(check_mode=True).changed and account.held() == []
+    assert account.delegate(check_mode=True).changed and account.current() == []
     assert account.delegate().changed
     assert not account.delegate().changed
-    assert [(one["repository"], one["tag"]) for one in account.held()] == [(account.repository, "v1")]
+    assert [(one["repository"], one["tag"]) for one in account.current()] == [(account.repository, "v1")]
     assert account.delegate(state="absent").changed
     assert not account.delegate(state="absent").changed
-    assert account.held() == []
+    assert account.current() == []
 
 
 @pytest.mark.parametrize("form", ["arn", "arn_tag", "uri_tag"])
@@ -229,7 +229,7 @@ def test_whatever_single_form_runpod_takes_is_found(account: Account, form: str,
     account.grant()
     account.sandbox.runpod.switch(delegation_forms=[form], delegation_refusal=status)
     assert account.delegate().changed
-    assert len(account.held()) == 1
+    assert len(account.current()) == 1
 
 
 @pytest.mark.parametrize("duplicates", ["record", "error", "upsert"])
@@ -238,7 +238,7 @@ def test_whatever_runpod_makes_of_duplicates_there_is_one(account: Account, dupl
     account.sandbox.runpod.switch(duplicate_delegation=duplicates)
     for tag in ("v1", "v2"):
         account.delegate(images=[account.image(tag)])
-    assert [one["tag"] for one in account.held()] == ["v1"]
+    assert [one["tag"] for one in account.current()] == ["v1"]
 
 
 def test_what_is_registered_stays_when_its_policy_goes(account: Account) -> None:
@@ -276,7 +276,7 @@ def test_a_repository_that_is_gone_or_in_another_account_has_no_policy(account: 
 def test_after_a_fault_a_plain_run_finishes_the_job(account: Account, call: str, effect: str, answer: Any) -> None:
     account.grant()
     account.sandbox.fail(f"{call} /v2/registries/delegations", effect=effect, answer=answer)
-    with suppress(RunpodError):
+    with suppress(CollectionError):
         account.delegate()
     account.delegate()
-    assert len(account.held()) == 1
+    assert len(account.current()) == 1

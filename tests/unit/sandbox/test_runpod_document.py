@@ -209,7 +209,7 @@ def registry_part(tour):
     tour.call(200, "GET", path)
     pod = tour.simulator.seed("pods", {"registry": made["id"]})
     tour.call(400, "DELETE", path)
-    tour.simulator.world.held["pods"].pop(pod["id"])
+    tour.simulator.world.current["pods"].pop(pod["id"])
     tour.call(204, "DELETE", path)
     tour.call(404, "GET", path)
 
@@ -314,7 +314,7 @@ def test_a_tour_of_every_operation_stays_within_the_document(tour):
 
 def test_the_tour_would_notice_an_answer_outside_the_document(tour):
     broken = tour.simulator.seed("templates", {})
-    tour.simulator.world.held["templates"][broken["id"]]["disk"] = 0
+    tour.simulator.world.current["templates"][broken["id"]]["disk"] = 0
     with pytest.raises(InvalidData):
         tour.call(200, "GET", "/v2/templates")
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import client as _client
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_info, runpod_template, runpod_templates
 from tests.sandbox import contract
 from tests.sandbox.runpod_world import SWITCHES

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _endpoint, _template
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import endpoint_fields as _endpoint
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import template as _template
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_endpoint, runpod_template, runpod_templates
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod_schemas import (
     CPU_SELECTION,
@@ -162,15 +163,15 @@ class Kind(NamedTuple):
     fields: Mapping[str, str]
     least: Json
     path: str
-    run: Callable[[SimulatedRunpod, Json, bool], Outcome]
-    shown: Callable[[Outcome], Json | None]
+    run: Callable[[SimulatedRunpod, Json, bool], Result]
+    shown: Callable[[Result], Json | None]
 
 
-def one(module: Any) -> Callable[[SimulatedRunpod, Json, bool], Outcome]:
+def one(module: Any) -> Callable[[SimulatedRunpod, Json, bool], Result]:
     return lambda runpod, options, check_mode: module.run(options, check_mode, runpod.client)
 
 
-def many(runpod: SimulatedRunpod, options: Json, check_mode: bool) -> Outcome:
+def many(runpod: SimulatedRunpod, options: Json, check_mode: bool) -> Result:
     params = {"templates": [options], "prune": False, "prune_pattern": None, "on_error": "continue"}
     return runpod_templates.run(params, check_mode, runpod.client)
 
@@ -236,16 +237,16 @@ class Bench:
         everything = {"args": "serve", "disk": 70, "env": {"A": "1"}, "ports": ["22/tcp"], "registry": "r1"}
         self.runpod.seed("templates", id="t2", name="second", image="app:1", serverless=True, **everything)
 
-    def held(self) -> Json | None:
+    def current(self) -> Json | None:
         """Return what RunPod answers about the thing, whatever its name is by now."""
         key = "endpoints" if self.kind.path == "/serverless" else "templates"
         return next(
             (thing for thing in self.runpod.client.items(self.kind.path, key) if thing["id"] not in ("t1", "t2")), None
         )
 
-    def run(self, options: Json, check_mode: bool) -> tuple[Outcome, list[str]]:
+    def run(self, options: Json, check_mode: bool) -> tuple[Result, list[str]]:
         """Run the module with options as somebody writes them; return its outcome and the verbs of its writes."""
-        given = {key: (self.held() or {})["id"] if value == ITS_ID else value for key, value in options.items()}
+        given = {key: (self.current() or {})["id"] if value == ITS_ID else value for key, value in options.items()}
         validated = ArgumentSpecValidator(self.kind.options).validate(given)
         assert not validated.error_messages
         self.runpod.calls.clear()
@@ -254,9 +255,9 @@ class Bench:
 
     def step(self, options: Json, verb: str) -> None:
         """Take a step in check mode, for real, and again; the check must have predicted what was done."""
-        before = self.held()
+        before = self.current()
         foreseen, writes = self.run(options, True)
-        assert (foreseen.changed, writes, self.held()) == (True, [], before)
+        assert (foreseen.changed, writes, self.current()) == (True, [], before)
         done, writes = self.run(options, False)
         assert (done.changed, writes) == (True, [verb])
         again, writes = self.run(options, False)
@@ -270,13 +271,13 @@ class Bench:
 
     def refused(self, options: Json, says: str) -> None:
         """The module must refuse the options by itself, in check mode as for real."""
-        before = self.held()
+        before = self.current()
         for check_mode in (True, False):
             self.runpod.calls.clear()
             with pytest.raises(InputError, match=says):
                 self.run(options, check_mode)
             assert self.runpod.writes() == []
-        assert self.held() == before
+        assert self.current() == before
 
 
 def known(thing: Json | None) -> Json | None:
@@ -296,7 +297,7 @@ def test_an_option_is_set_changed_and_emptied(name: str, option: str) -> None:
     row, bench = kind.rows[option], Bench(kind)
     moved = row.moved or {kind.fields[option.partition(".")[0]]}
     bench.step({**kind.least, **row.first}, "POST")
-    made = bench.held() or {}
+    made = bench.current() or {}
     if row.unchangeable:
         bench.refused({"name": "demo", **row.then}, row.unchangeable)
         return
@@ -307,8 +308,8 @@ def test_an_option_is_set_changed_and_emptied(name: str, option: str) -> None:
             bench.refused({"name": "demo", **options}, row.unclearable)
             continue
         bench.step({"name": "demo", **options}, "PATCH")
-        changed = bench.held() or {}
+        changed = bench.current() or {}
         assert {field for field in made.keys() | changed.keys() if made.get(field) != changed.get(field)} == moved
         made = changed
     bench.step({"name": made["name"], "state": "absent"}, "DELETE")
-    assert bench.held() is None
+    assert bench.current() is None

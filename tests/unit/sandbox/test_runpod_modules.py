@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ApiError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
-from ansible_collections.gpuops.runpod.plugins.module_utils._template import OPTIONS
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_info, runpod_template, runpod_templates
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod
 
@@ -25,7 +25,7 @@ def account() -> SimulatedRunpod:
     return made
 
 
-def go(account: SimulatedRunpod, check_mode: bool = False, **options: Any) -> Outcome:
+def go(account: SimulatedRunpod, check_mode: bool = False, **options: Any) -> Result:
     return runpod_template.run({**UNSET, **options}, check_mode, account.client)
 
 

@@ -12,9 +12,9 @@ from threading import Condition, Thread
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ApiError, Json, RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._template import OPTIONS
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, CollectionError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_templates
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod import API_KEY, RunpodSimulator
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import Answer, answer
@@ -135,7 +135,7 @@ def test_one_that_comes_when_the_quota_is_spent_waits_it_out() -> None:
 def test_a_spent_hour_ends_the_run_with_a_report() -> None:
     account = Account()
     account.simulator.switch(rate_limits={**LIMITS, "hour": 100})
-    with pytest.raises(RunpodError, match="the quota 'hour' of this API key is spent") as caught:
+    with pytest.raises(CollectionError, match="the quota 'hour' of this API key is spent") as caught:
         make(account, "t", 120)
     assert account.statuses == {200: 1, 201: 99}
     assert caught.value.as_result()["summary"]["created"] == 99

@@ -16,11 +16,17 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from moto import mock_aws
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import KeyPair, Pending, format_time, freshness
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import Json, RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
+    KeyPair,
+    KeyReservation,
+    token_records,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential, runpod_registry
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod import API_KEY, RunpodSimulator
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
@@ -66,7 +72,7 @@ class House:
         if self.cloud.store.entries():  # of the house before
             self.cloud.store.remove()
         self.store = store_of(self.aws, self.cloud.store.options, "puller")
-        entry = self.store.create("puller", Pending(self.cloud.now, ()))
+        entry = self.store.create("puller", KeyReservation(self.cloud.now, ()))
         assert entry and self.store.put(entry, KEY, self.cloud.now - timedelta(days=30), None)
 
     # The opener of RunPod's client
@@ -98,7 +104,7 @@ class House:
 
     # What is run
 
-    def run(self, check_mode: bool = False, **options: Any) -> Outcome:
+    def run(self, check_mode: bool = False, **options: Any) -> Result:
         params = {
             "name": "ecr",
             "image": None,
@@ -111,10 +117,10 @@ class House:
         }
         self.calls.clear()
         self.cloud.calls.clear()
-        clients = runpod_ecr_credential.Clients(self.aws, self.api)
+        clients = ecr_credential.Clients(self.aws, self.api)
         return runpod_ecr_credential.run({**params, **options}, check_mode, clients)
 
-    def registry(self, check_mode: bool = False, **options: Any) -> Outcome:
+    def registry(self, check_mode: bool = False, **options: Any) -> Result:
         params = {"name": "team", "username": "u", "password": "p", "update_password": "always", "state": "present"}
         self.calls.clear()
         return runpod_registry.run({**params, **options}, check_mode, self.api)
@@ -124,25 +130,25 @@ class House:
 
     # What is there
 
-    def held(self, key: str) -> list[Json]:
+    def current(self, key: str) -> list[Json]:
         return self.simulator.state()[key]
 
     def names(self) -> dict[str, str]:
-        return {registry["name"]: registry["password"] for registry in self.held("registries")}
+        return {registry["name"]: registry["password"] for registry in self.current("registries")}
 
     def references(self) -> dict[str, str | None]:
         """Return for each thing the name of the credential that it refers to."""
-        called = {registry["id"]: registry["name"] for registry in self.held("registries")}
+        called = {registry["id"]: registry["name"] for registry in self.current("registries")}
         return {
             thing["name"]: called.get(thing["registry"], thing["registry"])
             for key in ("templates", "endpoints", "pods")
-            for thing in self.held(key)
+            for thing in self.current(key)
         }
 
     def noted(self) -> dict[str, str]:
         """Return for the credentials that freshness tags name until when they say that the token works."""
-        called = {registry["id"]: registry["name"] for registry in self.held("registries")}
-        told = freshness(self.cloud.store.tags()).items()
+        called = {registry["id"]: registry["name"] for registry in self.current("registries")}
+        told = token_records(self.cloud.store.tags()).items()
         return {called.get(identifier, identifier): format_time(said.expires_at) for identifier, said in told}
 
     def hours(self, hours: float) -> str:
@@ -216,8 +222,8 @@ def test_the_order_is_make_before_break() -> None:
 
 def finished(house: House, pods: bool) -> None:
     """Check that a plain re-run, which check mode predicts, comes to what a run without faults comes to."""
-    ids = {registry["id"] for registry in house.held("registries")}
-    assert {thing["registry"] for key in ("templates", "endpoints") for thing in house.held(key)} <= ids | {None}
+    ids = {registry["id"] for registry in house.current("registries")}
+    assert {thing["registry"] for key in ("templates", "endpoints") for thing in house.current(key)} <= ids | {None}
     predicted = house.run(check_mode=True).changed
     done = house.run()
     assert done.changed is predicted
@@ -237,7 +243,7 @@ def done_by(name: str) -> str:
 
 def attempt(house: House) -> None:
     """Run as a job would that may fail or die."""
-    with suppress(RunpodError, Killed):
+    with suppress(CollectionError, Killed):
         house.run()
     house.fault = None
     house.cloud.before.clear()
@@ -298,7 +304,7 @@ def test_a_credential_that_a_pod_holds_stays_until_a_later_run_though_the_token_
     assert [user["id"] for user in done.results["in_use_by"]] == ["p1"] and done.after["leftovers"] == ["ecr (id1)"]
     again = house.run()
     assert (again.changed, again.warnings) == (False, done.warnings[-1:])
-    house.simulator.world.held["pods"]["p1"]["status"] = "TERMINATED"
+    house.simulator.world.current["pods"]["p1"]["status"] = "TERMINATED"
     house.seed("templates", "t3", "id1")  # somebody still knew the former one
     house.seed("endpoints", "e3", "id1")
     predicted = house.run(check_mode=True)
@@ -320,10 +326,10 @@ def test_no_name_is_left_while_a_pod_holds_the_former_credential() -> None:
     house.run()
     house.cloud.now += timedelta(hours=6)
     before = house.names(), house.references()
-    with pytest.raises(RunpodError, match=r"no name left.*The pod p1.*works until .* for another 6.0 hours"):
+    with pytest.raises(CollectionError, match=r"no name left.*The pod p1.*works until .* for another 6.0 hours"):
         house.run()
     assert (house.names(), house.references()) == before
-    house.simulator.world.held["pods"].clear()
+    house.simulator.world.current["pods"].clear()
     assert house.run().after["name"] == "ecr"
     assert house.names() == {"ecr": house.cloud.tokens[-1], "somebodys": "unknown"}
 
@@ -344,7 +350,7 @@ def test_a_replacement_that_runpod_refuses_for_one_endpoint_goes_on_later() -> N
     whole.run()
     house = in_use()
     house.fault = (whole.calls.index("PATCH /serverless/e1"), "refused")
-    with pytest.raises(RunpodError, match="Not everything could be handed over.*e1: HTTP 400"):
+    with pytest.raises(CollectionError, match="Not everything could be handed over.*e1: HTTP 400"):
         house.run()
     assert house.references() == {**dict.fromkeys(USERS, "ecr-alt"), "e1": "ecr", **OTHERS}
     house.fault = None
@@ -355,7 +361,7 @@ def test_both_are_removed_together() -> None:
     house = in_use(pods=True)
     house.run()
     for key in ("templates", "endpoints", "pods"):
-        house.simulator.world.held[key].clear()
+        house.simulator.world.current[key].clear()
     predicted = house.run(check_mode=True, state="absent")
     assert predicted.changed and set(house.names()) == {"ecr", "ecr-alt", "somebodys"}
     done = house.run(state="absent")
@@ -396,6 +402,6 @@ def test_two_runs_at_once_leave_what_the_next_one_finishes(duplicates: int | str
         return post(path, body)
 
     house.api.post = later  # type: ignore[method-assign]
-    with suppress(RunpodError):
+    with suppress(CollectionError):
         house.run()
     finished(house, pods=False)

@@ -13,14 +13,25 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError, Json, RunpodError, SkopeoError
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
-from ansible_collections.gpuops.runpod.plugins.module_utils._progress import Progress, Teller
-from ansible_collections.gpuops.runpod.plugins.module_utils._skopeo import Side
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    CollectionError,
+    InputError,
+    Json,
+    SkopeoError,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.image_mirror import (
+    Clients,
+    UnfinishedError,
+    connect,
+    run,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import Progress, ProgressReporter
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_image_mirror
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_image_mirror import Clients, UnfinishedError, connect, run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import refusal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries, Repository, digest_of
 
@@ -151,7 +162,7 @@ class World:
         self.now = datetime(2026, 8, 1, tzinfo=UTC)
         self.source, self.public = self.registries[SOURCE], self.registries[PUBLIC]
 
-    def run(self, check_mode: bool = False, **options: Any) -> Outcome:
+    def run(self, check_mode: bool = False, **options: Any) -> Result:
         given = {"source": f"{SOURCE}:v1", "destination": PUBLIC} if "images" not in options else {}
         skopeo: Any = FakeSkopeo(self)
         sleep = self.naps.append
@@ -278,7 +289,7 @@ def test_tags_of_one_digest_and_digests_are_told_apart_in_ecr(world: World) -> N
 
 def test_what_else_ecr_says_of_an_image_is_an_error(world: World) -> None:
     world.failure = "UpstreamUnavailable"
-    with pytest.raises(RunpodError, match="repository/app: UpstreamUnavailable: no") as caught:
+    with pytest.raises(CollectionError, match="repository/app: UpstreamUnavailable: no") as caught:
         world.run()
     assert caught.value.as_result()["error"]["code"] == "UpstreamUnavailable"
 
@@ -353,7 +364,7 @@ def test_a_repository_that_is_missing_is_told_before_the_first_copy(world: World
 @pytest.mark.parametrize("platforms", ["all", "one"])
 def test_a_source_that_cannot_be_read_is_an_error(world: World, platforms: str) -> None:
     world.registries.challenges[ECR] = 'Basic realm="x"'
-    with pytest.raises(RunpodError, match="HTTP 401"):
+    with pytest.raises(CollectionError, match="HTTP 401"):
         world.run(source_auth={"username": "me", "password": "wrong"}, platforms=platforms)
 
 
@@ -361,7 +372,7 @@ def test_a_source_that_cannot_be_read_is_an_error(world: World, platforms: str) 
 def test_a_destination_that_cannot_be_read_is_an_error(world: World, target: str) -> None:
     world.source.image("v1")
     world.registries.challenges["registry.example"] = 'Basic realm="x"'
-    with pytest.raises(RunpodError, match="HTTP 401"):
+    with pytest.raises(CollectionError, match="HTTP 401"):
         world.run(destination=target, destination_auth={"username": "me", "password": "wrong"})
 
 
@@ -369,10 +380,10 @@ def test_a_refusal_while_looking_for_a_repository_is_an_error(world: World, monk
     world.source.image("v1")
 
     def refused(self: Registry, repository: str, reference: str) -> None:
-        raise ecr_image_mirror.RegistryError("HTTP 403", 403)
+        raise image_mirror.RegistryError("HTTP 403", 403)
 
     monkeypatch.setattr(Registry, "manifest", refused)
-    with pytest.raises(RunpodError, match="HTTP 403"):
+    with pytest.raises(CollectionError, match="HTTP 403"):
         world.run()
 
 
@@ -490,8 +501,8 @@ def test_the_module(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     world.registries[OTHER].image("v1")
-    monkeypatch.setattr(ecr_image_mirror, "Request", lambda **dummy: world.registries)
-    monkeypatch.setattr(ecr_image_mirror, "Skopeo", lambda *dummy: FakeSkopeo(world))
+    monkeypatch.setattr(image_mirror, "Request", lambda **dummy: world.registries)
+    monkeypatch.setattr(image_mirror, "Skopeo", lambda *dummy: FakeSkopeo(world))
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "EC2_REGION", "AWS_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
@@ -505,14 +516,18 @@ def test_the_module(
         ecr_image_mirror.main()
     result = json.loads(capsys.readouterr().out)
     assert result["changed"] is True and result["copied"] is True
-    assert connect.__module__ == ecr_image_mirror.__name__
+    assert connect.__module__ == image_mirror.__name__
 
 
 def test_lines_tell_which_of_the_images_to_copy_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for tag in ("v1", "v2", "v3"):
         world.source.image(tag, text=tag)
     world.run(source=SOURCE, image_tags=["v1"])
-    monkeypatch.setattr(ecr_image_mirror, "Teller", lambda what, write: Teller(what, write, iter((0.0, 9.0)).__next__))
+    monkeypatch.setattr(
+        image_mirror,
+        "ProgressReporter",
+        lambda what, write: ProgressReporter(what, write, iter((0.0, 9.0)).__next__),
+    )
     world.run(source=SOURCE, image_tags=["v1", "v2", "v3"])
     assert [line.partition(":v")[2].partition(" blobs")[0] for line in world.lines] == [
         "2 (image 1 of 2): 0/2",

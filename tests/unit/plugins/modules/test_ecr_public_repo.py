@@ -11,11 +11,17 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError, InputError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._public import LOGO
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    AwsError,
+    ConflictError,
+    InputError,
+    Json,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import public_repository
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.public_catalog import LOGO
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.public_repository import Clients, connect, run
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_public_repo
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_public_repo import Clients, connect, run
 from ansible_collections.gpuops.runpod.tests.sandbox.aws_calls import AwsRefusal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_public import PublicAccount
 
@@ -57,7 +63,7 @@ class World(PublicAccount):
             raise FileNotFoundError(2, "No such file or directory")
         return self.files[path]
 
-    def run(self, check_mode: bool = False, region: str = "ap-northeast-2", **options: Any) -> Outcome:
+    def run(self, check_mode: bool = False, region: str = "ap-northeast-2", **options: Any) -> Result:
         if options.get("catalog_data"):
             options["catalog_data"] = {**CATALOG, **options["catalog_data"]}
         return run({**OPTIONS, **options}, check_mode, Clients(self.aws(region), self.read))
@@ -400,4 +406,4 @@ def test_the_module_needs_no_region(
     result = json.loads(capsys.readouterr().out)
     assert result["changed"] is True and result["repository"]["uri"] == URI
     assert result["diff"]["before"] == {} and result["diff"]["after"] == result["repository"]
-    assert connect.__module__ == ecr_public_repo.__name__
+    assert connect.__module__ == public_repository.__name__

@@ -18,14 +18,20 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, KeyPair, Pending, format_time
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci import Registry
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import GRANTED, KeyPair, KeyReservation
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, InputError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_check import (
+    Clients,
+    NotPullableError,
+    run,
+    verdict,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_check import Clients, NotPullableError, run, verdict
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
@@ -137,11 +143,11 @@ class World:
         self.now += timedelta(seconds=seconds)
 
     def keep(self, key: KeyPair | None = KEY, created: datetime = NOW - timedelta(days=30)) -> None:
-        made = self.store.create("puller", Pending(NOW, ()))
+        made = self.store.create("puller", KeyReservation(NOW, ()))
         if made and key:
             self.store.put(made, key, created, None)
 
-    def run(self, params: dict[str, Any] | None = None, check_mode: bool = False, **options: Any) -> Outcome:
+    def run(self, params: dict[str, Any] | None = None, check_mode: bool = False, **options: Any) -> Result:
         given = params or OPTIONS
         store = {"secret_store": self.store_option} if given["secret_store"] else {}
         clients = Clients(self.aws, self.opener, partial(Registry, self.registries, sleep=self.sleep))

@@ -13,12 +13,18 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _grant
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import AwsError, ConflictError, InputError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import IN_FORCE
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    AwsError,
+    ConflictError,
+    InputError,
+    Json,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_grant import UnfinishedError, run
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_grant
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_grant import UnfinishedError, run
 
 ACCOUNT = "123456789012"
 APP = f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/app"
@@ -27,8 +33,8 @@ FAR = f"arn:aws:ecr:ap-northeast-2:{ACCOUNT}:repository/team/app"
 SID = "AllowRunpodPull"
 MINE = "arn:aws:iam::210987654321:role/pull"
 OLD = "arn:aws:iam::418399314813:role/prod-us-east-1-deployment-role"
-OURS = _grant.statement(SID, _grant.IN_FORCE)
-OUTDATED = {**OURS, "Condition": {"StringEquals": {"aws:PrincipalArn": [OLD, _grant.IN_FORCE[0]]}}}
+OURS = _grant.statement(SID, IN_FORCE)
+OUTDATED = {**OURS, "Condition": {"StringEquals": {"aws:PrincipalArn": [OLD, IN_FORCE[0]]}}}
 PUSH = {
     "Sid": "Push",
     "Effect": "Allow",
@@ -124,7 +130,7 @@ class World:
         except client.exceptions.RepositoryPolicyNotFoundException:
             return None
 
-    def run(self, check_mode: bool = False, **options: Any) -> Outcome:
+    def run(self, check_mode: bool = False, **options: Any) -> Result:
         return run({**OPTIONS, **options}, check_mode, self.aws)
 
     def operations(self) -> list[str]:
@@ -177,7 +183,7 @@ def test_nine_steps(world: World) -> None:
     world.write(PUSH, OUTDATED, DENY, Id="mine")
     mended = check_then_do_then_again(world, [SET])
     assert world.policy() == policy(PUSH, OURS, DENY, Id="mine")
-    assert mended["policies"][0]["drift"] == {"missing": [_grant.IN_FORCE[1]], "outdated": [OLD]}
+    assert mended["policies"][0]["drift"] == {"missing": [IN_FORCE[1]], "outdated": [OLD]}
     assert mended["foreign_statements"] == [{"arn": APP, "statement": PUSH}, {"arn": APP, "statement": DENY}]
     check_then_do_then_again(world, [SET], state="absent")
     assert world.policy() == policy(PUSH, DENY, Id="mine")

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     AwsError,
+    CollectionError,
     ConflictError,
     InputError,
-    RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_user import run
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_user
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_user import run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
     STORES,
@@ -70,12 +70,12 @@ def users() -> list[str]:
     return [user["UserName"] for user in iam().list_users()["Users"]]
 
 
-def play(account: Account, params: Json, check_mode: bool = False) -> Outcome:
+def play(account: Account, params: Json, check_mode: bool = False) -> Result:
     """Run with the kind of store that the account is for."""
     return run({"secret_store": account.store.options, **params}, check_mode, account.aws())
 
 
-def converge(account: Account, **changes: Any) -> Outcome:
+def converge(account: Account, **changes: Any) -> Result:
     return play(account, {**V1, **changes})
 
 
@@ -569,7 +569,7 @@ def test_key_that_is_not_accepted_in_time_is_an_error_and_stays(account: Account
             raise refusal("InvalidClientTokenId", 403)
 
     account.before["sts:get_caller_identity"] = refuse
-    with pytest.raises(RunpodError, match="AWS still refuses the new access key"):
+    with pytest.raises(CollectionError, match="AWS still refuses the new access key"):
         converge(account)
     assert sum(account.naps) == 90.0
     account.before.clear()
@@ -689,7 +689,7 @@ def test_plain_second_run_finishes_a_converge_that_failed_anywhere(account: Acco
         play(account, GONE)
         account.forget()
         getattr(account, moment)[number] = fault()
-        with pytest.raises((RunpodError, Killed)):
+        with pytest.raises((CollectionError, Killed)):
             converge(account)
         converge(account)
         check_good(account)

@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _policy
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ConflictError, InputError, RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_user import run
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    CollectionError,
+    ConflictError,
+    InputError,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_user import run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     UNMEASURED,
     Account,
@@ -72,11 +76,11 @@ def iam() -> Any:
     return client("iam")
 
 
-def play(account: Account, params: Json, check_mode: bool = False) -> Outcome:
+def play(account: Account, params: Json, check_mode: bool = False) -> Result:
     return run({"secret_store": account.store.options, **params}, check_mode, account.aws())
 
 
-def converge(account: Account, **changes: Any) -> Outcome:
+def converge(account: Account, **changes: Any) -> Result:
     return play(account, {**V1, **changes})
 
 
@@ -266,7 +270,7 @@ def test_plain_second_run_finishes_a_move_that_failed_anywhere(
         assert state(account) == expected(start)
         account.forget()
         getattr(account, moment)[number] = fault()
-        with pytest.raises((RunpodError, Killed)):
+        with pytest.raises((CollectionError, Killed)):
             play(account, WAYS[end])
         play(account, WAYS[end])
         check_settled(account, end)
@@ -428,7 +432,7 @@ def test_policy_that_something_else_uses_stays_and_is_named(account: Account) ->
 def test_failure_to_delete_the_policy_is_an_error(account: Account) -> None:
     play(account, WAYS["customer"])
     account.before["iam:delete_policy"] = refusal("AccessDenied", 403)
-    with pytest.raises(RunpodError, match="iam:DeletePolicy"):
+    with pytest.raises(CollectionError, match="iam:DeletePolicy"):
         play(account, V1)
 
 
@@ -540,7 +544,7 @@ def test_answer_lost_and_the_call_repeated(account: Account) -> None:
 def test_refused_policy_is_an_error_that_breaks_nothing(account: Account) -> None:
     play(account, V1)
     account.before["iam:create_policy"] = refusal("AccessDenied", 403)
-    with pytest.raises(RunpodError, match="iam:CreatePolicy"):
+    with pytest.raises(CollectionError, match="iam:CreatePolicy"):
         play(account, WAYS["customer"])
     assert state(account)["inline"] == [INLINE]
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import format_time
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     AwsError,
+    CollectionError,
     ConflictError,
     InputError,
-    RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
     UNMEASURED,
@@ -37,11 +37,11 @@ PULL = "gpuops-runpod-pull"
 TAG = "gpuops.runpod/quarantined"
 
 
-def shut(account: Account, check_mode: bool = False) -> Outcome:
+def shut(account: Account, check_mode: bool = False) -> Result:
     return play(account, check_mode, state="quarantined")
 
 
-def release(account: Account, check_mode: bool = False, **changes: Any) -> Outcome:
+def release(account: Account, check_mode: bool = False, **changes: Any) -> Result:
     return play(account, check_mode, release_quarantine=True, **changes)
 
 
@@ -220,7 +220,7 @@ def test_plain_second_run_finishes_a_quarantine_and_a_release_that_failed_anywhe
             getattr(account, moment).update({number: fault()} if number < total else {})
             try:
                 act(account)
-            except (RunpodError, Killed):
+            except (CollectionError, Killed):
                 act(account)
             check(account, old)
 

@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 from moto.iam.models import iam_backends
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import format_time, freshness
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import token_records
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    CollectionError,
     ConflictError,
     InputError,
-    RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
-from ansible_collections.gpuops.runpod.plugins.modules.ecr_pull_user import run
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import Clients
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import run as refresh_token
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_user import run
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import Clients
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import run as refresh_token
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
     UNMEASURED,
@@ -59,11 +60,11 @@ V1: Json = {
 }
 
 
-def play(account: Account, check_mode: bool = False, **changes: Any) -> Outcome:
+def play(account: Account, check_mode: bool = False, **changes: Any) -> Result:
     return run({**V1, "secret_store": account.store.options, **changes}, check_mode, account.aws())
 
 
-def rotate(account: Account, **changes: Any) -> Outcome:
+def rotate(account: Account, **changes: Any) -> Result:
     return play(account, rotate_after_days=90, **changes)
 
 
@@ -174,7 +175,7 @@ def test_key_that_is_never_accepted_does_not_replace_the_old_one(account: Accoun
         raise refusal("UnrecognizedClientException")
 
     account.before["ecr:get_authorization_token"] = refuse
-    with pytest.raises(RunpodError, match="AWS still refuses the new access key"):
+    with pytest.raises(CollectionError, match="AWS still refuses the new access key"):
         rotate(account)
     assert sum(account.naps) == 90.0
     assert account.keys(NAME) == {old: "Active"} and stored(account) == old and works(account)
@@ -353,7 +354,7 @@ def test_plain_second_run_finishes_a_rotation_that_failed_anywhere(
         getattr(account, moment)[number] = fault()
         seen: list[bool] = []
         watch(account, seen)
-        with pytest.raises((RunpodError, Killed)):
+        with pytest.raises((CollectionError, Killed)):
             rotate(account)
         rotate(account)
         unwatch(account)
@@ -477,9 +478,9 @@ def test_rotation_and_refresh_at_once(account: Account, old: str) -> None:
     play(account, repositories=EVERYWHERE)
     assert interleave(account, old, rotate, refresh) >= 20
     interleave(account, old, refresh, rotate)
-    assert len(runpod.held["registries"]) == 1
-    assert len(freshness(account.store.tags())) == 1
-    noted = next(iter(freshness(account.store.tags()).values()))
+    assert len(runpod.current["registries"]) == 1
+    assert len(token_records(account.store.tags())) == 1
+    noted = next(iter(token_records(account.store.tags()).values()))
     assert noted.access_key_id == old  # the last refresh was before the last rotation
 
 

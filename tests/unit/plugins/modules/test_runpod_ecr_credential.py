@@ -17,35 +17,41 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._client import Client
-from ansible_collections.gpuops.runpod.plugins.module_utils._entry import GRANTED, Entry, KeyPair, Pending, format_time
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
+    GRANTED,
+    Entry,
+    KeyPair,
+    KeyReservation,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
     AwsError,
+    CollectionError,
     ConflictError,
     InputError,
-    RunpodError,
     TransportError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._secret_store import store_of
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
-from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_credential import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import (
     Clients,
-    Held,
+    CredentialState,
     RefreshError,
     fresh,
     long_past,
     run,
 )
+from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import note
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=30)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 NEW_KEY = KeyPair("AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY")
-PENDING = Pending(NOW, ())
+PENDING = KeyReservation(NOW, ())
 STORE = {"type": "secretsmanager", "name": "runpod-ecr/puller", "region": None, "kms_key_id": None, "tags": None}
 SSM_STORE = {**STORE, "type": "ssm", "name": "/runpod-ecr/puller"}
 BOTH_STORES = pytest.mark.parametrize("world", [STORE, SSM_STORE], ids=["secretsmanager", "ssm"], indirect=True)
@@ -81,7 +87,7 @@ class Registries:
     """
 
     def __init__(self) -> None:
-        self.held: dict[str, dict[str, Any]] = {}
+        self.current: dict[str, dict[str, Any]] = {}
         self.users: dict[str, list[dict[str, Any]]] = {"templates": [], "serverless": [], "pods": []}
         self.calls: list[tuple[str, str]] = []
         self.faults: dict[str, list[int | str | None]] = {}
@@ -91,7 +97,7 @@ class Registries:
     def add(self, name: str, password: str = "theirs") -> str:
         identifier = f"reg_{self.next_id}"
         self.next_id += 1
-        self.held[identifier] = {"id": identifier, "name": name, "username": "AWS", "password": password}
+        self.current[identifier] = {"id": identifier, "name": name, "username": "AWS", "password": password}
         return identifier
 
     def writes(self) -> list[str]:
@@ -121,17 +127,17 @@ class Registries:
         if kind != "registries":
             return 200, {"endpoints" if kind == "serverless" else kind: self.users[kind]}
         if method == "GET" and not identifier:
-            return 200, {"registries": [self.shown(record) for record in self.held.values()]}
+            return 200, {"registries": [self.shown(record) for record in self.current.values()]}
         if method == "POST":
             made = self.add(body["name"], body["password"])
-            return 201, self.shown(self.held[made])
-        if identifier not in self.held:
+            return 201, self.shown(self.current[made])
+        if identifier not in self.current:
             return 404, None
         if method == "DELETE":
-            del self.held[identifier]
+            del self.current[identifier]
             return 204, None
-        self.held[identifier].update(body)
-        return 200, self.shown(self.held[identifier])
+        self.current[identifier].update(body)
+        return 200, self.shown(self.current[identifier])
 
     @staticmethod
     def shown(record: dict[str, Any]) -> dict[str, Any]:
@@ -177,14 +183,14 @@ class World:
         self.client = Clients(aws, Client("https://runpod.test", "api-key", self.runpod, sleep=sleep))
         self.store = store_of(aws, store)
 
-    def keep(self, key: KeyPair | None, created: datetime = LONG_AGO, pending: Pending | None = None) -> None:
+    def keep(self, key: KeyPair | None, created: datetime = LONG_AGO, pending: KeyReservation | None = None) -> None:
         entry = self.store.read() or self.store.create("puller", PENDING)
         assert entry and self.store.put(entry, key, created, pending)
 
     def password(self) -> str:
-        return next(iter(self.runpod.held.values()))["password"]
+        return next(iter(self.runpod.current.values()))["password"]
 
-    def run(self, params: dict[str, Any], check_mode: bool = False) -> Outcome:
+    def run(self, params: dict[str, Any], check_mode: bool = False) -> Result:
         store = {"secret_store": self.store_option} if params["secret_store"] else {}
         return run({**params, **store}, check_mode, self.client)
 
@@ -201,10 +207,10 @@ def tag(identifier: str, hours: float, key: KeyPair = KEY) -> dict[str, str]:
     return {f"gpuops.runpod/{identifier}": f"{format_time(NOW + timedelta(hours=hours))} {key.access_key_id}"}
 
 
-def held(tags: dict[str, str], key: KeyPair | None = KEY, current: str | None = "reg_1") -> Held:
+def held(tags: dict[str, str], key: KeyPair | None = KEY, current: str | None = "reg_1") -> CredentialState:
     registry = {"id": current, "name": "ecr"} if current else None
     there = [registry] if registry else []
-    return Held(None, Entry("arn", key, LONG_AGO), tags, there, there)
+    return CredentialState(None, Entry("arn", key, LONG_AGO), tags, there, there)
 
 
 @pytest.mark.parametrize(
@@ -220,10 +226,13 @@ def held(tags: dict[str, str], key: KeyPair | None = KEY, current: str | None = 
         (held({}), False),
         (held({"gpuops.runpod/reg_1": "nonsense"}), False),
         (held(tag("reg_1", 12), current=None), False),
-        (Held(None, None, {}, [{"id": "reg_1"}], [{"id": "reg_1"}]), False),  # minted as the caller: never known
+        (
+            CredentialState(None, None, {}, [{"id": "reg_1"}], [{"id": "reg_1"}]),
+            False,
+        ),  # minted as the caller: never known
     ],
 )
-def test_fresh(state: Held, expected: bool) -> None:
+def test_fresh(state: CredentialState, expected: bool) -> None:
     assert bool(fresh(state, NOW + timedelta(hours=9))) is expected
 
 
@@ -263,7 +272,7 @@ def test_nine_steps(world: World) -> None:
 @BOTH_STORES
 def test_a_new_credential_holds_the_pull_users_token(world: World) -> None:
     outcome = world.run(PRESENT)
-    assert world.runpod.held["reg_1"] == {
+    assert world.runpod.current["reg_1"] == {
         "id": "reg_1",
         "name": "ecr",
         "username": "AWS",
@@ -346,7 +355,7 @@ def test_the_name_follows_from_the_entry(world: World) -> None:
     unnamed = {**PRESENT, "name": None}
     assert world.run(unnamed).after["name"] == "puller-123456789012-us-east-1"
     assert world.run(unnamed).changed is False
-    assert world.run({**unnamed, "state": "absent"}).changed is True and world.runpod.held == {}
+    assert world.run({**unnamed, "state": "absent"}).changed is True and world.runpod.current == {}
 
 
 @BOTH_STORES
@@ -507,9 +516,9 @@ def test_a_created_credential_is_adopted_when_the_answer_is_lost(world: World) -
 
 def test_a_run_after_a_post_that_never_arrived_mends_it(world: World) -> None:
     world.runpod.faults["POST"] = ["lost before"]
-    with pytest.raises(RunpodError, match="nothing was created: run again"):
+    with pytest.raises(CollectionError, match="nothing was created: run again"):
         world.run(PRESENT)
-    assert world.run(PRESENT).changed is True and len(world.runpod.held) == 1
+    assert world.run(PRESENT).changed is True and len(world.runpod.current) == 1
 
 
 @pytest.mark.parametrize("fault", ["lost before", "lost after", 500])
@@ -538,7 +547,7 @@ def test_a_credential_that_goes_meanwhile_is_made_anew(world: World) -> None:
     patch = client.patch
 
     def too_late(path: str, body: dict[str, Any]) -> Any:
-        world.runpod.held.clear()
+        world.runpod.current.clear()
         return patch(path, body)
 
     client.patch = too_late  # type: ignore[method-assign]
@@ -553,7 +562,7 @@ def test_a_refused_write_is_reported_and_not_repeated(world: World, verb: str, p
         world.run(PRESENT)
     world.runpod.calls.clear()
     world.runpod.faults[verb] = [403]
-    with pytest.raises(RunpodError, match=f"{verb} /registries.*HTTP 403.*secrets:write") as caught:
+    with pytest.raises(CollectionError, match=f"{verb} /registries.*HTTP 403.*secrets:write") as caught:
         world.run(params)
     assert caught.value.as_result()["status"] == 403 and len(world.runpod.writes()) == 1
 
@@ -578,19 +587,19 @@ def test_of_two_runs_the_earlier_keeps_what_it_made(world: World) -> None:
     world.runpod.next_id = 2
 
     def later() -> None:
-        world.runpod.held["reg_9"] = {"id": "reg_9", "name": "ecr", "username": "AWS", "password": "theirs"}
+        world.runpod.current["reg_9"] = {"id": "reg_9", "name": "ecr", "username": "AWS", "password": "theirs"}
 
     world.runpod.meanwhile = later
     assert world.run(PRESENT).after["id"] == "reg_2"
-    assert world.runpod.writes() == ["POST /registries"] and set(world.runpod.held) == {"reg_2", "reg_9"}
+    assert world.runpod.writes() == ["POST /registries"] and set(world.runpod.current) == {"reg_2", "reg_9"}
 
 
 def test_of_two_runs_nothing_that_is_in_use_is_removed(world: World) -> None:
     world.runpod.users["templates"] = [{"id": "tpl_1", "name": "app", "registry": "reg_2"}]
     world.runpod.meanwhile = lambda: world.runpod.add("ecr")
-    with pytest.raises(RunpodError, match="ids reg_1, reg_2"):
+    with pytest.raises(CollectionError, match="ids reg_1, reg_2"):
         world.run(PRESENT)
-    assert set(world.runpod.held) == {"reg_1", "reg_2"}
+    assert set(world.runpod.current) == {"reg_1", "reg_2"}
 
 
 @BOTH_STORES
@@ -616,7 +625,7 @@ def test_a_credential_in_use_stays(world: World, listing: str, user: dict[str, A
     assert outcome.changed is False and outcome.after["id"] == "reg_1" and reason in outcome.warnings[0]
     said = {"kind": kind, "id": user["id"], "name": "app", "registry": "reg_1", "reason": reason}
     assert outcome.results["in_use_by"] == [said]
-    assert "reg_1" in world.runpod.held and "gpuops.runpod/reg_1" in world.store.tags()
+    assert "reg_1" in world.runpod.current and "gpuops.runpod/reg_1" in world.store.tags()
 
 
 def test_cluster_pods_are_looked_at_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -659,7 +668,7 @@ def test_a_listing_without_its_key_is_an_error_and_not_an_empty_one(
 def test_a_terminated_pod_keeps_no_credential(world: World) -> None:
     world.run(PRESENT)
     world.runpod.users["pods"] = [{"id": "pod_1", "name": "app", "registry": "reg_1", "status": "TERMINATED"}]
-    assert world.run(ABSENT).after is None and world.runpod.held == {}
+    assert world.run(ABSENT).after is None and world.runpod.current == {}
 
 
 @BOTH_STORES
@@ -678,14 +687,14 @@ def test_a_removed_credential_takes_its_note_along_and_names_those_left(world: W
 def test_absent_needs_no_entry(connect: Callable[..., Any]) -> None:
     world = World(connect, STORE)
     world.runpod.add("ecr")
-    assert world.run(ABSENT).results["other_registries"] == [] and world.runpod.held == {}
+    assert world.run(ABSENT).results["other_registries"] == [] and world.runpod.current == {}
     assert world.run({**ABSENT, "secret_store": None}).changed is False
 
 
 def test_absent_copes_with_an_entry_that_is_being_deleted(world: World) -> None:
     world.run(PRESENT)
     world.store._call("delete_secret", SecretId=world.store.name)
-    assert world.run(ABSENT).changed is True and world.runpod.held == {}
+    assert world.run(ABSENT).changed is True and world.runpod.current == {}
 
 
 @BOTH_STORES
@@ -700,7 +709,7 @@ def test_no_secret_shows_in_outcomes(world: World) -> None:
 def test_no_secret_shows_in_errors_though_the_server_echoes_it(world: World, status: int) -> None:
     world.run(PRESENT)
     world.runpod.faults["PATCH"] = [status]
-    with pytest.raises(RunpodError) as caught:
+    with pytest.raises(CollectionError) as caught:
         world.run({**PRESENT, "force": True})
     assert world.ecr.minted[-1] not in json.dumps(caught.value.as_result()) + repr(caught.value.__cause__)
 

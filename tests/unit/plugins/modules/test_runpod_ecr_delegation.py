@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils import _grant
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import InputError, Json, RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import ItemsFailedError, Outcome
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_delegation import main, pauses, run
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import EVER_PUBLISHED
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, InputError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.delegation import pauses, run
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_delegation import main
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import (
     FakeRunpod,
     Lost,
@@ -38,7 +39,7 @@ NO = refusal(400, "not like this")
 Capture = pytest.CaptureFixture[str]
 
 
-def go(fake: FakeRunpod, check_mode: bool = False, **options: Any) -> Outcome:
+def go(fake: FakeRunpod, check_mode: bool = False, **options: Any) -> Result:
     given = {} if {"images", "repository_arns"} & options.keys() else {"images": [IMAGE]}
     return run({**UNSET, **given, **options}, check_mode, fake.client)
 
@@ -75,7 +76,7 @@ def test_nine_steps() -> None:
         for check_mode, changed, expected in ((True, changes, []), (False, changes, writes), (False, False, [])):
             assert go(fake, check_mode, **options).changed is changed
             assert fake.writes() == expected
-    assert fake.held["delegations"] == [other]
+    assert fake.current["delegations"] == [other]
 
 
 @pytest.mark.parametrize("size", [0, 1, 100])
@@ -223,7 +224,7 @@ def test_a_refusal_reminds_of_the_policy_and_the_roles_it_must_name() -> None:
     fake.answers = [None, NO, NO, NO]
     said = failed(fake)["msg"]
     assert said.startswith(f"1 of 1 repositories failed. {APP}: RunPod does not take it.")
-    assert all(role in said for role in _grant.EVER_PUBLISHED)
+    assert all(role in said for role in EVER_PUBLISHED)
     assert "ecr_pull_grant" in said and "propagation_timeout" in said
 
 
@@ -254,7 +255,7 @@ def test_a_form_that_was_taken_is_tried_first_from_then_on() -> None:
 def test_what_runpod_misunderstands_is_taken_back() -> None:
     fake = FakeRunpod()
     odd = delegation(APP, id="odd", repository="app:v1")
-    fake.held["delegations"].append(delegation(WEB))
+    fake.current["delegations"].append(delegation(WEB))
     fake.answers = [None, (201, {}, odd), (204, {}, b"")]
     outcome = go(fake)
     assert fake.writes() == [POST, "DELETE /registries/delegations/odd", POST]
@@ -372,7 +373,7 @@ def test_a_failure_of_one_repository_does_not_hide_the_others() -> None:
 def test_a_listing_that_fails_is_an_error_and_no_empty_list() -> None:
     fake = FakeRunpod()
     fake.answers = [refusal(403, "access denied")]
-    with pytest.raises(RunpodError, match="GET /registries/delegations: HTTP 403"):
+    with pytest.raises(CollectionError, match="GET /registries/delegations: HTTP 403"):
         go(fake)
     assert fake.writes() == []
 

@@ -10,16 +10,17 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._endpoint import OPTIONS
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
+    CollectionError,
     ConflictError,
     InputError,
     Json,
-    RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_endpoint import RolloutError, main, run
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint import RolloutError, run
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fields import OPTIONS
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_endpoint import main
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import Lost, refusal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod
 
@@ -56,7 +57,7 @@ def runpod() -> SimulatedRunpod:
     return made
 
 
-def go(runpod: SimulatedRunpod, options: Json, check_mode: bool = False, **more: Any) -> Outcome:
+def go(runpod: SimulatedRunpod, options: Json, check_mode: bool = False, **more: Any) -> Result:
     """Run the module's logic with options as somebody writes them."""
     validated = ArgumentSpecValidator(OPTIONS).validate({**options, **more})
     assert not validated.error_messages
@@ -205,7 +206,7 @@ def test_a_lost_answer_makes_no_second_endpoint(runpod: SimulatedRunpod) -> None
 
 def test_a_lost_answer_without_effect_is_an_error(runpod: SimulatedRunpod) -> None:
     runpod.answers = [None, None, TimeoutError("timed out")]
-    with pytest.raises(RunpodError, match="nothing was created: run again"):
+    with pytest.raises(CollectionError, match="nothing was created: run again"):
         go(runpod, NEW)
     assert runpod.writes() == ["POST /serverless"]
 
@@ -238,7 +239,7 @@ def test_a_spent_quota_is_waited_for(runpod: SimulatedRunpod) -> None:
 )
 def test_what_runpod_did_not_take_is_an_error(runpod: SimulatedRunpod, answer: Json, says: str) -> None:
     runpod.answers = [None, None, (201, {}, answer)]
-    with pytest.raises(RunpodError, match=says):
+    with pytest.raises(CollectionError, match=says):
         go(runpod, NEW)
 
 
@@ -325,7 +326,7 @@ def with_workers(runpod: SimulatedRunpod, *statuses: str) -> Json:
     go(runpod, NEW)
     made = runpod.state("endpoints")[0]
     workers = [{"id": f"w{number}", "status": status} for number, status in enumerate(statuses)]
-    runpod.simulator.world.held["endpoints"].clear()
+    runpod.simulator.world.current["endpoints"].clear()
     return runpod.seed("endpoints", **{**made, "activeWorkers": workers})
 
 
@@ -367,7 +368,7 @@ def test_a_worker_that_does_not_come_up_is_told_when_the_time_is_over(runpod: Si
     runpod.simulator.switch(rollout_reads=None)
     endpoint = with_workers(runpod, "RUNNING", "INITIALIZING")
     endpoint["activeWorkers"][1]["version"] = 2
-    runpod.simulator.world.held["endpoints"][endpoint["id"]]["activeWorkers"] = endpoint["activeWorkers"]
+    runpod.simulator.world.current["endpoints"][endpoint["id"]]["activeWorkers"] = endpoint["activeWorkers"]
     edit_template(runpod, env={"TOKEN": "hush-hush-2"})
     with pytest.raises(RolloutError) as caught:
         go(runpod, FOLLOWED, wait_timeout=35)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ApiError, InputError, Json
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_info import KINDS, main, run
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, InputError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.account import KINDS, run
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_info import main
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, refusal, template
 
 ALL: Json = {"gather": list(KINDS), "credential_expiry": None}

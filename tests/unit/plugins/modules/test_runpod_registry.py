@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
+    CollectionError,
     ConflictError,
     InputError,
     Json,
-    RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_registry
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template
 
@@ -34,7 +34,7 @@ HELD = {"id": "r1", "name": "team"}
 SHOWN = {**HELD, "logical_name": "team"}
 
 
-def run(fake: FakeRunpod, params: Json, check_mode: bool = False) -> Outcome:
+def run(fake: FakeRunpod, params: Json, check_mode: bool = False) -> Result:
     return runpod_registry.run(params, check_mode, fake.client)
 
 
@@ -60,7 +60,7 @@ def test_a_new_credential_is_what_was_asked_for() -> None:
     predicted = run(fake, PRESENT, check_mode=True)
     assert predicted.results["registry"] == {"name": "team", "logical_name": "team"} and predicted.before is None
     done = run(fake, PRESENT)
-    assert fake.held["registries"] == [{"id": "id-1", "name": "team", "username": "puller", "password": PASSWORD}]
+    assert fake.current["registries"] == [{"id": "id-1", "name": "team", "username": "puller", "password": PASSWORD}]
     assert done.after == done.results["registry"] == {"id": "id-1", "name": "team", "logical_name": "team"}
 
 
@@ -83,7 +83,7 @@ def test_on_create_tells_of_a_replacement_that_is_not_finished() -> None:
     fake = FakeRunpod(registries=[dict(HELD), {"id": "r2", "name": "team-alt"}])
     outcome = run(fake, ON_CREATE)
     assert outcome.changed is False and "team (r1) and team-alt (r2) mean the same" in outcome.warnings[0]
-    assert run(fake, PRESENT).changed and [held["id"] for held in fake.held["registries"]] == ["r1"]
+    assert run(fake, PRESENT).changed and [held["id"] for held in fake.current["registries"]] == ["r1"]
 
 
 @pytest.mark.parametrize(("key", "kind"), [("templates", "template"), ("endpoints", "endpoint"), ("pods", "pod")])
@@ -132,7 +132,7 @@ def test_no_secret_shows(status: int) -> None:
     outcomes = [run(fake, params, check) for params in (PRESENT, ABSENT) for check in (True, False)]
     assert PASSWORD not in repr(outcomes)
     fake.answers = [None, refusal(status, f"refused {PASSWORD}")]
-    with pytest.raises(RunpodError, match=f"HTTP {status}") as caught:
+    with pytest.raises(CollectionError, match=f"HTTP {status}") as caught:
         run(fake, PRESENT)
     assert PASSWORD not in json.dumps(caught.value.as_result()) + repr(caught.value.__cause__)
 

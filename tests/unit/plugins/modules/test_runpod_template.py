@@ -8,15 +8,15 @@ import json
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
+    CollectionError,
     ConflictError,
     InputError,
     Json,
-    RunpodError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._template import OPTIONS
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_template import main, run
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS, run
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_template import main
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template
 
 UNSET: Json = {option: None for option in OPTIONS} | {"name": "demo", "state": "present"}
@@ -38,7 +38,7 @@ def test_nine_steps() -> None:
         for check_mode, changed, writes in ((True, True, []), (False, True, [write]), (False, False, [])):
             assert run(params, check_mode, fake.client).changed is changed
             assert fake.writes() == writes
-    assert fake.held["templates"] == [template("other")]
+    assert fake.current["templates"] == [template("other")]
 
 
 def test_what_is_created_is_what_was_asked_for_and_the_disk() -> None:
@@ -61,7 +61,7 @@ def test_a_new_template_gets_the_credential_that_took_the_others_over() -> None:
     both = [{"id": "p", "name": "ecr"}, {"id": "a", "name": "ecr-alt"}]
     fake = FakeRunpod(templates=[template("old", registry="a")], registries=both)
     run({**V1, "registry": "ecr"}, False, fake.client)
-    assert fake.held["templates"][-1]["registry"] == "a"
+    assert fake.current["templates"][-1]["registry"] == "a"
 
 
 def test_a_change_sends_only_what_differs() -> None:
@@ -123,7 +123,7 @@ def test_a_credential_to_come_is_predicted_by_its_name() -> None:
     ],
 )
 def test_what_cannot_be_is_an_error_before_anything_is_written(
-    params: Json, kind: type[RunpodError], says: str
+    params: Json, kind: type[CollectionError], says: str
 ) -> None:
     held = [
         template("demo", mounts={"persistent": {"size": 20, "path": "/data"}}),
@@ -157,7 +157,7 @@ def test_a_lost_answer_makes_no_second_template() -> None:
     fake = FakeRunpod()
     fake.answers = [None, Lost()]
     assert run({**UNSET, "image": "app:1"}, False, fake.client).results["template"]["id"] == "id-1"
-    assert len(fake.held["templates"]) == 1
+    assert len(fake.current["templates"]) == 1
 
 
 def test_no_value_of_env_is_in_an_outcome() -> None:

@@ -9,10 +9,16 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._errors import ConflictError, InputError, Json, RunpodError
-from ansible_collections.gpuops.runpod.plugins.module_utils._state import Outcome
-from ansible_collections.gpuops.runpod.plugins.module_utils._template import OPTIONS
-from ansible_collections.gpuops.runpod.plugins.modules.runpod_templates import ItemsFailedError, main, run
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
+    CollectionError,
+    ConflictError,
+    InputError,
+    Json,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.templates import run
+from ansible_collections.gpuops.runpod.plugins.modules.runpod_templates import main
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template
 
 UNSET: Json = {option: None for option in OPTIONS} | {"state": "present"}
@@ -29,7 +35,7 @@ def gone(name: str) -> Json:
     return item(name, state="absent")
 
 
-def go(fake: FakeRunpod, items: list[Json], check_mode: bool = False, **options: Any) -> Outcome:
+def go(fake: FakeRunpod, items: list[Json], check_mode: bool = False, **options: Any) -> Result:
     params = {"templates": items, "prune": False, "prune_pattern": None, "on_error": "continue", **options}
     return run(params, check_mode, fake.client)
 
@@ -55,7 +61,7 @@ def test_nine_steps() -> None:
         for check_mode, changed, expected in ((True, True, []), (False, True, writes), (False, False, [])):
             assert go(fake, items, check_mode).changed is changed
             assert fake.writes() == expected
-    assert fake.held["templates"] == [template("other")]
+    assert fake.current["templates"] == [template("other")]
 
 
 @pytest.mark.parametrize("size", [1, 100, 1000])
@@ -72,7 +78,7 @@ def test_a_new_template_gets_the_credential_that_took_the_others_over() -> None:
     fake = FakeRunpod(templates=[template("old", registry="a")], registries=both)
     items = [item("old", registry="ecr"), item("new", image="app:1", registry="ecr")]
     assert go(fake, items).results["summary"] == {**NONE, "created": 1, "unchanged": 1}
-    assert [held["registry"] for held in fake.held["templates"]] == ["a", "a"]
+    assert [held["registry"] for held in fake.current["templates"]] == ["a", "a"]
 
 
 def test_creates_come_before_changes_and_changes_before_deletes() -> None:
@@ -148,7 +154,7 @@ def test_everything_wrong_with_the_items_is_said_at_once_and_before_a_request() 
     ],
 )
 def test_what_cannot_be_planned_is_an_error_before_anything_is_written(
-    items: list[Json], kind: type[RunpodError], says: str
+    items: list[Json], kind: type[CollectionError], says: str
 ) -> None:
     fake = FakeRunpod(templates=[template("twice", id="a"), template("twice", id="b")])
     for check_mode in (True, False):
@@ -172,7 +178,7 @@ def test_only_what_matches_the_pattern_and_is_not_named_is_pruned(pattern: str, 
     predicted = go(fake, [item("team-a")], check_mode=True, prune=True, prune_pattern=pattern)
     assert fake.writes() == []
     outcome = go(fake, [item("team-a")], prune=True, prune_pattern=pattern)
-    assert sorted(thing["name"] for thing in fake.held["templates"]) == left
+    assert sorted(thing["name"] for thing in fake.current["templates"]) == left
     assert outcome.results["summary"]["deleted"] == predicted.results["summary"]["deleted"] == 6 - len(left)
     assert [shown["name"] for shown in outcome.results["templates"]] == ["team-a"]
     assert not go(fake, [item("team-a")], prune=True, prune_pattern=pattern).changed
@@ -224,7 +230,7 @@ def test_a_re_run_finishes_what_failed() -> None:
     fake.answers = [None, None, refusal(500, "upstream")]
     assert failed(fake, items)["summary"] == {**NONE, "created": 2, "failed": 1}
     assert go(fake, items).results["summary"] == {**NONE, "created": 1, "unchanged": 2}
-    assert len(fake.held["templates"]) == 3
+    assert len(fake.current["templates"]) == 3
 
 
 def test_stop_writes_nothing_more() -> None:
@@ -269,7 +275,7 @@ def test_a_lost_answer_makes_no_second_template() -> None:
     fake.answers = [None, Lost(), None, Lost()]
     outcome = go(fake, [item("a", image="app:1"), item("b", image="app:1")])
     assert outcome.results["summary"] == {**NONE, "created": 2}
-    assert [thing["name"] for thing in fake.held["templates"]] == ["a", "b"]
+    assert [thing["name"] for thing in fake.current["templates"]] == ["a", "b"]
 
 
 def test_no_value_of_env_is_in_a_result() -> None:

@@ -1,0 +1,155 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the one client of AWS. It knows boto3 and nothing of resources.
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+with suppress(ImportError):  # AnsibleAWSModule says so in its own words before a call is made
+    import botocore.exceptions
+    import botocore.parsers
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+
+from .._core.errors import DENIED, EXPIRED, AwsError, InputError, Json
+from .secret_entry import KeyPair
+
+# Codes that amazon.aws' own list lacks though a second try mends them.
+RETRIED = [
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "ServerException",
+    "EntityTemporarilyUnmodifiable",
+    "ConcurrentModification",
+    "TooManyUpdates",
+]
+
+
+def remedy(code: str, call: str, as_pull_user: bool) -> str:
+    """Return what the operator can do about an error code of AWS; empty when the text says it all."""
+    if code in EXPIRED:
+        return "The credentials of this session have expired: log in again."
+    if code in DENIED:
+        who = "the pull user" if as_pull_user else "whoever runs this"
+        if call.startswith("ecr-public:"):
+            return (
+                f"Allow {call} for {who}, and look for a service control policy: many organizations deny ecr-public:* "
+                "so that nothing is published by mistake."
+            )
+        return f"Allow {call} for {who}, and look for an explicit deny, a boundary or a service control policy."
+    if code in {"NoCredentialsError", "PartialCredentialsError"}:
+        return "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile."
+    if code == "ResponseParserError":
+        return "What answered is not AWS: check the proxy and endpoint_url."
+    if code in {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"}:
+        return "Check the region, its activation, DNS, the proxy and endpoint_url."
+    return ""
+
+
+def aws_error(failure: Exception, call: str, as_pull_user: bool = False) -> AwsError:
+    """Return the typed error of what botocore raised: code first, raw text behind it, then the remedy."""
+    answer: Json = getattr(failure, "response", None) or {}
+    code = answer.get("Error", {}).get("Code") or type(failure).__name__
+    text = answer.get("Error", {}).get("Message") or str(failure)
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    advice = remedy(code, call, as_pull_user)
+    return AwsError(f"{call}: {code}: {text}" + (f" {advice}" if advice else ""), call, code, text, status)
+
+
+@contextmanager
+def tolerating(*codes: str) -> Iterator[None]:
+    """Let these error codes of AWS pass: what was to be read or removed is not there, say."""
+    try:
+        yield
+    except AwsError as error:
+        if error.code not in codes:
+            raise
+
+
+class Aws:
+    """Makes one call to AWS at a time: `call("iam", "get_user", UserName=...)`.
+
+    `connect` is AnsibleAWSModule.client or anything with its shape; `config` are the operator's botocore settings;
+    `clock` returns an aware datetime in UTC.
+    Raises AwsError, whose `code` the caller compares; "not there" is for the caller to tell.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[..., Any],
+        region: str,
+        config: Json | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.connect = connect
+        self.region = region
+        self.config = config or {}
+        self.clock = clock
+        self.sleep = sleep
+        self._clients: dict[tuple[Any, ...], Any] = {}
+
+    def call(
+        self,
+        service: str,
+        operation: str,
+        *,
+        region: str | None = None,
+        identity: KeyPair | None = None,
+        once: bool = False,
+        **request: Any,
+    ) -> Json:
+        """Return the answer of one operation, named as in boto3.
+
+        `identity` makes the call as the owner of that key, without the operator's session token. `once` sends it a
+        single time, for what must not be repeated when the answer is lost.
+        """
+        name = f"{service}:" + "".join(part.capitalize() for part in operation.split("_"))
+        client = self._client(service, region or self.region, identity, once)
+        try:
+            return getattr(client, operation)(**request, **({} if once else {"aws_retry": True}))
+        except (
+            botocore.exceptions.ClientError,
+            botocore.exceptions.BotoCoreError,
+            botocore.parsers.ResponseParserError,
+        ) as failure:
+            raise aws_error(failure, name, as_pull_user=identity is not None) from failure
+
+    def pages(self, service: str, operation: str, key: str, **request: Any) -> list[Any]:
+        """Return all items under `key` of an IAM-style listing (IsTruncated and Marker)."""
+        answer = self.call(service, operation, **request)
+        items = list(answer[key])
+        while answer.get("IsTruncated"):
+            answer = self.call(service, operation, Marker=answer["Marker"], **request)
+            items += answer[key]
+        return items
+
+    def _client(self, service: str, region: str, identity: KeyPair | None, once: bool) -> Any:
+        key = (service, region, identity, once)
+        if key not in self._clients:
+            options: Json = {"region": region}
+            if identity is not None:
+                options["aws_access_key_id"] = identity.access_key_id
+                options["aws_secret_access_key"] = identity.secret_access_key
+                options["aws_session_token"] = None  # else the operator's would be sent along
+            if once:
+                options["aws_config"] = {**self.config, "retries": {"total_max_attempts": 1}}
+            else:
+                options["retry_decorator"] = AWSRetry.jittered_backoff(retries=8, catch_extra_error_codes=RETRIED)
+            self._clients[key] = self.connect(service, **options)
+        return self._clients[key]
+
+
+def aws_client(module: AnsibleAWSModule) -> Aws:
+    """Return the client that the module's options describe."""
+    if not module.region:
+        raise InputError("No AWS region: set region, AWS_REGION or a profile that has one.")
+    return Aws(module.client, module.region, module.params["aws_config"])

@@ -1,0 +1,155 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: what the entry of a secret store holds, as text and as tags. Pure: no store, no call, and
+# no boto3 either, which each use of a filter would load.
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from .._core.errors import ConflictError, Json
+from .._core.time import format_time, parse_time
+
+MANAGED = (
+    "gpuops.runpod/managed"  # the tag that makes a user or an entry ours; on an entry its value is the user's name
+)
+OURS = "gpuops.runpod/"  # what our tags start with
+QUARANTINED = (
+    "gpuops.runpod/quarantined"  # since when user and entry are shut off; it stays until somebody releases them
+)
+GRANTED = "gpuops.runpod/granted"  # when the pull user's rights last grew: new rights need seconds to arrive everywhere
+
+
+class KeyPair(NamedTuple):
+    """A long-lived AWS access key. Its secret shows in no representation."""
+
+    access_key_id: str
+    secret_access_key: str
+
+    def __repr__(self) -> str:
+        return f"KeyPair({self.access_key_id})"
+
+
+class KeyReservation(NamedTuple):
+    """The note made before CreateAccessKey: it locks the entry and tells an orphan from a foreign key afterwards.
+
+    `since` is when the note was made, `known_key_ids` which keys the user had then; `abandoned` says that the run which
+    made it knows that it failed.
+    """
+
+    since: datetime
+    known_key_ids: tuple[str, ...]
+    abandoned: bool = False
+
+
+class Entry(NamedTuple):
+    """What the store holds: a key, a note about one being made, both (while a key is rotated), or neither.
+
+    `deleted` marks an entry in its recovery window, whose value cannot be read. `version` tells this value from any
+    that was written before or after it.
+    """
+
+    arn: str
+    key: KeyPair | None = None
+    created: datetime | None = None
+    pending: KeyReservation | None = None
+    deleted: bool = False
+    version: str = ""
+
+    def __repr__(self) -> str:
+        return f"Entry({self.arn}, {self.key!r})"
+
+
+class TokenRecord(NamedTuple):
+    """What a freshness tag of an entry says: until when the token at RunPod works and which key minted it."""
+
+    expires_at: datetime
+    access_key_id: str
+
+
+def encode(key: KeyPair | None, created: datetime | None, pending: KeyReservation | None, run: str = "") -> str:
+    """Return the entry's value: flat JSON, so that other tools can read the key too.
+
+    `run` tells the note of one run from an equal one of another; nobody needs it afterwards.
+    """
+    value: Json = {}
+    if key and created:
+        value = {
+            "access_key_id": key.access_key_id,
+            "secret_access_key": key.secret_access_key,
+            "created": format_time(created),
+        }
+    if pending:
+        note: Json = {"since": format_time(pending.since), "known_key_ids": sorted(pending.known_key_ids)}
+        if run:
+            note["run"] = run
+        value["pending"] = {**note, "abandoned": True} if pending.abandoned else note
+    return json.dumps(value)
+
+
+def decode(arn: str, text: str) -> Entry:
+    """Return the entry that encode wrote. Anything else is not ours and an error that repeats nothing of it."""
+    try:
+        value = json.loads(text)
+        note = value.get("pending")
+        pending = note and KeyReservation(
+            parse_time(note["since"]), tuple(note["known_key_ids"]), bool(note.get("abandoned", False))
+        )
+        if "access_key_id" not in value:
+            if not pending:
+                raise KeyError("access_key_id")
+            return Entry(arn, pending=pending)
+        key = KeyPair(value["access_key_id"], value["secret_access_key"])
+        return Entry(arn, key, parse_time(value["created"]), pending)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConflictError(
+            f"The secret store's entry {arn} does not hold what this collection writes (JSON with access_key_id, "
+            "secret_access_key and created): name another entry in secret_store, or remove this one."
+        ) from None
+
+
+def token_records(tags: dict[str, str]) -> dict[str, TokenRecord]:
+    """Return registry id -> what its freshness tag says; tags of another form are none."""
+    found = {}
+    for name, value in tags.items():
+        expiry, dummy, key_id = value.partition(" ")
+        if not (name.startswith(OURS) and key_id):
+            continue
+        try:
+            found[name.removeprefix(OURS)] = TokenRecord(parse_time(expiry), key_id)
+        except ValueError:
+            continue
+    return found
+
+
+def young_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime | None:
+    """Return until when a refusal may only mean that the key or its rights have not arrived everywhere yet."""
+    moments = [entry.created] if entry.created else []
+    with suppress(ValueError):
+        moments.append(parse_time(tags.get(GRANTED, "")))
+    return max(moments) + timedelta(seconds=timeout) if moments else None
+
+
+def keyless(entry: Entry | None, name: str) -> str:
+    """Return why an entry gives no key and what to do; empty when it has one."""
+    if entry is not None and entry.key:
+        return ""
+    why = "does not exist"
+    if entry is not None:
+        why = "is being deleted" if entry.deleted else "holds no key yet, only a note that one is being made"
+    return f"The secret store's entry {name} {why}: ecr_pull_user makes it."
+
+
+def quarantine(tags: dict[str, str], thing: str) -> str:
+    """Return why a quarantined thing is not used and what to do; empty when the tags do not say that it is."""
+    if QUARANTINED not in tags:
+        return ""
+    return (
+        f"{thing} is quarantined since {tags[QUARANTINED]}. Once the incident is over, release it by running "
+        "ecr_pull_user with state present and release_quarantine true; this replaces its access key."
+    )

@@ -1,0 +1,314 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the two secret stores. Only these classes read or write the entry that holds the pull
+# user's key; the secret goes from here straight into an AWS client.
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from datetime import datetime, timedelta
+from hashlib import sha256
+from secrets import token_hex
+from typing import Any, ClassVar
+from uuid import NAMESPACE_OID, uuid5
+
+from .._core.errors import AwsError, ConflictError, InputError, Json
+from .._core.time import retry_until
+from .client import Aws, tolerating
+from .secret_entry import MANAGED, OURS, Entry, KeyPair, KeyReservation, decode, encode
+
+# Mirrored by the documentation fragment gpuops.runpod.secret_store.
+STORE_OPTIONS: Json = {
+    "type": {"type": "str", "choices": ["secretsmanager", "ssm"], "default": "secretsmanager"},
+    "name": {"type": "str"},
+    "region": {"type": "str"},
+    "kms_key_id": {"type": "str", "no_log": False},
+    "tags": {"type": "dict"},
+}
+SETTLING = timedelta(seconds=10)  # how long a new parameter may take until it can be read
+
+
+class SecretStore(ABC):
+    """One entry of a secret store. Raises AwsError, or ConflictError for an entry that is not ours."""
+
+    SERVICE: ClassVar[str]
+    TITLE: ClassVar[str]
+    FOLDER: ClassVar[str]  # where the entries without a given name lie
+    NAME: ClassVar[re.Pattern[str]]
+    NAME_RULE: ClassVar[str]
+
+    def __init__(self, aws: Aws, name: str, region: str, kms_key_id: str | None, tags: dict[str, str]) -> None:
+        self.aws = aws
+        self.name = name
+        self.region = region
+        self.kms_key_id = kms_key_id
+        self.user_tags = tags
+
+    @abstractmethod
+    def arn(self, partition: str, account: str) -> str:
+        """Return the ARN that an entry of this name has, without what AWS appends at random."""
+
+    @abstractmethod
+    def claim(self, user: str) -> str:
+        """Return the command that makes an existing entry the user's."""
+
+    @abstractmethod
+    def read(self) -> Entry | None:
+        """Return the entry, or None when it is definitely not there; AccessDenied or a KMS error is raised."""
+
+    @abstractmethod
+    def tags(self) -> dict[str, str]:
+        """Return the entry's tags; one that is not there has none."""
+
+    @abstractmethod
+    def create(self, user: str, pending: KeyReservation) -> Entry | None:
+        """Make the entry with a note, tagged as ours, and return it.
+
+        The name is a lock: None says that it is taken, by another run's entry or by one that is just being deleted.
+        """
+
+    @abstractmethod
+    def put(
+        self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
+    ) -> Entry | None:
+        """Write the value in the place of the one that `entry` is, and return the new entry.
+
+        None says that another run has written since, and that its value stands.
+        """
+
+    @abstractmethod
+    def tag(self, tags: dict[str, str]) -> None:
+        """Add or change these tags."""
+
+    @abstractmethod
+    def untag(self, names: list[str]) -> None:
+        """Drop these tags."""
+
+    @abstractmethod
+    def restore(self) -> None:
+        """Take the entry out of its recovery window; one that is gone by now stays gone."""
+
+    @abstractmethod
+    def delete(self) -> None:
+        """Remove the entry at once, without a recovery window; one that is gone already is as good."""
+
+    def _call(self, operation: str, **request: Any) -> Json:
+        return self.aws.call(self.SERVICE, operation, region=self.region, **request)
+
+    def _description(self, user: str) -> str:
+        return f"Access key of the IAM user {user}, kept by gpuops.runpod"
+
+
+def tag_list(tags: dict[str, str]) -> list[Json]:
+    """Return tags in the form of AWS' calls."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+class SecretsManager(SecretStore):
+    """An entry of AWS Secrets Manager."""
+
+    SERVICE = "secretsmanager"
+    TITLE = "AWS Secrets Manager"
+    FOLDER = "runpod-ecr/"
+    NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
+    NAME_RULE = "up to 512 of A-Z, a-z, 0-9 and /_+=.@-"
+    GONE = "ResourceNotFoundException"
+
+    def arn(self, partition: str, account: str) -> str:
+        return f"arn:{partition}:secretsmanager:{self.region}:{account}:secret:{self.name}"
+
+    def claim(self, user: str) -> str:
+        return (
+            f"aws secretsmanager tag-resource --region {self.region} --secret-id {self.name} "
+            f"--tags Key={MANAGED},Value={user}"
+        )
+
+    def read(self) -> Entry | None:
+        try:
+            answer = self._call("get_secret_value", SecretId=self.name)
+        except AwsError as error:
+            if error.code == self.GONE:
+                return None
+            if being_deleted(error):
+                return Entry(self._call("describe_secret", SecretId=self.name)["ARN"], deleted=True)
+            raise
+        return decode(answer["ARN"], answer["SecretString"])._replace(version=answer["VersionId"])
+
+    def tags(self) -> dict[str, str]:
+        with tolerating(self.GONE):
+            answer = self._call("describe_secret", SecretId=self.name)
+            return {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
+        return {}
+
+    def create(self, user: str, pending: KeyReservation) -> Entry | None:
+        options = {"KmsKeyId": self.kms_key_id} if self.kms_key_id else {}
+        try:
+            answer = self._call(
+                "create_secret",
+                Name=self.name,
+                Description=self._description(user),
+                SecretString=encode(None, None, pending),
+                Tags=tag_list({**self.user_tags, MANAGED: user}),
+                **options,
+            )
+        except AwsError as error:
+            if error.code == "ResourceExistsException" or being_deleted(error):
+                return None
+            raise
+        return Entry(answer["ARN"], pending=pending, version=answer["VersionId"])
+
+    def put(
+        self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
+    ) -> Entry | None:
+        """A version's id follows from that of the version before it, and AWS takes one value only for an id."""
+        try:
+            answer = self._call(
+                "put_secret_value",
+                SecretId=self.name,
+                SecretString=encode(key, created, pending, run=token_hex(8)),
+                ClientRequestToken=str(uuid5(NAMESPACE_OID, entry.version)),
+            )
+        except AwsError as error:
+            if error.code == "ResourceExistsException":
+                return None
+            raise
+        return Entry(entry.arn, key, created, pending, version=answer["VersionId"])
+
+    def tag(self, tags: dict[str, str]) -> None:
+        self._call("tag_resource", SecretId=self.name, Tags=tag_list(tags))
+
+    def untag(self, names: list[str]) -> None:
+        self._call("untag_resource", SecretId=self.name, TagKeys=names)
+
+    def restore(self) -> None:
+        with tolerating(self.GONE):
+            self._call("restore_secret", SecretId=self.name)
+
+    def delete(self) -> None:
+        with tolerating(self.GONE):
+            self._call("delete_secret", SecretId=self.name, ForceDeleteWithoutRecovery=True)
+
+
+def being_deleted(error: AwsError) -> bool:
+    """Return whether Secrets Manager refused a call because the entry is on its way out."""
+    return error.code == "InvalidRequestException" and "delet" in error.text
+
+
+class ParameterStore(SecretStore):
+    """A SecureString of AWS Systems Manager. Its deletion is immediate and for good, so no entry is ever `deleted`."""
+
+    SERVICE = "ssm"
+    TITLE = "AWS Systems Manager Parameter Store"
+    FOLDER = "/runpod-ecr/"
+    # AWS counts the head of the ARN into its limit of 1,011 characters; this leaves room for the longest one.
+    NAME = re.compile(r"(?!/?(?i:aws|ssm))(?=.{1,940}$)([A-Za-z0-9_.-]+|(/[A-Za-z0-9_.-]+){1,15})")
+    NAME_RULE = (
+        "up to 940 of A-Z, a-z, 0-9 and _.-, in up to 15 levels that each start with a /, or without any /; neither "
+        "aws nor ssm may be what it starts with"
+    )
+    GONE = "ParameterNotFound"
+    UNSETTLED = frozenset({"ParameterNotFound", "ParameterVersionNotFound"})
+
+    def arn(self, partition: str, account: str) -> str:
+        return f"arn:{partition}:ssm:{self.region}:{account}:parameter/{self.name.removeprefix('/')}"
+
+    def claim(self, user: str) -> str:
+        return (
+            f"aws ssm add-tags-to-resource --region {self.region} --resource-type Parameter "
+            f"--resource-id {self.name} --tags Key={MANAGED},Value={user}"
+        )
+
+    def read(self) -> Entry | None:
+        with tolerating(self.GONE):
+            parameter = self._get(self.name)
+            if parameter["Type"] != "SecureString":
+                raise ConflictError(
+                    f"The parameter {self.name} has the type {parameter['Type']}, which is not encrypted: name another "
+                    "entry in secret_store, or remove this one."
+                )
+            return decode(parameter["ARN"], parameter["Value"])._replace(version=digest(parameter["Value"]))
+        return None
+
+    def tags(self) -> dict[str, str]:
+        with tolerating("InvalidResourceId"):
+            answer = self._call("list_tags_for_resource", **self._resource())
+            return {tag["Key"]: tag["Value"] for tag in answer["TagList"]}
+        return {}
+
+    def create(self, user: str, pending: KeyReservation) -> Entry | None:
+        """Unlike Secrets Manager, this one does not know a call that is sent again because its answer was lost."""
+        value = encode(None, None, pending, run=token_hex(8))
+        with tolerating("ParameterAlreadyExists"):
+            self._put(value, Description=self._description(user), Tags=tag_list({**self.user_tags, MANAGED: user}))
+        with tolerating(self.GONE):
+            parameter = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(self.name), self.UNSETTLED)
+            if parameter["Value"] == value:
+                return Entry(parameter["ARN"], pending=pending, version=digest(value))
+        return None
+
+    def put(
+        self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
+    ) -> Entry | None:
+        """A write cannot be made to depend on what is there, so one that replaced another run's value puts it back."""
+        value = encode(key, created, pending, run=token_hex(8))
+        number = self._put(value, Overwrite=True)["Version"] - 1
+        former = f"{self.name}:{number}"
+        replaced = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(former), self.UNSETTLED)[
+            "Value"
+        ]
+        if digest(replaced) in (entry.version, digest(value)):  # the latter when the write was sent twice
+            return Entry(entry.arn, key, created, pending, version=digest(value))
+        self._put(replaced, Overwrite=True)
+        return None
+
+    def tag(self, tags: dict[str, str]) -> None:
+        self._call("add_tags_to_resource", **self._resource(), Tags=tag_list(tags))
+
+    def untag(self, names: list[str]) -> None:
+        self._call("remove_tags_from_resource", **self._resource(), TagKeys=names)
+
+    def restore(self) -> None:
+        """There is nothing to restore, ever."""
+
+    def delete(self) -> None:
+        with tolerating(self.GONE):
+            self._call("delete_parameter", Name=self.name)
+
+    def _get(self, name: str) -> Json:
+        return self._call("get_parameter", Name=name, WithDecryption=True)["Parameter"]
+
+    def _put(self, value: str, **options: Any) -> Json:
+        """Write a value; each write names its key, since without one it would be encrypted with the default key."""
+        key = {"KeyId": self.kms_key_id} if self.kms_key_id else {}
+        return self._call("put_parameter", Name=self.name, Value=value, Type="SecureString", **key, **options)
+
+    def _resource(self) -> Json:
+        return {"ResourceType": "Parameter", "ResourceId": self.name}
+
+
+def digest(value: str) -> str:
+    """Return what tells a parameter's value from others without showing it."""
+    return sha256(value.encode()).hexdigest()
+
+
+STORES: dict[str, type[SecretStore]] = {"secretsmanager": SecretsManager, "ssm": ParameterStore}
+
+
+def store_of(aws: Aws, options: Json, user: str | None = None) -> SecretStore:
+    """Return the store that the option secret_store describes; without a name, the default one of the user."""
+    kind = STORES[options["type"]]
+    name = options["name"] or (f"{kind.FOLDER}{user}" if user else None)
+    if not name:
+        raise InputError("secret_store needs a name: that of the entry which ecr_pull_user made.")
+    if not kind.NAME.fullmatch(name):
+        raise InputError(f"secret_store.name: {kind.TITLE} takes no entry {name!r}, but {kind.NAME_RULE}.")
+    tags = {key: str(value) for key, value in (options["tags"] or {}).items()}
+    reserved = sorted(key for key in tags if key.startswith(OURS))
+    if reserved:
+        raise InputError(
+            f"secret_store.tags: {', '.join(reserved)}: names that start with {OURS} are this collection's."
+        )
+    return kind(aws, name, options["region"] or aws.region, options["kms_key_id"], tags)

@@ -1,0 +1,62 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the pure parts that every resource shares.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from .errors import CollectionError, ConflictError, Json
+
+
+class Result(NamedTuple):
+    """What a run found and left: `before` and `after` feed the diff, `results` the other return values.
+
+    In check mode `after` is the best prediction. None of them holds a secret.
+    """
+
+    changed: bool
+    before: Any
+    after: Any
+    results: Json = {}
+    warnings: tuple[str, ...] = ()
+
+
+class ItemsFailedError(CollectionError):
+    """Some things could not be written; the results tell what was done all the same."""
+
+    def __init__(self, message: str, outcome: Result) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+    def as_result(self) -> Json:
+        done = self.outcome
+        diff = {"before": done.before, "after": done.after}
+        return {"msg": str(self), "changed": done.changed, "diff": diff, **done.results}
+
+
+def desired_fields(params: Mapping[str, Any], fields: Mapping[str, str]) -> Json:
+    """Return the API fields the user set; an option left out is left alone."""
+    return {field: params[option] for option, field in fields.items() if params.get(option) is not None}
+
+
+def changed_fields(current: Mapping[str, Any], desired: Mapping[str, Any]) -> Json:
+    """Return the desired fields whose value differs from the current one."""
+    return {field: value for field, value in desired.items() if current.get(field) != value}
+
+
+def find_by_name(
+    things: Iterable[Json],
+    name: str,
+    kind: str,
+    remedy: str = "Rename or delete all but one at RunPod, then run again.",
+) -> Json | None:
+    """Return the thing with this name or None; two of them are an error, never a choice."""
+    found = [thing for thing in things if thing["name"] == name]
+    if len(found) > 1:
+        ids = ", ".join(sorted(thing["id"] for thing in found))
+        raise ConflictError(f"There are {len(found)} {kind}s named {name!r} (ids {ids}). {remedy}")
+    return found[0] if found else None

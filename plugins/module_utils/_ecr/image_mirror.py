@@ -1,0 +1,378 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ansible.module_utils.urls import Request
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+from .._aws.client import Aws, tolerating
+from .._aws.ecr_token import get_public_token, get_token
+from .._core.errors import CollectionError, InputError, Json, RegistryError, SkopeoError
+from .._core.result import Result
+from .._oci import manifest as manifests
+from .._oci.progress import ProgressReporter, listener, unheard
+from .._oci.reference import PUBLIC_HOSTS, Image
+from .._oci.registry_client import Login, Registry
+from .._oci.secret_scan import suspected_secrets
+from .._oci.skopeo import Side, Skopeo, is_transient
+from .mirror_request import Content, Job, check_publishable, jobs, reference, uri
+from .public_catalog import REGION
+
+MOST_IMAGES = 100  # that ECR tells of at once
+PAUSES = (2, 4, 8, 16, 32, 60)  # seconds before another try; the last one is repeated
+
+
+class Clients(NamedTuple):
+    """AWS, the registries by host and login, skopeo, and what takes lines for the terminal."""
+
+    aws: Aws
+    registry: Callable[[str, Login | None], Registry]
+    skopeo: Skopeo
+    write: Callable[[str], None] = unheard
+
+
+class MirrorTask(NamedTuple):
+    """A job with the digest that is to be there, and the one that is; `content` is known of what is to be copied."""
+
+    job: Job
+    digest: str
+    current: str | None
+    content: Content | None = None
+
+    @property
+    def differs(self) -> bool:
+        return self.digest != self.current
+
+
+class UnfinishedError(CollectionError):
+    """Copying one image failed. What was done before it is in the result."""
+
+    def __init__(self, failure: CollectionError, done: list[Json]) -> None:
+        super().__init__(str(failure))
+        self.failure, self.done = failure, done
+
+    def as_result(self) -> Json:
+        changed = any(image["copied"] for image in self.done)
+        return {**self.failure.as_result(), "changed": changed, "images": self.done}
+
+
+class Mirror:
+    """What all images of a run share: the options and the clients, with a login and a registry for each host."""
+
+    def __init__(self, params: Json, client: Clients) -> None:
+        self.params = params
+        self.client = client
+        self._registries: dict[tuple[str, str], Registry] = {}
+
+    def registry(self, side: str, image: Image) -> Registry:
+        """Return the registry of an image, to read from."""
+        key = (side, image.host)
+        if key not in self._registries:
+            self._registries[key] = self.client.registry(image.host, self.login(side, image))
+        return self._registries[key]
+
+    def login(self, side: str, image: Image) -> Login | None:
+        """Return a login for the registry of an image; a token is fresh each time. None is anonymous."""
+        given = self.params[f"{side}_auth"]
+        if given is not None:
+            return Login(given["username"], given["password"] or "") if given["username"] else None
+        if image.account_id:
+            return as_login(get_token(self.client.aws, image.region))
+        return as_login(get_public_token(self.client.aws)) if image.host in PUBLIC_HOSTS else None
+
+
+def as_login(token: Any) -> Login:
+    """Return a token as a login."""
+    return Login(token.username, token.password)
+
+
+def run(params: Json, check_mode: bool, client: Clients) -> Result:
+    """Look at all images, decide, and only then copy."""
+    wanted = jobs(params)
+    if params["retries"] < 0:
+        raise InputError(f"retries: {params['retries']} is less than 0.")
+    manifests.checked(params["platform"])
+    mirror = Mirror(params, client)
+    found = compare(mirror, wanted)
+    warnings = check_destinations(mirror, found, check_mode)
+    found = [inspected(mirror, each) if each.differs else each for each in found]
+    if any(each.differs for each in found):
+        client.skopeo.version()
+    images = [report(each) for each in found] if check_mode else copy_all(mirror, found)
+    return Result(
+        any(image["copied"] for image in images),
+        {image["destination"]: image["digest_before"] for image in images},
+        {image["destination"]: image["digest"] for image in images},
+        results(images),
+        warnings,
+    )
+
+
+def results(images: list[Json]) -> Json:
+    """Return what the module reports besides the diff."""
+    digests = {image["digest"] for image in images}
+    return {
+        "digest": digests.pop() if len(digests) == 1 else None,
+        "copied": any(image["copied"] for image in images),
+        "seconds": round(sum(image["seconds"] for image in images), 3),
+        "bytes": sum(image["bytes"] for image in images),
+        "images": images,
+    }
+
+
+def report(found: MirrorTask, seconds: float = 0.0) -> Json:
+    """Return what is told of one image."""
+    return {
+        "source": uri(found.job.source),
+        "destination": uri(found.job.destination),
+        "digest": found.digest,
+        "digest_before": found.current,
+        "copied": found.differs,
+        "seconds": seconds,
+        "bytes": found.content.size if found.content else 0,
+    }
+
+
+# What differs
+
+
+def compare(mirror: Mirror, wanted: list[Job]) -> list[MirrorTask]:
+    """Return the digests on both sides. Raises one InputError that names all images that are missing."""
+    digests = source_digests(mirror, [job.source for job in wanted])
+    missing = [uri(image) for image, digest in digests.items() if digest is None]
+    if missing:
+        raise InputError(f"These images do not exist: {', '.join(missing)}. Nothing was copied.")
+    found = [with_name(job, digests[job.source] or "") for job in wanted]
+    current = held_digests(mirror, "destination", [each.job.destination for each in found])
+    return [each._replace(current=current[each.job.destination]) for each in found]
+
+
+def with_name(job: Job, digest: str) -> MirrorTask:
+    """Return a job with the digest that is to be there; without a tag it is written by that."""
+    if not job.destination.tag:
+        job = job._replace(destination=job.destination._replace(digest=digest))
+    return MirrorTask(job, digest, None)
+
+
+def source_digests(mirror: Mirror, images: list[Image]) -> dict[Image, str | None]:
+    """Return the digests that are to be mirrored, None where there is no such image. A digest is taken at its word."""
+    if mirror.params["platforms"] == "one":
+        return {image: digest_of_platform(mirror, image) for image in images}
+    message: dict[Image, str | None] = {image: image.digest for image in images if image.digest}
+    return message | held_digests(mirror, "source", [image for image in images if not image.digest])
+
+
+def held_digests(mirror: Mirror, side: str, images: list[Image]) -> dict[Image, str | None]:
+    """Return the digests that a side has, None where there is no such image.
+
+    The API of ECR tells many of one private repository at once; else each is a request of its own.
+    """
+    found: dict[Image, str | None] = {}
+    private: dict[str, list[Image]] = {}
+    for image in dict.fromkeys(images):
+        if image.account_id and mirror.params[f"{side}_auth"] is None:
+            private.setdefault(image.repository_arn, []).append(image)
+        else:
+            found[image] = mirror.registry(side, image).digest(image.repository, reference(image))
+    for each in private.values():
+        for start in range(0, len(each), MOST_IMAGES):
+            found |= told_by_ecr(mirror.client.aws, each[start : start + MOST_IMAGES])
+    return found
+
+
+def told_by_ecr(aws: Aws, images: list[Image]) -> dict[Image, str | None]:
+    """Return the digests of images of one private repository. Those of one that is missing are missing too."""
+    ids = {image: {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag} for image in images}
+    found: dict[str, str] = {}
+    with tolerating("RepositoryNotFoundException"):
+        answer = aws.call(
+            "ecr",
+            "batch_get_image",
+            region=images[0].region,
+            registryId=images[0].account_id,
+            repositoryName=images[0].repository,
+            imageIds=list(ids.values()),
+            acceptedMediaTypes=manifests.MEDIA_TYPES,
+        )
+        for failure in answer.get("failures", []):
+            if failure["failureCode"] != "ImageNotFound":
+                code, text = failure["failureCode"], failure.get("failureReason", "")
+                raise RegistryError(f"{images[0].repository_arn}: {code}: {text}", code=code, text=text)
+        for current in answer["images"]:
+            image_id = current["imageId"]
+            found |= dict.fromkeys((image_id["imageDigest"], image_id.get("imageTag", "")), image_id["imageDigest"])
+    return {image: found.get(reference(image)) for image in images}
+
+
+def digest_of_platform(mirror: Mirror, image: Image) -> str | None:
+    """Return the digest of the platform's manifest, or of an image without an index."""
+    current = mirror.registry("source", image).manifest(image.repository, reference(image))
+    if current is None:
+        return None
+    manifest = manifests.read(current.content.decode(errors="replace"))
+    if not manifests.is_index(manifest):
+        return current.digest
+    platform = mirror.params["platform"]
+    chosen = manifests.choose(manifest, platform)
+    if chosen is None:
+        there = ", ".join(manifests.offers(manifest)) or "none"
+        raise InputError(f"{uri(image)} is not for {platform}, but for: {there}. Nothing was copied.")
+    return chosen
+
+
+def by_aws(image: Image) -> bool:
+    """Return whether an image is in ECR or ECR Public."""
+    return bool(image.account_id) or image.host in PUBLIC_HOSTS
+
+
+def check_destinations(mirror: Mirror, found: list[MirrorTask], check_mode: bool) -> tuple[str, ...]:
+    """Raise InputError when a repository of ECR is missing, for ECR makes none by itself; check mode only warns.
+
+    A request for a digest does not tell it from a missing image, so this asks again where something is to be copied.
+    """
+    absent = {(each.job.destination.host, each.job.destination.repository): each for each in found if not each.current}
+    missing = []
+    for each in absent.values():
+        image = each.job.destination
+        try:
+            if by_aws(image):
+                mirror.registry("destination", image).manifest(image.repository, each.digest)
+        except RegistryError as error:
+            if error.code != "NAME_UNKNOWN":
+                raise
+            missing.append(f"{image.host}/{image.repository}")
+    if missing and not check_mode:
+        raise InputError(
+            f"These repositories do not exist: {', '.join(missing)}. Create them first; nothing was copied."
+        )
+    return tuple(f"The repository {name} does not exist yet." for name in missing)
+
+
+# What is copied
+
+
+def inspected(mirror: Mirror, found: MirrorTask) -> MirrorTask:
+    """Return what is to be copied with its content. Raises InputError when it must not be published."""
+    content = content_of(mirror, found.job, found.digest)
+    check_publishable(found.job, content, mirror.params["allow_suspected_secrets"])
+    return found._replace(content=content)
+
+
+def content_of(mirror: Mirror, job: Job, digest: str) -> Content:
+    """Return what an image consists of, all its platforms."""
+    registry, repository = mirror.registry("source", job.source), job.source.repository
+    content = Content({}, {}, 0)
+    pending, observed = [digest], set()
+    while pending:
+        current = pending.pop()
+        if current in observed:
+            continue
+        observed.add(current)
+        existing = registry.manifest(repository, current)
+        if existing is None:
+            raise InputError(f"{uri(job.source)}: the manifest {current} does not exist. Nothing was copied.")
+        manifest = manifests.read(existing.content.decode(errors="replace"))
+        content = content._replace(manifests=content.manifests + len(existing.content))
+        if manifests.is_index(manifest):
+            pending += [entry["digest"] for entry in manifest["manifests"]]
+        else:
+            content = with_image(registry, job, content, manifest)
+    return content
+
+
+def with_image(registry: Registry, job: Job, content: Content, manifest: Json) -> Content:
+    """Return the content with that of one platform added. The configuration is read when it would be published."""
+    if not manifests.is_image(manifest):
+        raise InputError(
+            f"{uri(job.source)} is of a kind that cannot be copied ({manifest.get('mediaType', 'unknown')})."
+        )
+    config, layers = manifest["config"], {each["digest"]: each["size"] for each in manifest.get("layers", [])}
+    found = content.suspects
+    if job.public and config["digest"] not in content.blobs:
+        document = manifests.read(registry.blob(job.source.repository, config["digest"]).decode(errors="replace"))
+        found = tuple(dict.fromkeys([*found, *suspected_secrets(document)]))
+    return content._replace(
+        blobs={**content.blobs, config["digest"]: config["size"], **layers},
+        layers={**content.layers, **layers},
+        suspects=found,
+    )
+
+
+def copy_all(mirror: Mirror, found: list[MirrorTask]) -> list[Json]:
+    """Copy what differs, one after the other. Raises UnfinishedError at the first that fails."""
+    done: list[Json] = []
+    count = sum(each.differs for each in found)
+    for each in found:
+        what = f"Copying {uri(each.job.destination)} (image {sum(image['copied'] for image in done) + 1} of {count})"
+        try:
+            done.append(report(each, copy(mirror, each, what) if each.differs else 0.0))
+        except CollectionError as error:
+            raise UnfinishedError(error, done) from error
+    return done
+
+
+def copy(mirror: Mirror, found: MirrorTask, what: str) -> float:
+    """Copy one image, with a fresh login for each try, and return the seconds that took. `what` says so in progress."""
+    aws, retries = mirror.client.aws, 0
+    progress = ProgressReporter(what, mirror.client.write)
+    start, written = aws.clock(), None
+    while written is None:
+        try:
+            written = attempt_copy(mirror, found, progress)
+        except SkopeoError as error:
+            if retries == mirror.params["retries"] or not is_transient(error.text, found.job.public):
+                raise SkopeoError(f"{error}{advice(found)}", error.text) from error
+            aws.sleep(PAUSES[min(retries, len(PAUSES) - 1)])
+            retries += 1
+    if written != found.digest:
+        raise CollectionError(
+            f"{uri(found.job.destination)} got the digest {written} instead of {found.digest}: the registry "
+            "changed the image."
+        )
+    return (aws.clock() - start).total_seconds()
+
+
+def advice(found: MirrorTask) -> str:
+    """Return what skopeo does not say of a tag that may not move: it blames the format of the manifest."""
+    if not (found.current and found.job.destination.account_id):
+        return ""
+    return (
+        f" The tag names {found.current} there. When the tags of the repository are immutable it cannot name another "
+        "image: choose another tag."
+    )
+
+
+def attempt_copy(mirror: Mirror, found: MirrorTask, progress: ProgressReporter) -> str:
+    """Copy once, from the digest that was compared, and return the digest that was written."""
+    source, target = found.job.source._replace(tag="", digest=found.digest), found.job.destination
+    return mirror.client.skopeo.copy(
+        Side(uri(source), mirror.login("source", source)),
+        Side(uri(target), mirror.login("destination", target)),
+        found.content.blobs if found.content else {},
+        progress,
+    )
+
+
+# The module
+
+
+def connect(module: AnsibleAWSModule) -> Clients:
+    """Return the clients that the module's options describe. The images name their regions, so none is needed."""
+    bundle, verify = module.params["aws_ca_bundle"], module.params["validate_certs"]
+    opener = Request(
+        timeout=60, validate_certs=verify, ca_path=bundle, use_netrc=False, follow_redirects="none", decompress=False,
+        http_agent="gpuops.runpod",
+    )  # fmt: skip
+    environment = {**({"SSL_CERT_FILE": bundle} if bundle else {}), **os.environ}
+    return Clients(
+        Aws(module.client, module.region or REGION, module.params["aws_config"]),
+        lambda host, login: Registry(opener, host, login),
+        Skopeo(environment, module.tmpdir, verify),
+        listener(module.tmpdir),
+    )

@@ -1,0 +1,183 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
+    ansible_dict_to_boto3_tag_list,
+    boto3_tag_list_to_ansible_dict,
+)
+
+from .._aws.client import Aws, tolerating
+from .._aws.secret_entry import MANAGED
+from .._core.errors import AwsError, ConflictError, InputError, Json
+from .._core.result import Result
+from .._core.time import format_time
+from . import public_catalog as _public
+
+NOT_EMPTY = "RepositoryNotEmptyException"
+
+
+class Clients(NamedTuple):
+    """AWS, and what reads a file."""
+
+    aws: Aws
+    read: Callable[[str], bytes]
+
+    def call(self, operation: str, **request: Any) -> Json:
+        """Return the answer of an operation of ECR Public."""
+        return self.aws.call("ecr-public", operation, region=_public.REGION, **request)
+
+
+def run(params: Json, check_mode: bool, client: Clients) -> Result:
+    """Check all that can be checked before the first call: ECR Public and botocore tell little, and late."""
+    _public.check_partition(client.aws.region)
+    _public.check_name(params["name"])
+    if params["state"] == "absent":
+        return remove(params, check_mode, client)
+    if not params["acknowledge_public"]:
+        raise InputError(_public.WARNING)
+    given = params["catalog_data"] or {}
+    _public.check_catalog(given)
+    logo = read_logo(given.get("logo"), client)
+    _public.wanted_tags(params["tags"])
+    return ensure(params, logo, check_mode, client)._replace(warnings=_public.badgeless(given))
+
+
+def read_logo(path: str | None, client: Clients) -> _public.Logo | None:
+    """Return the logo at a path; none is wanted for an empty text, and None leaves it alone."""
+    if not path:
+        return None if path is None else _public.Logo(b"")
+    try:
+        content = client.read(path)
+    except OSError as error:
+        raise InputError(f"catalog_data.logo: {path} cannot be read: {error.strerror}.") from error
+    _public.check_logo(path, content)
+    return _public.Logo(content)
+
+
+def ensure(params: Json, logo: _public.Logo | None, check_mode: bool, client: Clients) -> Result:
+    """Make the repository, or change what differs."""
+    found = find(client, params["name"])
+    change = _public.plan(found, params, logo)
+    if check_mode:
+        foreseen = _public.after(found or predicted(client, params["name"]), change)
+        return Result(change.needed, _public.to_result(found), _public.to_result(foreseen))
+    if found is None:
+        made = create(client, params["name"], change)
+        if made is not None:
+            return Result(True, None, _public.to_result(made))
+        again = ensure(params, logo, False, client)  # another run was faster, or an answer was lost
+        return again._replace(changed=True, before=None)
+    return Result(change.needed, _public.to_result(found), _public.to_result(update(client, found, change)))
+
+
+def find(client: Clients, name: str) -> Json | None:
+    """Return the repository with its catalogue data and tags, None when there is none."""
+    with tolerating("RepositoryNotFoundException"):
+        repository = client.call("describe_repositories", repositoryNames=[name])["repositories"][0]
+        catalog: Json = {}
+        with tolerating("RepositoryCatalogDataNotFoundException"):
+            catalog = client.call("get_repository_catalog_data", repositoryName=name)["catalogData"]
+        tags = client.call("list_tags_for_resource", resourceArn=repository["repositoryArn"])["tags"]
+        return described(repository, catalog, boto3_tag_list_to_ansible_dict(tags))
+    return None
+
+
+def described(repository: Json, catalog: Json, tags: dict[str, str]) -> Json:
+    """Return what is known of a repository."""
+    return {
+        "name": repository["repositoryName"],
+        "arn": repository["repositoryArn"],
+        "registry_id": repository["registryId"],
+        "uri": repository["repositoryUri"],
+        "created": format_time(repository["createdAt"].astimezone(UTC)),
+        "catalog": catalog,
+        "tags": tags,
+    }
+
+
+def predicted(client: Clients, name: str) -> Json:
+    """Return a repository that is not there yet. The registry has no alias before its first repository."""
+    registry: Json = next(iter(client.call("describe_registries")["registries"]), {})
+    primary = [alias["name"] for alias in registry.get("aliases", []) if alias["primaryRegistryAlias"]]
+    account = registry.get("registryId")
+    return {
+        "name": name,
+        "arn": f"arn:aws:ecr-public::{account}:repository/{name}" if account else None,
+        "registry_id": account,
+        "uri": f"public.ecr.aws/{primary[0]}/{name}" if primary else None,
+        "created": None,
+        "catalog": {},
+        "tags": {},
+    }
+
+
+def create(client: Clients, name: str, change: _public.Change) -> Json | None:
+    """Make the repository with all that belongs to it; None when it is there after all."""
+    catalog = {} if change.catalog is None else {"catalogData": change.catalog}
+    tags = ansible_dict_to_boto3_tag_list(change.tag)
+    with tolerating("RepositoryAlreadyExistsException"):
+        answer = client.call("create_repository", repositoryName=name, tags=tags, **catalog)
+        return described(answer["repository"], answer.get("catalogData", {}), change.tag)
+    return None
+
+
+def update(client: Clients, found: Json, change: _public.Change) -> Json:
+    """Write what differs; the logo goes before the tag that says which it is."""
+    after = _public.after(found, change)
+    if change.catalog is not None:
+        request = {"repositoryName": found["name"], "catalogData": change.catalog}
+        after["catalog"] = client.call("put_repository_catalog_data", **request)["catalogData"]
+    if change.tag:
+        client.call("tag_resource", resourceArn=found["arn"], tags=ansible_dict_to_boto3_tag_list(change.tag))
+    if change.untag:
+        client.call("untag_resource", resourceArn=found["arn"], tagKeys=list(change.untag))
+    return after
+
+
+def remove(params: Json, check_mode: bool, client: Clients) -> Result:
+    """Delete the repository, if it is ours."""
+    found = find(client, params["name"])
+    if found is None:
+        return Result(False, None, None)
+    if MANAGED not in found["tags"]:
+        raise ConflictError(
+            f"The repository {found['uri']} lacks the tag {MANAGED}, so somebody else made it, and it is not deleted. "
+            f"To hand it over: aws ecr-public tag-resource --region {_public.REGION} --resource-arn {found['arn']} "
+            f"--tags Key={MANAGED},Value=true"
+        )
+    try:
+        delete(client, params, check_mode)
+    except AwsError as error:
+        if error.code != NOT_EMPTY:
+            raise
+        text = (
+            f"The repository {found['uri']} holds images. Set force: true to delete it with them; that does not recall "
+            "what was pulled."
+        )
+        raise AwsError(text, error.call, error.code, error.text, error.status) from error
+    return Result(True, _public.to_result(found), None)
+
+
+def delete(client: Clients, params: Json, check_mode: bool) -> None:
+    """Delete the repository. Check mode fails as the deletion would when there are images."""
+    name, force = params["name"], params["force"]
+    if not check_mode:
+        with tolerating("RepositoryNotFoundException"):  # someone was faster: gone is gone
+            client.call("delete_repository", repositoryName=name, force=force)
+    elif not force and client.call("describe_images", repositoryName=name, maxResults=1)["imageDetails"]:
+        raise AwsError("", "ecr-public:DeleteRepository", NOT_EMPTY, "predicted: there are images")
+
+
+def connect(module: AnsibleAWSModule) -> Clients:
+    """Return the clients that the module's options describe; no region is needed."""
+    region = module.region or _public.REGION
+    return Clients(Aws(module.client, region, module.params["aws_config"]), lambda path: Path(path).read_bytes())

@@ -1,0 +1,250 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+from ansible.module_utils.urls import Request
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+from .._aws.client import Aws, aws_client
+from .._aws.secret_entry import MANAGED, Entry, keyless, quarantine, young_until
+from .._aws.secret_store import store_of
+from .._core.errors import CollectionError, InputError, Json
+from .._core.result import Result
+from .._oci import manifest as manifests
+from .._oci.reference import Image, parse, parse_ecr, with_content
+from .._oci.registry_client import Login, Registry
+from .diagnosis import GRANTABLE, diagnose
+from .pull_probe import ByApi, ByRegistry, Pull, PullDeniedError, PullIdentity, facts
+
+OF_AWS = {"secret_store", "caller"}  # identities that AWS knows
+
+
+class Clients(NamedTuple):
+    """AWS, an opener for the addresses of layers that ECR gives, and registries by host and login.
+
+    Such an address is a secret.
+    """
+
+    aws: Aws
+    opener: Any
+    registry: Callable[[str, Login | None], Registry]
+
+
+class NotPullableError(CollectionError):
+    """At least one image cannot be pulled."""
+
+    def __init__(self, images: list[Json]) -> None:
+        bad = [image for image in images if image["pullable"] is False]
+        message = [
+            f"{image['image']}: {finding['cause']} {finding['remedy']}" for image in bad for finding in errors(image)
+        ]
+        good = sum(image["pullable"] is True for image in images)
+        others = f" The other {good} can be pulled." if good else ""
+        super().__init__(f"{len(bad)} of {len(images)} images cannot be pulled. " + " ".join(message) + others)
+        self.images = images
+
+    def as_result(self) -> Json:
+        return {"msg": str(self), "pullable": False, "images": self.images}
+
+
+def run(params: Json, check_mode: bool, client: Clients) -> Result:
+    via = way(params)
+    images = parsed(params["images"], params["identity"])
+    platform = manifests.checked(params["platform"])
+    puller, missing = identify(params, client.aws)
+    if missing and not check_mode:
+        raise InputError(missing)
+    pull: Pull = (
+        ByApi(client.aws, client.opener, puller, platform)
+        if via == "api"
+        else ByRegistry(client.aws, client.registry, puller, platform)
+    )
+    reports = [report(image) if missing else examine(pull, image) for image in images]
+    if check_mode and params["identity"] == "secret_store":
+        reports = [predicted(found) for found in reports]
+    pullable = verdict([found["pullable"] for found in reports])
+    if pullable is False and params["fail_when_denied"]:
+        raise NotPullableError(reports)
+    return Result(False, None, None, {"pullable": pullable, "images": reports}, warnings(reports, missing))
+
+
+def way(params: Json) -> str:
+    """Return how to ask. Only who has rights at AWS can ask the API."""
+    identity = params["identity"]
+    if identity not in OF_AWS and params["via"] == "api":
+        raise InputError(f"via: the API of ECR takes no identity {identity}: use via registry, or leave it out.")
+    return params["via"] or ("api" if identity in OF_AWS else "registry")
+
+
+def parsed(references: list[str], identity: str) -> list[Image]:
+    """Take all references apart, or raise one InputError that tells what is wrong with which."""
+    images, wrong = [], []
+    for reference in references:
+        try:
+            images.append(parse_ecr(reference) if identity in OF_AWS else with_content(parse(reference)))
+        except InputError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise InputError(" ".join(wrong))
+    return images
+
+
+def identify(params: Json, aws: Aws) -> tuple[PullIdentity, str]:
+    """Return who pulls, and why the key is missing when it is."""
+    identity, option = params["identity"], {"secret_store": "secret_store", "given": "credentials"}
+    if identity == "caller":
+        return PullIdentity("the caller"), ""
+    if identity == "anonymous":
+        return PullIdentity("an anonymous client", calls=False), ""
+    if params[option[identity]] is None:  # set to null, which the module's spec lets pass
+        raise InputError(f"identity is {identity} but {option[identity]} is missing.")
+    if identity == "given":
+        given = params["credentials"]
+        return PullIdentity(given["username"], calls=False, login=Login(given["username"], given["password"])), ""
+    store = store_of(aws, params["secret_store"])
+    entry = store.read()
+    if entry is None or entry.key is None:
+        return PullIdentity("the pull user"), keyless(entry, store.name)
+    timeout = params["propagation_timeout"]
+    tags = cache(store.tags)
+    return PullIdentity(
+        "the pull user",
+        entry.key,
+        young_until=lambda: passes_until(entry, tags(), timeout),
+        user=lambda: tags().get(MANAGED, ""),
+    ), ""
+
+
+def passes_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime | None:
+    """Return until when a refusal may pass. Raises Refused for a pull user in quarantine, who is refused for good."""
+    shut = quarantine(tags, "It")
+    if shut:
+        raise PullDeniedError(diagnose("Quarantined", shut, {}))
+    return young_until(entry, tags, timeout)
+
+
+def report(image: Image) -> Json:
+    """Return what is known of an image before anything was asked."""
+    unknown: Json = {"digest": None, "platforms": [], "size": None, "pullable": None, "findings": []}
+    return {"image": image.reference, **unknown}
+
+
+def errors(found: Json) -> list[Json]:
+    """Return the findings that keep an image from being pulled."""
+    return [finding for finding in found["findings"] if finding["severity"] == "error"]
+
+
+def predicted(found: Json) -> Json:
+    """Return a report as check mode gives it: rights that are missing may be those an earlier task would grant."""
+    denied = any(finding["code"] in GRANTABLE for finding in found["findings"])
+    return {**found, "pullable": None} if denied else found
+
+
+def verdict(pullable: list[bool | None]) -> bool | None:
+    """Return whether all can be pulled; one that cannot outweighs one that is not known."""
+    if False in pullable:
+        return False
+    return None if None in pullable else True
+
+
+def warnings(reports: list[Json], missing: str) -> tuple[str, ...]:
+    """Return what a run that does not fail must say all the same."""
+    findings = [
+        f"{found['image']}: {finding['cause']} {finding['remedy']}"
+        for found in reports
+        for finding in found["findings"]
+        if finding["severity"] == "warning" or found["pullable"] is None
+    ]
+    return tuple([missing, *findings] if missing else findings)
+
+
+def examine(pull: Pull, image: Image) -> Json:
+    """Return the report on one image."""
+    found = report(image)
+    try:
+        inspect(pull, image, found)
+    except PullDeniedError as refusal:
+        found["findings"].append(refusal.finding)
+    return {**found, "pullable": not errors(found)}
+
+
+def inspect(pull: Pull, image: Image, found: Json) -> None:
+    """Ask what a pull asks and write into the report what it tells. Raises Refused."""
+    found["digest"], manifest = named(pull, image, found)
+    listed = manifests.is_index(manifest)
+    if listed:
+        found["platforms"] = list(manifests.offers(manifest))
+        chosen = manifests.choose(manifest, pull.platform)
+        if chosen is None:
+            raise PullDeniedError(wrong_platform(pull, image, found["platforms"]))
+        dummy, manifest = pull.manifest(image._replace(tag="", digest=chosen))
+    if not manifests.is_image(manifest):
+        raise PullDeniedError(diagnose("NotAnImage", manifest.get("mediaType", "no media type"), facts(pull, image)))
+    configuration = read(pull, image, found, manifest)
+    if not listed:
+        check_platform(pull, image, found, configuration)
+    found["size"] = manifests.size(manifest)
+
+
+def named(pull: Pull, image: Image, found: Json) -> tuple[str, Json]:
+    """Return digest and manifest of what the reference names. With tag and digest the digest counts, as in a pull."""
+    try:
+        return pull.manifest(image)
+    except PullDeniedError as refusal:
+        code = refusal.finding["code"]
+        if not (image.tag and image.digest and code in {"tag_moved", "digest_not_found"}):
+            raise
+        answer = pull.manifest(image._replace(tag=""))
+        moved = diagnose("ImageTagDoesNotMatchDigest", "", facts(pull, image))
+        found["findings"].append({**moved, "raw": refusal.finding["raw"]})
+        return answer
+
+
+def read(pull: Pull, image: Image, found: Json, manifest: Json) -> Json:
+    """Return the configuration, or {} with a finding when only this machine may not have it. Raises Refused."""
+    try:
+        return pull.configuration(image, manifest["config"]["digest"])
+    except PullDeniedError as refusal:
+        if refusal.finding["severity"] == "error":
+            raise
+        found["findings"].append(refusal.finding)
+        return {}
+
+
+def check_platform(pull: Pull, image: Image, found: Json, configuration: Json) -> None:
+    """Write the platform of a single image into the report. Raises Refused when it is another."""
+    platform = manifests.platform_of(configuration)
+    if not platform:
+        found["findings"].append(diagnose("PlatformUnread", "no platform", facts(pull, image)))
+        return
+    found["platforms"] = [platform]
+    if not manifests.same(platform, pull.platform):
+        raise PullDeniedError(wrong_platform(pull, image, found["platforms"]))
+
+
+def wrong_platform(pull: Pull, image: Image, platforms: list[str]) -> Json:
+    """Return the finding for an image that is not for the platform."""
+    there = ", ".join(platforms) or "none that it names"
+    return diagnose("PlatformMissing", there, {**facts(pull, image), "platforms": there})
+
+
+def connect(module: AnsibleAWSModule) -> Clients:
+    """Return the clients that the module's options describe. Who is not known to AWS needs no region."""
+    opener = Request(
+        timeout=30,
+        validate_certs=module.params["validate_certs"],
+        ca_path=module.params["aws_ca_bundle"],
+        use_netrc=False,
+        follow_redirects="none",
+        decompress=False,
+        http_agent="gpuops.runpod",
+    )
+    aws = aws_client(module) if module.params["identity"] in OF_AWS else Aws(module.client, "")
+    return Clients(aws, opener, partial(Registry, opener))

@@ -1,0 +1,290 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: what a pull asks, by ECR's API or as a container runtime asks the registry.
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
+
+from .._aws.client import Aws
+from .._aws.ecr_token import get_token
+from .._aws.secret_entry import KeyPair
+from .._core.errors import NOT_YET, AwsError, BlobStoreError, Json, RegistryError
+from .._core.time import retry_until
+from .._oci import manifest as manifests
+from .._oci.reference import DOCKER_HUB, Image
+from .._oci.registry_client import Answer, Login, Registry, error_of, words
+from .diagnosis import KEY_UNKNOWN, diagnose
+
+LARGEST_CONFIG = 1024 * 1024  # bytes; real ones are a few KB
+NEW = timedelta(minutes=5)  # as long as a key may take to be known everywhere
+NOT_THERE = {"RepositoryNotFoundException", "NAME_UNKNOWN"}
+MAY_PASS = r"(?is)^(?!.*token has expired)"  # what a registry says of a young right, but not of an old token
+
+
+class PullDeniedError(Exception):
+    """The verdict on one image, as a finding."""
+
+    def __init__(self, finding: Json) -> None:
+        super().__init__(finding["cause"])
+        self.finding = finding
+
+
+class PullIdentity(NamedTuple):
+    """Who pulls: the owner of `key`, the caller (`calls`), or whoever has `login`, which may be nobody's.
+
+    `young_until` tells how long a refusal may pass, `user` the name of the user that the key was made for.
+    """
+
+    who: str
+    key: KeyPair | None = None
+    calls: bool = True
+    login: Login | None = None
+    young_until: Callable[[], datetime | None] = lambda: None
+    user: Callable[[], str] = lambda: ""
+
+
+class Pull(Protocol):
+    """One way to ask. Its methods raise Refused."""
+
+    puller: PullIdentity
+    platform: str
+
+    def manifest(self, image: Image) -> tuple[str, Json]:
+        """Return digest and manifest by digest, tag or both."""
+
+    def configuration(self, image: Image, digest: str) -> Json:
+        """Return the configuration of an image, {} for what is none."""
+
+
+def facts(pull: Pull, image: Image, operation: str = "") -> dict[str, str]:
+    """Return what the templates of findings are filled with."""
+    who, host = pull.puller.who, image.host or DOCKER_HUB
+    thing = image.repository_arn if image.account_id else f"{host}/{image.repository}"
+    arn = "*" if operation == "get_authorization_token" else thing
+    action = "ecr:" + "".join(part.capitalize() for part in operation.split("_"))
+    return {
+        **{key: str(value) for key, value in image._asdict().items()},
+        "arn": arn,
+        "deed": f"call {action} on {arn}" if image.account_id else f"pull {arn}",
+        "host": host,
+        "kind": "digest" if image.digest else "tag",
+        "place": f"account {image.account_id} in {image.region}" if image.account_id else host,
+        "platform": pull.platform,
+        "platforms": "others",
+        "Service": f"ECR in {image.region}" if image.account_id else f"The registry {host}",
+        "wanted": image.digest or image.tag,
+        "who": who,
+        "Who": who[0].upper() + who[1:],
+    }
+
+
+def retry_while_young(
+    aws: Aws, puller: PullIdentity, attempt: Callable[[], Any], finding: Callable[[Any], Json]
+) -> Any:
+    """Return what the attempt returns. Raises Refused, but not before the key and its rights are old enough."""
+    codes = {*NOT_YET, "DENIED"}
+    try:
+        return attempt()
+    except (AwsError, RegistryError) as error:
+        refusal = error
+    deadline = puller.young_until() if refusal.code in codes else None
+    if deadline and deadline > aws.clock():
+        try:
+            return retry_until(aws, deadline, attempt, codes, MAY_PASS)
+        except (AwsError, RegistryError) as error:
+            refusal = error
+    raise PullDeniedError(finding(refusal)) from refusal
+
+
+class ByApi:
+    """Asks ECR's API, in the image's region and account, and the host of its layers."""
+
+    def __init__(self, aws: Aws, opener: Any, puller: PullIdentity, platform: str) -> None:
+        self._aws = aws
+        self._opener = opener
+        self.puller = puller
+        self.platform = platform
+
+    def manifest(self, image: Image) -> tuple[str, Json]:
+        given = {"imageDigest": image.digest, "imageTag": image.tag}
+        image_id = {key: value for key, value in given.items() if value}
+        answer = self._ask(image, "batch_get_image", imageIds=[image_id], acceptedMediaTypes=manifests.MEDIA_TYPES)
+        if not answer.get("images"):
+            failure: Json = next(iter(answer.get("failures", [])), {})
+            code, text = failure.get("failureCode", "ImageNotFound"), failure.get("failureReason", "")
+            raise PullDeniedError(diagnose(code, text, facts(self, image, "batch_get_image")))
+        current = answer["images"][0]
+        return current["imageId"]["imageDigest"], manifests.read(current["imageManifest"])
+
+    def configuration(self, image: Image, digest: str) -> Json:
+        address = self._ask(image, "get_download_url_for_layer", layerDigest=digest)["downloadUrl"]
+        host = urlsplit(address).hostname
+        try:
+            with self._opener.open("GET", address) as answer:
+                document = json.loads(answer.read(LARGEST_CONFIG))
+        except HTTPError as failure:
+            with failure:
+                answered = Answer(failure.code, failure.headers, failure.read(LARGEST_CONFIG))
+            why = words(answered.status, *error_of(answered))
+        except (OSError, http.client.HTTPException, AnsibleConnectionError, ValueError) as failure:
+            why = type(failure).__name__  # its text may hold the address, which is a secret
+        else:
+            if isinstance(document, dict):
+                return document
+            why = "not a configuration"
+        raise PullDeniedError(diagnose("BlobUnread", f"{host}: {why}", facts(self, image)))
+
+    def _ask(self, image: Image, operation: str, **request: Any) -> Json:
+        def attempt() -> Json:
+            return self._aws.call(
+                "ecr",
+                operation,
+                region=image.region,
+                identity=self.puller.key,
+                registryId=image.account_id,
+                repositoryName=image.repository,
+                **request,
+            )
+
+        return retry_while_young(
+            self._aws, self.puller, attempt, partial(diagnose_refusal, self._aws, self, image, operation)
+        )
+
+
+class ByRegistry:
+    """Asks the registry as a container runtime does; `registry` returns the reader of a host with a login."""
+
+    def __init__(
+        self, aws: Aws, registry: Callable[[str, Login | None], Registry], puller: PullIdentity, platform: str
+    ) -> None:
+        self._aws = aws
+        self._registry = registry
+        self._registries: dict[str, Registry] = {}
+        self.puller = puller
+        self.platform = platform
+
+    def manifest(self, image: Image) -> tuple[str, Json]:
+        registry = self._reader(image)
+        if image.tag and image.digest:
+            current = self._ask(image, "batch_get_image", lambda: registry.manifest(image.repository, image.tag))
+            if current is None or current.digest != image.digest:
+                code, text = "ImageTagDoesNotMatchDigest", current.digest if current else "no such tag"
+                raise PullDeniedError(diagnose(code, text, facts(self, image)))
+        wanted = image.digest or image.tag
+        current = self._ask(image, "batch_get_image", lambda: registry.fetched(image.repository, wanted))
+        return current.digest, manifests.read(current.content.decode(errors="replace"))
+
+    def configuration(self, image: Image, digest: str) -> Json:
+        registry = self._reader(image)
+        content = self._ask(image, "get_download_url_for_layer", lambda: registry.blob(image.repository, digest))
+        return manifests.read(content.decode(errors="replace"))
+
+    def _reader(self, image: Image) -> Registry:
+        if image.host not in self._registries:
+            self._registries[image.host] = self._registry(image.host, self._login(image))
+        return self._registries[image.host]
+
+    def _login(self, image: Image) -> Login | None:
+        """Return what the registry of an image is shown: a token of AWS that is minted now, or what was given."""
+        if not self.puller.calls:
+            return self.puller.login
+        token = retry_while_young(
+            self._aws,
+            self.puller,
+            lambda: get_token(self._aws, image.region, self.puller.key),
+            partial(diagnose_refusal, self._aws, self, image, "get_authorization_token"),
+        )
+        return Login(token.username, token.password)
+
+    def _ask(self, image: Image, operation: str, attempt: Callable[[], Any]) -> Any:
+        return retry_while_young(self._aws, self.puller, attempt, partial(self._finding, image, operation))
+
+    def _finding(self, image: Image, operation: str, error: RegistryError) -> Json:
+        filled = facts(self, image, operation)
+        if isinstance(error, BlobStoreError):  # what pulls as this does goes without the layers too
+            return {**diagnose("BlobUnread", str(error), filled), "severity": "error"}
+        if error.status is None:
+            return diagnose(error.code, error.text, filled)
+        raw = words(error.status, error.code, error.text)
+        code = error.code or f"HTTP {error.status}"
+        if error.status == 401:
+            code = "LoginRefused" if self.puller.calls or self.puller.login else "LoginMissing"
+        if code in NOT_THERE and self.puller.calls:
+            return elsewhere(self._aws, self.puller, image, filled, diagnose(code, error.text, filled, raw))
+        return diagnose(code, error.text, filled, raw)
+
+
+# What a refusal does not tell
+
+
+def diagnose_refusal(aws: Aws, pull: Pull, image: Image, operation: str, error: AwsError) -> Json:
+    """Return the finding for a call that AWS refused, with what can be learned cheaply about why."""
+    filled = facts(pull, image, operation)
+    raw = f"{error.code}: {error.text}"
+    if error.code in KEY_UNKNOWN and pull.puller.key:
+        state = state_of_key(aws, pull.puller, pull.puller.key, image.region)
+        return diagnose(state or error.code, error.text, filled, raw)
+    finding = diagnose(error.code, error.text, filled)
+    return elsewhere(aws, pull.puller, image, filled, finding) if error.code in NOT_THERE else finding
+
+
+def state_of_key(aws: Aws, puller: PullIdentity, own: KeyPair, region: str) -> str:
+    """Return why AWS does not accept the pull user's key, as a code of the diagnosis; empty when IAM does not tell."""
+    try:
+        keys = aws.pages("iam", "list_access_keys", "AccessKeyMetadata", UserName=puller.user())
+    except AwsError as error:
+        return "UserGone" if error.code == "NoSuchEntity" else ""
+    current = next((key for key in keys if key["AccessKeyId"] == own.access_key_id), None)
+    if current is None:
+        return "KeyGone"
+    if current["Status"] != "Active":
+        return "KeyInactive"
+    if aws.clock() - current["CreateDate"] < NEW:
+        return "KeyTooNew"
+    return "RegionDisabled" if region != aws.region and account_of(aws, puller) else ""
+
+
+def account_of(aws: Aws, puller: PullIdentity) -> str:
+    """Return the account of who pulls; empty when AWS does not tell."""
+    try:
+        return str(aws.call("sts", "get_caller_identity", identity=puller.key)["Account"])
+    except AwsError:
+        return ""
+
+
+def elsewhere(aws: Aws, puller: PullIdentity, image: Image, filled: dict[str, str], finding: Json) -> Json:
+    """Return the finding for a repository that is not there: where it is, when it is in the likely other place."""
+
+    def there(place: Image) -> bool:
+        try:
+            aws.call(
+                "ecr",
+                "batch_get_image",
+                region=place.region,
+                identity=puller.key,
+                registryId=place.account_id,
+                repositoryName=place.repository,
+                imageIds=[{"imageTag": "latest"}],
+            )
+        except AwsError:
+            return False
+        return True
+
+    if image.region != aws.region and there(image._replace(region=aws.region)):
+        return diagnose("WrongRegion", "", {**filled, "other": aws.region}, finding["raw"])
+    own = account_of(aws, puller)
+    if own not in {"", image.account_id} and there(image._replace(account_id=own)):
+        return diagnose("WrongAccount", "", {**filled, "other": own}, finding["raw"])
+    return finding

@@ -1,0 +1,185 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: one statement, by Sid, in the policy of a repository. Pure.
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
+
+from .._aws.policy_document import compact
+from .._aws.runpod_roles import EVER_PUBLISHED
+from .._core.errors import ConflictError, InputError, Json
+
+LIMIT = 10240  # characters of a repository's policy
+EMPTY: Json = {"Version": "2012-10-17", "Statement": []}
+
+
+# RunPod's own text. The first action has no effect in a repository's policy, but RunPod may look for this shape.
+ACTIONS = (
+    "ecr:GetAuthorizationToken",
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:GetDownloadUrlForLayer",
+    "ecr:BatchGetImage",
+)
+PRINCIPAL_ARN = re.compile(r"arn:aws:iam::\d{12}:(?:role|user)/[\w+=,.@/-]+")
+POSITIVE = {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}  # operators that narrow to the values they list
+GONE = re.compile(r"A(?:ROA|IDA)[A-Z0-9]{12,}")  # how AWS shows a role or user that was deleted
+
+
+def statement(sid: str, arns: Iterable[str]) -> Json:
+    """Return the statement that lets these roles or users pull. Raises InputError when it would not be narrow."""
+    given = list(dict.fromkeys(arns))
+    if not sid:
+        raise InputError("statement_id is empty: the statement is found again by it.")
+    if not given:
+        raise InputError("principal_arns is empty: the statement would let every identity on AWS pull.")
+    for arn in given:
+        if re.search(r"[*?]", arn):
+            raise InputError(f"principal_arns: {arn!r} holds a wildcard; name each role or user by its full ARN.")
+        if not PRINCIPAL_ARN.fullmatch(arn):
+            raise InputError(f"principal_arns: {arn!r} is not the ARN of a role or user (arn:aws:iam::ACCOUNT:role/…).")
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": list(ACTIONS),
+        "Condition": {"StringEquals": {"aws:PrincipalArn": given}},
+    }
+
+
+def statements(policy: Json | None) -> list[Json]:
+    """Return the statements of a policy; a single one may stand there without a list."""
+    found = (policy or EMPTY)["Statement"]
+    return [found] if isinstance(found, dict) else list(found)
+
+
+def own(policy: Json | None, sid: str) -> list[Json]:
+    """Return the statements that bear this Sid; ECR lets several do so."""
+    return [each for each in statements(policy) if each.get("Sid") == sid]
+
+
+def foreign(policy: Json | None, sid: str) -> list[Json]:
+    """Return the statements of others."""
+    return [each for each in statements(policy) if each.get("Sid") != sid]
+
+
+def same(one: Json, other: Json) -> bool:
+    """Return whether two statements mean the same; order, one-item lists and a needless Resource do not matter."""
+    return not compare_policies({"Statement": [without_resource(one)]}, {"Statement": [without_resource(other)]})
+
+
+def without_resource(given: Json) -> Json:
+    """Return a statement without a Resource that says nothing: the policy hangs on one repository."""
+    return {key: value for key, value in given.items() if not (key == "Resource" and value in ("*", ["*"]))}
+
+
+def merge(policy: Json | None, wanted: Json) -> Json:
+    """Return the policy with this statement in the place of what bears its Sid, else at the end."""
+    sid = wanted["Sid"]
+    place = next((at for at, each in enumerate(statements(policy)) if each.get("Sid") == sid), None)
+    merged = foreign(policy, sid)
+    merged.insert(len(merged) if place is None else place, wanted)
+    return {**(policy or EMPTY), "Statement": merged}
+
+
+def without(policy: Json, sid: str) -> Json | None:
+    """Return the policy without the statements of this Sid; None when no other is left."""
+    others = foreign(policy, sid)
+    return {**policy, "Statement": others} if others else None
+
+
+def planned(policy: Json | None, sid: str, wanted: Json | None) -> Json | None:
+    """Return the policy as it should be, which is the given one when nothing is to be done.
+
+    `wanted` None removes the statement.
+    """
+    found = own(policy, sid)
+    if wanted is None:
+        return without(policy, sid) if policy and found else policy
+    if len(found) == 1 and same(found[0], wanted):
+        return policy
+    return merge(policy, wanted)
+
+
+def lost(policy: Json | None, written: Iterable[Json]) -> list[Json]:
+    """Return those of the written statements that the policy has neither as they were nor in another version."""
+    found = statements(policy)
+    sids = {each["Sid"] for each in found if each.get("Sid")}
+    return [each for each in written if each.get("Sid") not in sids and not any(same(each, other) for other in found)]
+
+
+def restored(policy: Json | None, missing: list[Json]) -> Json | None:
+    """Return the policy with these statements back at its end."""
+    return {**(policy or EMPTY), "Statement": [*statements(policy), *missing]} if missing else policy
+
+
+def principals(given: Json) -> set[str]:
+    """Return whom a statement is for: what its Principal names, or the ARNs to which its Condition narrows "*"."""
+    principal = given.get("Principal", [])
+    kinds = principal.values() if isinstance(principal, dict) else [principal]
+    named = {name for kind in kinds for name in listed(kind)}
+    if "*" not in named:
+        return named
+    return (named - {"*"}) | (narrowed(given.get("Condition", {})) or {"*"})
+
+
+def narrowed(condition: Json) -> set[str]:
+    """Return the ARNs to which a Condition narrows the principals; none when it does not."""
+    return {
+        arn
+        for operator, tests in condition.items()
+        if operator in POSITIVE
+        for key, arns in tests.items()
+        if key.lower() == "aws:principalarn"
+        for arn in listed(arns)
+    }
+
+
+def listed(value: Any) -> list[Any]:
+    """Return a value of a policy as the list it stands for."""
+    return value if isinstance(value, list) else [value]
+
+
+def drift(found: list[Json], wanted: Json | None) -> dict[str, list[str]]:
+    """Return the ARNs that a statement which is there lacks, and those it should not have any more."""
+    if not (found and wanted):
+        return {"missing": [], "outdated": []}
+    has, needs = set().union(*map(principals, found)), principals(wanted)
+    return {"missing": sorted(needs - has), "outdated": sorted(has - needs)}
+
+
+def check_own(arn: str, found: list[Json], known: Iterable[str]) -> None:
+    """Raise ConflictError when a statement of our Sid is somebody else's: for others than the known, or no grant."""
+    for each in found:
+        strangers = sorted(
+            name for name in principals(each) - {*known} - EVER_PUBLISHED if name == "*" or not GONE.fullmatch(name)
+        )
+        about = f"{arn}: the statement {each['Sid']} in its policy"
+        remedy = "Remove that statement, or choose another statement_id."
+        if each.get("Effect") != "Allow" or "Principal" not in each or "NotAction" in each:
+            raise ConflictError(f"{about} is not one that allows actions to principals. {remedy}")
+        if strangers:
+            raise ConflictError(
+                f"{about} is for {', '.join(strangers)}: neither in principal_arns nor ever published by RunPod. "
+                f"{remedy} Statements for other roles of yours need those in principal_arns."
+            )
+
+
+def size(policy: Json | None) -> int:
+    """Return how many characters of the limit a policy takes, as it is sent."""
+    return len(compact(policy)) if policy else 0
+
+
+def check_size(arn: str, policy: Json | None) -> None:
+    """Raise InputError with the figures when the policy is longer than ECR allows."""
+    if size(policy) > LIMIT:
+        raise InputError(
+            f"{arn}: its policy would have {size(policy)} characters in {len(statements(policy))} statements, but ECR "
+            f"allows {LIMIT}. Remove or shorten statements of others first."
+        )

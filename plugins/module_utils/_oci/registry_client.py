@@ -1,0 +1,239 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the one client of container registries (OCI distribution). It reads, and knows HTTP only.
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import re
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from urllib.error import HTTPError
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
+
+from .._core.errors import BlobStoreError, RegistryError
+from .manifest import MEDIA_TYPES, read
+from .reference import DOCKER_HUB
+
+TRIES = 4
+NO_ANSWER = "NO_ANSWER"  # the code of an error that no registry worded
+REDIRECTS = {301, 302, 303, 307, 308}
+TROUBLE = {429, *range(500, 600)}
+LARGEST = 16 * 1024 * 1024  # bytes of a manifest or a configuration; real ones are far below
+HUB_API = "registry-1.docker.io"
+REMEDIES = {
+    401: "The registry does not accept the login: check it, and that it is for this host and region.",
+    403: "The registry refuses this login: its token may be too old or for another region, or a right is missing.",
+    429: "The registry's quota is spent: log in, wait, or copy less at once.",
+}
+
+
+class Login(NamedTuple):
+    """A user name and a password, which shows in no representation."""
+
+    username: str
+    password: str
+
+    @property
+    def basic(self) -> str:
+        """What `docker login` saves, and what HTTP sends."""
+        return base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+
+    def __repr__(self) -> str:
+        return f"Login({self.username})"
+
+
+class Manifest(NamedTuple):
+    """A manifest as it is stored."""
+
+    digest: str
+    content: bytes
+
+
+class Registry:
+    """Reads from one registry: `Registry(opener, "registry.example", login).digest("team/app", "v1")`.
+
+    `opener` is a Request of ansible.module_utils.urls that follows no redirects, or anything with its `open`.
+    Raises RegistryError; what is not there is None.
+    """
+
+    def __init__(
+        self, opener: Any, host: str, login: Login | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._opener = opener
+        self._host = HUB_API if host in {"", DOCKER_HUB} else host
+        self._login = login
+        self._sleep = sleep
+        self._challenge: tuple[str, dict[str, str]] | None = None
+        self._bearers: dict[str, str] = {}
+
+    def digest(self, repository: str, reference: str) -> str | None:
+        """Return the digest that a tag or a digest has, None when there is none. Transfers no manifest."""
+        self._authorization(repository)  # a 404 of this is no missing manifest
+        try:
+            answer = self._manifest("HEAD", repository, reference)
+        except RegistryError as error:
+            if absent(error):
+                return None
+            raise
+        message = answer.headers.get("Docker-Content-Digest")
+        if message:
+            return message
+        whole = self.manifest(repository, reference)
+        return whole.digest if whole else None
+
+    def manifest(self, repository: str, reference: str) -> Manifest | None:
+        """Return the manifest of a tag or a digest, None when there is none. Its digest is computed."""
+        self._authorization(repository)
+        try:
+            return self.fetched(repository, reference)
+        except RegistryError as error:
+            if absent(error):
+                return None
+            raise
+
+    def fetched(self, repository: str, reference: str) -> Manifest:
+        """Return the manifest of a tag or a digest. That there is none is an error with the registry's words."""
+        answer = self._manifest("GET", repository, reference)
+        digest = "sha256:" + hashlib.sha256(answer.content).hexdigest()
+        if reference.startswith("sha256:") and digest != reference:
+            raise RegistryError(f"{self._host}/{repository}@{reference}: the registry sent other bytes ({digest}).")
+        return Manifest(digest, answer.content)
+
+    def blob(self, repository: str, digest: str) -> bytes:
+        """Return a small blob, a configuration say."""
+        return self._ask("GET", repository, f"blobs/{digest}", {}).content
+
+    def _manifest(self, method: str, repository: str, reference: str) -> Answer:
+        # Without them a registry may convert the manifest, and so name another digest.
+        return self._ask(method, repository, f"manifests/{reference}", {"Accept": ", ".join(MEDIA_TYPES)})
+
+    def _ask(self, method: str, repository: str, path: str, headers: dict[str, str]) -> Answer:
+        if self._host == HUB_API and "/" not in repository:
+            repository = f"library/{repository}"
+        url = f"https://{self._host}/v2/{repository}/{path}"
+        answer = self._send(method, url, {**headers, **self._authorization(repository)})
+        if answer.status in REDIRECTS:
+            return self._stored(method, urljoin(url, answer.headers.get("Location", "")), headers)
+        if answer.status >= 300:
+            raise refusal(f"{method} {url}", answer)
+        return answer
+
+    def _stored(self, method: str, url: str, headers: dict[str, str]) -> Answer:
+        """Return the answer of a store behind the registry, which takes the signature of its address only."""
+        try:
+            answer = self._send(method, url, headers)
+        except RegistryError as error:
+            raise BlobStoreError(str(error), code=error.code, text=error.text) from None
+        if answer.status >= 300:
+            code, text = error_of(answer)
+            message = words(answer.status, code, text)
+            raise BlobStoreError(f"{method} {url.partition('?')[0]}: {message}.", answer.status, code, text)
+        return answer
+
+    def _authorization(self, repository: str) -> dict[str, str]:
+        """Return the header that the registry wants; it is asked once."""
+        if self._challenge is None:
+            answer = self._send("GET", f"https://{self._host}/v2/", {})
+            if answer.status not in {200, 401}:
+                raise refusal(f"GET https://{self._host}/v2/", answer)
+            self._challenge = challenge(answer.headers.get("Www-Authenticate", "") if answer.status == 401 else "")
+        scheme, message = self._challenge
+        if scheme == "bearer":
+            return {"Authorization": f"Bearer {self._bearer(message, repository)}"}
+        return {"Authorization": f"Basic {self._login.basic}"} if self._login else {}
+
+    def _bearer(self, message: dict[str, str], repository: str) -> str:
+        """Return a bearer for a repository, as the registry's own token service gives it."""
+        scope = message.get("scope") or f"repository:{repository}:pull"
+        if scope not in self._bearers:
+            query = urlencode({"service": message.get("service", ""), "scope": scope})
+            realm = message.get("realm", "")
+            headers = {"Authorization": f"Basic {self._login.basic}"} if self._login else {}
+            answer = self._send("GET", f"{realm}{'&' if '?' in realm else '?'}{query}", headers)
+            if answer.status != 200:
+                raise refusal(f"GET {realm}", answer)
+            document = read(answer.content.decode(errors="replace"))
+            self._bearers[scope] = document.get("token") or document.get("access_token") or ""
+        return self._bearers[scope]
+
+    def _send(self, method: str, url: str, headers: dict[str, str]) -> Answer:
+        """Return an answer, whatever its status. What is troubled is asked again, for reading does no harm."""
+        shown = url.partition("?")[0]
+        for attempt in range(1, TRIES + 1):
+            try:
+                answer = self._open(method, url, headers)
+            except (OSError, http.client.HTTPException, AnsibleConnectionError) as failure:
+                if attempt == TRIES:
+                    why = str(getattr(failure, "reason", None) or type(failure).__name__)
+                    raise RegistryError(
+                        f"{method} {shown}: no answer: {why}. Check the registry's name, the network, the proxy and "
+                        "the certificates.",
+                        code=NO_ANSWER,
+                        text=f"{urlsplit(url).netloc}: {why}",
+                    ) from None
+            else:
+                if answer.status not in TROUBLE or attempt == TRIES:
+                    return answer
+            self._sleep(2.0 ** (attempt - 1))
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def _open(self, method: str, url: str, headers: dict[str, str]) -> Answer:
+        try:
+            with self._opener.open(method, url, headers=headers) as response:
+                return Answer(response.status, response.headers, response.read(LARGEST))
+        except HTTPError as error:
+            with error:
+                return Answer(error.code, error.headers, error.read(LARGEST))
+
+
+class Answer(NamedTuple):
+    """An answer of HTTP."""
+
+    status: int
+    headers: Any
+    content: bytes
+
+
+def challenge(header: str) -> tuple[str, dict[str, str]]:
+    """Return the scheme of a WWW-Authenticate header in small letters, and what it says."""
+    scheme, dummy, rest = header.partition(" ")
+    return scheme.lower(), dict(re.findall(r'(\w+)="([^"]*)"', rest))
+
+
+def absent(error: RegistryError) -> bool:
+    """Return whether a manifest is missing, in a repository that there is."""
+    return error.status == 404 and error.code != "NAME_UNKNOWN"
+
+
+def error_of(answer: Answer) -> tuple[str, str]:
+    """Return the code and the text of an error, as registries and S3 word it; empty for anything else."""
+    try:
+        first = json.loads(answer.content)["errors"][0]
+        return str(first.get("code", "")), str(first.get("message", ""))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        document = answer.content.decode(errors="replace")
+        found = [re.search(f"<{name}>([^<]*)</{name}>", document) for name in ("Code", "Message")]
+        code, text = (match[1] if match else "" for match in found)
+        return code, text
+
+
+def words(status: int, code: str, text: str) -> str:
+    """Return an error in one line."""
+    return ": ".join(part for part in (f"HTTP {status}", code, text) if part)
+
+
+def refusal(what: str, answer: Answer) -> RegistryError:
+    """Return the typed error of an answer, with what the registry says."""
+    code, text = error_of(answer)
+    advice = REMEDIES.get(answer.status, "")
+    message = f"{what}: {words(answer.status, code, text)}." + (f" {advice}" if advice else "")
+    return RegistryError(message, answer.status, code, text)

@@ -1,0 +1,197 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: what becomes of a pull user's access keys. Pure; everything it needs to know comes in.
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from .._aws.secret_entry import KeyReservation, TokenRecord
+
+MOST_KEYS = 2  # of one user, in IAM; inactive ones count
+ACTIVE = "Active"  # any other status (Inactive, Expired) makes a key unusable
+# By how much the clock that wrote a note may be ahead of the clock that dates the key: AWS refuses requests whose clock
+# is further off. A key listed when the note was made is told by its id, so this tolerance endangers none.
+SKEW = timedelta(minutes=5)
+
+STORED, MARKED, ORPHAN, FOREIGN = "stored", "marked", "orphan", "foreign"
+
+
+class AccessKey(NamedTuple):
+    """An access key as IAM lists it; it has no secret. `service` and `region` are where it was last used."""
+
+    id: str
+    status: str
+    created: datetime
+    last_used: datetime | None = None
+    service: str | None = None
+    region: str | None = None
+
+
+class KeyPlan(NamedTuple):
+    """What to do. With `wait`, look again later; else delete, forget, deactivate and create, in this order.
+
+    `forget` drops a note that a dead run left beside a good key. `blocked` are the reasons why there is no good key and
+    none can be made; `postponed` those why a rotation that is due waits for the end of the last one, `stuck` those why
+    it cannot be done at all. The good key stays in both.
+    """
+
+    wait: bool = False
+    delete: tuple[str, ...] = ()
+    deactivate: tuple[str, ...] = ()
+    create: bool = False
+    forget: bool = False
+    blocked: tuple[str, ...] = ()
+    postponed: tuple[str, ...] = ()
+    stuck: tuple[str, ...] = ()
+    rotation_due: bool = False
+
+
+def owners(
+    keys: Iterable[AccessKey], marked: Collection[str], stored_id: str | None, pending: KeyReservation | None
+) -> dict[str, str]:
+    """Return key id -> whose it is: STORED, MARKED as ours by a tag, ORPHAN of a run that died, or FOREIGN.
+
+    An orphan is a key that appeared after a run had noted that it was going to make one: it was not there then, is not
+    older than the note, and nobody has used it, since nobody knows its secret; or that run had marked it and died while
+    it proved it. An abandoned note has no orphan: the run that made it cleaned up. Of several candidates all but one
+    are somebody else's, so none is taken for ours.
+    """
+    others = [key for key in keys if key.id != stored_id]
+    made = [key for key in others if pending and appeared(key, pending)]
+    candidates = [key for key in made if key.id in marked] or [key for key in made if key.last_used is None]
+    found = {key.id: MARKED if key.id in marked else FOREIGN for key in others}
+    if len(candidates) == 1:
+        found[candidates[0].id] = ORPHAN
+    return {key.id: found.get(key.id, STORED) for key in keys}
+
+
+def appeared(key: AccessKey, pending: KeyReservation) -> bool:
+    """Return whether a key was made after the note, and the run that made the note has not cleaned up."""
+    return not pending.abandoned and key.id not in pending.known_key_ids and key.created >= pending.since - SKEW
+
+
+def locked(pending: KeyReservation | None, now: datetime, lock_seconds: float) -> bool:
+    """Return whether the run that made the note may still be at work."""
+    if pending is None or pending.abandoned:
+        return False
+    return abs((now - pending.since).total_seconds()) < lock_seconds
+
+
+def is_due(key: AccessKey, now: datetime, rotate_after_days: float | None) -> bool:
+    """Return whether a key has reached the age at which it is to be replaced; without an age, none has."""
+    return rotate_after_days is not None and now - key.created >= timedelta(days=rotate_after_days)
+
+
+def plan_keys(
+    keys: Collection[AccessKey],
+    *,
+    marked: Collection[str],
+    stored_id: str | None,
+    pending: KeyReservation | None,
+    fresh: Iterable[TokenRecord],
+    now: datetime,
+    lock_seconds: float,
+    rotate_after_days: float | None = None,
+    retire_after_hours: float | None = None,
+) -> KeyPlan:
+    """Return what to do about a pull user's keys, so that one good key is in the store and none that works is lost.
+
+    `marked` are the ids that the user's tags name as ours, `stored_id` is the id in the store, `fresh` what the entry's
+    freshness tags say. A key is never rotated without rotate_after_days and never retired without retire_after_hours.
+    """
+    stored = next((key for key in keys if key.id == stored_id), None)
+    if locked(pending, now, lock_seconds):
+        due = bool(stored and is_due(stored, now, rotate_after_days))
+        return KeyPlan(wait=stored is None or due, rotation_due=due)
+    whose = owners(keys, marked, stored_id, pending)
+    orphans = tuple(key.id for key in keys if whose[key.id] == ORPHAN)
+    rest = [key for key in keys if key.id not in orphans]
+    if stored is None:
+        return plan_first(rest, whose, orphans)
+    due = is_due(stored, now, rotate_after_days)
+    if stored.status != ACTIVE:
+        return KeyPlan(delete=orphans, blocked=(not_active(stored),), rotation_due=due)
+    older = [key for key in rest if whose[key.id] == MARKED]
+    delete, deactivate = plan_retirement(stored, older, fresh, now, retire_after_hours)
+    in_the_way = [key for key in rest if key.id not in delete and key != stored]
+    room = len(in_the_way) + 1 < MOST_KEYS
+    why = () if room or not due else reasons(in_the_way, whose)
+    early = now < retired_at(stored, retire_after_hours)
+    retiring = all(key in older and (early or key.id in deactivate) for key in in_the_way)
+    return KeyPlan(
+        delete=(*orphans, *delete),
+        deactivate=deactivate,
+        create=due and room,
+        forget=pending is not None,
+        postponed=why if retiring else (),
+        stuck=() if retiring else why,
+        rotation_due=due,
+    )
+
+
+def retired_at(stored: AccessKey, retire_after_hours: float | None) -> datetime:
+    """Return from when the key before the stored one may be gone, if nothing uses it."""
+    return stored.created + timedelta(hours=2 * (retire_after_hours or 0))
+
+
+def plan_first(keys: list[AccessKey], whose: dict[str, str], orphans: tuple[str, ...]) -> KeyPlan:
+    """Return how to get a key when the store holds none that exists: `keys` are those that are no orphans.
+
+    A key of ours that still works is left alone although its secret is lost: somebody may hold a token of it.
+    """
+    if len(keys) < MOST_KEYS:
+        return KeyPlan(delete=orphans, create=True)
+    idle = [key for key in keys if whose[key.id] == MARKED and key.status != ACTIVE]
+    if idle:
+        oldest = min(idle, key=lambda key: key.created)
+        return KeyPlan(delete=(*orphans, oldest.id), create=True)
+    return KeyPlan(blocked=reasons(keys, whose))
+
+
+def plan_retirement(
+    stored: AccessKey,
+    older: list[AccessKey],
+    fresh: Iterable[TokenRecord],
+    now: datetime,
+    retire_after_hours: float | None,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return which of our older keys to delete and which to deactivate.
+
+    One that works is deactivated when the grace after the newest key's date is over, no token that still runs was
+    minted with it, and it was not used after that moment. One that does not work is deleted after twice the grace.
+    """
+    if retire_after_hours is None:
+        return (), ()
+    newest = max(key.created for key in [stored, *older])
+    quiet_since = newest + timedelta(hours=retire_after_hours)
+    in_use = {tag.access_key_id for tag in fresh if tag.expires_at > now}
+    deactivate = tuple(
+        key.id
+        for key in older
+        if key.status == ACTIVE
+        and now >= quiet_since
+        and key.id not in in_use
+        and (key.last_used is None or key.last_used <= quiet_since)
+    )
+    delete_from = newest + timedelta(hours=2 * retire_after_hours)
+    return tuple(key.id for key in older if key.status != ACTIVE and now >= delete_from), deactivate
+
+
+def reasons(keys: Iterable[AccessKey], whose: dict[str, str]) -> tuple[str, ...]:
+    """Return for each key that takes up room why it is not removed."""
+    return tuple(
+        f"{key.id} ({key.status}, made {key.created:%Y-%m-%d}, "
+        f"{f'last used {key.last_used:%Y-%m-%d}' if key.last_used else 'never used'}) "
+        + ("was not made by this collection" if whose[key.id] == FOREIGN else "is an older key of this collection")
+        for key in keys
+    )
+
+
+def not_active(key: AccessKey) -> str:
+    """Return why a key that cannot be used is not replaced: somebody may have deactivated it on purpose."""
+    return f"{key.id} is the key in the secret store, but its status is {key.status}"

@@ -1,0 +1,305 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the IAM user that pulls, without its keys: what it is, what it should be, and the writes.
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+
+from .._aws.client import Aws, tolerating
+from .._aws.secret_entry import MANAGED, OURS, Entry
+from .._aws.secret_store import SecretStore
+from .._core.errors import DENIED, AwsError, ConflictError, InputError, Json
+from . import pull_policy as _policy
+from .access_keys import AccessKey
+from .policy_attachment import AttachedPolicies, read_policies
+
+SECRET = "gpuops.runpod/secret"  # the tag of a user that names its entry in the secret store, by ARN
+# A key's own tag has the key's id as its name, which is where the AWS console keeps the description of a key.
+KEY_MARK = "gpuops.runpod"
+KEY_ID = re.compile(r"A[A-Z0-9]{15,127}")
+RANDOM_SUFFIX = re.compile(r"(:secretsmanager:.*)-[A-Za-z0-9]{6}$")  # Secrets Manager appends it to the name in an ARN
+
+
+class UserSnapshot(NamedTuple):
+    """What a run read before it writes anything. `user` None means that there is none."""
+
+    partition: str
+    account: str
+    user: Json | None
+    rights: AttachedPolicies
+    keys: tuple[AccessKey, ...]
+    entry: Entry | None
+
+
+class UserChange(NamedTuple):
+    """What a user lacks; None leaves a field alone, and an empty boundary clears it."""
+
+    create: bool = False
+    path: str | None = None
+    permissions_boundary: str | None = None
+    tag: Json = {}
+    untag: tuple[str, ...] = ()
+
+
+def read_snapshot(aws: Aws, store: SecretStore, name: str, user: Json | None, kind: str | None = None) -> UserSnapshot:
+    """Read what belongs to the user, for a wanted kind of policy. What is not ours is a ConflictError."""
+    identity = user["arn"] if user else aws.call("sts", "get_caller_identity")["Arn"]
+    partition, account = identity.split(":")[1], identity.split(":")[4]
+    if user:
+        check_user(user, store.arn(partition, account))
+    rights = read_policies(aws, user, kind) if user else AttachedPolicies()
+    keys, entry = find_held(aws, store, name) if user else ((), store.read())
+    if entry:
+        check_entry(store, entry, name, user)
+    return UserSnapshot(partition, account, user, rights, keys, entry)
+
+
+def find_held(aws: Aws, store: SecretStore, name: str) -> tuple[tuple[AccessKey, ...], Entry | None]:
+    """Return the user's keys and the entry; when it holds another key, that may just have been made: look again."""
+    keys = find_keys(aws, name)
+    entry = store.read()
+    if entry and entry.key and entry.key.access_key_id not in {key.id for key in keys}:
+        keys = find_keys(aws, name)
+    return keys, entry
+
+
+def find_user(aws: Aws, name: str) -> Json | None:
+    """Return the user of this name, or None."""
+    with tolerating("NoSuchEntity"):
+        user = aws.call("iam", "get_user", UserName=name)["User"]
+        if user["UserName"] != name:
+            raise ConflictError(spelled_otherwise(name, user["UserName"]))
+        return {
+            "name": name,
+            "arn": user["Arn"],
+            "path": user["Path"],
+            "tags": {tag["Key"]: tag["Value"] for tag in user.get("Tags", [])},
+            "permissions_boundary": user.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
+        }
+    return None
+
+
+def find_keys(aws: Aws, user: str) -> tuple[AccessKey, ...]:
+    """Return the user's access keys, with when they were last used."""
+    keys = []
+    for key in aws.pages("iam", "list_access_keys", "AccessKeyMetadata", UserName=user):
+        used = aws.call("iam", "get_access_key_last_used", AccessKeyId=key["AccessKeyId"])["AccessKeyLastUsed"]
+        date = used.get("LastUsedDate")
+        place = (used["ServiceName"], used["Region"]) if date else (None, None)
+        keys.append(AccessKey(key["AccessKeyId"], key["Status"], key["CreateDate"], date, *place))
+    return tuple(keys)
+
+
+def spelled_otherwise(name: str, spelling: str) -> str:
+    """Return what to say of a user whose name differs in case only."""
+    return (
+        f"There is an IAM user {spelling!r}, and IAM does not tell it from {name!r}, since it ignores case: "
+        f"set name to {spelling!r}, or to another name."
+    )
+
+
+def check_user(user: Json, store_arn: str) -> None:
+    """Raise ConflictError when the user is not ours, or when its key is in another store."""
+    name, tags = user["name"], user["tags"]
+    if MANAGED not in tags:
+        raise ConflictError(
+            f"The IAM user {name} exists, but lacks the tag {MANAGED}, so somebody else made it. Choose another name, "
+            f"or hand it over: aws iam tag-user --user-name {name} --tags Key={MANAGED},Value=true"
+        )
+    recorded = tags.get(SECRET)
+    if recorded and RANDOM_SUFFIX.sub(r"\1", recorded) != store_arn:
+        raise ConflictError(
+            f"The access key of the user {name} is in {recorded}, but secret_store means {store_arn}. Name the store "
+            "that holds the key, or remove the key first (key_state: absent with the former store)."
+        )
+
+
+def check_entry(store: SecretStore, entry: Entry, name: str, user: Json | None) -> None:
+    """Raise ConflictError when the entry is not ours. The user's tag proves that it is; else the entry's own tag."""
+    if user and user["tags"].get(SECRET) == entry.arn:
+        return
+    if store.tags().get(MANAGED) != name:
+        raise ConflictError(
+            f"The entry {store.name} of the secret store exists, but its tag {MANAGED} does not name the user {name}. "
+            f"Name another entry in secret_store, or hand this one over: {store.claim(name)}"
+        )
+
+
+def wanted_tags(given: Json | None) -> dict[str, str]:
+    """Return the option's tags as IAM keeps them. Raises InputError for names that have a meaning for us."""
+    tags = {key: str(value) for key, value in (given or {}).items()}
+    reserved = sorted(key for key in tags if key.startswith(OURS) or KEY_ID.fullmatch(key))
+    if reserved:
+        raise InputError(
+            f"user_tags: {', '.join(reserved)}: names that start with {OURS} or look like an access key's id are "
+            "not free to choose."
+        )
+    return tags
+
+
+def plan_user(user: Json | None, params: Json) -> UserChange:
+    """Return what the user lacks of what the options want."""
+    tags = wanted_tags(params["user_tags"])
+    path, boundary = params["path"], params["permissions_boundary"]
+    if user is None:
+        return UserChange(True, path, boundary or None, {**tags, MANAGED: "true"})
+    purge = params["purge_tags"] and params["user_tags"] is not None
+    return UserChange(
+        path=path if path != user["path"] else None,
+        permissions_boundary=boundary
+        if boundary is not None and boundary != (user["permissions_boundary"] or "")
+        else None,
+        tag={key: value for key, value in tags.items() if user["tags"].get(key) != value},
+        untag=tuple(key for key in user["tags"] if purge and key not in tags and is_purged(key)),
+    )
+
+
+def is_purged(key: str) -> bool:
+    """Return whether a tag goes when it is not asked for: not ours, not AWS' own, not the description of a key."""
+    return not (key.startswith((OURS, "aws:")) or KEY_ID.fullmatch(key))
+
+
+def user_after(found: UserSnapshot, name: str, change: UserChange) -> Json:
+    """Return the user as the change leaves it."""
+    user = found.user or {"name": name, "path": change.path, "tags": {}, "permissions_boundary": None}
+    path = change.path or user["path"]
+    boundary = user["permissions_boundary"] if change.permissions_boundary is None else change.permissions_boundary
+    return {
+        "name": name,
+        "arn": f"arn:{found.partition}:iam::{found.account}:user{path}{name}",
+        "path": path,
+        "tags": tags_after(user["tags"], change.tag, change.untag),
+        "permissions_boundary": boundary or None,
+    }
+
+
+def tags_after(tags: Json, tag: Json, untag: tuple[str, ...]) -> Json:
+    """Return the tags that a TagUser and an UntagUser leave."""
+    return {key: value for key, value in {**tags, **tag}.items() if key not in untag}
+
+
+def write_user(aws: Aws, name: str, change: UserChange) -> bool:
+    """Make the user, or change what differs. Returns whether another run has made it meanwhile."""
+    if change.create:
+        return create_user(aws, name, change)
+    if change.path is not None:
+        aws.call("iam", "update_user", UserName=name, NewPath=change.path)
+    if change.permissions_boundary:
+        aws.call(
+            "iam",
+            "put_user_permissions_boundary",
+            UserName=name,
+            PermissionsBoundary=change.permissions_boundary,
+        )
+    elif change.permissions_boundary == "":
+        aws.call("iam", "delete_user_permissions_boundary", UserName=name)
+    write_tags(aws, name, change.tag, change.untag)
+    return False
+
+
+def create_user(aws: Aws, name: str, change: UserChange) -> bool:
+    """Make the user. One that is there by now and ours is as good: the call was repeated, or another run was faster.
+
+    Returns whether it was there.
+    """
+    options: Json = {"PermissionsBoundary": change.permissions_boundary} if change.permissions_boundary else {}
+    try:
+        aws.call("iam", "create_user", UserName=name, Path=change.path, Tags=tag_list(change.tag), **options)
+    except AwsError as error:
+        if error.code != "EntityAlreadyExists":
+            raise
+        user = find_user(aws, name)
+        if user is None:
+            raise ConflictError(spelled_otherwise(name, spelling_of(aws, name))) from error
+        if MANAGED not in user["tags"]:
+            raise ConflictError(f"{error} Somebody else made the user {name} just now: choose another name.") from error
+        write_tags(aws, name, change.tag, ())
+        return True
+    return False
+
+
+def spelling_of(aws: Aws, name: str) -> str:
+    """Return how IAM spells the user that takes up this name; with the given name when that cannot be listed."""
+    with tolerating(*DENIED):
+        for user in aws.pages("iam", "list_users", "Users"):
+            if user["UserName"].lower() == name.lower():
+                return user["UserName"]
+    return f"{name} in another spelling"
+
+
+def tag_list(tags: Json) -> list[Json]:
+    """Return tags in the form of AWS' calls."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def write_tags(aws: Aws, name: str, tag: Json, untag: tuple[str, ...]) -> None:
+    """Add, change and drop tags of the user."""
+    if tag:
+        aws.call("iam", "tag_user", UserName=name, Tags=tag_list(tag))
+    if untag:
+        aws.call("iam", "untag_user", UserName=name, TagKeys=list(untag))
+
+
+def marked_keys(tags: Json) -> set[str]:
+    """Return the ids of the access keys that the user's tags name as ours."""
+    return {key for key, value in tags.items() if value == KEY_MARK and KEY_ID.fullmatch(key)}
+
+
+def plan_marks(tags: Json, entry: Entry | None, keys: tuple[AccessKey, ...]) -> tuple[Json, tuple[str, ...]]:
+    """Return which tags of the user to add and to drop so that they name its entry and the keys of ours."""
+    marks = {}
+    if entry:
+        marks[SECRET] = entry.arn
+        if entry.key:
+            marks[entry.key.access_key_id] = KEY_MARK
+    gone = marked_keys(tags) - {key.id for key in keys} - set(marks)
+    stale = gone if entry else {*gone, SECRET} & set(tags)
+    return {key: value for key, value in marks.items() if tags.get(key) != value}, tuple(sorted(stale))
+
+
+# What a user may have that this collection never makes: the listing, where the names are, and how to remove one.
+HANGING = [
+    ("list_user_policies", "PolicyNames", None, "inline policy", "delete-user-policy --policy-name"),
+    (
+        "list_attached_user_policies",
+        "AttachedPolicies",
+        "PolicyArn",
+        "attached policy",
+        "detach-user-policy --policy-arn",
+    ),
+    ("list_groups_for_user", "Groups", "GroupName", "group", "remove-user-from-group --group-name"),
+]
+
+
+def find_remaining(aws: Aws, name: str, keys: tuple[AccessKey, ...], ours: Collection[str]) -> list[Json]:
+    """Return what keeps the user from being deleted but for our policy: {kind, name, remedy}.
+
+    `keys` are those of others, `ours` the ARNs of the managed policies that were attached by us.
+    """
+    found = [("access key", key.id, "delete-access-key --access-key-id") for key in keys]
+    for operation, listing, field, kind, remedy in HANGING:
+        for item in aws.pages("iam", operation, listing, UserName=name):
+            found.append((kind, item[field] if field else item, remedy))
+    return [
+        {"kind": kind, "name": thing, "remedy": f"aws iam {remedy} {thing} --user-name {name}"}
+        for kind, thing, remedy in found
+        if (kind, thing) != ("inline policy", _policy.NAME) and thing not in ours
+    ]
+
+
+def delete_user(aws: Aws, name: str) -> list[Json]:
+    """Delete the user. Returns what AWS says is in the way, when it refuses because something still hangs on it."""
+    try:
+        with tolerating("NoSuchEntity"):
+            aws.call("iam", "delete_user", UserName=name)
+    except AwsError as error:
+        if error.code != "DeleteConflict":
+            raise
+        remedy = "Look for a login profile, MFA devices, certificates, SSH keys and service-specific credentials."
+        return [{"kind": "other", "name": error.text, "remedy": remedy}]
+    return []

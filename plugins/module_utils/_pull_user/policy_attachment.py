@@ -1,0 +1,372 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the policies through which a pull user has its rights, and the moves between them. There
+# are four ways: the inline policy, a customer managed policy for what it cannot hold, and two policies of AWS.
+#
+# A tag of the user records which of them this collection has made, since nothing else tells whether a policy of AWS was
+# attached by it or by somebody else. Without the tag it is the inline policy. A move takes these steps, and a run that
+# dies after any of them leaves a user with its rights and a tag that names whatever the next run has to finish:
+#
+#   1. the tag names the new way beside the former ones
+#   2. the new policy is made and attached
+#   3. the former ones are taken away
+#   4. the tag names the new way alone
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from .._aws.client import Aws, tolerating
+from .._aws.policy_document import compact, policy_size
+from .._aws.secret_entry import MANAGED
+from .._core.errors import AwsError, ConflictError, Json
+from .._core.time import retry_until
+from . import pull_policy as _policy
+
+RECORD = "gpuops.runpod/policy"  # the tag of a user that names the ways which this collection has made
+NOTHING = "none"  # what it says when there is none
+REPOSITORIES = "repositories"
+INLINE, CUSTOMER, PULL_ONLY, READ_ONLY = "inline", "customer", "pull_only", "read_only"
+WAYS = (INLINE, PULL_ONLY, READ_ONLY, CUSTOMER)  # the order in which they are taken away
+OF_AWS = {
+    PULL_ONLY: "AmazonEC2ContainerRegistryPullOnly",
+    READ_ONLY: "AmazonEC2ContainerRegistryReadOnly",
+}
+MOST_VERSIONS = 5  # of one managed policy, in IAM
+DENY = "gpuops-runpod-quarantine"  # the inline policy of a user in quarantine, which denies everything
+SOON = {"NoSuchEntity"}  # what IAM says of a user or a policy that is seconds old
+
+
+class CustomerPolicy(NamedTuple):
+    """The customer managed policy of ours, and whether it is attached to the user."""
+
+    arn: str
+    document: Json
+    attached: bool
+
+
+class AttachedPolicies(NamedTuple):
+    """What a user has of the four ways. `made` are those that the user's tag records.
+
+    `attached` are those of AWS' policies that are recorded or wanted, and attached by whomever.
+    """
+
+    made: frozenset[str] = frozenset()
+    inline: Json | None = None
+    customer: CustomerPolicy | None = None
+    attached: frozenset[str] = frozenset()
+
+    @property
+    def document(self) -> Json | None:
+        """What ours says; both of them, while a move from one to the other is not finished."""
+        return _policy.merged(self.inline, self.customer.document if self.customer else None)
+
+    @property
+    def granted(self) -> Json | None:
+        """The part of it that has an effect."""
+        return self.document if self.customer and self.customer.attached else self.inline
+
+    @property
+    def there(self) -> frozenset[str]:
+        """The ways that this collection has made and that are still there."""
+        current = {INLINE} if self.inline is not None else set()
+        current |= {CUSTOMER} if self.customer else set()
+        return frozenset((current | self.attached) & self.made)
+
+
+class PolicyChange(NamedTuple):
+    """What to do about the policies: make one, take others away, and keep the record. Without a target, nothing.
+
+    `ahead` is what the tag records while the move is going on and `record` what it does afterwards. `arn` is that of
+    the managed policy to make or to attach.
+    """
+
+    target: str | None = None
+    ahead: frozenset[str] | None = None
+    record: frozenset[str] | None = None
+    document: Json | None = None
+    arn: str = ""
+    attach: bool = False
+    detach: frozenset[str] = frozenset()
+
+
+class PolicyView(NamedTuple):
+    """A policy as it is reported; `kind` None means that there is none."""
+
+    kind: str | None = None
+    name: str = _policy.NAME
+    document: Json | None = None
+    limit: int | None = _policy.LIMIT
+
+
+# Names and the record
+
+
+def policy_of_aws(partition: str, way: str) -> str:
+    """Return the ARN of a policy of AWS."""
+    return f"arn:{partition}:iam::aws:policy/{OF_AWS[way]}"
+
+
+def customer_name(user: str) -> str:
+    """Return the name of the customer managed policy."""
+    return f"{_policy.NAME}-{user}"
+
+
+def customer_arn(partition: str, account: str, path: str, user: str) -> str:
+    """Return the ARN under which the customer managed policy is made."""
+    return f"arn:{partition}:iam::{account}:policy{path}{customer_name(user)}"
+
+
+def recorded(tags: Json) -> frozenset[str]:
+    """Return the ways that a user's tags record."""
+    return frozenset(tags.get(RECORD, INLINE).split()) & set(WAYS)
+
+
+def plan_record(tags: Json, made: frozenset[str] | None) -> tuple[Json, tuple[str, ...]]:
+    """Return which tags to add and to drop so that the record names these ways; None leaves it alone."""
+    if made is None:
+        return {}, ()
+    if made == {INLINE}:
+        return {}, (RECORD,) if RECORD in tags else ()
+    value = " ".join(sorted(made)) or NOTHING
+    return ({} if tags.get(RECORD) == value else {RECORD: value}), ()
+
+
+# Reading
+
+
+def read_policies(aws: Aws, user: Json, kind: str | None = None) -> AttachedPolicies:
+    """Read what the record names, and whether the policy of AWS is attached that is wanted."""
+    made, name = recorded(user["tags"]), user["name"]
+    partition, account = user["arn"].split(":")[1], user["arn"].split(":")[4]
+    relevant = made | {way for way in OF_AWS if way == kind}
+    listed = attached_policies(aws, name) if relevant - {INLINE} else {}
+    own = customer_arn(partition, account, user["path"], name)
+    return AttachedPolicies(
+        made,
+        find_document(aws, name, _policy.NAME) if INLINE in made else None,
+        find_customer(aws, name, own, listed) if CUSTOMER in made else None,
+        frozenset(way for way in relevant & OF_AWS.keys() if policy_of_aws(partition, way) in listed),
+    )
+
+
+def attached_policies(aws: Aws, user: str) -> dict[str, str]:
+    """Return ARN -> name of the managed policies that are attached to the user."""
+    listed = aws.pages("iam", "list_attached_user_policies", "AttachedPolicies", UserName=user)
+    return {policy["PolicyArn"]: policy["PolicyName"] for policy in listed}
+
+
+def find_document(aws: Aws, user: str, policy: str) -> Json | None:
+    """Return an inline policy's document, or None."""
+    with tolerating("NoSuchEntity"):
+        return aws.call("iam", "get_user_policy", UserName=user, PolicyName=policy)["PolicyDocument"]
+    return None
+
+
+def find_customer(aws: Aws, user: str, arn: str, attached: dict[str, str]) -> CustomerPolicy | None:
+    """Return the customer managed policy, or None. Raises ConflictError when somebody else made it.
+
+    One that is attached is found by its name: it stays where it was made when the user moves to another path.
+    """
+    arn = next((current for current, name in attached.items() if name == customer_name(user)), arn)
+    with tolerating("NoSuchEntity"):
+        policy = aws.call("iam", "get_policy", PolicyArn=arn)["Policy"]
+        if {MANAGED: user}.items() <= {tag["Key"]: tag["Value"] for tag in policy.get("Tags", [])}.items():
+            version = policy["DefaultVersionId"]
+            answer = aws.call("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
+            return CustomerPolicy(arn, answer["PolicyVersion"]["Document"], arn in attached)
+        raise ConflictError(
+            f"The policy {arn} exists, but its tag {MANAGED} does not name the user {user}, so somebody else made it. "
+            f"Remove it, or hand it over: aws iam tag-policy --policy-arn {arn} --tags Key={MANAGED},Value={user}"
+        )
+    return None
+
+
+def other_policies_size(aws: Aws, user: str) -> int:
+    """Return how many characters the user's other inline policies take of the limit."""
+    names = aws.pages("iam", "list_user_policies", "PolicyNames", UserName=user)
+    return sum(policy_size(find_document(aws, user, policy)) for policy in names if policy not in (_policy.NAME, DENY))
+
+
+def attached_arns(partition: str, rights: AttachedPolicies) -> set[str]:
+    """Return the ARNs of the managed policies that this collection has attached."""
+    arns = {policy_of_aws(partition, way) for way in rights.there & OF_AWS.keys()}
+    return arns | ({rights.customer.arn} if rights.customer else set())
+
+
+# Deciding
+
+
+def choose(aws: Aws, user: str, rights: AttachedPolicies, document: Json, exists: bool) -> str:
+    """Return whether the document goes into the inline policy or into the customer managed one.
+
+    One that stays the same stays where it is. Raises InputError when neither can hold it.
+    """
+    if rights.made == {INLINE} and not _policy.differs(rights.inline, document):
+        return INLINE
+    if rights.customer and rights.made == {CUSTOMER} and not _policy.differs(rights.customer.document, document):
+        return CUSTOMER
+    _policy.check_size(user, document)
+    room = _policy.LIMIT - policy_size(document)
+    if room >= 0 and exists:
+        room -= other_policies_size(aws, user)
+    return INLINE if room >= 0 else CUSTOMER
+
+
+def plan_policies(
+    aws: Aws,
+    params: Json,
+    rights: AttachedPolicies,
+    asked: list[str] | None,
+    partition: str,
+    account: str,
+    exists: bool,
+) -> tuple[AttachedPolicies, PolicyChange]:
+    """Return the rights as they are, and what to do to get to the policy that the options want.
+
+    `asked` are the ARNs of the repositories. Raises InputError when no policy can hold them, and ConflictError when
+    somebody else made a policy of the name of ours.
+    """
+    user, kind = params["name"], params["policy"]
+    if kind in OF_AWS:
+        return rights, plan_change(rights, kind, None, policy_of_aws(partition, kind))
+    if asked is None:
+        return rights, PolicyChange()
+    purge, pull_through = params["purge_repositories"], params["pull_through"]
+    document = _policy.desired_document(rights.document, asked, purge, pull_through)
+    target = choose(aws, user, rights, document, exists)
+    arn = customer_arn(partition, account, params["path"], user)
+    if target == CUSTOMER and rights.customer is None:
+        listed = attached_policies(aws, user) if exists else {}
+        rights = rights._replace(customer=find_customer(aws, user, arn, listed))
+    return rights, plan_change(rights, target, document, rights.customer.arn if rights.customer else arn)
+
+
+def plan_change(rights: AttachedPolicies, target: str, document: Json | None, arn: str) -> PolicyChange:
+    """Return what to do to get to this way. `arn` is that of the managed policy, if it is one."""
+    if target == INLINE:
+        make = _policy.differs(rights.inline, document)
+    elif target == CUSTOMER:
+        current = rights.customer
+        make = current is None or not current.attached or _policy.differs(current.document, document)
+    else:
+        make = target not in rights.attached
+    theirs = target in OF_AWS and not make and target not in rights.made  # somebody else attached it: it stays theirs
+    record = frozenset() if theirs else frozenset({target})
+    return PolicyChange(target, rights.made | record, record, document, arn, make, rights.there - {target})
+
+
+def is_needed(move: PolicyChange) -> bool:
+    """Return whether there is anything to do."""
+    return move.attach or bool(move.detach) or move.ahead != move.record
+
+
+def grants(rights: AttachedPolicies, move: PolicyChange) -> bool:
+    """Return whether somebody who pulls while the move is going on may meet rights that have not arrived."""
+    return move.attach and (bool(move.detach) or move.target in OF_AWS or _policy.grows(rights.granted, move.document))
+
+
+def current_view(user: str, rights: AttachedPolicies) -> PolicyView:
+    """Return the policy that gives the user its rights now."""
+    ways = [way for way in WAYS if way in rights.there] or sorted(rights.attached)
+    return policy_view(user, ways[-1] if ways else None, rights.document)
+
+
+def policy_view(user: str, way: str | None, document: Json | None) -> PolicyView:
+    """Return what is reported of a way."""
+    if way is None:
+        return PolicyView()
+    if way in OF_AWS:
+        return PolicyView(way, OF_AWS[way], None, None)
+    if way == CUSTOMER:
+        return PolicyView(REPOSITORIES, customer_name(user), document, _policy.MANAGED_LIMIT)
+    return PolicyView(REPOSITORIES, _policy.NAME, document)
+
+
+# Writing
+
+
+def attach(
+    aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, propagation_timeout: datetime, is_new: bool
+) -> None:
+    """Make the policy of the target and give it to the user."""
+    deadline = propagation_timeout if is_new or move.target == CUSTOMER else None
+    if move.target == INLINE and move.document:
+        request: Json = {"PolicyName": _policy.NAME, "PolicyDocument": compact(move.document)}
+        retry_until(aws, deadline, lambda: aws.call("iam", "put_user_policy", UserName=user, **request), SOON)
+        return
+    if move.target == CUSTOMER and move.document:
+        if rights.customer is None:
+            create_customer(aws, user, move.arn, move.document)
+        elif _policy.differs(rights.customer.document, move.document):
+            prune(aws, move.arn, MOST_VERSIONS - 1)
+            text = compact(move.document)
+            aws.call("iam", "create_policy_version", PolicyArn=move.arn, PolicyDocument=text, SetAsDefault=True)
+        if rights.customer and rights.customer.attached:
+            return
+    retry_until(aws, deadline, lambda: aws.call("iam", "attach_user_policy", UserName=user, PolicyArn=move.arn), SOON)
+
+
+def create_customer(aws: Aws, user: str, arn: str, document: Json) -> None:
+    """Make the customer managed policy; one of ours that appeared meanwhile is as good."""
+    path = arn.partition(":policy")[2].removesuffix(customer_name(user))
+    try:
+        aws.call(
+            "iam",
+            "create_policy",
+            PolicyName=customer_name(user),
+            Path=path,
+            PolicyDocument=compact(document),
+            Description=f"What the IAM user {user} may pull, kept by gpuops.runpod",
+            Tags=[{"Key": MANAGED, "Value": user}],
+        )
+    except AwsError as error:
+        if error.code != "EntityAlreadyExists":
+            raise
+        current = find_customer(aws, user, arn, {})
+        if current is None:
+            raise ConflictError(
+                f"{error} If a second run says so too, it has another path than {path}: remove it."
+            ) from error
+        if _policy.differs(current.document, document):
+            raise ConflictError(
+                f"Another run made the policy {arn} just now, for other repositories. Run again."
+            ) from error
+
+
+def detach(aws: Aws, user: str, partition: str, rights: AttachedPolicies, ways: frozenset[str]) -> list[Json]:
+    """Take these ways from the user, rights first. Returns what stays because others use it: {kind, name, remedy}."""
+    for way in (way for way in WAYS if way in ways):
+        with tolerating("NoSuchEntity"):
+            if way == INLINE:
+                aws.call("iam", "delete_user_policy", UserName=user, PolicyName=_policy.NAME)
+            elif way in OF_AWS:
+                aws.call("iam", "detach_user_policy", UserName=user, PolicyArn=policy_of_aws(partition, way))
+            elif rights.customer and rights.customer.attached:
+                aws.call("iam", "detach_user_policy", UserName=user, PolicyArn=rights.customer.arn)
+    return delete_customer(aws, rights.customer.arn) if rights.customer and CUSTOMER in ways else []
+
+
+def delete_customer(aws: Aws, arn: str) -> list[Json]:
+    """Delete the customer managed policy. Returns what keeps it, when it is attached to something else too."""
+    try:
+        with tolerating("NoSuchEntity"):
+            prune(aws, arn, 1)
+            aws.call("iam", "delete_policy", PolicyArn=arn)
+    except AwsError as error:
+        if error.code != "DeleteConflict":
+            raise
+        remedy = f"Detach it from what `aws iam list-entities-for-policy --policy-arn {arn}` lists, and run again."
+        return [{"kind": "policy in use", "name": arn, "remedy": remedy}]
+    return []
+
+
+def prune(aws: Aws, arn: str, keep: int) -> None:
+    """Delete the oldest versions of a managed policy, until it has this many; the default one stays."""
+    versions = aws.pages("iam", "list_policy_versions", "Versions", PolicyArn=arn)
+    spare = sorted(int(current["VersionId"][1:]) for current in versions if not current["IsDefaultVersion"])
+    for number in spare[: max(len(versions) - keep, 0)]:
+        aws.call("iam", "delete_policy_version", PolicyArn=arn, VersionId=f"v{number}")

@@ -1,0 +1,443 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: registry credentials at RunPod. What their names mean, who refers to them, and how a
+# secret is replaced, where RunPod writes it in place and where it does not.
+#
+# Where it does not, a credential is replaced by its alternate: <name> by <name>-alt, and that by <name> the next time.
+# Both mean the same. Templates and endpoints are handed over before the former one goes.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from .._core.errors import ApiError, CollectionError, ConflictError, InputError, Json, NotFoundError
+from .._core.result import find_by_name
+from .create_once import TAKEN, create_once
+
+if TYPE_CHECKING:
+    from .client import Client
+
+PATH = "/registries"
+KIND = "registry credential"
+ALTERNATE = "-alt"
+USERS = {  # kind -> path of the listing, its key
+    "template": ("/templates", "templates"),
+    "endpoint": ("/serverless", "endpoints"),
+    "pod": ("/pods?includeClusterPods=true", "pods"),
+}
+REFUSALS = {400, 409, 422}  # RunPod will not do this one thing; the next may go well
+SCOPE = "The scope for this is secrets:write."
+
+# What became of a secret that was written in place.
+WRITTEN, GONE, NOT_OFFERED = "written", "gone", "not offered"
+
+
+class RetainedCredential(NamedTuple):
+    """A credential that could not go: what refers to it, and why it stays as a sentence."""
+
+    registry: Json
+    users: list[Json]
+    why: str
+
+
+class Rank(NamedTuple):
+    """Of credentials that mean the same: which to keep, the other one, and whether that cannot give way before it."""
+
+    keep: Json
+    spare: Json | None
+    stuck: bool
+
+
+class Renewal(NamedTuple):
+    """Which credential holds the secret now, which ones may go, what was handed over to it, and warnings."""
+
+    registry: Json
+    leftovers: list[Json]
+    moved: list[Json]
+    warnings: tuple[str, ...] = ()
+
+
+# Names
+
+
+def logical(name: str) -> str:
+    """Return the name that a credential and its alternate share."""
+    return name.removesuffix(ALTERNATE)
+
+
+def names(name: str) -> tuple[str, str]:
+    """Return what the credential of this name may be called at RunPod."""
+    return name, name + ALTERNATE
+
+
+def check_name(name: str) -> None:
+    """Raise InputError for a name that no credential of ours can have."""
+    if not name:
+        raise InputError("name must not be empty.")
+    if name.endswith(ALTERNATE):
+        raise InputError(
+            f"name is {name!r}, but {ALTERNATE} at the end marks the alternate of a credential: use {logical(name)!r}."
+        )
+
+
+def pair(registries: Iterable[Json], name: str) -> list[Json]:
+    """Return the credential and its alternate, as far as they are there; two of one name are an error."""
+    listed = list(registries)
+    return [found for each in names(name) if (found := find_by_name(listed, each, KIND))]
+
+
+def credential(
+    given: str, registries: Iterable[Json], current: str | None = None, used: Iterable[str | None] = ()
+) -> str | None:
+    """Return the id of the credential that an option names by name or id, or None for the empty name.
+
+    A name means the credential called so and its alternate. While there are both, what refers to one of them already
+    (`current`, an id) stays with it; for anything else it is the one that `used`, the ids which other things refer to,
+    holds alone, or else the one with the plain name.
+    A name that nothing has is returned as it is: missing() has decided whether it may stand for a credential to come.
+    """
+    listed = list(registries)
+    ids = sorted({registry["id"] for registry in listed if given in (registry["name"], registry["id"])})
+    if len(ids) > 1:
+        raise ConflictError(f"registry {given!r} is the name or id of {len(ids)} credentials (ids {', '.join(ids)}).")
+    if not given or ids == [given]:
+        return given or None
+    alternate = find_by_name(listed, given + ALTERNATE, KIND)
+    both = [*ids, *([alternate["id"]] if alternate else [])]
+    if current in both:
+        return current
+    in_use = set(both).intersection(used) if len(both) == 2 else set()
+    return in_use.pop() if len(in_use) == 1 else [*both, given][0]
+
+
+def missing(given: Iterable[str], registries: Iterable[Json], check_mode: bool) -> tuple[str, ...]:
+    """Return a warning for each credential that does not exist, in check mode; else raise InputError for them."""
+    known = {
+        value for registry in registries for value in (registry["name"], logical(registry["name"]), registry["id"])
+    }
+    unknown = sorted(set(given) - known)
+    if unknown and not check_mode:
+        raise InputError(
+            f"No registry credential has this name or id: {', '.join(unknown)}. "
+            "Make it before what refers to it, or set registry to the empty string for none."
+        )
+    return tuple(
+        f"No registry credential has the name or id {name!r} yet. Unless something makes it first, this fails."
+        for name in unknown
+    )
+
+
+# Who refers to them
+
+
+def users_of(api: Client, registries: Iterable[Json]) -> list[Json]:
+    """Return what refers to these credentials; a terminated pod needs its one no more."""
+    names_by_id = {registry["id"]: registry["name"] for registry in registries}
+    return [
+        {
+            "kind": kind,
+            "id": thing["id"],
+            "name": thing["name"],
+            "registry": thing["registry"],
+            "reason": f"The {kind} {thing['name']} ({thing['id']}) refers to the credential {name}.",
+        }
+        for kind, (path, key) in USERS.items()
+        for thing in api.items(path, key)
+        if (name := names_by_id.get(thing.get("registry"))) and thing.get("status") != "TERMINATED"
+    ]
+
+
+def referring(users: Iterable[Json], registry: Json) -> list[Json]:
+    """Return those of the users that refer to this credential."""
+    return [user for user in users if user["registry"] == registry["id"]]
+
+
+def movable(users: Iterable[Json]) -> list[Json]:
+    """Return those of the users that can be handed over: pods are never changed."""
+    return [user for user in users if user["kind"] != "pod"]
+
+
+def repoint(api: Client, users: Iterable[Json], registry: Json) -> list[Json]:
+    """Let templates and endpoints refer to this credential and return those that do.
+
+    One that RunPod refuses does not keep the others from it; then all refusals are raised in the end.
+    """
+    moved, refused = [], []
+    for user in movable(users):
+        path = f"{USERS[user['kind']][0]}/{user['id']}"
+        try:
+            with needing("The key must be allowed to write templates and serverless endpoints."):
+                answer = api.patch(path, {"registry": registry["id"]})
+        except NotFoundError:  # it went meanwhile
+            continue
+        except ApiError as error:
+            if error.status not in REFUSALS:
+                raise
+            refused.append(str(error))
+            continue
+        if isinstance(answer, dict) and answer.get("registry") == registry["id"]:
+            moved.append(user)
+        else:
+            refused.append(f"PATCH {path}: RunPod accepted the credential {registry['id']} but holds another one.")
+    if refused:
+        raise CollectionError(
+            f"Not everything could be handed over to the credential {registry['name']} ({registry['id']}), so the "
+            f"former one stays: {' '.join(refused)} Mend that, then run again."
+        )
+    return moved
+
+
+def releases(moved: Iterable[Json]) -> tuple[str, ...]:
+    """Return a warning when endpoints were handed over, because each then rolls out a release."""
+    endpoints = [f"{user['name']} ({user['id']})" for user in moved if user["kind"] == "endpoint"]
+    if not endpoints:
+        return ()
+    return (f"These endpoints refer to another credential now and each roll out a release: {', '.join(endpoints)}.",)
+
+
+# Write them
+
+
+@contextmanager
+def needing(advice: str) -> Iterator[None]:
+    """Add to a refusal for want of rights which ones the call needs."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        raise ApiError(f"{error} {advice}", error.status, error.problem) from error
+
+
+def replace(api: Client, registry: Json, login: Json) -> str:
+    """Write username and password in place; return whether they were WRITTEN, or why not."""
+    path = f"{PATH}/{registry['id']}"
+    try:
+        with needing(SCOPE):
+            api.patch(path, login)
+    except ApiError as error:
+        if error.status == 404 and not exists(api, path):
+            return GONE
+        if error.status in (404, 405):
+            return NOT_OFFERED
+        raise
+    return WRITTEN
+
+
+def exists(api: Client, path: str) -> bool:
+    """Return whether RunPod finds the thing at this path."""
+    try:
+        api.get(path)
+    except NotFoundError:
+        return False
+    return True
+
+
+def create_credential(api: Client, name: str, login: Json) -> Json:
+    """Create the credential and return it, or the one that another run made at the same moment."""
+    adopted: list[Json] = []
+
+    def adopt() -> Json | None:
+        """Look for what an unanswered POST made, and write our secret where that can be done.
+
+        Where it cannot, what was not there a moment ago holds a secret as young as ours.
+        """
+        found = find_by_name(api.items(PATH, "registries"), name, KIND)
+        if found and replace(api, found, login) != GONE:
+            adopted.append(found)
+        return adopted[0] if adopted else None
+
+    with needing(SCOPE):
+        made = create_once(api, PATH, {"name": name, **login}, adopt, TAKEN)
+    return made if adopted else keep_lowest_id(api, made, login)
+
+
+def keep_lowest_id(api: Client, made: Json, login: Json) -> Json:
+    """Return the credential of this name with the lowest id; drop the one this run made when that is another."""
+    twins = [registry for registry in api.items(PATH, "registries") if registry["name"] == made["name"]]
+    lowest = min([made, *twins], key=lambda registry: registry["id"])
+    if lowest["id"] == made["id"]:
+        return made
+    if users_of(api, [made]):
+        find_by_name([lowest, made], made["name"], KIND)  # raises: neither may be chosen
+    api.delete(f"{PATH}/{made['id']}")
+    return create_credential(api, made["name"], login) if replace(api, lowest, login) == GONE else lowest
+
+
+def rank(current: list[Json], users: list[Json], known: Mapping[str, bool]) -> Rank:
+    """Return which of two credentials that mean the same is to be kept.
+
+    The other may have to give way before a new one can be made: then its templates and endpoints refer to the kept one
+    meanwhile, which must not be one that only pods still hold on to, unless its secret is known to work. Of two in use
+    the one of whose secret nothing is known is kept: it is what an interrupted run made last.
+    """
+
+    def cost(spare: Json) -> tuple[bool, bool, bool, bool]:
+        other = current[1 - current.index(spare)]
+        mine, others = referring(users, spare), referring(users, other)
+        moving = movable(mine)
+        trusted = bool(movable(others)) or known.get(other["id"], False)
+        stuck = len(moving) < len(mine) or (bool(moving) and not trusted)
+        return stuck, bool(moving), bool(mine), spare["id"] not in known
+
+    spare = min(reversed(current), key=cost)  # in doubt the plain name is kept
+    return Rank(current[1 - current.index(spare)], spare, cost(spare)[0])
+
+
+def renew(
+    api: Client,
+    name: str,
+    current: list[Json],
+    login: Json,
+    known: Mapping[str, bool] | None = None,
+    forget: Callable[[list[Json]], object] = list,
+) -> Renewal:
+    """Give the credential of this name a secret, and let everything that refers to its alternate refer to it.
+
+    `held` is its pair(), `known` tells by id whether a present secret still works, and `forget` drops what is noted
+    about credentials that are about to be deleted. The leftovers of the renewal are for clear(), once what has to be
+    noted about the new secret is noted.
+    """
+    if not current:
+        return Renewal(create_credential(api, name, login), [], [])
+    users = users_of(api, current) if len(current) > 1 else []
+    ranked = rank(current, users, known or {}) if len(current) > 1 else Rank(current[0], None, False)
+    outcome = replace(api, ranked.keep, login)
+    if outcome == NOT_OFFERED:
+        return exchange(api, name, ranked.keep, vacate(api, ranked, users, forget), login)
+    keep, spares = ranked.keep, [ranked.spare] if ranked.spare else []
+    warnings: tuple[str, ...] = ()
+    if outcome == GONE:
+        keep = create_credential(api, ranked.keep["name"], login)
+        warnings = (lost(ranked.keep, keep),)
+    for spare in spares:
+        replace(api, spare, login)  # pods may hold on to it
+    moved = repoint(api, [user for spare in spares for user in referring(users, spare)], keep)
+    return Renewal(keep, spares, moved, (*warnings, *releases(moved)))
+
+
+def lost(gone: Json, made: Json) -> str:
+    """Return the warning that a credential was deleted while this run was about to write it."""
+    return (
+        f"The credential {gone['name']} ({gone['id']}) was deleted meanwhile and is made anew as {made['id']}. RunPod "
+        "took it away from the templates that referred to it, and endpoints may still name the old id: ensure them "
+        "again."
+    )
+
+
+def vacate(api: Client, ranked: Rank, users: list[Json], forget: Callable[[list[Json]], object]) -> list[Json]:
+    """Free the other name of the kept credential and return what was moved; ConflictError when that cannot be done."""
+    keep, spare, stuck = ranked
+    if spare is None:
+        return []
+    if stuck:
+        why = [user["reason"] for user in users if user["kind"] == "pod"]
+        moved = []
+    else:
+        moved = repoint(api, referring(users, spare), keep)
+        forget([spare])
+        why = [kept.why for kept in clear(api, [spare])]
+    if why:
+        raise ConflictError(
+            "This API does not offer to write a secret in place, and there is no name left for another credential: "
+            f"neither {keep['name']} ({keep['id']}) nor {spare['name']} ({spare['id']}) can go. {' '.join(why)} "
+            "End these pods or give them another credential, then run again."
+        )
+    return moved
+
+
+def exchange(api: Client, name: str, former: Json, moved: list[Json], login: Json) -> Renewal:
+    """Make the alternate of a credential with a new secret, and let all that can be handed over refer to it."""
+    plain, alternate = names(name)
+    made = create_credential(api, alternate if former["name"] == plain else plain, login)
+    moved = moved + repoint(api, users_of(api, [former]), made)
+    unique = list({(user["kind"], user["id"]): user for user in moved}.values())
+    return Renewal(made, [former], unique, releases(unique))
+
+
+# Remove them
+
+
+def clear(api: Client, registries: list[Json], check_mode: bool = False) -> list[RetainedCredential]:
+    """Delete these credentials and return those that stay because something refers to them."""
+    users = users_of(api, registries) if registries else []
+    kept = []
+    for registry in registries:
+        mine = referring(users, registry)
+        why = " ".join(user["reason"] for user in mine)
+        if not mine and not check_mode:
+            why = delete(api, registry)
+        if why:
+            kept.append(RetainedCredential(registry, mine, why))
+    return kept
+
+
+def delete(api: Client, registry: Json) -> str:
+    """Delete a credential and return why RunPod refuses that; empty when it is gone."""
+    try:
+        with needing(SCOPE):
+            api.delete(f"{PATH}/{registry['id']}")
+    except ApiError as error:
+        if error.status not in REFUSALS:
+            raise
+        return str(error)
+    return ""
+
+
+def apply_cleanup(
+    api: Client, leftovers: list[Json], current: Json, check_mode: bool
+) -> tuple[list[Json], list[RetainedCredential]]:
+    """Finish a replacement: hand over what still refers to the leftovers, and delete them.
+
+    Returns what was, or in check mode would be, handed over and which of them stay.
+    """
+    users = users_of(api, leftovers) if leftovers else []
+    if not check_mode:
+        return repoint(api, users, current), clear(api, leftovers)
+    pods = [user for user in users if user["kind"] == "pod"]
+    return movable(users), [
+        RetainedCredential(leftover, mine, " ".join(user["reason"] for user in mine))
+        for leftover in leftovers
+        if (mine := referring(pods, leftover))
+    ]
+
+
+# What a run reports
+
+
+def identity(registry: Json) -> Json:
+    """Return what a credential is: its id once it has one, its name, and the one that it shares with its alternate."""
+    known: Json = {key: registry[key] for key in ("id", "name") if key in registry}
+    return {**known, "logical_name": logical(registry["name"])}
+
+
+def called(registries: Iterable[Json]) -> Json:
+    """Return the part of a diff that names credentials which are to go; none is nothing."""
+    listed = [f"{registry['name']} ({registry['id']})" for registry in registries]
+    return {"leftovers": listed} if listed else {}
+
+
+def report(moved: Iterable[Json] = (), kept: Iterable[RetainedCredential] = ()) -> Json:
+    """Return what each run reports of users: those it handed over, and those that keep a credential."""
+    return {
+        "repointed": [{key: user[key] for key in ("kind", "id", "name")} for user in moved],
+        "in_use_by": [user for left in kept for user in left.users],
+    }
+
+
+def stays(kept: Iterable[RetainedCredential]) -> tuple[str, ...]:
+    """Return a warning for each former credential that stays."""
+    return tuple(
+        f"The former credential {left.registry['name']} ({left.registry['id']}) stays until a later run can delete it: "
+        f"{left.why}"
+        for left in kept
+    )
+
+
+def in_use(kept: Iterable[RetainedCredential]) -> tuple[str, ...]:
+    """Return a warning for each credential that is to be gone and stays."""
+    return tuple(f"The credential {left.registry['name']} stays: {left.why}" for left in kept)

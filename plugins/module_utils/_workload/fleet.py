@@ -1,0 +1,61 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: what two hosts of a play must not both have. Pure; the filter only passes it on.
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from .._core.errors import Json
+
+PLURALS = {"template": "templates", "endpoint": "endpoints", "credential": "credentials"}
+REMEDIES = {
+    "user": "One host is one AWS account and pull user: give all its workloads to one of these hosts, or set another "
+    "runpod_ecr_user_name.",
+    "template": "Each run would change what the other one made: set template.name in the workloads of all but one.",
+    "endpoint": "Each run would change what the other one made: set endpoint.name in the workloads of all but one.",
+    "credential": "Each run would overwrite the other one's token: set another runpod_ecr_credential_name, or none.",
+}
+
+Thing = tuple[str, str, str]  # its kind, where it is, its name
+
+
+def things(claims: Mapping[str, Json]) -> Iterator[tuple[Thing, str]]:
+    """Yield what each host claims, with the host. The names of IAM users differ in more than their case."""
+    for host, claimed in claims.items():
+        user, account = claimed["user"], claimed["account"]
+        if user and account:
+            yield ("user", account, user.lower()), host
+        for kind, plural in PLURALS.items():
+            yield from (((kind, claimed["runpod"], name), host) for name in claimed[plural])
+
+
+def conflicts(claims: Mapping[str, Json]) -> dict[str, list[str]]:
+    """Return for each host a sentence for each kind of thing that it and others claim.
+
+    Claims are {user, account, runpod, templates, endpoints, credentials}. Where there is no user, or its account could
+    not be learned, nothing is said of it. `runpod` tells accounts there apart.
+    """
+    holders: dict[Thing, list[str]] = {}
+    for thing, host in things(claims):
+        holders.setdefault(thing, []).append(host)
+    shared: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
+    for (kind, place, name), holding in holders.items():
+        if len(holding) > 1:
+            shared.setdefault((kind, tuple(holding), place), []).append(name)
+    found: dict[str, list[str]] = {host: [] for host in claims}
+    for (kind, hosts, place), names in shared.items():
+        for host in hosts:
+            found[host].append(sentence(kind, hosts, place, names))
+    return found
+
+
+def sentence(kind: str, hosts: Iterable[str], place: str, names: list[str]) -> str:
+    """Return what is wrong with things of one kind that the same hosts claim, and what to do about it."""
+    who = f"The hosts {' and '.join(hosts)}"
+    if kind == "user":
+        return f"{who} share the pull user {names[0]} of the AWS account {place}. {REMEDIES[kind]}"
+    what = kind if len(names) == 1 else PLURALS[kind]
+    return f"{who} have the {what} {', '.join(names)} at RunPod in common. {REMEDIES[kind]}"

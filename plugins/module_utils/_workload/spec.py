@@ -1,0 +1,263 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: what the role decides about its workloads. Pure; the filters only pass it on.
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from .._core.errors import InputError, Json
+from .._oci.reference import PUBLIC_HOSTS, parse, parse_ecr, repository_of
+from .._runpod import endpoint_fields as _endpoint
+from .._runpod import template as _template
+from .._runpod.audit import KINDS
+from .._runpod.credential_replacement import logical
+
+WORKLOAD_KEYS = {"image", "template", "endpoint"}
+OF_THE_TEMPLATE = {"image", "registry", "state", "template"}  # what no workload sets for its endpoint
+CONTAINER = ("args", "disk", "env", "ports")  # what an endpoint has of its template unless it sets that itself
+
+
+def plain(value: Any) -> Any:
+    """Return a value in plain dicts and lists: with Ansible's own, a deep copy copies its template engine too."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def merge(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> Json:
+    """Return a workload's own options over the defaults; their environments are merged key by key."""
+    merged = {**defaults, **own}
+    if defaults.get("env") and own.get("env"):
+        merged["env"] = {**defaults["env"], **own["env"]}
+    return merged
+
+
+def workload(given: Any, template_defaults: Mapping[str, Any], endpoint_defaults: Mapping[str, Any]) -> Json:
+    """Return one workload, complete: its image taken apart, template and endpoint merged over the defaults and named.
+
+    Its endpoint is None when neither it nor the defaults name an option of one.
+    """
+    if not isinstance(given, Mapping) or not given.get("image"):
+        raise InputError("image is missing.")
+    unknown = sorted(set(given) - WORKLOAD_KEYS)
+    if unknown:
+        raise InputError(f"{', '.join(unknown)} is not an option of a workload ({', '.join(sorted(WORKLOAD_KEYS))}).")
+    image = parse_ecr(given["image"])
+    template = merge(template_defaults, given.get("template") or {})
+    template.setdefault("name", image.repository.replace("/", "-"))
+    template["image"] = image.reference
+    _template.check(template)
+    return {
+        "name": template["name"],
+        "image": image.reference,
+        "region": image.region,
+        "repository": image.repository,
+        "repository_arn": image.repository_arn,
+        "template": template,
+        "endpoint": endpoint(template, merge(endpoint_defaults, given.get("endpoint") or {})),
+    }
+
+
+def endpoint(template: Json, options: Json) -> Json | None:
+    """Return the options of a workload's endpoint, complete; None when there is to be none.
+
+    What the workload says of its template's container stands here too: a template that check mode only foresees cannot
+    tell it.
+    """
+    if not options:
+        return None
+    derived = sorted(OF_THE_TEMPLATE & options.keys())
+    if derived:
+        raise InputError(f"endpoint: {', '.join(derived)} cannot be set, the endpoint runs the workload's template.")
+    container = {option: template[option] for option in CONTAINER if option in template}
+    complete = {"name": template["name"], **merge(container, options), "template": template["name"]}
+    _endpoint.check(complete)
+    return complete
+
+
+def twins(complete: Iterable[tuple[int, Json]], kind: str) -> list[str]:
+    """Return what is wrong with names that two workloads give to two templates, or to two endpoints."""
+    positions: dict[str, int] = {}
+    wrong = []
+    for position, item in complete:
+        name = (item[kind] or {}).get("name")
+        first = positions.setdefault(name, position) if name else position
+        if first != position:
+            wrong.append(
+                f"Workloads {first} and {position} have the same {kind} name {name!r}: set {kind}.name in one of them."
+            )
+    return wrong
+
+
+def workloads(
+    given: Iterable[Any], template: Mapping[str, Any], endpoint: Mapping[str, Any] | None = None
+) -> list[Json]:
+    """Return all workloads complete. Raises InputError that tells everything wrong with them, by position from 1."""
+    complete: list[tuple[int, Json]] = []
+    wrong: list[str] = []
+    defaults = plain(template), plain(endpoint or {})
+    for position, item in enumerate(given, start=1):
+        try:
+            complete.append((position, workload(plain(item), *defaults)))
+        except InputError as error:
+            wrong.append(f"Workload {position}: {error}")
+    wrong += twins(complete, "template") + twins(complete, "endpoint")
+    if wrong:
+        raise InputError(" ".join(wrong))
+    return [item for dummy, item in complete]
+
+
+def templates(
+    items: Iterable[Json], registries: Mapping[str, str] | None = None, images: Mapping[str, str] | None = None
+) -> list[Json]:
+    """Return the templates to ensure, each with the credential of its image's region unless it names another.
+
+    `registries` maps a region to the name or id of its credential, and a region that it lacks needs none; without it,
+    the templates are to be absent. `images` maps an image to the public one that is run in its place.
+    """
+    if registries is None:
+        return [{"name": item["name"], "state": "absent"} for item in items]
+    public = images or {}
+    return [
+        {
+            "registry": registries.get(item["region"], ""),
+            **item["template"],
+            "image": public.get(item["image"], item["image"]),
+        }
+        for item in items
+    ]
+
+
+def results(
+    items: Iterable[Json],
+    source: list[Json],
+    proof: list[Json],
+    templates: list[Json],
+    endpoints: list[Json] | None = None,
+    images: Mapping[str, str] | None = None,
+) -> list[Json]:
+    """Return what a run reports of each workload; `pullable` is null when nothing was proved."""
+    found = {image["image"]: image for image in source}
+    proved = {image["image"]: image for image in proof}
+    ids = {template["name"]: template.get("id") for template in templates}
+    endpoint_ids = {made["name"]: made.get("id") for made in endpoints or []}
+    return [
+        {
+            "name": item["name"],
+            "image": item["image"],
+            "digest": found.get(item["image"], {}).get("digest"),
+            "template_id": ids.get(item["name"]),
+            "endpoint_id": endpoint_ids.get((item["endpoint"] or {}).get("name")),
+            "public_image": (images or {}).get(item["image"]),
+            "pullable": proved.get((images or {}).get(item["image"], item["image"]), {}).get("pullable"),
+        }
+        for item in items
+    ]
+
+
+def public_images(items: Iterable[Json], uris: Mapping[str, str]) -> dict[str, str]:
+    """Return image -> its mirror in ECR Public: by tag, or by digest where the image is given by digest.
+
+    `uris` are those of the public repositories, by the ARNs of the private ones.
+    """
+    images = {item["image"]: parse_ecr(item["image"]) for item in items}
+    return {
+        given: uris[image.repository_arn] + (f"@{image.digest}" if image.digest else f":{image.tag}")
+        for given, image in images.items()
+    }
+
+
+def users(items: Iterable[Json], current: Mapping[str, list[Json]], registries: Mapping[str, str]) -> list[Json]:
+    """Return what at RunPod still needs these workloads' access, their own templates and endpoints left out.
+
+    That is what runs an image of their repositories or refers to one of their credentials. `held` is what runpod_info
+    returned, `registries` maps a region to the name of its credential.
+    Each user is {kind, id, name, region, repository_arn, reason}; what only refers to the credential has no
+    repository_arn.
+    """
+    wanted = list(items)
+    repositories = {item["repository_arn"] for item in wanted}
+    regions = {name: region for region, name in registries.items()}
+    credentials = {registry["id"]: regions.get(logical(registry["name"])) for registry in current["registries"]}
+    found = []
+    for kind, thing in others(wanted, current):
+        image = repository_of(thing.get("image"))
+        uses = image is not None and image.repository_arn in repositories
+        region = image.region if image and uses else credentials.get(thing.get("registry") or "")
+        if region:
+            what = f"runs {image.reference}" if image and uses else "uses the credential of " + region
+            found.append(
+                {
+                    "kind": kind,
+                    "id": thing["id"],
+                    "name": thing["name"],
+                    "region": region,
+                    "repository_arn": image.repository_arn if image and uses else None,
+                    "reason": f"The {kind} {thing['name']} ({thing['id']}) {what}",
+                }
+            )
+    return found
+
+
+def others(items: Iterable[Json], current: Mapping[str, list[Json]]) -> Iterator[tuple[str, Json]]:
+    """Yield what RunPod holds besides these workloads' templates and endpoints, with its kind."""
+    wanted = list(items)
+    ours = {("template", item["name"]) for item in wanted}
+    ours |= {("endpoint", item["endpoint"]["name"]) for item in wanted if item["endpoint"]}
+    for key, kind in KINDS.items():
+        yield from ((kind, thing) for thing in current[key] if (kind, thing["name"]) not in ours)
+
+
+def public_users(items: Iterable[Json], current: Mapping[str, list[Json]], uris: Iterable[str]) -> list[Json]:
+    """Return what at RunPod still runs an image of these public repositories, as {uri, reason}.
+
+    The workloads' own templates and endpoints are left out.
+    """
+    wanted = set(uris)
+    return [
+        {"uri": uri, "reason": f"The {kind} {thing['name']} ({thing['id']}) runs {thing['image']}"}
+        for kind, thing in others(items, current)
+        if (uri := public_repository(thing.get("image"))) in wanted
+    ]
+
+
+def public_repository(reference: str | None) -> str:
+    """Return the URI of the repository when an image lies in ECR Public, else an empty text."""
+    try:
+        image = parse(reference or "")
+    except InputError:
+        return ""
+    return f"{image.host}/{image.repository}" if image.host in PUBLIC_HOSTS else ""
+
+
+def leftovers(
+    items: Iterable[Json], current: Mapping[str, list[Json]], access: str, credentials: Iterable[str]
+) -> list[str]:
+    """Return a sentence for each way other than `access` by which RunPod has access to these workloads' repositories.
+
+    `held` are the registries and delegations that runpod_info returned; `credentials` are patterns for the whole names
+    of the run's credentials.
+    """
+    repositories = {item["repository_arn"] for item in items}
+    patterns = [re.compile(pattern) for pattern in credentials]
+    message = []
+    if access != "credential":
+        message += [
+            f"The credential {registry['name']} ({registry['id']}), another way of access, is still there. "
+            "When nothing needs it, remove it with runpod_ecr_credential and its user with ecr_pull_user."
+            for registry in current["registries"]
+            if any(pattern.fullmatch(logical(registry["name"])) for pattern in patterns)
+        ]
+    if access != "delegation":
+        message += [
+            f"The delegation of {arn} ({delegation['id']}), another way of access, is still there. "
+            "When nothing needs it, remove it with runpod_ecr_delegation and its grant with ecr_pull_grant."
+            for delegation in current["delegations"]
+            if (arn := delegation["repository_arn"]) in repositories
+        ]
+    return message

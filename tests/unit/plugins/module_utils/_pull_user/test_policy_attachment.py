@@ -1,0 +1,148 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import policy_attachment as _attach
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.policy_attachment import (
+    AttachedPolicies,
+    CustomerPolicy,
+)
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
+
+RECORD = "gpuops.runpod/policy"
+ARN = "arn:aws:iam::123456789012:policy/runpod/gpuops-runpod-pull-puller"
+ONE = _policy.document(["arn:aws:ecr:us-east-1:123456789012:repository/one"])
+TWO = _policy.document(["arn:aws:ecr:us-east-1:123456789012:repository/two"])
+BOTH = _policy.merged(ONE, TWO)
+OPTIONS: dict[str, Any] = {
+    "name": "puller",
+    "path": "/runpod/",
+    "purge_repositories": False,
+    "pull_through": False,
+}
+
+
+def ways(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+@pytest.mark.parametrize(
+    ("tags", "made"),
+    [
+        ({}, "inline"),
+        ({RECORD: "none"}, ""),
+        ({RECORD: ""}, ""),
+        ({RECORD: "pull_only"}, "pull_only"),
+        ({RECORD: "inline customer"}, "inline customer"),
+        ({RECORD: "something read_only"}, "read_only"),
+    ],
+)
+def test_recorded(tags: dict[str, str], made: str) -> None:
+    assert _attach.recorded(tags) == ways(made)
+
+
+@pytest.mark.parametrize(
+    ("tags", "made", "tag", "untag"),
+    [
+        ({}, "inline", {}, ()),
+        ({RECORD: "customer"}, "inline", {}, (RECORD,)),
+        ({}, "pull_only", {RECORD: "pull_only"}, ()),
+        ({RECORD: "pull_only"}, "pull_only", {}, ()),
+        ({}, "pull_only inline", {RECORD: "inline pull_only"}, ()),
+        ({}, "", {RECORD: "none"}, ()),
+    ],
+)
+def test_plan_record(tags: dict[str, str], made: str, tag: dict[str, str], untag: tuple[str, ...]) -> None:
+    assert _attach.plan_record(tags, ways(made)) == (tag, untag)
+    assert _attach.recorded({key: value for key, value in {**tags, **tag}.items() if key not in untag}) == ways(made)
+
+
+def test_record_of_nobody_is_left_alone() -> None:
+    assert _attach.plan_record({RECORD: "customer"}, None) == ({}, ())
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_arns_are_those_of_the_partition(account: Account, partition: str) -> None:
+    arn = f"arn:{partition}:iam::aws:policy/AmazonEC2ContainerRegistry"
+    for kind, name in (("pull_only", "PullOnly"), ("read_only", "ReadOnly")):
+        options = {**OPTIONS, "policy": kind}
+        rights, move = _attach.plan_policies(
+            account.aws(), options, AttachedPolicies(), None, partition, "123456789012", True
+        )
+        assert move.arn == arn + name
+        attached = rights._replace(made=ways(kind), attached=ways(kind))
+        assert _attach.attached_arns(partition, attached) == {arn + name}
+    many = [f"arn:{partition}:ecr:us-east-1:123456789012:repository/{number:060}" for number in range(40)]
+    options = {**OPTIONS, "policy": "repositories"}
+    dummy, move = _attach.plan_policies(
+        account.aws(), options, AttachedPolicies(), many, partition, "123456789012", False
+    )
+    assert (move.target, move.arn) == ("customer", ARN.replace("arn:aws:", f"arn:{partition}:"))
+
+
+@pytest.mark.parametrize(
+    ("inline", "customer", "document", "granted"),
+    [
+        (None, None, None, None),
+        (ONE, None, ONE, ONE),
+        (None, CustomerPolicy(ARN, TWO, True), TWO, TWO),
+        (ONE, CustomerPolicy(ARN, TWO, True), BOTH, BOTH),
+        (ONE, CustomerPolicy(ARN, TWO, False), BOTH, ONE),
+    ],
+)
+def test_what_the_policies_say_together(inline: Any, customer: Any, document: Any, granted: Any) -> None:
+    rights = AttachedPolicies(ways("inline customer"), inline, customer)
+    assert (rights.document, rights.granted) == (document, granted)
+
+
+def test_only_what_is_recorded_counts_as_ours() -> None:
+    rights = AttachedPolicies(
+        ways("inline pull_only"), ONE, CustomerPolicy(ARN, TWO, True), ways("pull_only read_only")
+    )
+    assert rights.there == ways("inline pull_only")
+
+
+@pytest.mark.parametrize(
+    ("rights", "target", "make", "take", "record"),
+    [
+        (AttachedPolicies(ways("inline"), ONE), "inline", False, "", "inline"),
+        (AttachedPolicies(ways("inline"), TWO), "inline", True, "", "inline"),
+        (AttachedPolicies(ways("inline"), ONE), "customer", True, "inline", "customer"),
+        (AttachedPolicies(ways("customer"), None, CustomerPolicy(ARN, ONE, True)), "customer", False, "", "customer"),
+        (AttachedPolicies(ways("customer"), None, CustomerPolicy(ARN, ONE, False)), "customer", True, "", "customer"),
+        (AttachedPolicies(ways("customer"), None, CustomerPolicy(ARN, TWO, True)), "customer", True, "", "customer"),
+        (
+            AttachedPolicies(ways("customer"), None, CustomerPolicy(ARN, ONE, True)),
+            "inline",
+            True,
+            "customer",
+            "inline",
+        ),
+        (AttachedPolicies(ways("inline"), ONE), "pull_only", True, "inline", "pull_only"),
+        (AttachedPolicies(ways("inline"), ONE, None, ways("pull_only")), "pull_only", False, "inline", ""),
+        (AttachedPolicies(ways("pull_only"), None, None, ways("pull_only")), "pull_only", False, "", "pull_only"),
+        (
+            AttachedPolicies(ways("pull_only"), None, None, ways("pull_only")),
+            "read_only",
+            True,
+            "pull_only",
+            "read_only",
+        ),
+        (AttachedPolicies(ways("pull_only")), "read_only", True, "", "read_only"),
+    ],
+)
+def test_plan_move(rights: AttachedPolicies, target: str, make: bool, take: str, record: str) -> None:
+    move = _attach.plan_change(rights, target, ONE, ARN)
+    assert (move.attach, move.detach, move.record) == (make, ways(take), ways(record))
+    assert move.ahead == rights.made | ways(record)
+    assert _attach.is_needed(move) is (make or bool(take) or move.ahead != move.record)
+
+
+def test_without_a_target_there_is_nothing_to_do() -> None:
+    assert _attach.is_needed(_attach.PolicyChange()) is False
