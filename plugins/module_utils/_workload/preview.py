@@ -15,7 +15,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from .._core.errors import Json
 from .._core.masking import to_diff
 from .._core.result import Result
-from .._ecr import image_mirror, pull_check, pull_grant
+from .._ecr import image_mirror, public_catalog, pull_check, pull_grant
 from .._ecr import public_repository as public
 from .._pull_user import pull_user as users
 from .._runpod import account as accounts
@@ -27,6 +27,7 @@ from .desired import STATEMENT, DesiredState
 from .look import LISTINGS, Look
 
 NEVER = 0
+CATALOG = (*public_catalog.FIELDS, "logo")
 
 
 def patience(desired: DesiredState) -> int:
@@ -144,7 +145,7 @@ def public_repository(look: Look, desired: DesiredState, name: str, state: str) 
         "name": name,
         "state": state,
         "acknowledge_public": desired.options["acknowledge_public"],
-        "catalog_data": desired.options["public_catalog_data"],
+        "catalog_data": {**dict.fromkeys(CATALOG), **(desired.options["public_catalog_data"] or {})},
         "tags": None,
         "purge_tags": True,
         "force": True,
