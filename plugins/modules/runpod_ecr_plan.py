@@ -273,7 +273,7 @@ result:
   description: The result C(runpod_ecr_result) of the role, as it will be. What is not known before has no id.
   type: dict
   returned: success
-values:
+handover:
   description:
     - What the tasks of the role hand over to the modules of the steps. There is no secret in it.
   type: dict

@@ -61,7 +61,7 @@ class Plan(NamedTuple):
 
     steps: list[Step]
     result: Json
-    values: Json = {}
+    handover: Json = {}
 
 
 def action_of(before: Any, after: Any, changed: bool) -> str:
@@ -443,7 +443,7 @@ def absent(desired: DesiredState, look: Look) -> Plan:
         "endpoints": [step.after for step in steps if step.step == "endpoint" and step.needed],
         "templates": [{"name": item["name"], "state": "absent"} for item in desired.items],
         "claims": desired.claims(""),
-        **plan.values,
+        **plan.handover,
     }
     return Plan([*(step._replace(after=None) for step in steps), *plan.steps], result, values)
 
