@@ -156,3 +156,14 @@ def test_the_system_log_holds_no_value_of_env(capsys: Capture, monkeypatch: pyte
     assert "name=demo" in logged[0] and "TOKEN" in logged[0]
     assert VALUE not in logged[0] and "key-of-the-unit-tests" not in logged[0]
     assert logged[1] == "a message of its ownNone"
+
+
+def test_escape_sequences_reach_no_terminal(capsys: Capture) -> None:
+    def warned(params: Json, check_mode: bool, client: Client) -> Result:
+        return Result(False, None, None, {}, ("mind \x1b[2J this\nand that",))
+
+    def refused(params: Json, check_mode: bool, client: Client) -> Result:
+        raise ApiError("no \x1b[2J", 400)
+
+    assert r"mind \x1b[2J this" in str(end(warned, None, capsys)["warnings"][-1]["event"]["msg"])
+    assert end(refused, None, capsys)["msg"] == r"no \x1b[2J"
