@@ -10,7 +10,8 @@ from typing import NamedTuple
 from .._aws.runpod_roles import EVER_PUBLISHED, IN_FORCE
 from .._core.errors import ApiError, CollectionError, InputError, Json, NotFoundError, concerns_all
 from .._core.result import ItemsFailedError, Result
-from .client import Client, details
+from .answers import details
+from .client import Client
 from .create_once import create_once
 from .delegation_target import (
     Target,

@@ -234,7 +234,7 @@ def test_a_spent_quota_is_waited_for(runpod: SimulatedRunpod) -> None:
     ("answer", "says"),
     [
         ({"id": "e", "name": "demo"}, "holds other values than were sent for image, .*registry"),
-        ({}, "did not answer with the endpoint"),
+        ({}, "POST /serverless: the answer has no id"),
     ],
 )
 def test_what_runpod_did_not_take_is_an_error(runpod: SimulatedRunpod, answer: Json, says: str) -> None:
