@@ -92,7 +92,7 @@ class Play:
         self.variables: Json = {**load("defaults/main.yml"), **load("vars/main.yml"), **given, **magic}
 
     def include(self, file: str, scope: Json, folder: str = "tasks") -> None:
-        path = ROLE / folder / file
+        path = next(path for path in (ROLE / folder / file, ROLE / "tasks" / file) if path.exists())
         for task in load(path.relative_to(ROLE)):
             self.task(task, scope, str(path.parent.relative_to(ROLE)))
 

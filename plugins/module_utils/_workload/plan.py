@@ -446,6 +446,7 @@ def absent(desired: DesiredState, look: Look) -> Plan:
         "endpoints": [step.after for step in steps if step.step == "endpoint" and step.needed],
         "templates": [{"name": item["name"], "state": "absent"} for item in desired.items],
         "claims": desired.claims(""),
+        **dict.fromkeys(("regions", "repositories", "public_repositories"), []),
         **plan.handover,
     }
     return Plan([*(step._replace(after=None) for step in steps), *plan.steps], result, values)
