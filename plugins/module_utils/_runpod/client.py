@@ -47,6 +47,7 @@ AGENT = "gpuops.runpod"
 
 PAGE = 1000  # items, the most that RunPod takes
 MOST_PAGES = 1000
+PAGE_OF = re.compile(r"[?&](?:limit|cursor)=[^&]*")
 LONGEST_TIMEOUT = 3600
 PATIENCE, PROBE = 3.0, 1.0  # seconds until a silent host that never answered is tried, and for the try
 API_URL = "api_url (or RUNPOD_API_BASE_URL)"
@@ -199,9 +200,9 @@ class Client:
         found: Json = {}
         cursors: list[str] = []
         while len(cursors) < MOST_PAGES:
-            document = self.request(
-                "GET", path, query={"limit": str(PAGE), **({"cursor": cursors[-1]} if cursors else {})}
-            )
+            following = {"cursor": cursors[-1]} if cursors else {}
+            page = urlencode({"limit": PAGE, **following})
+            document = self.request("GET", f"{path}{'&' if '?' in path else '?'}{page}")
             found |= {item["id"]: item for item in answers.items(path, key, document)}
             cursor = answers.next_cursor(path, document)
             if cursor is None:
@@ -226,10 +227,10 @@ class Client:
         except NotFoundError:
             return
 
-    def request(self, method: str, path: str, body: Json | None = None, query: Mapping[str, str] | None = None) -> Any:
+    def request(self, method: str, path: str, body: Json | None = None) -> Any:
         """Send the request until it is answered or may not be repeated; return parsed JSON, or None for no content."""
-        attempt = 1
-        url = self.url + path + ("&" if "?" in path else "?") * bool(query) + urlencode(query or {})
+        attempt, url = 1, self.url + path
+        path = PAGE_OF.sub("", path)  # as errors name it
         while True:
             error: CollectionError
             self._keep_pace(method, path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._aws.client import Aws
 from .._aws.ecr_token import Token, get_token
@@ -139,7 +139,7 @@ class Failure(NamedTuple):
 def run(params: Json, check_mode: bool, client: Clients) -> Result:
     validate(params)
     regions = regions_of(params)
-    images = images_by_region(params["verify_images"], regions)
+    images = images_by_region(params.get("verify_images") or (), regions)
     current = read_entry(params, client.aws)
     missing = refusal(current, check_mode) if params["state"] == "present" else ""
     names = {region: name_of(params, current, region, client.aws) for region in regions}
@@ -147,8 +147,9 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     current = read_registries(params, current, list(filter(None, names.values())), client.api, now)
     plans = [plan(params, current, region, name, tuple(images.get(region, ())), now) for region, name in names.items()]
     notes = tuple(filter(None, [missing, whose(client.aws) if hands_over_the_callers(plans) else ""]))
+    failures: list[Failure] = []
     if check_mode:
-        done, failures = [predict(each, params, client) for each in plans], []
+        done = [predict(each, client) for each in plans]
     else:
         done, failures = apply(plans, params, client)
     if failures and len(plans) == 1:
@@ -171,16 +172,16 @@ def validate(params: Json) -> None:
         raise InputError(f"propagation_timeout must be 0 to {LONGEST_PROPAGATION} (seconds), not {timeout}.")
     if params["name"] is not None:
         check_name(params["name"])
-    if params["user"] == "":
+    if params.get("user") == "":
         raise InputError("user must not be empty.")
 
 
 def regions_of(params: Json) -> list[str | None]:
     """Return the regions to keep a credential for, each once; a single None when none is named."""
-    images = params["images"] if params["images"] is not None else [params["image"]]
-    regions = params["registry_regions"] if params["registry_regions"] is not None else [params["registry_region"]]
-    if images != [None]:
-        regions = [parse_ecr(image).region for image in images]
+    images = params.get("images") or ([] if params["image"] is None else [params["image"]])
+    regions = params.get("registry_regions")
+    if regions is None:
+        regions = [parse_ecr(image).region for image in images] or [params["registry_region"]]
     if not regions or "" in regions:
         raise InputError("registry_region is empty: name the region of the ECR registries, as in us-east-1.")
     regions = list(dict.fromkeys(regions))
@@ -207,7 +208,7 @@ def name_of(params: Json, current: CredentialState, region: str | None, aws: Aws
     """Return the name of a region's credential; None when it will follow from an entry that is still to come."""
     if params["name"] is not None:
         return str(params["name"])
-    store, user = current.store, params["user"]
+    store, user = current.store, params.get("user")
     owner = current.tags.get(MANAGED)
     if not (store or user):
         raise InputError("name or user is required without secret_store.")
@@ -357,7 +358,7 @@ def others(current: CredentialState) -> list[Json]:
 # Predict
 
 
-def predict(planned: CredentialPlan, params: Json, client: Clients) -> CredentialResult:
+def predict(planned: CredentialPlan, client: Clients) -> CredentialResult:
     """Return what apply() would do, without a write."""
     if planned.action == REMOVE:
         return remove(planned, True, client.api)
@@ -584,7 +585,7 @@ def whose(aws: Aws) -> str:
 
 
 def iso(moment: datetime | None) -> str | None:
-    return moment and format_time(moment)
+    return format_time(moment) if moment else None
 
 
 def describe(registry: Json | None, name: str | None, region: str | None, expires_at: datetime | None) -> Json:
@@ -654,7 +655,5 @@ def regions_failed(failures: list[Failure], of: int, outcome: Result) -> ItemsFa
         "failed_regions": [{key: error.get(key) for key in ("region", "msg", "expires_at")} for error in errors],
     }
     changed = outcome.changed or any(error.get("changed") for error in errors)
-    return ItemsFailedError(
-        f"{len(failures)} of {of} regions failed, and the others are done. {message}",
-        outcome._replace(changed=changed, results=results),
-    )
+    message = f"{len(failures)} of {of} regions failed, and the others are done. {message}"
+    return ItemsFailedError(message, outcome._replace(changed=changed, results=results))
