@@ -14,6 +14,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     InputError,
     Json,
 )
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.fields import Step, differing
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import (
     DEFAULTS,
     FIELDS,
@@ -29,7 +30,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template imp
     validation_errors,
     write,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.fields import Step, differing
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import (
     TEMPLATE,
     FakeRunpod,
