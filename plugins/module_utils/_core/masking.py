@@ -97,12 +97,19 @@ def _mask_value(name: str, value: Any, option: Json | None) -> Any:
     if name == "env":
         return mask_env(value)
     if not option.get("options"):
-        return mask_login(value) if isinstance(value, str) else value
+        return mask_login(value) if isinstance(value, str) else mask_nested(value)
     return (
         [mask_arguments(item, option["options"]) for item in value]
         if isinstance(value, list)
         else mask_arguments(value, option["options"])
     )
+
+
+def mask_nested(value: Any) -> Any:
+    """Return a value with every env in it masked by key."""
+    if isinstance(value, Mapping):
+        return {name: mask_env(held) if name == "env" else mask_nested(held) for name, held in value.items()}
+    return [mask_nested(item) for item in value] if isinstance(value, list) else value
 
 
 def secret_values(arguments: Any, spec: Mapping[str, Json]) -> set[str]:

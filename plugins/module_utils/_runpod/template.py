@@ -221,7 +221,7 @@ def keep_created(
     def find_all() -> dict[str, list[Json]]:
         found: dict[str, list[Json]] = {name: [] for name in made}
         for template in client.items(PATH, "templates"):
-            found.get(template.get("name"), []).append(template)
+            found.get(template.get("name", ""), []).append(template)
         return found
 
     def remove(template: Json) -> None:
