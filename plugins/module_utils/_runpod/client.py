@@ -47,7 +47,6 @@ AGENT = "gpuops.runpod"
 
 PAGE = 1000  # items, the most that RunPod takes
 MOST_PAGES = 1000
-PAGE_OF = re.compile(r"[?&](?:limit|cursor)=[^&]*")
 LONGEST_TIMEOUT = 3600
 PATIENCE, PROBE = 3.0, 1.0  # seconds until a silent host that never answered is tried, and for the try
 API_URL = "api_url (or RUNPOD_API_BASE_URL)"
@@ -201,8 +200,7 @@ class Client:
         cursors: list[str] = []
         while len(cursors) < MOST_PAGES:
             following = {"cursor": cursors[-1]} if cursors else {}
-            page = urlencode({"limit": PAGE, **following})
-            document = self.request("GET", f"{path}{'&' if '?' in path else '?'}{page}")
+            document = self.request("GET", path, query={"limit": str(PAGE), **following})
             found |= {item["id"]: item for item in answers.items(path, key, document)}
             cursor = answers.next_cursor(path, document)
             if cursor is None:
@@ -227,10 +225,10 @@ class Client:
         except NotFoundError:
             return
 
-    def request(self, method: str, path: str, body: Json | None = None) -> Any:
+    def request(self, method: str, path: str, body: Json | None = None, query: Mapping[str, str] | None = None) -> Any:
         """Send the request until it is answered or may not be repeated; return parsed JSON, or None for no content."""
-        attempt, url = 1, self.url + path
-        path = PAGE_OF.sub("", path)  # as errors name it
+        attempt = 1
+        url = self.url + path + ("&" if "?" in path else "?") * bool(query) + urlencode(query or {})
         while True:
             error: CollectionError
             self._keep_pace(method, path)
