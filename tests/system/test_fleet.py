@@ -80,6 +80,5 @@ def test_hosts_in_each_others_way_are_refused_before_anything_changes(house: Hou
     assert {host: recap["failed"] for host, recap in run.recaps.items()} == dict.fromkeys(HOSTS, 1), run.output
     assert f"The hosts {first} and {second} share the pull user runpod-ecr-access" in told(run.output)
     assert f"The hosts {third} and {fourth} have the template" in told(run.output)
-    calls = {call["name"] for call in house.sandbox.aws_calls()}
-    assert calls == {"sts:GetCallerIdentity", "iam:ListAccountAliases"}
-    assert house.sandbox.runpod_calls() == []
+    assert told(run.output).count("Nothing was changed. The hosts") >= len(HOSTS)
+    assert house.writes() == []

@@ -77,7 +77,13 @@ def run(params: Json, check_mode: bool, clients: Clients) -> Result:
     except CollectionError as error:
         raise NothingChangedError(error) from error
     before, after = diff_of(plan)
-    return Result(False, before, after, results(plan))
+    return Result(False, before, after, results(plan), warnings(plan, check_mode))
+
+
+def warnings(plan: Plan, check_mode: bool) -> tuple[str, ...]:
+    """Return what the plan warns of, unless steps follow, after which another look tells what is."""
+    final = check_mode or not any(step.needed for step in plan.steps)
+    return tuple(plan.result["warnings"]) if final else ()
 
 
 def results(plan: Plan) -> Json:
