@@ -27,6 +27,10 @@ class CollectionModule(AnsibleModule):
     That holds for results, failures, refused arguments and the system's log, with every version of ansible-core.
     """
 
+    def _load_params(self) -> None:
+        super()._load_params()
+        self.params = text_for_scalars(self.params, self.argument_spec)
+
     def exit_json(self, **result: Any) -> None:
         super().exit_json(**self._shown(result))
 
@@ -46,6 +50,18 @@ class CollectionModule(AnsibleModule):
     def _shown(self, result: Json) -> Json:
         masked = mask_secrets(result, secret_values(self.params, self.argument_spec))
         return {**masked, "invocation": {"module_args": self._arguments()}}
+
+
+def text_for_scalars(given: Any, spec: Json) -> Any:
+    """Return arguments with a text for each number in place of a mapping, over which ansible-core stumbles."""
+    if isinstance(given, list):
+        return [text_for_scalars(item, spec) for item in given]
+    if not isinstance(given, dict):
+        return str(given) if isinstance(given, bool | int | float) else given
+    return {
+        name: text_for_scalars(value, spec[name]["options"]) if "options" in spec.get(name, {}) else value
+        for name, value in given.items()
+    }
 
 
 def execute(module: Any, run: Run, key: str | None, connect: Connect) -> None:
