@@ -416,4 +416,4 @@ def test_a_number_in_place_of_a_mapping_is_an_error_that_names_the_option(
     given = {"api_key": "key-of-the-unit-tests", "name": "demo", option: value}
     with patch_module_args(given), pytest.raises(SystemExit):
         main()
-    assert f"'{option}'" in json.loads(capsys.readouterr().out)["msg"]
+    assert f"{option} must be a dictionary of options" in json.loads(capsys.readouterr().out)["msg"]
