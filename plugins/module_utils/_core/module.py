@@ -27,9 +27,12 @@ class CollectionModule(AnsibleModule):
     That holds for results, failures, refused arguments and the system's log, with every version of ansible-core.
     """
 
+    params: Any
+    _unfit: tuple[str, ...] = ()
+
     def _load_params(self) -> None:
         super()._load_params()
-        self._unfit = scalars(self.params, self.argument_spec)
+        self._unfit = tuple(scalars(self.params, self.argument_spec))
         self.params = text_for_scalars(self.params, self.argument_spec)
 
     def exit_json(self, **result: Any) -> None:
