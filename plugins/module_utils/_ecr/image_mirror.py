@@ -21,10 +21,12 @@ from .._oci.reference import PUBLIC_HOSTS, Image
 from .._oci.registry_client import Login, Registry
 from .._oci.secret_scan import suspected_secrets
 from .._oci.skopeo import Side, Skopeo, is_transient
+from .answer import AnswerError, field
 from .mirror_request import Content, Job, check_publishable, jobs, reference, uri
 from .public_catalog import REGION
 
 MOST_IMAGES = 100  # that ECR tells of at once
+MOST_RETRIES = 100
 PAUSES = (2, 4, 8, 16, 32, 60)  # seconds before another try; the last one is repeated
 
 
@@ -97,6 +99,8 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     wanted = jobs(params)
     if params["retries"] < 0:
         raise InputError(f"retries: {params['retries']} is less than 0.")
+    if params["retries"] > MOST_RETRIES:
+        raise InputError(f"retries: {params['retries']} is more than {MOST_RETRIES}.")
     manifests.checked(params["platform"])
     mirror = Mirror(params, client)
     found = compare(mirror, wanted)
@@ -189,7 +193,7 @@ def held_digests(mirror: Mirror, side: str, images: list[Image]) -> dict[Image, 
 def told_by_ecr(aws: Aws, images: list[Image]) -> dict[Image, str | None]:
     """Return the digests of images of one private repository. Those of one that is missing are missing too."""
     ids = {image: {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag} for image in images}
-    found: dict[str, str] = {}
+    found: dict[str, str | None] = {}
     with tolerating("RepositoryNotFoundException"):
         answer = aws.call(
             "ecr",
@@ -200,14 +204,27 @@ def told_by_ecr(aws: Aws, images: list[Image]) -> dict[Image, str | None]:
             imageIds=list(ids.values()),
             acceptedMediaTypes=manifests.MEDIA_TYPES,
         )
-        for failure in answer.get("failures", []):
-            if failure["failureCode"] != "ImageNotFound":
-                code, text = failure["failureCode"], failure.get("failureReason", "")
-                raise RegistryError(f"{images[0].repository_arn}: {code}: {text}", code=code, text=text)
-        for current in answer["images"]:
-            image_id = current["imageId"]
-            found |= dict.fromkeys((image_id["imageDigest"], image_id.get("imageTag", "")), image_id["imageDigest"])
+        found = digests_in(answer, images[0].repository_arn)
+        unanswered = [uri(image) for image in images if reference(image) not in found]
+        if unanswered:
+            raise AnswerError("ecr:BatchGetImage", f"an answer that says nothing of {', '.join(unanswered)}")
     return {image: found.get(reference(image)) for image in images}
+
+
+def digests_in(answer: Json, arn: str) -> dict[str, str | None]:
+    """Return the digests by tag and by digest; those that are said not to be there have none."""
+    call = "ecr:BatchGetImage"
+    found: dict[str, str | None] = {}
+    for failure in field(answer, call, "failures", list):
+        code = field(failure, call, "failureCode")
+        if code != "ImageNotFound":
+            text = str(failure.get("failureReason") or "")
+            raise RegistryError(f"{arn}: {code}: {text}", code=code, text=text)
+        found |= dict.fromkeys(field(failure, call, "imageId", dict).values())
+    for current in field(answer, call, "images", list):
+        digest = field(current, call, "imageId.imageDigest")
+        found |= {digest: digest, current["imageId"].get("imageTag") or "": digest}
+    return found
 
 
 def digest_of_platform(mirror: Mirror, image: Image) -> str | None:
@@ -215,7 +232,7 @@ def digest_of_platform(mirror: Mirror, image: Image) -> str | None:
     current = mirror.registry("source", image).manifest(image.repository, reference(image))
     if current is None:
         return None
-    manifest = manifests.read(current.content.decode(errors="replace"))
+    manifest = current.document
     if not manifests.is_index(manifest):
         return current.digest
     platform = mirror.params["platform"]
@@ -277,7 +294,7 @@ def content_of(mirror: Mirror, job: Job, digest: str) -> Content:
         existing = registry.manifest(repository, current)
         if existing is None:
             raise InputError(f"{uri(job.source)}: the manifest {current} does not exist. Nothing was copied.")
-        manifest = manifests.read(existing.content.decode(errors="replace"))
+        manifest = existing.document
         content = content._replace(manifests=content.manifests + len(existing.content))
         if manifests.is_index(manifest):
             pending += [entry["digest"] for entry in manifest["manifests"]]
@@ -292,10 +309,10 @@ def with_image(registry: Registry, job: Job, content: Content, manifest: Json) -
         raise InputError(
             f"{uri(job.source)} is of a kind that cannot be copied ({manifest.get('mediaType', 'unknown')})."
         )
-    config, layers = manifest["config"], {each["digest"]: each["size"] for each in manifest.get("layers", [])}
+    config, layers = manifest["config"], {each["digest"]: each["size"] for each in manifest["layers"]}
     found = content.suspects
     if job.public and config["digest"] not in content.blobs:
-        document = manifests.read(registry.blob(job.source.repository, config["digest"]).decode(errors="replace"))
+        document = manifests.read(registry.blob(job.source.repository, config["digest"]))
         found = tuple(dict.fromkeys([*found, *suspected_secrets(document)]))
     return content._replace(
         blobs={**content.blobs, config["digest"]: config["size"], **layers},

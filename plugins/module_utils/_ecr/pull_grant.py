@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import timedelta
 from functools import partial
@@ -18,6 +17,7 @@ from .._core.result import Result
 from .._core.time import retry_until
 from .._oci.reference import partition_of, repository_arn, split
 from . import repository_policy as _grant
+from .answer import field
 
 PAUSES = (0, 1, 2, 4)  # seconds before each try to write a policy that others write too
 PATIENCE = timedelta(seconds=60)  # how long a principal may be unknown that is seconds old
@@ -113,7 +113,7 @@ def resolve(params: Json, aws: Aws) -> list[Repository]:
     if account is not None and not re.fullmatch(r"\d{12}", account):
         raise InputError(f"account_id: {account!r} is not the id of an AWS account (12 digits).")
     if account is None and any(is_name(each) for each in given):
-        account = aws.call("sts", "get_caller_identity")["Account"]
+        account = field(aws.call("sts", "get_caller_identity"), "sts:GetCallerIdentity", "Account")
     arns = [repository_arn(each, partition_of(aws.region), account or "", aws.region) for each in given]
     for arn in arns:
         check_reach(arn)
@@ -146,7 +146,8 @@ def read_all(
 def read(aws: Aws, repository: Repository) -> Json | None:
     """Return the policy of a repository, None when it has none."""
     with tolerating("RepositoryPolicyNotFoundException"):
-        return json.loads(repository.call(aws, "get_repository_policy")["policyText"])
+        answer = repository.call(aws, "get_repository_policy")
+        return _grant.parse(repository.arn, field(answer, "ecr:GetRepositoryPolicy", "policyText"))
     return None
 
 
