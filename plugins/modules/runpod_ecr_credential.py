@@ -278,8 +278,7 @@ other_registries:
 """
 
 
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
+from ..module_utils._aws.module import AwsModule
 from ..module_utils._aws.secret_store import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._runpod.connection import ARGUMENTS
@@ -298,7 +297,7 @@ def main() -> None:
         "propagation_timeout": {"type": "int", "default": 90},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
-    module = AnsibleAWSModule(
+    module = AwsModule(
         argument_spec=spec,
         required_if=[("state", "present", ["image", "registry_region"], True)],
         required_one_of=[("name", "secret_store")],

@@ -19,6 +19,7 @@ from .credential_replacement import (
     report,
     stays,
 )
+from .references import label
 
 LIMITS = {"username": 191, "password": 16384}
 
@@ -70,5 +71,5 @@ def unfinished(current: list[Json]) -> tuple[str, ...]:
     """Return a warning when there are two credentials: which of them is the newer one cannot be told."""
     if len(current) < 2:
         return ()
-    both = " and ".join(f"{registry['name']} ({registry['id']})" for registry in current)
+    both = " and ".join(label(registry) for registry in current)
     return (f"{both} mean the same: a replacement is not finished. A run with update_password always finishes it.",)

@@ -639,7 +639,7 @@ def test_cluster_pods_are_looked_at_too(world: World, monkeypatch: pytest.Monkey
     monkeypatch.setattr(world.runpod, "open", noting)
     world.runpod.add("ecr")
     world.run(ABSENT)
-    assert "https://runpod.test/v2/pods?includeClusterPods=true" in urls
+    assert "https://runpod.test/v2/pods?includeClusterPods=true&limit=1000" in urls
 
 
 @pytest.mark.parametrize("before", [1, 2, 3], ids=["templates", "endpoints", "pods"])
