@@ -15,7 +15,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import ansible_
 from .._aws.client import Aws, tolerating
 from .._aws.secret_entry import MANAGED
 from .._core.errors import AwsError, ConflictError, InputError, Json
-from .._core.result import Result
+from .._core.result import Result, reporting
 from .._core.time import format_time
 from . import public_catalog as _public
 from .answer import field
@@ -65,7 +65,7 @@ def read_logo(path: str | None, client: Clients) -> _public.Logo | None:
 
 def ensure(params: Json, logo: _public.Logo | None, check_mode: bool, client: Clients) -> Result:
     """Make the repository, or change what differs."""
-    found = find(client, params["name"])
+    found = read(client, params["name"])
     change = _public.plan(found, params, logo)
     if check_mode:
         foreseen = _public.after(found or predicted(client, params["name"]), change)
@@ -76,10 +76,10 @@ def ensure(params: Json, logo: _public.Logo | None, check_mode: bool, client: Cl
             return Result(True, None, _public.to_result(made))
         again = ensure(params, logo, False, client)  # another run was faster, or an answer was lost
         return again._replace(changed=True, before=None)
-    return Result(change.needed, _public.to_result(found), _public.to_result(update(client, found, change)))
+    return Result(change.needed, _public.to_result(found), _public.to_result(apply(client, found, change)))
 
 
-def find(client: Clients, name: str) -> Json | None:
+def read(client: Clients, name: str) -> Json | None:
     """Return the repository with its catalogue data and tags, None when there is none."""
     with tolerating("RepositoryNotFoundException"):
         answer = client.call("describe_repositories", repositoryNames=[name])
@@ -145,28 +145,33 @@ def create(client: Clients, name: str, change: _public.Change) -> Json | None:
     with tolerating("RepositoryAlreadyExistsException"):
         answer = client.call("create_repository", repositoryName=name, tags=tags, **catalog)
         call = "ecr-public:CreateRepository"
-        kept = catalog_data(answer, call) if change.catalog is not None else {}
-        return described(field(answer, call, "repository", dict), kept, change.tag, call)
+        with reporting([f"the repository {name} was made"]):
+            kept = catalog_data(answer, call) if change.catalog is not None else {}
+            return described(field(answer, call, "repository", dict), kept, change.tag, call)
     return None
 
 
-def update(client: Clients, found: Json, change: _public.Change) -> Json:
+def apply(client: Clients, found: Json, change: _public.Change) -> Json:
     """Write what differs; the logo goes before the tag that says which it is."""
-    after = _public.after(found, change)
-    if change.catalog is not None:
-        request = {"repositoryName": found["name"], "catalogData": change.catalog}
-        answer = client.call("put_repository_catalog_data", **request)
-        after["catalog"] = catalog_data(answer, "ecr-public:PutRepositoryCatalogData")
-    if change.tag:
-        client.call("tag_resource", resourceArn=found["arn"], tags=ansible_dict_to_boto3_tag_list(change.tag))
-    if change.untag:
-        client.call("untag_resource", resourceArn=found["arn"], tagKeys=list(change.untag))
+    after, arn = _public.after(found, change), found["arn"]
+    done: list[str] = []
+    with reporting(done):
+        if change.catalog is not None:
+            request = {"repositoryName": found["name"], "catalogData": change.catalog}
+            answer = client.call("put_repository_catalog_data", **request)
+            done.append(f"the catalogue data of {found['uri']} were written")
+            after["catalog"] = catalog_data(answer, "ecr-public:PutRepositoryCatalogData")
+        if change.tag:
+            client.call("tag_resource", resourceArn=arn, tags=ansible_dict_to_boto3_tag_list(change.tag))
+            done.append(f"the tags {', '.join(change.tag)} were set")
+        if change.untag:
+            client.call("untag_resource", resourceArn=arn, tagKeys=list(change.untag))
     return after
 
 
 def remove(params: Json, check_mode: bool, client: Clients) -> Result:
     """Delete the repository, if it is ours."""
-    found = find(client, params["name"])
+    found = read(client, params["name"])
     if found is None:
         return Result(False, None, None)
     if MANAGED not in found["tags"]:
