@@ -82,22 +82,24 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
 def check_images(
     aws: Aws,
     opener: Any,
-    images: Iterable[Image],
+    images: Iterable[str],
     identity: PullIdentity,
-    platform: str,
+    platform: str = "linux/amd64",
     deadline: datetime | None = None,
 ) -> list[Json]:
-    """Return the report on each image. A refusal that may pass is waited for until the deadline, and not without one.
+    """Return the report on each image, as the module's results show it, whether it can be pulled or not.
 
-    `opener` is that of `registry_opener`. Who is known to AWS asks the API, others the registry.
+    A refusal that may pass is waited for until the deadline, without one for as long as the identity tells. `opener` is
+    that of `registry_opener`. Who is known to AWS asks the API, others the registry.
     """
-    identity = identity.patient_until(deadline)
+    identity = identity if deadline is None else identity.patient_until(deadline)
     pull: Pull = (
         ByApi(aws, opener, identity, platform)
         if identity.calls
         else ByRegistry(aws, partial(Registry, opener), identity, platform)
     )
-    return [examine(pull, image) for image in images]
+    references = [parse_ecr(image) if identity.calls else with_content(parse(image)) for image in images]
+    return [examine(pull, image) for image in references]
 
 
 def check_timeout(seconds: int) -> None:
@@ -140,11 +142,16 @@ def identify(params: Json, aws: Aws) -> tuple[PullIdentity, str]:
     if identity == "given":
         given = params["credentials"]
         return PullIdentity(given["username"], calls=False, login=Login(given["username"], given["password"])), ""
-    store = store_of(aws, params["secret_store"])
+    return stored_identity(aws, params["secret_store"], params["propagation_timeout"])
+
+
+def stored_identity(aws: Aws, secret_store: Json, timeout: float = 0) -> tuple[PullIdentity, str]:
+    """Return the pull user, and why its key is missing when it is. A refusal may pass for `timeout` seconds."""
+    store = store_of(aws, secret_store)
     entry = store.read()
     if entry is None or entry.key is None:
         return PullIdentity("the pull user"), keyless(entry, store.name)
-    return pull_user_identity(entry, cache(store.tags), params["propagation_timeout"]), ""
+    return pull_user_identity(entry, cache(store.tags), timeout), ""
 
 
 def caller_identity() -> PullIdentity:
