@@ -92,7 +92,7 @@ class Play:
         self.variables: Json = {**load("defaults/main.yml"), **load("vars/main.yml"), **given, **magic}
 
     def include(self, file: str, scope: Json, folder: str = "tasks") -> None:
-        path = ROLE / folder / file
+        path = next(path for path in (ROLE / folder / file, ROLE / "tasks" / file) if path.exists())
         for task in load(path.relative_to(ROLE)):
             self.task(task, scope, str(path.parent.relative_to(ROLE)))
 
@@ -143,7 +143,7 @@ class Play:
         name = action.removeprefix(BUILTIN)
         if action.startswith(OURS):
             return self._module(action.removeprefix(OURS), arguments)
-        if name == "include_tasks":
+        if name in ("include_tasks", "import_tasks"):
             self.include(arguments, scope, folder)
         elif name == "set_fact":
             self.variables.update(arguments)

@@ -199,9 +199,8 @@ class Client:
         found: Json = {}
         cursors: list[str] = []
         while len(cursors) < MOST_PAGES:
-            document = self.request(
-                "GET", path, query={"limit": str(PAGE), **({"cursor": cursors[-1]} if cursors else {})}
-            )
+            following = {"cursor": cursors[-1]} if cursors else {}
+            document = self.request("GET", path, query={"limit": str(PAGE), **following})
             found |= {item["id"]: item for item in answers.items(path, key, document)}
             cursor = answers.next_cursor(path, document)
             if cursor is None:

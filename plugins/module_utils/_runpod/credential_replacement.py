@@ -348,9 +348,11 @@ def exchange(api: Client, name: str, former: Json, moved: list[Json], login: Jso
 # Remove them
 
 
-def clear(api: Client, registries: list[Json], check_mode: bool = False) -> list[RetainedCredential]:
-    """Delete these credentials and return those that stay because something refers to them."""
-    users = users_of(api, registries)
+def clear(
+    api: Client, registries: list[Json], check_mode: bool = False, users: list[Json] | None = None
+) -> list[RetainedCredential]:
+    """Delete these credentials and return those that stay because something refers to them, as was just read or is."""
+    users = users_of(api, registries) if users is None else users
     kept = []
     for registry in registries:
         mine = referring_to(users, registry)

@@ -187,7 +187,7 @@ def find(endpoints: Iterable[Json], options: Json) -> Json | None:
 
 def complete(endpoint: Mapping[str, Any]) -> Json:
     """Return an endpoint with the empty value for what of its container and its lists an answer lacks."""
-    empty = {"env": {}, "ports": [], "dataCenterIds": [], "networkVolumes": []}
+    empty: Json = {"env": {}, "ports": [], "dataCenterIds": [], "networkVolumes": []}
     present = {field: value for field, value in endpoint.items() if value is not None}
     return {**endpoint, **empty, **with_command(present)}
 

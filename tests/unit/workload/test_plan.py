@@ -13,9 +13,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from .conftest import ENDPOINT, IMAGE, REGISTRY, SEOUL, USER, House
-from .role import Role
-from .worker import Json
+from tests.system.conftest import ENDPOINT, IMAGE, REGISTRY, SEOUL, USER, House
+from tests.system.role import Role
+from tests.system.worker import Json
 
 OTHER_IMAGE = f"{REGISTRY}/runpod-gpu-inference:v1"
 MODULES = {  # kind of a step -> the module that takes it
