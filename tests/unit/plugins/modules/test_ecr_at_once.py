@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import Json, SkopeoError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, Json, SkopeoError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries
 from ansible_collections.gpuops.runpod.tests.unit.plugins.modules import (
@@ -162,3 +162,19 @@ def test_two_runs_that_grant_alike_end_in_one_statement(
     world.write(test_ecr_pull_grant.PUSH)
     good(taking_turns(monkeypatch, seed).play(world.run, world.run))
     assert (world.policy() or {})["Statement"] == [test_ecr_pull_grant.PUSH, test_ecr_pull_grant.OURS]
+
+
+def test_a_failed_copy_is_told_although_the_destination_cannot_be_asked() -> None:
+    world = test_ecr_image_mirror.World()
+    world.source.image("v1")
+    target = f"{test_ecr_image_mirror.ECR}/other"
+    world.registries[target].image("old")
+
+    class Failing(list[str]):
+        def pop(self, *dummy: Any) -> str:
+            world.failure = "KmsError"
+            return "manifest invalid"
+
+    world.failures = Failing([""])
+    with pytest.raises(CollectionError, match="manifest invalid"):
+        world.run(destination=target)

@@ -9,11 +9,14 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.manifest import (
+    DamagedManifestError,
+    NotAManifestError,
     checked,
     choose,
     is_image,
     is_index,
     offers,
+    parse,
     platform_of,
     read,
     same,
@@ -115,3 +118,19 @@ def test_malformed_platforms_are_refused(platform: str) -> None:
 
 def test_a_platform_is_taken_as_given() -> None:
     assert checked("linux/arm64/v8") == "linux/arm64/v8"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        (b'{"error": "blocked"}', NotAManifestError, "other JSON"),
+        (b'{"manifests": 1}', DamagedManifestError, "manifests is no list"),
+        (b'{"manifests": [null]}', DamagedManifestError, r"manifests\[0\] is no object"),
+        (b'{"manifests": [{"digest": "d", "platform": 1}]}', DamagedManifestError, "platform is no object"),
+        (b'{"config": {"digest": "d", "size": 1}}', DamagedManifestError, "layers is no list"),
+        (b'{"config": {"digest": "d"}, "layers": []}', DamagedManifestError, "config has no size"),
+    ],
+)
+def test_what_a_manifest_lacks_is_named(text: bytes, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        parse(text)
