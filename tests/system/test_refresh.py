@@ -40,7 +40,7 @@ def test_one_region_that_fails_does_not_keep_another_from_being_renewed(house: H
     house.arrange(IMAGE, SEOUL)
     house.sandbox.aws.switch(token_seconds=12 * 3600)
     seoul = next(held for held in house.runpod()["registries"] if "ap-northeast-2" in held["name"])
-    house.sandbox.fail(f"PATCH /v2/registries/{seoul['id']}", answer={"status": 403, "body": {"detail": "no"}})
+    house.sandbox.fail(f"PATCH /v2/registries/{seoul['id']}", answer={"status": 422, "body": {"detail": "no"}})
 
     run = house.role("refresh", workloads=TWO_REGIONS)
     assert "still works" in run.failure or "works until" in run.failure
