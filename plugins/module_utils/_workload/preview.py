@@ -236,12 +236,17 @@ def endpoint_options(options: Json) -> Json:
     return validated(endpoint_fields.OPTIONS, options)
 
 
-def endpoint(look: Look, desired: DesiredState, given: Json) -> tuple[Json | None, Json | None, bool]:
-    """Return an endpoint before and after, as diffs show it, and whether it changes."""
+def endpoint_step(look: Look, given: Json) -> endpoint_fields.Step:
+    """Return what is to be done about an endpoint."""
     options = endpoint_options(given)
     templates = look.api.items("/templates", "templates")
     template = next((one for one in templates if one["name"] == options["template"]), None)
     registries = look.api.items("/registries", "registries") if options["registry"] else []
-    step = endpoint_fields.plan(options, look.api.items("/serverless", "endpoints"), template, registries)
+    return endpoint_fields.plan(options, look.api.items("/serverless", "endpoints"), template, registries)
+
+
+def endpoint(look: Look, desired: DesiredState, given: Json) -> tuple[Json | None, Json | None, bool]:
+    """Return an endpoint before and after, as diffs show it, and whether it changes."""
+    step = endpoint_step(look, given)
     before, after = to_diff(step.current, step.after)
     return before, after, step.changed
