@@ -578,7 +578,7 @@ workers:
 """
 
 
-from ..module_utils._core.module import EnvModule, execute
+from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.endpoint import run
 from ..module_utils._runpod.endpoint_fields import (
@@ -590,7 +590,7 @@ from ..module_utils._runpod.endpoint_fields import (
 
 def main() -> None:
     execute(
-        EnvModule(
+        CollectionModule(
             {**ARGUMENTS, **OPTIONS},
             required_one_of=ONE_OF,
             mutually_exclusive=NOT_BOTH,

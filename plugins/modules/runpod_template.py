@@ -231,7 +231,7 @@ template:
       sample: []
 """
 
-from ..module_utils._core.module import EnvModule, execute
+from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.template import (
     OPTIONS,
@@ -240,7 +240,7 @@ from ..module_utils._runpod.template import (
 
 
 def main() -> None:
-    execute(EnvModule({**ARGUMENTS, **OPTIONS}, supports_check_mode=True), run, "template", runpod_client)
+    execute(CollectionModule({**ARGUMENTS, **OPTIONS}, supports_check_mode=True), run, "template", runpod_client)
 
 
 if __name__ == "__main__":

@@ -316,7 +316,7 @@ failed_items:
 """
 
 
-from ..module_utils._core.module import EnvModule, execute
+from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.template import (
     OPTIONS,
@@ -333,7 +333,7 @@ def main() -> None:
         "on_error": {"type": "str", "choices": ["continue", "stop"], "default": "continue"},
     }
     execute(
-        EnvModule(spec, required_if=[("prune", True, ["prune_pattern"])], supports_check_mode=True),
+        CollectionModule(spec, required_if=[("prune", True, ["prune_pattern"])], supports_check_mode=True),
         run,
         None,
         runpod_client,

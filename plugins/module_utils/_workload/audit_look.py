@@ -13,7 +13,7 @@ from .._core.errors import CollectionError, Json
 from .._core.masking import to_diff
 from .._core.result import Result
 from .._pull_user import inventory
-from .._runpod import account, endpoint, rollout
+from .._runpod import account, endpoint, endpoint_fields, rollout
 from . import preview
 from .desired import DesiredState
 from .look import LISTINGS, Look
@@ -172,14 +172,14 @@ def containers(desired: DesiredState, look: Look, found: ObservedState) -> Obser
     if isinstance(steps, Failure) or not found.was_read("endpoints"):
         return found
     wanted = [item["endpoint"] for item in desired.items if item["endpoint"]]
-    looks = {given["name"]: guarded(partial(endpoint_look, look, given)) for given in wanted}
+    looks = {given["name"]: guarded(partial(endpoint_look, desired, look, given)) for given in wanted}
     return found._replace(endpoints=looks)
 
 
-def endpoint_look(look: Look, given: Json) -> EndpointLook:
-    step = preview.endpoint_step(look, given)
+def endpoint_look(desired: DesiredState, look: Look, given: Json) -> EndpointLook:
+    step = preview.endpoint(look, desired, given)
     before, after = to_diff(step.current, step.after)
     if step.current is None:
         return EndpointLook(None, after, None)
     status = rollout.read_status(look.api, f"{endpoint.PATH}/{step.current['id']}")
-    return EndpointLook(before, after, status.as_result(step.released))
+    return EndpointLook(before, after, status.as_result(endpoint_fields.released(step)))

@@ -32,13 +32,13 @@ OPTIONS: Json = {
     "events": {"type": "dict", "options": EVENT_OPTIONS},
 }
 # Nothing that is young is waited for, and nothing is published by a look.
-AS_AUDIT = {"intent": "audit", "check_mode": True, "propagation_timeout": 0, "acknowledge_public": True}
+AS_AUDIT = {"intent": "audit", "check_mode": True, "propagation_timeout": 0, "acknowledge_public": True, "adopt": True}
 
 
 def run(params: Json, dummy: bool, clients: Clients) -> Result:
     check_events(params["events"])
     unasked = {name: planning.OPTIONS[name].get("default") for name in UNASKED}
     desired = desired_state({**unasked, **params, **AS_AUDIT})
-    return Result(
-        False, None, None, {"audit": audit(desired, observe(desired, Look.through(clients), params["events"]))}
-    )
+    observed = observe(desired, Look.through(clients), params["events"])
+    claims = desired.claims(observed.account_id(desired))
+    return Result(False, None, None, {"audit": audit(desired, observed), "handover": {"claims": claims}})

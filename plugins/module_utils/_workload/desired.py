@@ -75,6 +75,21 @@ class DesiredState(NamedTuple):
     def credential_name(self, region: str, account: str) -> str:
         return str(self.options["credential_name"] or f"{self.options['user_name']}-{account}-{region}")
 
+    def claims(self, account: str) -> Json:
+        """Return what no other host of a play may have too; the pull user's `account` may be unknown.
+
+        By default the names of credentials differ when the users do.
+        """
+        endpoints = [item["endpoint"] for item in self.items if item["endpoint"]]
+        named = self.access == "credential" and (self.options["credential_name"] or not self.by_user)
+        return {
+            "user": self.options["user_name"] if self.by_user else "",
+            "account": account,
+            "templates": [item["name"] for item in self.items],
+            "endpoints": [endpoint.get("id") or endpoint["name"] for endpoint in endpoints],
+            "credentials": [self.credential_name(region, account) for region in self.regions] if named else [],
+        }
+
     @property
     def credential_patterns(self) -> list[str]:
         """The names of the credentials as patterns, for who does not know the account."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .._core.errors import Json
+from .._core.finding import printable
 
 # The links of a chain, in their order.
 LINKS = ["image", "user", "key", "caller", "policy", "public_image", "credential", "delegation", "template", "endpoint"]
@@ -139,8 +140,8 @@ def finding(
     rule = RULES[code]
     known = {**facts, "raw": raw}
     links = (rule.link,) if rule.link else ()
-    texts = (rule.cause.format_map(known), rule.remedy.format_map(known))
-    return Finding(links, rule.severity, code, *texts, workloads, raw, since)
+    cause, remedy = (printable(text.format_map(known)) for text in (rule.cause, rule.remedy))
+    return Finding(links, rule.severity, code, cause, remedy, workloads, raw, since)
 
 
 def from_module(one: Json, link: str, workloads: tuple[str, ...]) -> Finding:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from .._core.errors import InputError, Json
+from .._core.masking import to_diff
 from .._core.result import Result
 from .._ecr.pull_check import NotPullableError
 from .._pull_user.iam_user import find_user
@@ -52,6 +53,8 @@ class Access(NamedTuple):
     proof: list[Json]
     report: Json
     warnings: list[str]
+    account: str = ""
+    identity: str = "caller"
 
 
 class Plan(NamedTuple):
@@ -59,7 +62,7 @@ class Plan(NamedTuple):
 
     steps: list[Step]
     result: Json
-    values: Json = {}
+    handover: Json = {}
 
 
 def action_of(before: Any, after: Any, changed: bool) -> str:
@@ -107,10 +110,33 @@ def converge(desired: DesiredState, look: Look) -> Plan:
         ],
     }
     values = {
+        **access_values(desired, access),
         "templates": [{key: item[key] for key in ("name", "image", "registry") if key in item} for item in items],
         "endpoints": endpoint_values(desired, endpoint_steps),
     }
     return Plan([*access.steps, *template_steps, *endpoint_steps], result, values)
+
+
+def access_values(desired: DesiredState, access: Access) -> Json:
+    """Return what the tasks of the access hand to their modules."""
+    further = desired.options["user_repositories"] or [] if desired.by_user else []
+    mirrors = [{"source": source, "destination": target.partition("@")[0]} for source, target in access.images.items()]
+    return {
+        "claims": desired.claims(access.account),
+        "images": list(access.images.values()) or desired.images,
+        "repositories": [*desired.repositories, *further],
+        "regions": desired.regions,
+        "identity": access.identity,
+        "verify_images": verified_on_the_way(access.steps, desired),
+        "public_repositories": public_names(desired),
+        "mirrors": mirrors,
+    }
+
+
+def verified_on_the_way(steps: Iterable[Step], desired: DesiredState) -> list[str]:
+    """Return the images that the credential's step proves before it hands a token over."""
+    proved_there = any(step.step == "credential" and step.needed for step in steps) and desired.by_user
+    return desired.images if proved_there and desired.options["verify"] else []
 
 
 def by_credential(desired: DesiredState, look: Look) -> Access:
@@ -122,7 +148,7 @@ def by_credential(desired: DesiredState, look: Look) -> Access:
     steps, registries = plan_credentials(desired, look, caller["Account"])
     warning = f"RunPod can pull whatever {caller['Arn']} can: its tokens were minted as this identity"
     report = access_report(desired, None, credentials=registries)
-    return Access(steps, ids_of(registries), {}, source, source, report, [warning])
+    return Access(steps, ids_of(registries), {}, source, source, report, [warning], caller["Account"])
 
 
 def by_pull_user(desired: DesiredState, look: Look) -> Access:
@@ -133,12 +159,13 @@ def by_pull_user(desired: DesiredState, look: Look) -> Access:
     source, proof = (look_at(desired, look), []) if pending else proved(desired, look)
     credential_steps, registries = plan_credentials(desired, look, account, force=new_key(user))
     steps += credential_steps
-    if pending and desired.options["verify"]:
+    if pending and desired.options["verify"] and not any(step.needed for step in credential_steps):
         steps.append(Step("proof", "the pull user", "prove", "its rights or its key are new"))
     report = access_report(
         desired, desired.options["user_name"], credentials=registries, rotation_due=rotation_due(desired, user)
     )
-    return Access(steps, ids_of(registries), {}, source, proof, report, [*extra(user), *user.warnings])
+    warnings = [*extra(user), *user.warnings]
+    return Access(steps, ids_of(registries), {}, source, proof, report, warnings, account, "secret_store")
 
 
 def needs_proof(user: Result) -> bool:
@@ -254,7 +281,7 @@ def by_public(desired: DesiredState, look: Look) -> Access:
             proof = sound(preview.check_images(look, list(images.values()), "anonymous"))
     waiting = f"AWS gives the public registry its alias with the first repository: {NO_ALIAS} stands for it"
     warnings = [waiting] if alias == NO_ALIAS else []
-    return Access(steps, {}, images, source, proof, access_report(desired, None), warnings)
+    return Access(steps, {}, images, source, proof, access_report(desired, None), warnings, identity="anonymous")
 
 
 def public_names(desired: DesiredState) -> list[str]:
@@ -275,13 +302,11 @@ def plan_templates(desired: DesiredState, look: Look, items: list[Json]) -> tupl
     planned, warnings = preview.templates(look, desired, items)
     steps = []
     for one in planned:
-        before, after = template.template_diff(one.current, one.prediction)
-        action = "none" if one.action == "unchanged" else one.action
-        steps.append(Step("template", one.name, action, reason_of(action, before, after), before, after))
-        if action == "create":
-            look.api.add("templates", {"id": f"{one.name} {KNOWN_LATER}", **(one.prediction or {})})
-        elif action == "change":
-            look.api.add("templates", one.prediction or {})
+        steps.append(resource_step("template", one.name, one.action, *template.template_diff(one.current, one.after)))
+        if one.action == "create":
+            look.api.add("templates", {"id": f"{one.name} {KNOWN_LATER}", **(one.after or {})})
+        elif one.action == "change":
+            look.api.add("templates", one.after or {})
     return steps, list(warnings)
 
 
@@ -289,11 +314,15 @@ def plan_endpoints(desired: DesiredState, look: Look) -> list[Step]:
     steps = []
     for item in desired.items:
         if item["endpoint"]:
-            before, after, changed = preview.endpoint(look, desired, item["endpoint"])
-            action = action_of(before, after, changed)
+            one = preview.endpoint(look, desired, item["endpoint"])
             name = item["endpoint"].get("name") or item["endpoint"]["id"]
-            steps.append(Step("endpoint", name, action, reason_of(action, before, after), before, after))
+            steps.append(resource_step("endpoint", name, one.action, *to_diff(one.current, one.after)))
     return steps
+
+
+def resource_step(step: str, name: str, planned: str, before: Any, after: Any) -> Step:
+    action = "none" if planned == "unchanged" else planned
+    return Step(step, name, action, reason_of(action, before, after), before, after)
 
 
 def endpoint_values(desired: DesiredState, steps: list[Step]) -> list[Json]:
@@ -356,7 +385,8 @@ def refresh(desired: DesiredState, look: Look) -> Plan:
     account = desired.options["credential_name"] or preview.account_of_store(look, desired)
     steps, registries = plan_credentials(desired, look, account)
     user = desired.options["user_name"] if desired.by_user else None
-    return Plan(steps, access_report(desired, user, credentials=registries))
+    report = access_report(desired, user, credentials=registries)
+    return Plan(steps, report, {"regions": desired.regions, "verify_images": []})
 
 
 def rotate(desired: DesiredState, look: Look) -> Plan:
@@ -369,9 +399,7 @@ def rotate(desired: DesiredState, look: Look) -> Plan:
     credential_steps, registries = plan_credentials(desired, look, account, force=new_key(user))
     steps += credential_steps
     proof: list[Json] = []
-    if user.results["rotated"] and desired.options["verify"]:
-        steps.append(Step("proof", "the pull user", "prove", "its key is new"))
-    elif desired.options["verify"]:
+    if desired.options["verify"] and not user.results["rotated"]:
         proof = sound(
             preview.check_images(look, desired.images, "secret_store", desired.store, preview.patience(desired))
         )
@@ -386,7 +414,9 @@ def rotate(desired: DesiredState, look: Look) -> Plan:
             *user.warnings,
         ],
     }
-    return Plan(steps, result)
+    verify = verified_on_the_way(steps, desired)
+    values = {"claims": desired.claims(account), "regions": desired.regions, "verify_images": verify}
+    return Plan(steps, result, values)
 
 
 def quarantine(desired: DesiredState, look: Look) -> Plan:
@@ -412,7 +442,13 @@ def absent(desired: DesiredState, look: Look) -> Plan:
     account = preview.account(look, ["registries", "delegations"])
     left = leftovers(desired.items, account, desired.access, desired.credential_patterns)
     result = {**plan.result, "warnings": [*plan.result["warnings"], *left]}
-    values = {"endpoints": [step.after for step in steps if step.step == "endpoint"], **plan.values}
+    values = {
+        "endpoints": [step.after for step in steps if step.step == "endpoint" and step.needed],
+        "templates": [{"name": item["name"], "state": "absent"} for item in desired.items],
+        "claims": desired.claims(""),
+        **dict.fromkeys(("regions", "repositories", "public_repositories"), []),
+        **plan.handover,
+    }
     return Plan([*(step._replace(after=None) for step in steps), *plan.steps], result, values)
 
 
@@ -460,7 +496,7 @@ def remove_credential(desired: DesiredState, look: Look, account: Json) -> Plan:
         steps.append(step)
     name = desired.options["user_name"] if desired.by_user and reasons else None
     result = {**access_report(desired, name, credentials=kept), "warnings": reasons}
-    return Plan(steps, result, {"regions": regions, "user": user})
+    return Plan(steps, result, {"claims": desired.claims(caller["Account"]), "regions": regions, "user": user})
 
 
 def remove_user(desired: DesiredState, look: Look, others: list[Json], stays: bool) -> tuple[Step, Json]:
@@ -490,7 +526,9 @@ def remove_delegation(desired: DesiredState, look: Look, account: Json) -> Plan:
     left = [one for one in account["delegations"] if one["repository_arn"] in used]
     warnings = list(dict.fromkeys(other["reason"] for other in others))
     return Plan(
-        steps, {**access_report(desired, None, delegations=left), "warnings": warnings}, {"repositories": unused}
+        steps,
+        {**access_report(desired, None, delegations=left), "warnings": warnings},
+        {"repositories": unused},
     )
 
 
@@ -501,14 +539,22 @@ def remove_public(desired: DesiredState, look: Look, account: Json) -> Plan:
             f"Public repositories stay, and everybody can pull what is in them: {', '.join(names)}. To delete them "
             "with all their images, set runpod_ecr_public_force=true"
         )
-        return Plan([], {**access_report(desired, None), "warnings": [warning]}, {"public_repositories": []})
+        return Plan(
+            [],
+            {**access_report(desired, None), "warnings": [warning]},
+            {"claims": desired.claims(""), "public_repositories": []},
+        )
     found = {name: preview.public_repository(look, desired, name, "absent") for name in names}
     uris = {one.before["uri"]: name for name, one in found.items() if one.before}
     others = public_users(desired.items, account, uris)
     unused = [name for uri, name in uris.items() if uri not in {other["uri"] for other in others}]
     steps = [step_of("public_repository", name, found[name]) for name in unused]
     warnings = list(dict.fromkeys(other["reason"] for other in others))
-    return Plan(steps, {**access_report(desired, None), "warnings": warnings}, {"public_repositories": unused})
+    return Plan(
+        steps,
+        {**access_report(desired, None), "warnings": warnings},
+        {"claims": desired.claims(""), "public_repositories": unused},
+    )
 
 
 REMOVALS: dict[str, Callable[[DesiredState, Look, Json], Plan]] = {

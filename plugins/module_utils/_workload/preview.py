@@ -13,7 +13,6 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._core.errors import Json
-from .._core.masking import to_diff
 from .._core.result import Result
 from .._ecr import image_mirror, public_catalog, pull_check, pull_grant
 from .._ecr import public_repository as public
@@ -21,8 +20,10 @@ from .._pull_user import pull_user as users
 from .._runpod import account as accounts
 from .._runpod import delegation as delegations
 from .._runpod import ecr_credential, endpoint_fields
+from .._runpod import endpoint as endpoints
 from .._runpod import template as template_fields
 from .._runpod import templates as bulk
+from .._runpod.fields import Step
 from .desired import STATEMENT, DesiredState
 from .look import LISTINGS, Look
 
@@ -222,31 +223,29 @@ def validated(spec: Json, options: Json) -> Json:
     return parameters
 
 
-def templates(
-    look: Look, desired: DesiredState, items: list[Json]
-) -> tuple[list[template_fields.Step], tuple[str, ...]]:
-    """Return what is to be done about each template, in their order, and warnings."""
-    complete = [validated(template_fields.OPTIONS, item) for item in items]
-    bulk.require_sound(complete)
-    listed, registries, warnings = template_fields.read(look.api, complete, True)
-    return bulk.plan_all(complete, listed, registries), warnings
+def templates(look: Look, desired: DesiredState, items: list[Json]) -> tuple[list[Step], tuple[str, ...]]:
+    """Return what is to be done about each template, and warnings."""
+    options = {
+        "templates": [validated(template_fields.OPTIONS, item) for item in items],
+        "adopt": desired.options["adopt"],
+        "prune": False,
+    }
+    bulk.require_sound(options["templates"])
+    complete = bulk.complete_items(options)
+    state = bulk.State(*template_fields.read(look.api, complete, True))
+    return bulk.plan_all(options, complete, state), state.warnings
 
 
 def endpoint_options(options: Json) -> Json:
     return validated(endpoint_fields.OPTIONS, options)
 
 
-def endpoint_step(look: Look, given: Json) -> endpoint_fields.Step:
-    """Return what is to be done about an endpoint."""
-    options = endpoint_options(given)
-    templates = look.api.items("/templates", "templates")
-    template = next((one for one in templates if one["name"] == options["template"]), None)
-    registries = look.api.items("/registries", "registries") if options["registry"] else []
-    return endpoint_fields.plan(options, look.api.items("/serverless", "endpoints"), template, registries)
-
-
-def endpoint(look: Look, desired: DesiredState, given: Json) -> tuple[Json | None, Json | None, bool]:
-    """Return an endpoint before and after, as diffs show it, and whether it changes."""
-    step = endpoint_step(look, given)
-    before, after = to_diff(step.current, step.after)
-    return before, after, step.changed
+def endpoint(look: Look, desired: DesiredState, given: Json) -> Step:
+    options = {**endpoint_options(given), "adopt": desired.options["adopt"]}
+    listed = look.api.items("/serverless", "endpoints")
+    current = endpoint_fields.find(listed, options)
+    template, registries, dummy = endpoints.read(look.api, options, True, current)
+    step = endpoint_fields.plan(options, listed, template, registries)
+    if endpoint_fields.new_pools(step):
+        endpoint_fields.require_known_pools(step, endpoints.read_catalog(look.api))
+    return step

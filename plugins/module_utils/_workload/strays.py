@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from .._core.errors import Json
 from .._oci.reference import repository_of
-from .._runpod.audit import KINDS, in_use
+from .._runpod.references import KINDS, in_use
 from .desired import DesiredState
 from .observed import ObservedState
 from .spec import leftovers, others
