@@ -143,7 +143,7 @@ class Play:
         name = action.removeprefix(BUILTIN)
         if action.startswith(OURS):
             return self._module(action.removeprefix(OURS), arguments)
-        if name == "include_tasks":
+        if name in ("include_tasks", "import_tasks"):
             self.include(arguments, scope, folder)
         elif name == "set_fact":
             self.variables.update(arguments)

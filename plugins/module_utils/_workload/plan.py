@@ -382,7 +382,7 @@ def public_images_left(desired: DesiredState, steps: Iterable[Step]) -> list[str
 
 
 def refresh(desired: DesiredState, look: Look) -> Plan:
-    account = desired.options["credential_name"] or preview.account_of_store(look, desired)
+    account = preview.account_of_key(look, desired)
     steps, registries = plan_credentials(desired, look, account)
     user = desired.options["user_name"] if desired.by_user else None
     report = access_report(desired, user, credentials=registries)

@@ -12,7 +12,9 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from .._core.errors import Json
+from .._aws.secret_entry import keyless
+from .._aws.secret_store import store_of
+from .._core.errors import InputError, Json
 from .._core.result import Result
 from .._ecr import image_mirror, public_catalog, pull_check, pull_grant
 from .._ecr import public_repository as public
@@ -178,13 +180,16 @@ def account(look: Look, kinds: Iterable[str] = LISTINGS) -> Json:
     return accounts.run({"gather": list(kinds), "credential_expiry": None}, True, look.api).results
 
 
-def account_of_store(look: Look, desired: DesiredState) -> str:
-    """Return the account of who pulls, without a call to IAM."""
+def account_of_key(look: Look, desired: DesiredState) -> str:
+    """Return the account of who pulls, without a call to IAM. Raises InputError when the store has no key yet."""
     if not desired.by_user:
         return str(caller(look)["Account"])
-    store = ecr_credential.store_of(look.aws, desired.store)
+    store = store_of(look.aws, desired.store)
     entry = store.read()
-    return entry.arn.split(":")[4] if entry else ""
+    missing = keyless(entry, store.name)
+    if entry is None or missing:
+        raise InputError(missing)
+    return entry.arn.split(":")[4]
 
 
 def credential(
