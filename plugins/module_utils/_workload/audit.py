@@ -179,12 +179,14 @@ def at_runpod(scene: Scene) -> Iterator[Finding]:
 
 def images(scene: Scene) -> Iterator[Finding]:
     """What is wrong with the images. That whoever runs this may not read one means nothing when the puller may."""
+    checks = read(scene.observed.proof, []) if scene.observed.proof is not scene.observed.images else []
     proved = {each["image"] for each in read(scene.observed.proof, []) if each["pullable"]}
+    told = {(each["image"], one["code"]) for each in checks for one in each["findings"]}
     for each in read(scene.observed.images, []):
         for one in each["findings"]:
             denied = one["code"] not in OF_THE_IMAGE
             link = "caller" if denied and "caller" in scene.chain else "image"
-            if not (denied and each["image"] in proved):
+            if not (denied and each["image"] in proved) and (each["image"], one["code"]) not in told:
                 yield from_module(one, link, scene.users_of(each["image"]))
 
 

@@ -56,7 +56,8 @@ def worst(colours: Iterable[str]) -> str:
 def answer(scene: Scene, found: list[Finding], chains: list[Json]) -> list[str]:
     """Return what is wrong in sentences, or that nothing is, and of how many workloads the pull is not proved."""
     wrong = [sentence(scene, one) for one in found if one.status != "green"]
-    names = [each["name"] for each in chains if not proved_or_red(each)]
+    said = {name for one in found if one.code.startswith("unproven") for name in one.workloads}
+    names = [each["name"] for each in chains if not proved_or_red(each) and each["name"] not in said]
     open_ = [f"Not proved: whether RunPod can pull {listed(names, len(chains))}."] if names else []
     return [*(wrong or [FINE]), *open_]
 
