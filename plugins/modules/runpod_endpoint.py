@@ -580,6 +580,7 @@ workers:
 
 from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.ownership import ADOPT
 from ..module_utils._runpod.endpoint import run
 from ..module_utils._runpod.endpoint_fields import (
     NOT_BOTH,
@@ -591,7 +592,7 @@ from ..module_utils._runpod.endpoint_fields import (
 def main() -> None:
     execute(
         CollectionModule(
-            {**ARGUMENTS, **OPTIONS},
+            {**ARGUMENTS, **OPTIONS, **ADOPT},
             required_one_of=ONE_OF,
             mutually_exclusive=NOT_BOTH,
             supports_check_mode=True,

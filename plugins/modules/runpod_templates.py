@@ -321,12 +321,15 @@ from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.template import (
     OPTIONS,
 )
-from ..module_utils._runpod.templates import run
+from ..module_utils._runpod.ownership import ADOPT
+from ..module_utils._runpod.templates import DEFAULT_OPTIONS, run
 
 
 def main() -> None:
     spec = {
         **ARGUMENTS,
+        **ADOPT,
+        "defaults": {"type": "dict", "options": DEFAULT_OPTIONS},
         "templates": {"type": "list", "elements": "dict", "required": True, "options": OPTIONS},
         "prune": {"type": "bool", "default": False},
         "prune_pattern": {"type": "str"},
