@@ -241,7 +241,9 @@ from ..module_utils._runpod.template import (
 
 
 def main() -> None:
-    execute(CollectionModule({**ARGUMENTS, **OPTIONS, **ADOPT}, supports_check_mode=True), run, "template", runpod_client)
+    execute(
+        CollectionModule({**ARGUMENTS, **OPTIONS, **ADOPT}, supports_check_mode=True), run, "template", runpod_client
+    )
 
 
 if __name__ == "__main__":

@@ -242,3 +242,15 @@ def test_cloudtrail_tells_since_when_pulls_are_refused(house: House, tmp_path: P
     assert found.report["since"] == refused["since"]
     assert "not authorized to perform: ecr:BatchGetImage" in refused["cause"]
     assert f'since <time datetime="{refused["since"]}">' in found.page
+
+
+def test_a_report_is_a_file_and_keeps_its_page_when_its_name_is_that_of_the_json(house: House, tmp_path: Path) -> None:
+    image = ("-e", f"runpod_ecr_image={IMAGE}")
+    for folder in (tmp_path, f"{tmp_path}/new/"):
+        house.sandbox.forget_calls()
+        refused = house.play("playbooks/audit.yml", *image, "-e", f"runpod_ecr_audit_report={folder}")
+        assert refused.code != 0 and "a folder: name the file in it" in refused.output
+        assert house.sandbox.aws_calls() == house.sandbox.runpod_calls() == []
+    house.play("playbooks/audit.yml", *image, "-e", f"runpod_ecr_audit_report={tmp_path / 'audit.json'}")
+    assert json.loads((tmp_path / "audit.json").read_text())["access"] == "credential"
+    assert (tmp_path / "audit.html").read_text().startswith("<!doctype html>")

@@ -91,7 +91,6 @@ def test_an_audit_costs_little_more_than_an_unchanged_run(house: House) -> None:
     audited(house, workloads=[{"image": IMAGE}])
     audit = calls(house)
     plan(house)
-    print(audit, calls(house))
     assert len(audit) <= 1.6 * len(calls(house))
     assert len(audit) == len(set(audit))
 
@@ -485,6 +484,12 @@ def test_refused_pulls_of_the_past_are_no_fault(house: House) -> None:
     refused_pull(house)
     house.arrange()
     assert "pulls_refused" not in codes(audited(house, **EVENTS))
+    tag_gone(house)
+    entry = json.loads(house.entry())
+    puller = house.sandbox.client("ecr", entry["access_key_id"], entry["secret_access_key"])
+    puller.batch_get_image(repositoryName="runpod-gpu-training", imageIds=[{"imageTag": "v2"}])
+    report = audited(house, **EVENTS)
+    assert "tag_not_found" in codes(report) and "pulls_refused" not in codes(report)
 
 
 def test_a_trail_that_nobody_may_read_is_grey(house: House) -> None:
