@@ -114,8 +114,8 @@ options:
     elements: str
   events:
     description:
-      - Whether and how to look up in AWS CloudTrail what the pull user pulled, which dates a refusal. When not set, it is
-        not looked up. An empty dictionary takes the defaults.
+      - Whether and how to look up in AWS CloudTrail what the pull user pulled, which dates a refusal. When not set, it
+        is not looked up. An empty dictionary takes the defaults.
     type: dict
     suboptions:
       regions:
@@ -232,8 +232,8 @@ audit:
       returned: always
     workloads:
       description:
-        - The workloads with C(name), C(image), C(status), C(proof), which tells whether and how the pull was proved, and
-          C(links), each with C(kind), C(name), C(status), C(detail), C(facts) and the numbers of its C(findings).
+        - The workloads with C(name), C(image), C(status), C(proof), which tells whether and how the pull was proved,
+          and C(links), each with C(kind), C(name), C(status), C(detail), C(facts) and the numbers of its C(findings).
       type: list
       elements: dict
       returned: always
