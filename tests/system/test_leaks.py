@@ -169,7 +169,7 @@ def held_by_runpod(house: House) -> dict[str, Any]:
 def test_the_search_finds_a_value_however_it_is_written(watch: Watch, secret: str) -> None:
     watch.keep("a log", secret)
     watch.keep("a page", html.escape(secret))
-    assert len(watch.leaks()) == 2
+    assert {leak.partition(" in ")[2].partition(":")[0] for leak in watch.leaks()} == {"a log", "a page"}
 
 
 @pytest.mark.parametrize(
