@@ -274,8 +274,7 @@ images:
 """
 
 
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
+from ..module_utils._aws.module import AwsModule
 from ..module_utils._aws.secret_store import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._ecr.pull_check import connect, run
@@ -297,7 +296,7 @@ def main() -> None:
         "fail_when_denied": {"type": "bool", "default": True},
         "propagation_timeout": {"type": "int", "default": 90},
     }
-    module = AnsibleAWSModule(
+    module = AwsModule(
         argument_spec=spec,
         required_if=[("identity", "secret_store", ["secret_store"]), ("identity", "given", ["credentials"])],
         supports_check_mode=True,

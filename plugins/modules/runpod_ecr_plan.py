@@ -273,15 +273,14 @@ result:
   description: The result C(runpod_ecr_result) of the role, as it will be. What is not known before has no id.
   type: dict
   returned: success
-values:
+handover:
   description:
     - What the tasks of the role hand over to the modules of the steps. There is no secret in it.
   type: dict
   returned: success
 """
 
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
+from ..module_utils._aws.module import AwsModule
 from ..module_utils._aws.secret_store import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._runpod.connection import ARGUMENTS
@@ -290,7 +289,7 @@ from ..module_utils._workload.planning import OPTIONS, connect, run
 
 def main() -> None:
     spec = {**ARGUMENTS, **OPTIONS, "secret_store": {"type": "dict", "options": STORE_OPTIONS, "no_log": False}}
-    execute(AnsibleAWSModule(argument_spec=spec, supports_check_mode=True), run, None, connect)
+    execute(AwsModule(argument_spec=spec, supports_check_mode=True), run, None, connect)
 
 
 if __name__ == "__main__":

@@ -578,8 +578,9 @@ workers:
 """
 
 
-from ..module_utils._core.module import EnvModule, execute
+from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.ownership import ADOPT
 from ..module_utils._runpod.endpoint import run
 from ..module_utils._runpod.endpoint_fields import (
     NOT_BOTH,
@@ -590,8 +591,8 @@ from ..module_utils._runpod.endpoint_fields import (
 
 def main() -> None:
     execute(
-        EnvModule(
-            {**ARGUMENTS, **OPTIONS},
+        CollectionModule(
+            {**ARGUMENTS, **OPTIONS, **ADOPT},
             required_one_of=ONE_OF,
             mutually_exclusive=NOT_BOTH,
             supports_check_mode=True,

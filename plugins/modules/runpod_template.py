@@ -231,8 +231,9 @@ template:
       sample: []
 """
 
-from ..module_utils._core.module import EnvModule, execute
+from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.ownership import ADOPT
 from ..module_utils._runpod.template import (
     OPTIONS,
     run,
@@ -240,7 +241,7 @@ from ..module_utils._runpod.template import (
 
 
 def main() -> None:
-    execute(EnvModule({**ARGUMENTS, **OPTIONS}, supports_check_mode=True), run, "template", runpod_client)
+    execute(CollectionModule({**ARGUMENTS, **OPTIONS, **ADOPT}, supports_check_mode=True), run, "template", runpod_client)
 
 
 if __name__ == "__main__":

@@ -316,24 +316,27 @@ failed_items:
 """
 
 
-from ..module_utils._core.module import EnvModule, execute
+from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.template import (
     OPTIONS,
 )
-from ..module_utils._runpod.templates import run
+from ..module_utils._runpod.ownership import ADOPT
+from ..module_utils._runpod.templates import DEFAULT_OPTIONS, run
 
 
 def main() -> None:
     spec = {
         **ARGUMENTS,
+        **ADOPT,
+        "defaults": {"type": "dict", "options": DEFAULT_OPTIONS},
         "templates": {"type": "list", "elements": "dict", "required": True, "options": OPTIONS},
         "prune": {"type": "bool", "default": False},
         "prune_pattern": {"type": "str"},
         "on_error": {"type": "str", "choices": ["continue", "stop"], "default": "continue"},
     }
     execute(
-        EnvModule(spec, required_if=[("prune", True, ["prune_pattern"])], supports_check_mode=True),
+        CollectionModule(spec, required_if=[("prune", True, ["prune_pattern"])], supports_check_mode=True),
         run,
         None,
         runpod_client,

@@ -124,6 +124,16 @@ def test_imports_of_module_utils_go_down_only() -> None:
     assert not upwards
 
 
+def test_the_picture_of_the_floors_is_true() -> None:
+    drawn = re.findall(
+        r"^  (\d|  )  (_\w+) ", (ROOT / "CONTRIBUTING.md").read_text().replace("     _", "      _"), re.M
+    )
+    floors: dict[str, int] = {}
+    for number, package in drawn:
+        floors[package] = int(number) if number.strip() else list(floors.values())[-1]
+    assert floors == FLOORS
+
+
 def test_packages_of_module_utils_bring_nothing_along() -> None:
     """What an __init__.py imports is shipped to every module that uses a file beside it."""
     found = files("plugins/module_utils/**/__init__.py")

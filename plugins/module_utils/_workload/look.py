@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -75,10 +75,10 @@ class ReadOnlyRunpod(Client):
             self._answers[path] = super().get(path)
         return self._answers[path]
 
-    def request(self, method: str, path: str, body: Json | None = None) -> Any:
+    def request(self, method: str, path: str, body: Json | None = None, query: Mapping[str, str] | None = None) -> Any:
         if method != "GET":
             raise AssertionError(f"a look sends {method} {path}")
-        return super().request(method, path, body)
+        return super().request(method, path, body, query)
 
     def add(self, kind: str, thing: Json) -> None:
         """Show a thing as it will be, in the place of what has its id."""

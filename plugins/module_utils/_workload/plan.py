@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from .._core.errors import InputError, Json
+from .._core.masking import to_diff
 from .._core.result import Result
 from .._ecr.pull_check import NotPullableError
 from .._pull_user.iam_user import find_user
@@ -61,7 +62,7 @@ class Plan(NamedTuple):
 
     steps: list[Step]
     result: Json
-    values: Json = {}
+    handover: Json = {}
 
 
 def action_of(before: Any, after: Any, changed: bool) -> str:
@@ -301,13 +302,11 @@ def plan_templates(desired: DesiredState, look: Look, items: list[Json]) -> tupl
     planned, warnings = preview.templates(look, desired, items)
     steps = []
     for one in planned:
-        before, after = template.template_diff(one.current, one.prediction)
-        action = "none" if one.action == "unchanged" else one.action
-        steps.append(Step("template", one.name, action, reason_of(action, before, after), before, after))
-        if action == "create":
-            look.api.add("templates", {"id": f"{one.name} {KNOWN_LATER}", **(one.prediction or {})})
-        elif action == "change":
-            look.api.add("templates", one.prediction or {})
+        steps.append(resource_step("template", one.name, one.action, *template.template_diff(one.current, one.after)))
+        if one.action == "create":
+            look.api.add("templates", {"id": f"{one.name} {KNOWN_LATER}", **(one.after or {})})
+        elif one.action == "change":
+            look.api.add("templates", one.after or {})
     return steps, list(warnings)
 
 
@@ -315,11 +314,15 @@ def plan_endpoints(desired: DesiredState, look: Look) -> list[Step]:
     steps = []
     for item in desired.items:
         if item["endpoint"]:
-            before, after, changed = preview.endpoint(look, desired, item["endpoint"])
-            action = action_of(before, after, changed)
+            one = preview.endpoint(look, desired, item["endpoint"])
             name = item["endpoint"].get("name") or item["endpoint"]["id"]
-            steps.append(Step("endpoint", name, action, reason_of(action, before, after), before, after))
+            steps.append(resource_step("endpoint", name, one.action, *to_diff(one.current, one.after)))
     return steps
+
+
+def resource_step(step: str, name: str, planned: str, before: Any, after: Any) -> Step:
+    action = "none" if planned == "unchanged" else planned
+    return Step(step, name, action, reason_of(action, before, after), before, after)
 
 
 def endpoint_values(desired: DesiredState, steps: list[Step]) -> list[Json]:
@@ -379,7 +382,7 @@ def public_images_left(desired: DesiredState, steps: Iterable[Step]) -> list[str
 
 
 def refresh(desired: DesiredState, look: Look) -> Plan:
-    account = desired.options["credential_name"] or preview.account_of_store(look, desired)
+    account = preview.account_of_key(look, desired)
     steps, registries = plan_credentials(desired, look, account)
     user = desired.options["user_name"] if desired.by_user else None
     report = access_report(desired, user, credentials=registries)
@@ -443,7 +446,8 @@ def absent(desired: DesiredState, look: Look) -> Plan:
         "endpoints": [step.after for step in steps if step.step == "endpoint" and step.needed],
         "templates": [{"name": item["name"], "state": "absent"} for item in desired.items],
         "claims": desired.claims(""),
-        **plan.values,
+        **dict.fromkeys(("regions", "repositories", "public_repositories"), []),
+        **plan.handover,
     }
     return Plan([*(step._replace(after=None) for step in steps), *plan.steps], result, values)
 

@@ -87,7 +87,7 @@ def results(plan: Plan) -> Json:
         "changes": change_lines(plan.steps),
         "summary": state_lines(plan.result),
         "result": plan.result,
-        "values": plan.values,
+        "handover": plan.handover,
     }
 
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from .._core.errors import Json
-from .._core.masking import to_diff
+from .._aws.secret_entry import keyless
+from .._aws.secret_store import store_of
+from .._core.errors import InputError, Json
 from .._core.result import Result
 from .._ecr import image_mirror, public_catalog, pull_check, pull_grant
 from .._ecr import public_repository as public
@@ -21,8 +22,10 @@ from .._pull_user import pull_user as users
 from .._runpod import account as accounts
 from .._runpod import delegation as delegations
 from .._runpod import ecr_credential, endpoint_fields
+from .._runpod import endpoint as endpoints
 from .._runpod import template as template_fields
 from .._runpod import templates as bulk
+from .._runpod.fields import Step
 from .desired import STATEMENT, DesiredState
 from .look import LISTINGS, Look
 
@@ -177,13 +180,16 @@ def account(look: Look, kinds: Iterable[str] = LISTINGS) -> Json:
     return accounts.run({"gather": list(kinds), "credential_expiry": None}, True, look.api).results
 
 
-def account_of_store(look: Look, desired: DesiredState) -> str:
-    """Return the account of who pulls, without a call to IAM."""
+def account_of_key(look: Look, desired: DesiredState) -> str:
+    """Return the account of who pulls, without a call to IAM. Raises InputError when the store has no key yet."""
     if not desired.by_user:
         return str(caller(look)["Account"])
-    store = ecr_credential.store_of(look.aws, desired.store)
+    store = store_of(look.aws, desired.store)
     entry = store.read()
-    return entry.arn.split(":")[4] if entry else ""
+    missing = keyless(entry, store.name)
+    if entry is None or missing:
+        raise InputError(missing)
+    return entry.arn.split(":")[4]
 
 
 def credential(
@@ -222,26 +228,29 @@ def validated(spec: Json, options: Json) -> Json:
     return parameters
 
 
-def templates(
-    look: Look, desired: DesiredState, items: list[Json]
-) -> tuple[list[template_fields.Step], tuple[str, ...]]:
-    """Return what is to be done about each template, in their order, and warnings."""
-    complete = [validated(template_fields.OPTIONS, item) for item in items]
-    bulk.require_sound(complete)
-    listed, registries, warnings = template_fields.read(look.api, complete, True)
-    return bulk.plan_all(complete, listed, registries), warnings
+def templates(look: Look, desired: DesiredState, items: list[Json]) -> tuple[list[Step], tuple[str, ...]]:
+    """Return what is to be done about each template, and warnings."""
+    options = {
+        "templates": [validated(template_fields.OPTIONS, item) for item in items],
+        "adopt": desired.options["adopt"],
+        "prune": False,
+    }
+    bulk.require_sound(options["templates"])
+    complete = bulk.complete_items(options)
+    state = bulk.State(*template_fields.read(look.api, complete, True))
+    return bulk.plan_all(options, complete, state), state.warnings
 
 
 def endpoint_options(options: Json) -> Json:
     return validated(endpoint_fields.OPTIONS, options)
 
 
-def endpoint(look: Look, desired: DesiredState, given: Json) -> tuple[Json | None, Json | None, bool]:
-    """Return an endpoint before and after, as diffs show it, and whether it changes."""
-    options = endpoint_options(given)
-    templates = look.api.items("/templates", "templates")
-    template = next((one for one in templates if one["name"] == options["template"]), None)
-    registries = look.api.items("/registries", "registries") if options["registry"] else []
-    step = endpoint_fields.plan(options, look.api.items("/serverless", "endpoints"), template, registries)
-    before, after = to_diff(step.current, step.after)
-    return before, after, step.changed
+def endpoint(look: Look, desired: DesiredState, given: Json) -> Step:
+    options = {**endpoint_options(given), "adopt": desired.options["adopt"]}
+    listed = look.api.items("/serverless", "endpoints")
+    current = endpoint_fields.find(listed, options)
+    template, registries, dummy = endpoints.read(look.api, options, True, current)
+    step = endpoint_fields.plan(options, listed, template, registries)
+    if endpoint_fields.new_pools(step):
+        endpoint_fields.require_known_pools(step, endpoints.read_catalog(look.api))
+    return step
