@@ -174,8 +174,12 @@ def test_the_search_finds_a_value_however_it_is_written(watch: Watch, secret: st
 
 @pytest.mark.parametrize(
     ("way", "failing", "good"),
-    [("credential", ("default", 0), ("default", 4)), ("delegation", ("yaml", 0), ("yaml", 1)), ("public", ("oneline", 3), ("minimal", 2))],
-)  # fmt: skip
+    [
+        ("credential", ("default", 0), ("default", 4)),
+        ("delegation", ("yaml", 0), ("yaml", 1)),
+        ("public", ("oneline", 3), ("minimal", 2)),
+    ],
+)
 def test_no_value_shows_in_a_first_run_that_an_endpoint_breaks_nor_in_the_next(
     watch: Watch, way: str, failing: tuple[str, int], good: tuple[str, int]
 ) -> None:

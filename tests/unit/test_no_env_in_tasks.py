@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,13 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [*(ROOT / "roles").rglob("tasks/**/*.yml"), *(ROOT / "playbooks").rglob("*.yml")]
 # What holds environments: the user's variables, and what the role makes of whole workloads.
-HOLDERS = re.compile(r"\brunpod_ecr_(template|endpoint|workloads)\b|\b__runpod_ecr_(items|endpoints|options|own)\b|\benv\b")
+HOLDERS = re.compile(
+    r"\brunpod_ecr_(template|endpoint|workloads)\b|\b__runpod_ecr_(items|endpoints|options|own)\b|\benv\b"
+)
 # Filters that leave nothing of an environment.
-NAMES_ONLY = re.compile(r"\b(template|endpoint|workloads|items|endpoints)\s*\|\s*(length|map\(attribute='(name|image)'\))")
+NAMES_ONLY = re.compile(
+    r"\b(template|endpoint|workloads|items|endpoints)\s*\|\s*(length|map\(attribute='(name|image)'\))"
+)
 PRINTED = ("debug", "fail", "assert", "set_fact", "set_stats")
 
 Task = dict[str, Any]
@@ -37,11 +42,11 @@ def printed(task: Task) -> Iterator[str]:
     """Yield what Ansible prints of a task beside its module's own result."""
     for key, value in task.items():
         if key == "loop" or key.startswith("with_") or key == "loop_control":
-            yield yaml.safe_dump(value)
+            yield json.dumps(value)
         if key.rpartition(".")[2] in PRINTED:
-            yield yaml.safe_dump(value)
+            yield json.dumps(value)
     if any(key.rpartition(".")[2] in PRINTED for key in task):
-        yield yaml.safe_dump(task.get("vars"))
+        yield json.dumps(task.get("vars"))
 
 
 def holders(task: Task) -> list[str]:
@@ -50,7 +55,9 @@ def holders(task: Task) -> list[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_loop_item_fact_or_message_holds_an_environment(path: Path) -> None:
-    assert {task.get("name"): found for task in tasks(yaml.safe_load(path.read_text())) if (found := holders(task))} == {}
+    assert {
+        task.get("name"): found for task in tasks(yaml.safe_load(path.read_text())) if (found := holders(task))
+    } == {}
 
 
 @pytest.mark.parametrize(
