@@ -21,9 +21,7 @@ HOLDERS = re.compile(
     r"\brunpod_ecr_(template|endpoint|workloads)\b|\b__runpod_ecr_(items|endpoints|options|own)\b|\benv\b"
 )
 # Filters that leave nothing of an environment.
-NAMES_ONLY = re.compile(
-    r"\b(template|endpoint|workloads|items|endpoints)\s*\|\s*(length|map\(attribute='(name|image)'\))"
-)
+NAMES_ONLY = re.compile(r"\w*(template|endpoints?|workloads|items)\s*\|\s*(length|map\(attribute='(name|image)'\))")
 PRINTED = ("debug", "fail", "assert", "set_fact", "set_stats")
 
 Task = dict[str, Any]
