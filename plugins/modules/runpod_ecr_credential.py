@@ -128,9 +128,9 @@ notes:
     IAM actions of the caller on the entry: C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret),
     C(secretsmanager:TagResource) and C(secretsmanager:UntagResource). With O(secret_store.type=ssm) these are
     C(ssm:GetParameter), C(ssm:ListTagsForResource), C(ssm:AddTagsToResource) and C(ssm:RemoveTagsFromResource).
-  - >-
-    IAM actions of the pull user, or without O(secret_store) of the caller: C(ecr:GetAuthorizationToken), and for
-    O(verify_images) also C(ecr:BatchGetImage) and C(ecr:GetDownloadUrlForLayer).
+  - "IAM actions of the pull user, or without O(secret_store) of the caller: C(ecr:GetAuthorizationToken)."
+  - With O(verify_images) the registry is asked with the token, whose owner also needs C(ecr:BatchGetImage) and
+    C(ecr:GetDownloadUrlForLayer) on the repository.
   - Without O(secret_store) RunPod gets all the rights that the caller has on the region's repositories. A warning names
     the caller.
   - Neither the token nor the key is ever returned or shown.
