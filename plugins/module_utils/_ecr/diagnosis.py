@@ -124,6 +124,12 @@ TABLE = [  # the first that fits counts
         (Match({"BlobUnread"}),),
         severity="warning",  # this machine may stand elsewhere than what pulls
     ),
+    Rule(
+        "manifest_damaged",
+        "{Service} gave {what}.",
+        "Push the image again.",
+        (Match({"MANIFEST_DAMAGED"}),),
+    ),
     # Upstream of a pull-through cache
     Rule(
         "upstream_denied",
@@ -294,6 +300,12 @@ TABLE = [  # the first that fits counts
         r"(?i)access denied|requested access to the resource is denied",
     ),
     # What lies between
+    Rule(
+        "unexpected_answer",
+        "{Service} did not answer, but something else did, with {what}.",
+        "Look at the proxy, a captive portal, DNS and endpoint_url: answers must come through as they are.",
+        (Match({"UNEXPECTED_ANSWER", "ResponseParserError"}),),
+    ),
     Rule(
         "throttled",
         "{Service} refuses calls for now, because there were too many.",

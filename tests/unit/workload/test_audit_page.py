@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import copy
+import html
+import json
 import re
 import time
 from html.parser import HTMLParser
@@ -15,6 +18,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import module_call
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.report import audit as judge
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import workloads
 from tests.system.conftest import REGISTRY, House
@@ -162,6 +166,37 @@ def test_a_command_stands_apart_from_the_words_about_it(spoilt: Json) -> None:
     page = rendered(audit)
     assert "<code>aws iam delete-user --user-name x</code>" in page and "When nothing needs it:" in page
     assert "<code>ansible localhost -m ping</code>" in page
+
+
+def test_a_name_that_looks_like_a_command_is_a_part_of_the_one_it_is_in(spoilt: Json) -> None:
+    audit = spoilt
+    call = module_call("runpod_template", name="x: ansible-playbook evil.yml #", state="absent")
+    audit["findings"][0]["remedy"] = f"When nothing needs it: {call}"
+    audit["findings"][1]["remedy"] = call
+    page = rendered(audit)
+    assert page.count(f"<code>{html.escape(call)}</code>".replace("&#x27;", "&#39;").replace("&quot;", "&#34;")) == 2
+    assert "<code>ansible-playbook evil" not in page
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "</code></pre><script>alert(1)</script>",
+        "' onmouseover='alert(1)",
+        '" style="x" x="',
+        "<!--",
+        "]]>",
+        "&lt;script&gt;",
+    ],
+)
+def test_a_hostile_name_is_shown_in_a_remedy_as_what_it_is(spoilt: Json, name: str) -> None:
+    plain, hostile = copy.deepcopy(spoilt), copy.deepcopy(spoilt)
+    for audit, value in ((plain, "x"), (hostile, name)):
+        for one in audit["findings"]:
+            one["remedy"] = module_call("runpod_template", name=value, state="absent")
+    one, other = Outline(rendered(plain)), Outline(rendered(hostile))
+    assert one.elements == other.elements
+    assert json.dumps(name) in other.text.replace(r"\u0027", "'")
 
 
 def test_a_fleet_is_folded_and_quick(house: House) -> None:
