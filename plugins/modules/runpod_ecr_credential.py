@@ -400,12 +400,11 @@ other_registries:
 
 from functools import partial
 
-from ansible.module_utils.urls import Request
-
 from ..module_utils._aws.client import aws_client
 from ..module_utils._aws.module import AwsModule
 from ..module_utils._aws.secret_store import STORE_OPTIONS
 from ..module_utils._core.module import execute
+from ..module_utils._ecr.pull_check import registry_opener
 from ..module_utils._ecr.token_proof import token_proof
 from ..module_utils._oci.registry_client import Registry
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
@@ -416,15 +415,7 @@ REGIONS = ("image", "images", "registry_region", "registry_regions")
 
 def connect(module: AwsModule) -> Clients:
     """Return the clients that the module's options describe, with the proof that ECR's side knows to give."""
-    opener = Request(
-        timeout=30,
-        validate_certs=module.params["validate_certs"],
-        ca_path=module.params["aws_ca_bundle"],
-        use_netrc=False,
-        follow_redirects="none",
-        decompress=False,
-        http_agent="gpuops.runpod",
-    )
+    opener = registry_opener(module.params["validate_certs"], module.params["aws_ca_bundle"])
     aws = aws_client(module)
     who = "the pull user" if module.params["secret_store"] else "the caller"
     return Clients(aws, runpod_client(module), token_proof(aws, partial(Registry, opener), who, module.check_mode))
