@@ -120,7 +120,7 @@ def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(house: House
     )
     run = house.main_job("--check", "-e", "runpod_ecr_acess=delegation")
     assert run.code != 0 and f"Module failed: {said}" in run.output, run.output
-    assert house.role(acess="delegation").failure == f"{said}."
+    assert house.role(acess="delegation").failure == said
     assert house.sandbox.aws_calls() == house.sandbox.runpod_calls() == []
 
 
