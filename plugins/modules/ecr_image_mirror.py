@@ -90,7 +90,7 @@ options:
   retries:
     description:
       - How often an image is tried again when a registry is busy or fails, or does not accept the login any more.
-      - Each time it gets a fresh token, after a pause that doubles from 2 to 60 seconds.
+      - Each time it gets a fresh token, after a pause that doubles from 2 to 60 seconds. At most 100.
     type: int
     default: 3
   allow_suspected_secrets:

@@ -128,9 +128,9 @@ notes:
     IAM actions of the caller on the entry: C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret),
     C(secretsmanager:TagResource) and C(secretsmanager:UntagResource). With O(secret_store.type=ssm) these are
     C(ssm:GetParameter), C(ssm:ListTagsForResource), C(ssm:AddTagsToResource) and C(ssm:RemoveTagsFromResource).
-  - >-
-    IAM actions of the pull user, or without O(secret_store) of the caller: C(ecr:GetAuthorizationToken), and for
-    O(verify_images) also C(ecr:BatchGetImage) and C(ecr:GetDownloadUrlForLayer).
+  - "IAM actions of the pull user, or without O(secret_store) of the caller: C(ecr:GetAuthorizationToken)."
+  - With O(verify_images) the registry is asked with the token, whose owner also needs C(ecr:BatchGetImage) and
+    C(ecr:GetDownloadUrlForLayer) on the repository.
   - Without O(secret_store) RunPod gets all the rights that the caller has on the region's repositories. A warning names
     the caller.
   - Neither the token nor the key is ever returned or shown.
@@ -400,12 +400,11 @@ other_registries:
 
 from functools import partial
 
-from ansible.module_utils.urls import Request
-
 from ..module_utils._aws.client import aws_client
 from ..module_utils._aws.module import AwsModule
 from ..module_utils._aws.secret_store import STORE_OPTIONS
 from ..module_utils._core.module import execute
+from ..module_utils._ecr.pull_check import registry_opener
 from ..module_utils._ecr.token_proof import token_proof
 from ..module_utils._oci.registry_client import Registry
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
@@ -416,15 +415,7 @@ REGIONS = ("image", "images", "registry_region", "registry_regions")
 
 def connect(module: AwsModule) -> Clients:
     """Return the clients that the module's options describe, with the proof that ECR's side knows to give."""
-    opener = Request(
-        timeout=30,
-        validate_certs=module.params["validate_certs"],
-        ca_path=module.params["aws_ca_bundle"],
-        use_netrc=False,
-        follow_redirects="none",
-        decompress=False,
-        http_agent="gpuops.runpod",
-    )
+    opener = registry_opener(module.params["validate_certs"], module.params["aws_ca_bundle"])
     aws = aws_client(module)
     who = "the pull user" if module.params["secret_store"] else "the caller"
     return Clients(aws, runpod_client(module), token_proof(aws, partial(Registry, opener), who, module.check_mode))

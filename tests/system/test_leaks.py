@@ -169,13 +169,17 @@ def held_by_runpod(house: House) -> dict[str, Any]:
 def test_the_search_finds_a_value_however_it_is_written(watch: Watch, secret: str) -> None:
     watch.keep("a log", secret)
     watch.keep("a page", html.escape(secret))
-    assert len(watch.leaks()) == 2
+    assert {leak.partition(" in ")[2].partition(":")[0] for leak in watch.leaks()} == {"a log", "a page"}
 
 
 @pytest.mark.parametrize(
     ("way", "failing", "good"),
-    [("credential", ("default", 0), ("default", 4)), ("delegation", ("yaml", 0), ("yaml", 1)), ("public", ("oneline", 3), ("minimal", 2))],
-)  # fmt: skip
+    [
+        ("credential", ("default", 0), ("default", 4)),
+        ("delegation", ("yaml", 0), ("yaml", 1)),
+        ("public", ("oneline", 3), ("minimal", 2)),
+    ],
+)
 def test_no_value_shows_in_a_first_run_that_an_endpoint_breaks_nor_in_the_next(
     watch: Watch, way: str, failing: tuple[str, int], good: tuple[str, int]
 ) -> None:

@@ -145,7 +145,6 @@ def test_filters_do_not_load_boto3() -> None:
     """Ansible loads every filter of a collection anew for each task that uses one of them."""
     names = [path.stem for path in (ROOT / "plugins" / "filter").glob("*.py")]
     lines = [f"import ansible_collections.gpuops.runpod.plugins.filter.{name}" for name in names]
-    lines += ["from ansible_collections.gpuops.runpod.plugins.module_utils._workload import report"]
     lines += ["import sys", "print(*sorted({'boto3', 'botocore'} & sys.modules.keys()))"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "playbooks" / "collections")}
     command = [sys.executable, "-c", "\n".join(lines)]

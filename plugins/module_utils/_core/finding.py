@@ -15,6 +15,7 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 from .errors import Json
+from .masking import printable
 
 SEVERITIES = ["error", "warning", "info"]
 PLAIN = re.compile(r"[\w ./:@+*=,-]*", re.ASCII)  # nothing that any version of Ansible takes for a template
@@ -48,11 +49,6 @@ class Rule(NamedTuple):
 def worst_first(found: Iterable[Json]) -> list[Json]:
     """Return findings by severity, and else in their order."""
     return sorted(found, key=lambda one: SEVERITIES.index(one["severity"]))
-
-
-def printable(text: str) -> str:
-    """Return a text with escapes for what a terminal would carry out, hide or turn round."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def module_call(module: str, **options: object) -> str:

@@ -27,10 +27,20 @@ class CollectionModule(AnsibleModule):
     That holds for results, failures, refused arguments and the system's log, with every version of ansible-core.
     """
 
+    params: Any
+    _unfit: tuple[str, ...] = ()
+
+    def _load_params(self) -> None:
+        super()._load_params()
+        self._unfit = tuple(scalars(self.params, self.argument_spec))
+        self.params = text_for_scalars(self.params, self.argument_spec)
+
     def exit_json(self, **result: Any) -> None:
         super().exit_json(**self._shown(result))
 
     def fail_json(self, msg: str, **result: Any) -> None:
+        if self._unfit:
+            msg = f"{' and '.join(self._unfit)} must be a dictionary of options, not a single value."
         shown = self._shown({"msg": mask_login(str(msg)), **result})
         super().fail_json(printable(shown.pop("msg"), LINES), **shown)
 
@@ -46,6 +56,31 @@ class CollectionModule(AnsibleModule):
     def _shown(self, result: Json) -> Json:
         masked = mask_secrets(result, secret_values(self.params, self.argument_spec))
         return {**masked, "invocation": {"module_args": self._arguments()}}
+
+
+def scalars(given: Any, spec: Json, place: str = "") -> list[str]:
+    """Return the options that are a number or a boolean in place of a mapping."""
+    if isinstance(given, list):
+        return [found for item in given for found in scalars(item, spec, place)]
+    if not isinstance(given, dict):
+        return [place] if isinstance(given, bool | int | float) else []
+    inner = {name: value for name, value in given.items() if "options" in spec.get(name, {})}
+    before = f"{place}." if place else ""
+    return [
+        found for name, value in inner.items() for found in scalars(value, spec[name]["options"], f"{before}{name}")
+    ]
+
+
+def text_for_scalars(given: Any, spec: Json) -> Any:
+    """Return arguments with a text for each number in place of a mapping, over which ansible-core stumbles."""
+    if isinstance(given, list):
+        return [text_for_scalars(item, spec) for item in given]
+    if not isinstance(given, dict):
+        return str(given) if isinstance(given, bool | int | float) else given
+    return {
+        name: text_for_scalars(value, spec[name]["options"]) if "options" in spec.get(name, {}) else value
+        for name, value in given.items()
+    }
 
 
 def execute(module: Any, run: Run, key: str | None, connect: Connect) -> None:

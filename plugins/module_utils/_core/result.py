@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from .errors import CollectionError, ConflictError, Json
@@ -36,6 +37,29 @@ class ItemsFailedError(CollectionError):
         done = self.outcome
         diff = {"before": done.before, "after": done.after}
         return {"msg": str(self), "changed": done.changed, "diff": diff, **done.results}
+
+
+class PartialError(CollectionError):
+    """A run failed after its first write; `done` are the writes, each a short clause."""
+
+    def __init__(self, cause: CollectionError, done: Iterable[str]) -> None:
+        self.cause = cause
+        self.done = tuple(dict.fromkeys(done))
+        super().__init__(f"{cause} Already done: {'; '.join(self.done)}. A plain re-run continues.")
+
+    def as_result(self) -> Json:
+        return {**self.cause.as_result(), "msg": str(self), "changed": True}
+
+
+@contextmanager
+def reporting(done: Sequence[str]) -> Iterator[None]:
+    """Let a failure say what was done before it; `done` may grow meanwhile."""
+    try:
+        yield
+    except CollectionError as error:
+        if not done or isinstance(error, PartialError):
+            raise
+        raise PartialError(error, done) from error
 
 
 def desired_fields(params: Mapping[str, Any], fields: Mapping[str, str]) -> Json:

@@ -51,13 +51,18 @@ def run(params: Json, dummy: bool, aws: Aws) -> Result:
 
 def check(params: Json) -> None:
     """Raise InputError for options that make no sense."""
-    prefix, events, store = params["path_prefix"], params["events"], params["secret_store"]
+    prefix, store = params["path_prefix"], params["secret_store"]
     if prefix is not None and not prefix.startswith("/"):
         raise InputError(f"path_prefix {prefix!r} must start with a slash; / means all users of the account.")
     if prefix is not None and store and store["name"]:
         raise InputError(
             "secret_store.name is the entry of one user: give name instead of path_prefix, or leave it out."
         )
+    check_events(params["events"])
+
+
+def check_events(events: Json | None) -> None:
+    """Raise InputError for a look into CloudTrail that makes no sense."""
     if events and not 1 <= events["hours"] <= LONGEST:
         raise InputError(f"events.hours must be from 1 to {LONGEST}: CloudTrail looks back 90 days.")
     if events and events["limit"] < 1:

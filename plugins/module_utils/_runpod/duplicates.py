@@ -65,21 +65,25 @@ def _settle(
         rivals = {key: _rivals(found.get(key, ()), made[key]) for key in contested}
         contested = {key for key, ids in rivals.items() if ids}
         lost = {key for key in contested if pause == LAST or min(rivals[key]) < str(made[key]["id"])}
+        settled |= {key: error for key in sorted(lost) if (error := _removal_error(remove, made[key]))}
         to_delete |= lost
         contested -= lost
         if not contested:
             break
         client.sleep(pause)
-    for key in sorted(to_delete):
-        try:
-            remove(made[key])
-        except CollectionError as error:
-            settled[key] = error
     if to_delete:
         now = find_all()
         gone = {key for key in to_delete if settled[key] is made[key]}
         settled |= {key: min(now.get(key, ()), key=lambda thing: str(thing["id"]), default=None) for key in gone}
     return settled
+
+
+def _removal_error(remove: Callable[[Json], None], thing: Json) -> CollectionError | None:
+    try:
+        remove(thing)
+    except CollectionError as error:
+        return error
+    return None
 
 
 def _rivals(found: Iterable[Json], made: Json) -> set[str]:

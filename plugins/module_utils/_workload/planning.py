@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from ansible.module_utils.urls import Request
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from .._aws.client import aws_client
 from .._core.errors import CollectionError, Json
 from .._core.result import Result
 from .._ecr import image_mirror
+from .._ecr.pull_check import registry_opener
 from .._oci.registry_client import Registry
 from .._runpod.connection import runpod_client
 from .desired import desired_state
@@ -93,14 +93,6 @@ def results(plan: Plan) -> Json:
 
 def connect(module: AnsibleAWSModule) -> Clients:
     """Return the clients that the module's options describe."""
-    opener = Request(
-        timeout=30,
-        validate_certs=module.params["validate_certs"],
-        ca_path=module.params["aws_ca_bundle"],
-        use_netrc=False,
-        follow_redirects="none",
-        decompress=False,
-        http_agent="gpuops.runpod",
-    )
+    opener = registry_opener(module.params["validate_certs"], module.params["aws_ca_bundle"])
     copier = image_mirror.connect(module)
     return Clients(aws_client(module), runpod_client(module), opener, partial(Registry, opener), copier.skopeo)

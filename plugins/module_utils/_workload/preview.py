@@ -117,19 +117,9 @@ def check_images(
     look: Look, images: list[str], identity: str, store: Json | None = None, timeout: int = NEVER
 ) -> list[Json]:
     """Return what ecr_pull_check tells of images, for linux/amd64."""
-    options = {
-        "images": images,
-        "platform": "linux/amd64",
-        "identity": identity,
-        "secret_store": store,
-        "credentials": None,
-        "via": None,
-        "fail_when_denied": False,
-        "propagation_timeout": timeout,
-    }
-    found = pull_check.run(options, False, pull_check.Clients(look.aws, look.opener, look.registry))
-    reports: list[Json] = found.results["images"]
-    return reports
+    who = {"caller": pull_check.caller_identity, "anonymous": pull_check.anonymous_identity}
+    puller = who[identity]() if identity in who else pull_check.stored_identity(look.aws, store or {}, timeout)[0]
+    return pull_check.check_images(look.aws, look.opener, images, puller)
 
 
 def grant(look: Look, desired: DesiredState, state: str, repositories: list[str] | None = None) -> Result:

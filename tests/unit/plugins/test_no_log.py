@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.module import CollectionModule, execute
@@ -32,6 +33,7 @@ class SpecError(Exception):
 @pytest.fixture(autouse=True)
 def ansible_core_masks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(basic, "remove_values", lambda value, secrets: value)
+    monkeypatch.setitem(AnsibleAWSModule.default_settings, "module_class", basic.AnsibleModule)
 
 
 def spec_of(name: str, monkeypatch: pytest.MonkeyPatch) -> Json:

@@ -471,7 +471,7 @@ def actions(asked: Iterable[Request]) -> set[str]:
 def test_every_module_that_calls_aws_is_used() -> None:
     group = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["action_groups"]["aws"]
     pages = {path.stem: path.read_text() for path in (ROOT / "plugins" / "modules").glob("*.py")}
-    calling = [name for name, text in pages.items() if re.search("aws_client|AnsibleAWSModule", text)]
+    calling = [name for name, text in pages.items() if re.search("aws_client|AwsModule", text)]
     assert sorted(calling) == sorted(USES) == sorted(name for name in group if isinstance(name, str))
 
 

@@ -407,3 +407,13 @@ def test_options_that_do_not_fit_are_refused(options: Json, says: str, capsys: C
     with patch_module_args({"api_key": "key-of-the-unit-tests", **options}), pytest.raises(SystemExit):
         main()
     assert says in json.loads(capsys.readouterr().out)["msg"]
+
+
+@pytest.mark.parametrize(("option", "value"), [("workers", 3), ("gpu", True), ("cpu", [3]), ("scaling", 0.5)])
+def test_a_number_in_place_of_a_mapping_is_an_error_that_names_the_option(
+    option: str, value: Any, capsys: Capture
+) -> None:
+    given = {"api_key": "key-of-the-unit-tests", "name": "demo", option: value}
+    with patch_module_args(given), pytest.raises(SystemExit):
+        main()
+    assert f"{option} must be a dictionary of options" in json.loads(capsys.readouterr().out)["msg"]

@@ -13,7 +13,6 @@ import pytest
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import (
     Rule,
     module_call,
-    printable,
     shell_command,
     worst_first,
 )
@@ -51,10 +50,6 @@ def test_a_row_quotes_what_is_a_word_of_a_command() -> None:
 def test_nothing_of_a_row_is_carried_out_by_a_terminal(name: str) -> None:
     filled = ROW.filled({"what": name})
     assert (filled["cause"] + filled["remedy"]).isprintable()
-
-
-def test_a_text_is_shown_with_escapes_for_what_does_not_show() -> None:
-    assert printable("naïve 😀 x\x1b[0m\n\u202ey") == r"naïve 😀 x\x1b[0m\n\u202ey"
 
 
 def test_the_worst_comes_first_and_the_others_keep_their_order() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import (
+    PartialError,
     Result,
     changed_fields,
     desired_fields,
     find_by_name,
+    reporting,
 )
 
 FIELDS = {"image": "image", "disk_size": "disk"}
@@ -57,3 +59,31 @@ def test_two_things_with_one_name_are_an_error_with_both_ids() -> None:
 
 def test_an_outcome_needs_no_more_than_what_was_and_what_is() -> None:
     assert Result(False, None, None)[3:] == ({}, ())
+
+
+def test_failure_after_writes_says_what_is_done_and_that_a_plain_re_run_continues() -> None:
+    cause = AwsError("iam:PutUserPolicy: Throttling: slow down.", "iam:PutUserPolicy", "Throttling", "slow down.", 400)
+    done: list[str] = []
+    with pytest.raises(PartialError) as caught, reporting(done):
+        done += ["the user is made", "the entry is made", "the user is made"]
+        raise cause
+    assert caught.value.as_result() == {
+        "msg": "iam:PutUserPolicy: Throttling: slow down. Already done: the user is made; the entry is made. "
+        "A plain re-run continues.",
+        "error": cause.as_result()["error"],
+        "changed": True,
+    }
+    assert (caught.value.cause, caught.value.done) == (cause, ("the user is made", "the entry is made"))
+
+
+def test_failure_before_the_first_write_is_raised_as_it_is() -> None:
+    cause = ConflictError("theirs")
+    with pytest.raises(ConflictError) as caught, reporting([]):
+        raise cause
+    assert caught.value is cause
+
+
+def test_what_is_done_is_said_once() -> None:
+    with pytest.raises(PartialError) as caught, reporting(["outer"]), reporting(["inner"]):
+        raise ConflictError("theirs")
+    assert str(caught.value) == "theirs Already done: inner. A plain re-run continues."

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import copy
+import html
+import json
 import re
 import time
 from html.parser import HTMLParser
@@ -15,21 +18,15 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import module_call
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.report import audit as judge
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import workloads
-from ansible_collections.gpuops.runpod.tests.unit.plugins.audited import (
-    APP,
-    EAST,
-    TRAINING,
-    asked,
-    finding,
-    healthy,
-    image,
-    of_account,
-    of_user,
-    report,
-)
+from tests.system.conftest import REGISTRY, House
 
-PAGE = Path(__file__).resolve().parents[2] / "roles" / "runpod_ecr" / "templates" / "audit.html.j2"
+from .audits import WORKLOADS, audited, observed
+from .test_audit import neighbour, tag_gone, template_changed, token_over
+
+PAGE = Path(__file__).resolve().parents[3] / "roles" / "runpod_ecr" / "templates" / "audit.html.j2"
 HOSTILE = """<script>alert(1)</script>"><img onerror='x'>&amp;{{ 7 * 7 }}{% raw %}"""
 STRUCTURE = {"status", "kind", "kinds", "links", "severity", "generated_at", "since", "starts_at", "ends_at", "number"}
 VOID = {"meta", "input", "use", "path", "rect", "circle", "line"}
@@ -71,16 +68,23 @@ class Outline(HTMLParser):
         self.text += data
 
 
-def spoilt() -> Json:
-    """Return a report with something of everything."""
-    reads = healthy()
-    reads["images"] = reads["proof"] = {"images": [image(TRAINING), image(APP, finding("tag_not_found", raw="none"))]}
-    reads["account"]["findings"] = [
-        of_account("token_expired", "registry", "token-east", "id-east"),
-        of_account("credential_unused", "registry", "other", "id-other", "info"),
-    ]
-    reads["user"]["findings"] = [of_user("rotation_due", "warning"), of_user("boundary_missing", "info")]
-    return report(reads)
+@pytest.fixture
+def healthy(house: House) -> Json:
+    house.arrange(*WORKLOADS)
+    return audited(house)
+
+
+@pytest.fixture
+def spoilt(house: House) -> Json:
+    """A report with something of everything."""
+    house.arrange(*WORKLOADS)
+    tag_gone(house)
+    token_over(house)
+    template_changed(house)
+    neighbour(house)
+    house.sandbox.runpod.seed("registries", {"name": "unused"})
+    house.sandbox.fail("^GET /v2/registries/delegations$", answer={"status": 403, "body": {"detail": "no"}}, times=None)
+    return audited(house, rotate_after_days=0)
 
 
 def with_text(value: Any, text: str) -> Any:
@@ -92,9 +96,9 @@ def with_text(value: Any, text: str) -> Any:
     return text if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize("audit", [report(healthy()), spoilt()], ids=["green", "red"])
-def test_the_page_needs_nothing_and_runs_nothing(audit: Json) -> None:
-    page = rendered(audit)
+@pytest.mark.parametrize("audit", ["healthy", "spoilt"])
+def test_the_page_needs_nothing_and_runs_nothing(audit: str, request: pytest.FixtureRequest) -> None:
+    page = rendered(request.getfixturevalue(audit))
     assert "default-src 'none'" in page
     assert not re.search(r"https?:|//\w|src=|url\(|@import|<script|<link|<iframe|\son\w+=|javascript:", page)
     outline = Outline(page)
@@ -103,8 +107,8 @@ def test_the_page_needs_nothing_and_runs_nothing(audit: Json) -> None:
     assert all(target.startswith("#") for target in outline.targets)
 
 
-def test_what_the_clouds_call_things_is_text_and_nothing_else() -> None:
-    plain, hostile = with_text(spoilt(), "x"), with_text(spoilt(), HOSTILE)
+def test_what_the_clouds_call_things_is_text_and_nothing_else(spoilt: Json) -> None:
+    plain, hostile = with_text(spoilt, "x"), with_text(spoilt, HOSTILE)
     one, other = Outline(rendered(plain)), Outline(rendered(hostile))
     assert one.elements == other.elements
     assert HOSTILE in other.text
@@ -116,15 +120,26 @@ def test_nothing_is_written_without_being_escaped() -> None:
     assert [each for each in shown if not each.startswith(macros) and not each.endswith("| e")] == []
 
 
-def test_findings_come_first_and_the_worst_of_them_first() -> None:
-    text = Outline(rendered(spoilt())).text
+def test_findings_come_first_and_the_worst_of_them_first(spoilt: Json) -> None:
+    text = Outline(rendered(spoilt)).text
     assert "RunPod cannot pull 2 of 2 workloads" in text
-    order = ["3 findings", "cause of tag_not_found", "cause of token_expired", "cause of rotation_due"]
-    order += ["Keys and tokens", "2 workloads", "nobody owns", "Worth knowing"]
+    causes = [one["cause"] for one in spoilt["findings"] if one["status"] != "green"]
+    order = [f"{len(causes)} findings", *causes, "Keys and tokens", "2 workloads", "nobody owns"]
+    order += ["Used by others", "Worth knowing"]
     body = text[text.index(order[0]) :]
     places = [body.index(f"\n{each}" if each == "2 workloads" else each) for each in order]
     assert places == sorted(places)
-    assert "since 2026-08-13 23:00 UTC" in text
+    assert "since 2026-01-01 00:00 UTC" in text and f"Looked as{spoilt['identity']}" in text.replace("\n", "")
+
+
+def test_only_what_is_proved_is_as_it_should_be(house: House, healthy: Json) -> None:
+    assert "Every link of every chain is as it should be." in rendered(healthy)
+    house.arrange(access="delegation")
+    for serverless in (True, False):
+        workloads = [{"image": f"{REGISTRY}/runpod-gpu-training:v1", "template": {"serverless": serverless}}]
+        page = rendered(audited(house, workloads=workloads, access="delegation"))
+        assert "as it should be" not in page and "It is not proved that RunPod can pull the workload" in page
+        assert "Not proved. Only RunPod has the roles" in page
 
 
 @pytest.mark.parametrize(
@@ -133,18 +148,19 @@ def test_findings_come_first_and_the_worst_of_them_first() -> None:
         ({"workloads": 1, "green": 1}, "green", "RunPod can pull the workload"),
         ({"workloads": 3, "green": 3}, "green", "RunPod can pull all 3 workloads"),
         ({"workloads": 3, "amber": 1}, "amber", "RunPod can pull, but 1 of 3 workloads needs a hand"),
+        ({"workloads": 3, "grey": 2, "unproven": 2}, "grey", "It is not proved that RunPod can pull 2 of 3 workloads"),
+        ({"workloads": 3, "green": 3}, "grey", "RunPod can pull all 3 workloads"),
         ({"workloads": 3, "green": 3}, "amber", "all 3 workloads, but something else"),
         ({"workloads": 1, "red": 1}, "red", "RunPod cannot pull the workload"),
     ],
 )
-def test_the_first_line_answers_the_question(summary: Json, status: str, said: str) -> None:
-    audit = report(healthy())
-    counts = {"red": 0, "amber": 0, "green": 0, "findings": 0, "orphans": 0, **summary}
-    assert said in Outline(rendered({**audit, "status": status, "summary": counts})).text
+def test_the_first_line_answers_the_question(healthy: Json, summary: Json, status: str, said: str) -> None:
+    counts = {**dict.fromkeys(healthy["summary"], 0), **summary}
+    assert said in Outline(rendered({**healthy, "status": status, "summary": counts})).text
 
 
-def test_a_command_stands_apart_from_the_words_about_it() -> None:
-    audit = spoilt()
+def test_a_command_stands_apart_from_the_words_about_it(spoilt: Json) -> None:
+    audit = spoilt
     audit["findings"][0]["remedy"] = "When nothing needs it: aws iam delete-user --user-name x"
     audit["findings"][1]["remedy"] = "ansible localhost -m ping"
     page = rendered(audit)
@@ -152,13 +168,47 @@ def test_a_command_stands_apart_from_the_words_about_it() -> None:
     assert "<code>ansible localhost -m ping</code>" in page
 
 
-def test_a_fleet_is_folded_and_quick() -> None:
-    items = workloads([{"image": f"{EAST}/team/app-{number}:v1"} for number in range(300)], {"serverless": True})
-    reads = healthy()
-    bad = finding("tag_not_found")
-    reads["images"] = reads["proof"] = {"images": [image(item["image"], bad) for item in items[:9]]}
+def test_a_name_that_looks_like_a_command_is_a_part_of_the_one_it_is_in(spoilt: Json) -> None:
+    audit = spoilt
+    call = module_call("runpod_template", name="x: ansible-playbook evil.yml #", state="absent")
+    audit["findings"][0]["remedy"] = f"When nothing needs it: {call}"
+    audit["findings"][1]["remedy"] = call
+    page = rendered(audit)
+    assert page.count(f"<code>{html.escape(call)}</code>".replace("&#x27;", "&#39;").replace("&quot;", "&#34;")) == 2
+    assert "<code>ansible-playbook evil" not in page
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "</code></pre><script>alert(1)</script>",
+        "' onmouseover='alert(1)",
+        '" style="x" x="',
+        "<!--",
+        "]]>",
+        "&lt;script&gt;",
+    ],
+)
+def test_a_hostile_name_is_shown_in_a_remedy_as_what_it_is(spoilt: Json, name: str) -> None:
+    plain, hostile = copy.deepcopy(spoilt), copy.deepcopy(spoilt)
+    for audit, value in ((plain, "x"), (hostile, name)):
+        for one in audit["findings"]:
+            one["remedy"] = module_call("runpod_template", name=value, state="absent")
+    one, other = Outline(rendered(plain)), Outline(rendered(hostile))
+    assert one.elements == other.elements
+    assert json.dumps(name) in other.text.replace(r"\u0027", "'")
+
+
+def test_a_fleet_is_folded_and_quick(house: House) -> None:
+    house.arrange(*WORKLOADS)
+    desired, seen = observed(house)
+    items = workloads([{"image": f"{REGISTRY}/team/app-{number}:v1"} for number in range(300)], {"serverless": True})
+    finding = {"code": "tag_not_found", "severity": "error", "cause": "It is gone.", "remedy": "Push it."}
+    image = {"digest": None, "platforms": [], "size": None, "pullable": False, "findings": [finding]}
+    proof = [{"image": item["image"], **image} for item in items[:9]]
+    report = judge(desired._replace(items=items), seen._replace(proof=proof, templates=None, runpod_findings=[]))
     start = time.monotonic()
-    page = rendered(report(reads, asked(), items))
+    page = rendered(report)
     assert time.monotonic() - start < 20
     assert len(page) < 1_000_000
     assert page.count(" open>") == 3
@@ -180,7 +230,7 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_text_stands_out_in_both_colour_schemes(scheme: int) -> None:
     colours = dict(re.findall(r"--([\w-]+): (#\w+)", re.findall(r":root {(.*?)}", PAGE.read_text(), re.S)[scheme]))
-    grounds = ("paper", "card", "red-bg", "amber-bg", "green-bg")
+    grounds = ("paper", "card", "red-bg", "amber-bg", "grey-bg", "green-bg")
     pairs = [(text, ground) for text in ("ink", "soft") for ground in (*grounds, "code")]
-    pairs += [(tone, ground) for tone in ("red", "amber", "green") for ground in ("card", f"{tone}-bg")]
+    pairs += [(tone, ground) for tone in ("red", "amber", "grey", "green") for ground in ("card", f"{tone}-bg")]
     assert [pair for pair in pairs if contrast(colours[pair[0]], colours[pair[1]]) < 4.5] == []
