@@ -165,7 +165,7 @@ def mirror(look: Look, desired: DesiredState, images: dict[str, str]) -> Result:
 # RunPod
 
 
-def account(look: Look, kinds: Iterable[str] = LISTINGS) -> Json:
+def account(look: Look, kinds: Iterable[str] = tuple(LISTINGS)) -> Json:
     """Return what runpod_info tells of the account."""
     return accounts.run({"gather": list(kinds), "credential_expiry": None}, True, look.api).results
 
