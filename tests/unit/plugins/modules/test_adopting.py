@@ -141,7 +141,9 @@ def test_a_public_template_is_ours_once_public_is_set(runpod: SimulatedRunpod, g
 def test_all_templates_of_others_are_named_at_once_and_none_is_written(runpod: SimulatedRunpod) -> None:
     for name in ("one", "two"):
         runpod.seed("templates", name=name, image="ghcr.io/theirs:1")
-    wanted = {"templates": [given({"name": name, "image": "app:1"}, template.OPTIONS) for name in ("new", "one", "two")]}
+    wanted = {
+        "templates": [given({"name": name, "image": "app:1"}, template.OPTIONS) for name in ("new", "one", "two")]
+    }
     params = {**wanted, "prune": False, "prune_pattern": None, "on_error": "continue"}
     with pytest.raises(ConflictError, match=r"'one' .* 'two' "):
         templates.run(params, False, runpod.client)
