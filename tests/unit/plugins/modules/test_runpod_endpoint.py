@@ -284,8 +284,8 @@ def test_what_cannot_be_is_an_error_before_anything_is_written(
 
 
 def test_a_catalog_that_cannot_be_read_does_not_stop_a_run(runpod: SimulatedRunpod) -> None:
-    runpod.answers = [None, None, refusal(500, "no catalog")]
-    assert go(runpod, NEW).changed
+    runpod.answers = [None, None, refusal(403, "no catalog")]
+    assert go(runpod, NEW).changed and runpod.answers == []
     runpod.calls.clear()
     with pytest.raises(InputError, match="no serverless GPU pool A40"):
         go(runpod, {"name": "demo", "gpu": {"pools": ["A40"]}})
@@ -300,13 +300,25 @@ def test_pools_that_an_endpoint_has_already_need_no_catalog(runpod: SimulatedRun
 
 
 def test_an_answer_that_lacks_fields_is_read_as_their_empty_values(runpod: SimulatedRunpod) -> None:
-    thin = {"id": "e1", "name": "demo", "type": "QUEUE", "image": "app:1", "gpu": None, "workers": None}
+    thin: Json = dict.fromkeys(("gpu", "workers", "args", "cmd", "env", "ports")) | {
+        "id": "e1",
+        "name": "demo",
+        "image": "app:1",
+    }
     runpod.answers = [(200, {}, {"endpoints": [thin]}), refusal(404, "no release")]
     wanted = {"env": {}, "ports": [], "cmd": [], "data_center_ids": [], "network_volumes": []}
     outcome = go(runpod, {"name": "demo", **wanted}, check_mode=True)
     assert not outcome.changed
     shown = outcome.results["endpoint"]
     assert (shown["env"], shown["entrypoint"], shown["workers"]) == ({}, [], {"min": 0, "max": 3, "idle_timeout": 10})
+
+
+@pytest.mark.parametrize("answer", [[], {}, {"name": "demo"}])
+def test_an_answer_to_a_change_that_is_no_endpoint_is_an_error(runpod: SimulatedRunpod, answer: Any) -> None:
+    runpod.seed("endpoints", name="demo")
+    runpod.answers = [None, (200, {}, answer)]
+    with pytest.raises(CollectionError, match="PATCH /serverless/.*: the answer (is no object|has no id)"):
+        go(runpod, {"name": "demo", "disk": 80})
 
 
 def test_a_creation_that_is_held_in_part_fails_with_the_endpoint_that_there_is(runpod: SimulatedRunpod) -> None:
