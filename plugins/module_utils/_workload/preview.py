@@ -193,6 +193,7 @@ def credential(
         "min_validity_hours": desired.options["min_validity_hours"],
         "force": force,
         "propagation_timeout": NEVER,
+        "released": desired.intent == "converge" and desired.options["release_quarantine"],
         "state": state,
     }
     return ecr_credential.run(options, True, ecr_credential.Clients(look.aws, look.api))
