@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 from .._core.errors import CollectionError, ConflictError, InputError, Json, NotFoundError
@@ -180,10 +179,8 @@ def keep_created(client: Client, step: Step, made: Json) -> Json:
     return kept
 
 
-def read_back(step: Step, answer: Any) -> Json:
+def read_back(step: Step, answer: Json) -> Json:
     """Return the answer to a write once it shows everything that was sent."""
-    if not isinstance(answer, dict) or not answer.get("id"):
-        raise CollectionError("RunPod did not answer with the endpoint that it was sent: run again.")
     endpoint = complete(answer)
     sent = {field: value for field, value in (step.fields or {}).items() if field != "type" or "type" in answer}
     lost = field_changes(endpoint, sent)

@@ -65,10 +65,6 @@ class Step(NamedTuple):
             return "create"
         return "change" if self.fields else "unchanged"
 
-    @property
-    def prediction(self) -> Json | None:
-        return self.after
-
 
 def specs(table: Mapping[str, Field]) -> Json:
     return {option: field.spec for option, field in table.items()}
