@@ -48,6 +48,8 @@ def test_who_begins_changes_from_round_to_round() -> None:
 def test_each_process_of_the_counting_interpreter_is_counted_and_does_its_work() -> None:
     with counting_python() as (python, log):
         for number in range(3):
-            done = subprocess.run([python, "-c", "print(input())"], input=f"{number}\n", capture_output=True, text=True)
+            done = subprocess.run(
+                [python, "-c", "print(input())"], input=f"{number}\n", capture_output=True, text=True, check=True
+            )
             assert done.stdout == f"{number}\n"
         assert len(log.read_text().splitlines()) == 3

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._aws.client import Aws
 from .._aws.ecr_token import Token, get_token
@@ -52,7 +52,7 @@ LONGEST_PROPAGATION = 3600
 KEEP, REFRESH, REMOVE = "keep", "refresh", "remove"
 
 # Returns the reports on images that were tried with a token, a refusal of which may pass until that moment, or raises.
-Prove = Callable[[list[str], Token, datetime | None], list[Json]]
+Prove = Callable[[list[str], Token, Any], list[Json]]
 
 
 class Clients(NamedTuple):

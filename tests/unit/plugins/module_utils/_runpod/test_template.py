@@ -14,12 +14,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     InputError,
     Json,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.fields import Step, differing
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.fields import IgnoredFieldError, Step, differing
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import (
     DEFAULTS,
     FIELDS,
     OPTIONS,
-    IgnoredFieldError,
     check,
     desired,
     plan,
@@ -245,7 +244,7 @@ def test_a_field_that_the_api_ignored_is_an_error_with_what_it_holds() -> None:
         IgnoredFieldError, match=r"id t-demo\) but holds other values than were sent for disk, registry\."
     ) as caught:
         write(fake.client, NEW)
-    assert caught.value.template == {**held, **BARE}
+    assert caught.value.thing == {**held, **BARE}
 
 
 @pytest.mark.parametrize("answer", [None, [], {}, {"name": "demo"}])
