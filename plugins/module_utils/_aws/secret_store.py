@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from secrets import token_hex
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ from uuid import NAMESPACE_OID, uuid5
 from .._core.errors import AwsError, ConflictError, InputError, Json
 from .._core.time import retry_until
 from .client import Aws, tolerating
-from .secret_entry import MANAGED, OURS, Entry, KeyPair, KeyReservation, decode, encode
+from .secret_entry import MANAGED, OURS, Entry, decode, encode, not_ours
 
 # Mirrored by the documentation fragment gpuops.runpod.secret_store.
 STORE_OPTIONS: Json = {
@@ -64,17 +64,15 @@ class SecretStore(ABC):
         """Return the entry's tags; one that is not there has none."""
 
     @abstractmethod
-    def create(self, user: str, pending: KeyReservation) -> Entry | None:
-        """Make the entry with a note, tagged as ours, and return it.
+    def create(self, user: str, wanted: Entry) -> Entry | None:
+        """Make the entry, tagged as ours, and return it.
 
         The name is a lock: None says that it is taken, by another run's entry or by one that is just being deleted.
         """
 
     @abstractmethod
-    def put(
-        self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
-    ) -> Entry | None:
-        """Write the value in the place of the one that `entry` is, and return the new entry.
+    def put(self, entry: Entry, wanted: Entry) -> Entry | None:
+        """Write what is wanted in the place of what `entry` is, and return the new entry.
 
         None says that another run has written since, and that its value stands.
         """
@@ -135,6 +133,8 @@ class SecretsManager(SecretStore):
             if being_deleted(error):
                 return Entry(self._call("describe_secret", SecretId=self.name)["ARN"], deleted=True)
             raise
+        if "SecretBinary" in answer:
+            raise not_ours(answer["ARN"])
         return decode(answer["ARN"], answer["SecretString"])._replace(version=answer["VersionId"])
 
     def tags(self) -> dict[str, str]:
@@ -143,14 +143,14 @@ class SecretsManager(SecretStore):
             return {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
         return {}
 
-    def create(self, user: str, pending: KeyReservation) -> Entry | None:
+    def create(self, user: str, wanted: Entry) -> Entry | None:
         options = {"KmsKeyId": self.kms_key_id} if self.kms_key_id else {}
         try:
             answer = self._call(
                 "create_secret",
                 Name=self.name,
                 Description=self._description(user),
-                SecretString=encode(None, None, pending),
+                SecretString=encode(wanted),
                 Tags=tag_list({**self.user_tags, MANAGED: user}),
                 **options,
             )
@@ -158,24 +158,22 @@ class SecretsManager(SecretStore):
             if error.code == "ResourceExistsException" or being_deleted(error):
                 return None
             raise
-        return Entry(answer["ARN"], pending=pending, version=answer["VersionId"])
+        return wanted._replace(arn=answer["ARN"], version=answer["VersionId"])
 
-    def put(
-        self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
-    ) -> Entry | None:
+    def put(self, entry: Entry, wanted: Entry) -> Entry | None:
         """A version's id follows from that of the version before it, and AWS takes one value only for an id."""
         try:
             answer = self._call(
                 "put_secret_value",
                 SecretId=self.name,
-                SecretString=encode(key, created, pending, run=token_hex(8)),
+                SecretString=encode(wanted, run=token_hex(8)),
                 ClientRequestToken=str(uuid5(NAMESPACE_OID, entry.version)),
             )
         except AwsError as error:
             if error.code == "ResourceExistsException":
                 return None
             raise
-        return Entry(entry.arn, key, created, pending, version=answer["VersionId"])
+        return wanted._replace(version=answer["VersionId"])
 
     def tag(self, tags: dict[str, str]) -> None:
         self._call("tag_resource", SecretId=self.name, Tags=tag_list(tags))
@@ -238,29 +236,27 @@ class ParameterStore(SecretStore):
             return {tag["Key"]: tag["Value"] for tag in answer["TagList"]}
         return {}
 
-    def create(self, user: str, pending: KeyReservation) -> Entry | None:
+    def create(self, user: str, wanted: Entry) -> Entry | None:
         """Unlike Secrets Manager, this one does not know a call that is sent again because its answer was lost."""
-        value = encode(None, None, pending, run=token_hex(8))
+        value = encode(wanted, run=token_hex(8))
         with tolerating("ParameterAlreadyExists"):
             self._put(value, Description=self._description(user), Tags=tag_list({**self.user_tags, MANAGED: user}))
         with tolerating(self.GONE):
             parameter = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(self.name), self.UNSETTLED)
             if parameter["Value"] == value:
-                return Entry(parameter["ARN"], pending=pending, version=digest(value))
+                return wanted._replace(arn=parameter["ARN"], version=digest(value))
         return None
 
-    def put(
-        self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
-    ) -> Entry | None:
+    def put(self, entry: Entry, wanted: Entry) -> Entry | None:
         """A write cannot be made to depend on what is there, so one that replaced another run's value puts it back."""
-        value = encode(key, created, pending, run=token_hex(8))
+        value = encode(wanted, run=token_hex(8))
         number = self._put(value, Overwrite=True)["Version"] - 1
         former = f"{self.name}:{number}"
         replaced = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(former), self.UNSETTLED)[
             "Value"
         ]
         if digest(replaced) in (entry.version, digest(value)):  # the latter when the write was sent twice
-            return Entry(entry.arn, key, created, pending, version=digest(value))
+            return wanted._replace(version=digest(value))
         self._put(replaced, Overwrite=True)
         return None
 

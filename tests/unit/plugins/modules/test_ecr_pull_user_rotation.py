@@ -257,7 +257,7 @@ def test_each_state_of_the_keys_leads_to_its_step(
 
 def test_key_of_somebody_else_in_the_way_is_an_error_with_the_reasons(account: Account, old: str) -> None:
     foreign = client("iam").create_access_key(UserName=NAME)["AccessKey"]["AccessKeyId"]
-    with pytest.raises(ConflictError, match=f"due for rotation.*{foreign}.*was not made by this collection"):
+    with pytest.raises(CollectionError, match=f"due for rotation.*{foreign}.*was not made by this collection"):
         rotate(account)
     assert account.writes() == [] and works(account)
 
@@ -304,7 +304,7 @@ def test_older_key_stays_while_something_uses_it(account: Account, old: str) -> 
     account.used[old] = account.now - DAY
     assert rotate(account).changed is False and account.keys(NAME)[old] == "Active"
     account.now += 90 * DAY
-    with pytest.raises(ConflictError, match=f"{old}.*is an older key of this collection"):
+    with pytest.raises(CollectionError, match=f"{old}.*is an older key of this collection"):
         rotate(account)
 
 
@@ -490,7 +490,7 @@ def test_entry_of_which_somebody_restored_a_former_version_is_an_error_not_a_loo
         raise refusal("ResourceExistsException")
 
     account.before[account.store.put] = refuse
-    with pytest.raises(ConflictError, match="restored a former version"):
+    with pytest.raises(CollectionError, match="restored a former version"):
         rotate(account)
     assert account.keys(NAME) == {old: "Active"} and sum(account.naps) == 92.0
 
