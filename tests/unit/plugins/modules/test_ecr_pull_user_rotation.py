@@ -146,12 +146,12 @@ def test_new_key_is_noted_made_marked_and_proved_before_it_takes_the_place_of_th
     note = account.calls.index("secretsmanager:put_secret_value")
     assert account.calls[note:] == [
         "secretsmanager:put_secret_value",
+        "secretsmanager:put_secret_value",
         "iam:create_access_key",
         "iam:tag_user",
         *proof,
         *proof,
         "secretsmanager:put_secret_value",
-        "iam:tag_user",
     ]
 
 
