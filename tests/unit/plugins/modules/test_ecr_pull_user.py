@@ -11,7 +11,6 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
-    AwsError,
     CollectionError,
     ConflictError,
     InputError,

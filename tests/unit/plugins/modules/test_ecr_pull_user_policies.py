@@ -14,7 +14,6 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     CollectionError,
-    ConflictError,
     InputError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
@@ -480,7 +479,11 @@ def test_repositories_are_added_to_and_taken_from_the_managed_policy(account: Ac
     assert converge(account, repositories=MANY[:1], purge_repositories=False).changed is False
     account.forget()
     converge(account, repositories=MANY[:50])
-    assert account.writes() == [account.store.put, "iam:create_policy_version", account.store.put]  # fewer rights need no announcement
+    assert account.writes() == [
+        account.store.put,
+        "iam:create_policy_version",
+        account.store.put,
+    ]  # fewer rights need no announcement
     assert _policy.repositories_of(document()) == arns(MANY[:50])
     converge(account, repositories=MANY[:5])
     assert state(account) == expected("inline")

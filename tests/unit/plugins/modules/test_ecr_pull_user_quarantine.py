@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
-    AwsError,
     CollectionError,
-    ConflictError,
     InputError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result

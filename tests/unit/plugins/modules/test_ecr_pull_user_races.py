@@ -109,7 +109,7 @@ def opened(account: Account) -> set[str]:
 
 
 def check(account: Account, wishes: list[str], start: set[str]) -> None:
-    """Everything is there that one of the runs asked for, or, when one of them was to remove it all, perhaps nothing."""
+    """Everything is there that a run asked for, or, when one of them was to remove it all, perhaps nothing."""
     users = [user["UserName"] for user in client("iam").list_users()["Users"]]
     if "absent" in wishes and users == []:
         assert account.store.entries() == []

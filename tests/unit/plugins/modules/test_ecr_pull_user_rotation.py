@@ -15,7 +15,6 @@ from moto.iam.models import iam_backends
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import token_records
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     CollectionError,
-    ConflictError,
     InputError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result

@@ -3,10 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import policy_attachment as _attach
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.policy_attachment import (
@@ -79,7 +81,9 @@ def test_arns_are_those_of_the_partition(partition: str) -> None:
 
 @pytest.mark.parametrize("others", [0, 2000])
 def test_other_inline_policies_leave_less_room(others: int) -> None:
-    desired = DesiredPolicy("puller", "aws", "repositories", ["arn:aws:ecr:us-east-1:1:repository/x"], False, False, ARN)
+    desired = DesiredPolicy(
+        "puller", "aws", "repositories", ["arn:aws:ecr:us-east-1:1:repository/x"], False, False, ARN
+    )
     move = _attach.plan_policies(AttachedPolicies(others_size=others), desired)
     assert move.target == ("customer" if others else "inline")
 

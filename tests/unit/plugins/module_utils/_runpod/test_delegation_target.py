@@ -10,10 +10,10 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.delegation_t
     FORMS,
     Target,
     by_repository,
+    delegated_arn,
     delegation_result,
     differs,
     predicted,
-    delegated_arn,
     targets,
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import delegated, delegation
