@@ -97,7 +97,14 @@ def converge(context: KeyContext, params: Json, check_mode: bool) -> Result:
     state = before = read(context, params)
     pause = 1.0
     while True:
-        plan = plan_for(state, params, aws.region, aws.clock())
+        former_entry = state.entry
+        try:
+            plan = plan_for(state, params, aws.region, aws.clock())
+        except ConflictError:  # perhaps only because another run was at work while this one read
+            state = read(context, params)
+            if state.entry == former_entry:
+                raise
+            continue
         if check_mode or not plan.changed:
             warnings = (*plan.warnings, *check_warnings(context, state, plan))
             changed = plan.changed or len(aws.writes) > former
@@ -113,7 +120,7 @@ def converge(context: KeyContext, params: Json, check_mode: bool) -> Result:
                 return finish(context, params, before, *apply(context, params, state, plan))
             except LockLostError as error:
                 lost = error
-        former_entry, state = state.entry, read(context, params)
+        state = read(context, params)
         if lost and state.entry == former_entry:  # nobody was faster: the store refuses
             if aws.clock() >= deadline:
                 raise lost
