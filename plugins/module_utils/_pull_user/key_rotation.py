@@ -121,7 +121,10 @@ def create_key(lock: EntryLock, pending: KeyReservation) -> tuple[KeyPair, Acces
     except AwsError as error:
         refused = error.status is not None and error.status < 500
         with suppress(AwsError):
-            abandon(lock, () if refused else appeared_since(lock, pending))
+            if refused:
+                lock.write(pending=pending._replace(abandoned=True))  # LockLostError: another run has made one
+            else:
+                abandon(lock, appeared_since(lock, pending))
         raise
 
 

@@ -104,6 +104,16 @@ def test_key_of_a_run_that_was_overtaken_is_deleted_and_their_entry_stays(lock: 
     assert account.keys("puller") == {} and "access_key_id" not in account.secret("mine")
 
 
+def test_key_that_is_refused_to_the_slower_of_two_runs_makes_it_look_again(lock: EntryLock, account: Account) -> None:
+    def faster() -> None:
+        overtake()
+        raise refusal("LimitExceeded", 409)
+
+    account.before["iam:create_access_key"] = faster
+    with pytest.raises(LockLostError):
+        make_key(lock, (), [])
+
+
 @pytest.mark.parametrize("event", [refusal("LimitExceeded", 409), lost()])
 def test_key_that_cannot_be_made_leaves_nothing_and_the_note_says_so(
     lock: EntryLock, account: Account, event: Exception
