@@ -14,17 +14,16 @@ options:
   api_key:
     description:
       - RunPod API key. It needs the scopes that the module's notes name.
-      - The environment variable E(RUNPOD_API_KEY) is used when this is not set.
+      - The environment variable E(RUNPOD_API_KEY) is used when this is not set. One of them is required.
     type: str
-    required: true
   api_url:
     description:
-      - Address of RunPod's API v2, with or without C(/v2) at its end.
+      - Address of RunPod's API v2, with or without C(/v2) at its end, and without a user or password.
       - The environment variable E(RUNPOD_API_BASE_URL) is used when this is not set.
     type: str
     default: https://api.runpod.io/v2
   api_timeout:
-    description: Seconds in which an answer has to be complete before a request counts as lost.
+    description: Seconds in which an answer has to be complete before a request counts as lost, 1 to 3600.
     type: int
     default: 30
   validate_certs:

@@ -90,7 +90,7 @@ options:
   retries:
     description:
       - How often an image is tried again when a registry is busy or fails, or does not accept the login any more.
-      - Each time it gets a fresh token, after a pause that doubles from 2 to 60 seconds.
+      - Each time it gets a fresh token, after a pause that doubles from 2 to 60 seconds. At most 100.
     type: int
     default: 3
   allow_suspected_secrets:
@@ -237,8 +237,7 @@ images:
 """
 
 
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
+from ..module_utils._aws.module import AwsModule
 from ..module_utils._core.module import execute
 from ..module_utils._ecr.image_mirror import connect, run
 
@@ -266,7 +265,7 @@ def main() -> None:
         "retries": {"type": "int", "default": 3},
         "allow_suspected_secrets": {"type": "bool", "default": False, "no_log": False},
     }
-    module = AnsibleAWSModule(
+    module = AwsModule(
         argument_spec=spec,
         mutually_exclusive=[("images", name) for name in ("source", "destination", "image_tags")],
         required_one_of=[("images", "source")],

@@ -224,8 +224,7 @@ repository:
 """
 
 
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
+from ..module_utils._aws.module import AwsModule
 from ..module_utils._core.module import execute
 from ..module_utils._ecr.public_repository import connect, run
 
@@ -248,7 +247,7 @@ def main() -> None:
         "purge_tags": {"type": "bool", "default": True},
         "force": {"type": "bool", "default": False},
     }
-    execute(AnsibleAWSModule(argument_spec=spec, supports_check_mode=True), run, "repository", connect)
+    execute(AwsModule(argument_spec=spec, supports_check_mode=True), run, "repository", connect)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ options:
   propagation_timeout:
     description:
       - Seconds after the pull user's key was made, or after its rights last grew, for which a refusal by AWS only means
-        that this has not arrived everywhere.
+        that this has not arrived everywhere. From 0 to 3600; in check mode nothing is waited for.
     type: int
     default: 90
 notes:
@@ -236,8 +236,8 @@ images:
               V(digest_not_found), V(tag_moved), V(archived).
             - >-
               What it is: V(platform_missing), V(platform_unverified), V(not_an_image), V(layer_unavailable), V(kms),
-              V(layer_host_blocked). Behind a pull-through cache: V(upstream_denied), V(upstream_throttled),
-              V(upstream_unavailable).
+              V(layer_host_blocked), V(manifest_damaged).
+            - "Behind a pull-through cache: V(upstream_denied), V(upstream_throttled), V(upstream_unavailable)."
             - >-
               Who pulls: V(quarantined), V(clock_skew), V(secret_wrong), V(user_missing), V(secret_key_mismatch),
               V(secret_key_inactive), V(key_too_new), V(region_disabled), V(key_invalid), V(credentials_expired),
@@ -247,7 +247,8 @@ images:
               V(explicit_deny), V(token_not_allowed), V(repository_policy_missing), V(repository_not_allowed),
               V(denied).
             - >-
-              What lies between: V(throttled), V(endpoint_unreachable), V(service_unavailable). And V(other).
+              What lies between: V(unexpected_answer), V(throttled), V(endpoint_unreachable),
+              V(service_unavailable). And V(other).
           type: str
           returned: always
           sample: tag_not_found
@@ -274,8 +275,7 @@ images:
 """
 
 
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
+from ..module_utils._aws.module import AwsModule
 from ..module_utils._aws.secret_store import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._ecr.pull_check import connect, run
@@ -297,7 +297,7 @@ def main() -> None:
         "fail_when_denied": {"type": "bool", "default": True},
         "propagation_timeout": {"type": "int", "default": 90},
     }
-    module = AnsibleAWSModule(
+    module = AwsModule(
         argument_spec=spec,
         required_if=[("identity", "secret_store", ["secret_store"]), ("identity", "given", ["credentials"])],
         supports_check_mode=True,

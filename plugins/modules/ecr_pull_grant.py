@@ -229,9 +229,8 @@ foreign_statements:
 """
 
 
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 from ..module_utils._aws.client import aws_client
+from ..module_utils._aws.module import AwsModule
 from ..module_utils._core.module import execute
 from ..module_utils._ecr.pull_grant import run
 
@@ -244,7 +243,7 @@ def main() -> None:
         "principal_arns": {"type": "list", "elements": "str"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
-    execute(AnsibleAWSModule(argument_spec=spec, supports_check_mode=True), run, None, connect=aws_client)
+    execute(AwsModule(argument_spec=spec, supports_check_mode=True), run, None, connect=aws_client)
 
 
 if __name__ == "__main__":

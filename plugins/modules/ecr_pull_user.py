@@ -493,9 +493,8 @@ remaining:
 """
 
 
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 from ..module_utils._aws.client import aws_client
+from ..module_utils._aws.module import AwsModule
 from ..module_utils._aws.secret_store import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._pull_user.pull_user import run
@@ -520,7 +519,7 @@ def main() -> None:
         "secret_store": {"type": "dict", "options": STORE_OPTIONS, "apply_defaults": True, "no_log": False},
         "propagation_timeout": {"type": "int", "default": 90},
     }
-    execute(AnsibleAWSModule(argument_spec=spec, supports_check_mode=True), run, "user", connect=aws_client)
+    execute(AwsModule(argument_spec=spec, supports_check_mode=True), run, "user", connect=aws_client)
 
 
 if __name__ == "__main__":

@@ -555,9 +555,8 @@ findings:
 """
 
 
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 from ..module_utils._aws.client import aws_client
+from ..module_utils._aws.module import AwsModule
 from ..module_utils._aws.secret_store import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._pull_user.inventory import EVENT_OPTIONS, run
@@ -572,7 +571,7 @@ def main() -> None:
         "repositories": {"type": "list", "elements": "str"},
         "events": {"type": "dict", "options": EVENT_OPTIONS},
     }
-    module = AnsibleAWSModule(
+    module = AwsModule(
         argument_spec=spec,
         mutually_exclusive=[("name", "path_prefix")],
         required_one_of=[("name", "path_prefix")],

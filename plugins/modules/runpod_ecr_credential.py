@@ -7,10 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: runpod_ecr_credential
-short_description: Keep a RunPod registry credential that holds a fresh ECR token
+short_description: Keep RunPod registry credentials that hold fresh ECR tokens
 description:
   - Mints an ECR token as the pull user that M(gpuops.runpod.ecr_pull_user) made, with the key from the secret store,
     and stores it at RunPod as the registry credential called O(name).
+  - Does so for one region or for many. A region that fails does not keep the others from being refreshed. Then the
+    module fails all the same and tells what was done.
   - An existing credential is refreshed in place and keeps its id, so that nothing that refers to it changes.
   - Where RunPod does not offer that, the credential is replaced. It is called in turns O(name) and O(name) with C(-alt)
     at its end, and both mean the same wherever a module of this collection takes the name of a credential. The other
@@ -50,18 +52,41 @@ options:
       - Name of the registry credential. Two with this name are an error, and it cannot end in C(-alt).
       - The name is the ownership. A credential of this name gets an ECR token, whoever made it, and one with C(-alt) at
         its end counts as its alternate and is replaced or deleted.
-      - When not set, C(<user>-<account>-<region>), where the tags of the secret store's entry say who the user is, and
-        the entry's ARN names the account. Required without O(secret_store), and when the entry is not there.
+      - A token opens one region, so it cannot be set with more than one.
+      - When not set, C(<user>-<account>-<region>), where O(user) or the tags of the secret store's entry say who the
+        user is, and the entry's ARN names the account, or without an entry the caller's identity does.
+    type: str
+  user:
+    description:
+      - The user that the names of the credentials start with when O(name) is not set. One that the tags of the secret
+        store's entry contradict is an error.
+      - When not set, the user that those tags name. Without O(secret_store), O(name) or this is required.
     type: str
   image:
     description:
       - URI of an image in a private ECR repository. Only its region counts.
-      - Exactly one of O(image) and O(registry_region) is required with O(state=present). With O(state=absent) one is
-        required when O(name) is not set.
+      - Exactly one of O(image), O(images), O(registry_region) and O(registry_regions) is required with
+        O(state=present). With O(state=absent) one is required when O(name) is not set.
     type: str
+  images:
+    description: The same for many images. Each region gets one credential.
+    type: list
+    elements: str
   registry_region:
     description: Region of the ECR registries that the token opens.
     type: str
+  registry_regions:
+    description: Regions, each of which gets a credential.
+    type: list
+    elements: str
+  verify_images:
+    description:
+      - URIs of images that the tokens must be able to pull. This is proved with each token before RunPod gets it, and
+        where RunPod holds a fresh one, with another of the same kind.
+      - When one cannot be pulled, the region fails and RunPod keeps the token it has.
+    type: list
+    elements: str
+    default: []
   min_validity_hours:
     description:
       - Refresh the credential when its token works for less than this many hours. More than 0 and less than 12, which
@@ -76,7 +101,7 @@ options:
   propagation_timeout:
     description:
       - Seconds after the key was made, or after the pull user's rights last grew, for which a refusal by AWS only means
-        that this has not arrived everywhere.
+        that this has not arrived everywhere. 0 to 3600.
     type: int
     default: 90
   state:
@@ -104,6 +129,8 @@ notes:
     C(secretsmanager:TagResource) and C(secretsmanager:UntagResource). With O(secret_store.type=ssm) these are
     C(ssm:GetParameter), C(ssm:ListTagsForResource), C(ssm:AddTagsToResource) and C(ssm:RemoveTagsFromResource).
   - "IAM actions of the pull user, or without O(secret_store) of the caller: C(ecr:GetAuthorizationToken)."
+  - With O(verify_images) the registry is asked with the token, whose owner also needs C(ecr:BatchGetImage) and
+    C(ecr:GetDownloadUrlForLayer) on the repository.
   - Without O(secret_store) RunPod gets all the rights that the caller has on the region's repositories. A warning names
     the caller.
   - Neither the token nor the key is ever returned or shown.
@@ -140,6 +167,16 @@ EXAMPLES = r"""
     name: ecr-ap-northeast-2
     registry_region: ap-northeast-2
 
+- name: Ensure RunPod holds fresh tokens for all regions in use, which were shown to pull
+  gpuops.runpod.runpod_ecr_credential:
+    registry_regions:
+      - us-east-1
+      - ap-northeast-2
+    secret_store:
+      name: runpod-ecr/runpod-ecr-access
+    verify_images:
+      - 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+
 - name: Ensure a credential that nothing refers to is gone
   gpuops.runpod.runpod_ecr_credential:
     name: ecr-us-east-1
@@ -150,7 +187,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 registry:
-  description: The credential afterwards; a prediction in check mode, V(null) once it is gone.
+  description:
+    - The credential afterwards; a prediction in check mode, V(null) once it is gone, and with more than one region.
   type: dict
   returned: success
   contains:
@@ -182,12 +220,13 @@ registry:
 expires_at:
   description:
     - Until when its token works, in UTC; V(null) when that is not known, as in check mode before a refresh.
+    - With more than one region, of the token that ends first.
     - When a refresh failed, until when the token works that RunPod holds.
   type: str
   returned: success, and when a refresh failed
   sample: "2026-08-01T12:00:00Z"
 refreshed:
-  description: Whether a new token was or, in check mode, would be handed to RunPod.
+  description: Whether a new token was or, in check mode, would be handed to RunPod, for any region.
   type: bool
   returned: success
   sample: true
@@ -247,10 +286,91 @@ in_use_by:
       type: str
       returned: always
       sample: The template runpod-gpu-training (tpl_7d01) refers to the credential ecr-us-east-1.
+registries:
+  description: The credentials of all regions, in the order given.
+  type: list
+  elements: dict
+  returned: success, and when some regions failed, for the others
+  contains:
+    id:
+      description: Its id; V(null) once it is gone.
+      type: str
+      returned: once it exists
+      sample: reg_2f9c
+    name:
+      description: Its name at RunPod; V(null) in check mode when it is not known.
+      type: str
+      returned: always
+      sample: runpod-ecr-access-123456789012-us-east-1
+    logical_name:
+      description: The name that it shares with its alternate.
+      type: str
+      returned: always
+      sample: runpod-ecr-access-123456789012-us-east-1
+    region:
+      description: Its region; V(null) when none is given.
+      type: str
+      returned: always
+      sample: us-east-1
+    expires_at:
+      description: Until when its token works; V(null) when that is not known.
+      type: str
+      returned: always
+      sample: "2026-08-01T12:00:00Z"
+    refreshed:
+      description: Whether it was or, in check mode, would be given a new token.
+      type: bool
+      returned: always
+      sample: true
+    repointed:
+      description: As RV(repointed), of this region.
+      type: list
+      elements: dict
+      returned: always
+      sample: []
+    in_use_by:
+      description: As RV(in_use_by), of this region.
+      type: list
+      elements: dict
+      returned: always
+      sample: []
+    other_registries:
+      description: As RV(other_registries).
+      type: list
+      elements: dict
+      returned: with O(state=absent)
+      sample: []
+images:
+  description: What M(gpuops.runpod.ecr_pull_check) returns of each of O(verify_images) that was tried.
+  type: list
+  elements: dict
+  returned: success, and when an image cannot be pulled
+  sample: []
+failed_regions:
+  description: The regions that failed, each with C(region), C(msg) and until when the token at RunPod still works.
+  type: list
+  elements: dict
+  returned: when some of many regions failed
+  contains:
+    region:
+      description: The region.
+      type: str
+      returned: always
+      sample: ap-northeast-2
+    msg:
+      description: Cause and remedy.
+      type: str
+      returned: always
+      sample: "ecr:GetAuthorizationToken: AccessDeniedException: no"
+    expires_at:
+      description: Until when the token works that RunPod holds; V(null) when that is not known.
+      type: str
+      returned: always
+      sample: "2026-08-01T12:00:00Z"
 other_registries:
   description:
-    - Further credentials at RunPod that hold tokens of the same entry of the secret store, so that the pull user is
-      still needed.
+    - Further credentials at RunPod, beside those of all regions given, that hold tokens of the same entry of the
+      secret store, so that the pull user is still needed.
   type: list
   elements: dict
   returned: with O(state=absent)
@@ -278,31 +398,50 @@ other_registries:
 """
 
 
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from functools import partial
 
+from ..module_utils._aws.client import aws_client
+from ..module_utils._aws.module import AwsModule
 from ..module_utils._aws.secret_store import STORE_OPTIONS
 from ..module_utils._core.module import execute
-from ..module_utils._runpod.connection import ARGUMENTS
-from ..module_utils._runpod.ecr_credential import connect, run
+from ..module_utils._ecr.pull_check import registry_opener
+from ..module_utils._ecr.token_proof import token_proof
+from ..module_utils._oci.registry_client import Registry
+from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ..module_utils._runpod.ecr_credential import Clients, run
+
+REGIONS = ("image", "images", "registry_region", "registry_regions")
+
+
+def connect(module: AwsModule) -> Clients:
+    """Return the clients that the module's options describe, with the proof that ECR's side knows to give."""
+    opener = registry_opener(module.params["validate_certs"], module.params["aws_ca_bundle"])
+    aws = aws_client(module)
+    who = "the pull user" if module.params["secret_store"] else "the caller"
+    return Clients(aws, runpod_client(module), token_proof(aws, partial(Registry, opener), who, module.check_mode))
 
 
 def main() -> None:
     spec = {
         **ARGUMENTS,
         "name": {"type": "str"},
+        "user": {"type": "str"},
         "image": {"type": "str"},
+        "images": {"type": "list", "elements": "str"},
         "registry_region": {"type": "str"},
+        "registry_regions": {"type": "list", "elements": "str"},
         "secret_store": {"type": "dict", "options": STORE_OPTIONS, "no_log": False},
+        "verify_images": {"type": "list", "elements": "str", "default": []},
         "min_validity_hours": {"type": "float", "default": 9},
         "force": {"type": "bool", "default": False},
         "propagation_timeout": {"type": "int", "default": 90},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
-    module = AnsibleAWSModule(
+    module = AwsModule(
         argument_spec=spec,
-        required_if=[("state", "present", ["image", "registry_region"], True)],
-        required_one_of=[("name", "secret_store")],
-        mutually_exclusive=[("image", "registry_region")],
+        required_if=[("state", "present", REGIONS, True)],
+        required_one_of=[("name", "user", "secret_store")],
+        mutually_exclusive=[REGIONS],
         supports_check_mode=True,
     )
     execute(module, run, "registry", connect)

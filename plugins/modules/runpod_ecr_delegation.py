@@ -270,9 +270,7 @@ failed_items:
 """
 
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._core.module import execute
+from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.delegation import run
 from ..module_utils._runpod.delegation_target import (
@@ -291,7 +289,7 @@ def main() -> None:
         "propagation_timeout": {"type": "int", "default": 90},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
-    module = AnsibleModule(
+    module = CollectionModule(
         spec,
         mutually_exclusive=[("images", "repository_arns")],
         required_one_of=[("images", "repository_arns")],

@@ -43,7 +43,8 @@ options:
     description:
       - Name or id of the serverless template whose image, arguments, disk, environment, ports and credential the
         endpoint is to have. The id of a public template of somebody else is taken too.
-      - The options O(image), O(args), O(disk), O(ports) and O(registry) win over the template. O(env) is merged with
+      - The options O(image), O(args), O(cmd), O(entrypoint), O(disk), O(ports) and O(registry) win over the
+        template. O(env) is merged with
         the template's by name of the variable, and wins.
       - A GPU endpoint that is created without O(gpu.allowed_cuda_versions) and O(gpu.min_cuda_version) takes the CUDA
         versions of the template. Later they are left alone.
@@ -55,6 +56,16 @@ options:
   args:
     description: Arguments of the container's entry point, as one string.
     type: str
+  cmd:
+    description:
+      - Arguments of the container's entry point, one by one and in this order.
+      - RunPod stores them together with O(entrypoint) as O(args), so neither can be set together with that.
+    type: list
+    elements: str
+  entrypoint:
+    description: Command to start in place of the image's entry point, one part by one and in this order.
+    type: list
+    elements: str
   disk:
     description: >-
       Size in GB of the container's disk, which is wiped on each restart. A new endpoint without O(template) gets V(50).
@@ -180,6 +191,15 @@ options:
     description: Ids of network volumes to attach.
     type: list
     elements: str
+  adopt:
+    description:
+      - Whether to take over an endpoint of that name that may be somebody else's.
+      - That is one that runs an image of another repository than is wanted, or pulls with another credential
+        than the wanted one while both exist. Without O(adopt) it is an error before anything is changed. One that O(id)
+        names is never an error.
+      - An image in ECR Public counts as of the private repository in Amazon ECR that it has the name of.
+    type: bool
+    default: false
   wait:
     description:
       - Whether to wait until no worker runs an older version and, where there are workers, at least one is ready.
@@ -188,7 +208,7 @@ options:
     type: bool
     default: false
   wait_timeout:
-    description: Seconds to wait before the module fails. The roll-out goes on at RunPod.
+    description: Seconds to wait, at most a day, before the module fails. The roll-out goes on at RunPod.
     type: int
     default: 600
 notes:
@@ -199,11 +219,14 @@ notes:
   - The template's settings are sent in its stead, not its id. RunPod deletes the template that it has bound to an
     endpoint together with that endpoint, and does not tell which one that is. This way none that others share can be
     it. Delete an endpoint before its template all the same, because RunPod refuses to delete a template in use.
-  - "A change of the container (O(image), O(args), O(disk), O(env), O(ports), O(registry), also by O(template)) makes a
+  - "A change of the container (O(image), O(args), O(cmd), O(entrypoint), O(disk), O(env), O(ports), O(registry), also
+    by O(template)) makes a
     release. RunPod rolls it out as it replaces workers; those that run keep the older version until then. The other
     options act at once, limits of hardware and place as workers are replaced."
   - RunPod has no way to ask twice without getting two endpoints. When the answer to a creation is lost, the module
-    looks for the one endpoint of that name that was not there before, and fails if it finds several.
+    looks for the endpoint of that name. When another run created one at the same time, the one with the lowest id
+    stays, or the one that a run has told of already, and the run that made the other deletes that.
+  - New O(gpu.pools) are compared with RunPod's catalogue, where that can be read.
   - RunPod's answer to each write is compared with what was sent. A field that it did not take is an error.
   - The values of C(env) are masked by key in results, in diffs, and where the arguments are echoed. They are not
     marked as secret to Ansible, which would blot them out wherever they occur, in ids and names too.
@@ -313,6 +336,18 @@ endpoint:
       type: str
       returned: always
       sample: ""
+    cmd:
+      description: Arguments of the entry point, one by one; what RunPod makes of C(args).
+      type: list
+      elements: str
+      returned: always
+      sample: []
+    entrypoint:
+      description: Command in place of the image's entry point; empty means that one.
+      type: list
+      elements: str
+      returned: always
+      sample: []
     disk:
       description: Size of the container's disk in GB.
       type: int
@@ -578,7 +613,7 @@ workers:
 """
 
 
-from ..module_utils._core.module import EnvModule, execute
+from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.endpoint import run
 from ..module_utils._runpod.endpoint_fields import (
@@ -586,12 +621,13 @@ from ..module_utils._runpod.endpoint_fields import (
     ONE_OF,
     OPTIONS,
 )
+from ..module_utils._runpod.ownership import ADOPT
 
 
 def main() -> None:
     execute(
-        EnvModule(
-            {**ARGUMENTS, **OPTIONS},
+        CollectionModule(
+            {**ARGUMENTS, **OPTIONS, **ADOPT},
             required_one_of=ONE_OF,
             mutually_exclusive=NOT_BOTH,
             supports_check_mode=True,

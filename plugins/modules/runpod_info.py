@@ -406,9 +406,7 @@ findings:
 """
 
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._core.module import execute
+from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.account import KINDS, run
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 
@@ -419,7 +417,7 @@ def main() -> None:
         "gather": {"type": "list", "elements": "str", "choices": list(KINDS), "default": list(KINDS)},
         "credential_expiry": {"type": "dict"},
     }
-    execute(AnsibleModule(spec, supports_check_mode=True), run, None, runpod_client)
+    execute(CollectionModule(spec, supports_check_mode=True), run, None, runpod_client)
 
 
 if __name__ == "__main__":

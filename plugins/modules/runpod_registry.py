@@ -178,9 +178,7 @@ in_use_by:
       sample: The template training (30zmvf89kd) refers to the credential team-registry.
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils._core.module import execute
+from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.registry import run
 
@@ -194,7 +192,9 @@ def main() -> None:
         "update_password": {"type": "str", "choices": ["always", "on_create"], "default": "always", "no_log": False},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
-    module = AnsibleModule(spec, required_if=[("state", "present", ["username", "password"])], supports_check_mode=True)
+    module = CollectionModule(
+        spec, required_if=[("state", "present", ["username", "password"])], supports_check_mode=True
+    )
     execute(module, run, "registry", runpod_client)
 
 

@@ -36,6 +36,16 @@ options:
   args:
     description: Arguments of the container's entry point, as one string.
     type: str
+  cmd:
+    description:
+      - Arguments of the container's entry point, one by one and in this order.
+      - RunPod stores them together with C(entrypoint) as C(args), so neither can be set together with that.
+    type: list
+    elements: str
+  entrypoint:
+    description: Command to start in place of the image's entry point, one part by one and in this order.
+    type: list
+    elements: str
   disk:
     description: Size in GB of the container's disk, which is wiped on each restart. A new template gets V(50).
     type: int
@@ -92,6 +102,15 @@ options:
     description: CUDA versions to accept, quoted, such as V("12.8"). Empty means any, as for a new template.
     type: list
     elements: str
+  adopt:
+    description:
+      - Whether to take over a template of that name that may be somebody else's.
+      - That is one that runs an image of another repository than is wanted, is public while
+        O(public) is not set, or pulls with another credential
+        than the wanted one while both exist. Without O(adopt) it is an error before anything is changed.
+      - An image in ECR Public counts as of the private repository in Amazon ECR that it has the name of.
+    type: bool
+    default: false
 seealso:
   - module: gpuops.runpod.runpod_templates
   - module: gpuops.runpod.runpod_ecr_credential
@@ -168,6 +187,18 @@ template:
       type: str
       returned: always
       sample: ""
+    cmd:
+      description: Arguments of the entry point, one by one; what RunPod makes of C(args).
+      type: list
+      elements: str
+      returned: always
+      sample: []
+    entrypoint:
+      description: Command in place of the image's entry point; empty means that one.
+      type: list
+      elements: str
+      returned: always
+      sample: []
     disk:
       description: Size of the container's disk in GB.
       type: int
@@ -231,16 +262,16 @@ template:
       sample: []
 """
 
-from ..module_utils._core.module import EnvModule, execute
+from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.template import (
-    OPTIONS,
-    run,
-)
+from ..module_utils._runpod.ownership import ADOPT
+from ..module_utils._runpod.template import OPTIONS, run
 
 
 def main() -> None:
-    execute(EnvModule({**ARGUMENTS, **OPTIONS}, supports_check_mode=True), run, "template", runpod_client)
+    execute(
+        CollectionModule({**ARGUMENTS, **OPTIONS, **ADOPT}, supports_check_mode=True), run, "template", runpod_client
+    )
 
 
 if __name__ == "__main__":

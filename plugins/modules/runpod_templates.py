@@ -21,29 +21,29 @@ extends_documentation_fragment:
   - gpuops.runpod.attributes
   - gpuops.runpod.attributes.runpod_group
 options:
-  templates:
-    description: The templates. Two with one name are an error.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Name of the template.
-        type: str
-        required: true
-      state:
-        description: Whether the template exists.
-        type: str
-        choices:
-          - present
-          - absent
-        default: present
+  defaults:
+    description:
+      - Options of all templates. What an item of O(templates) sets itself replaces them, and C(env) is merged by name
+        of the variable.
+      - An item's C(args) replaces C(cmd) and C(entrypoint) of the defaults, and the other way round.
+    type: dict
+    suboptions: &options
       image:
         description: Reference of the image to run. Required to create the template.
         type: str
       args:
         description: Arguments of the container's entry point, as one string.
         type: str
+      cmd:
+        description:
+          - Arguments of the container's entry point, one by one and in this order.
+          - RunPod stores them together with C(entrypoint) as C(args), so neither can be set together with that.
+        type: list
+        elements: str
+      entrypoint:
+        description: Command to start in place of the image's entry point, one part by one and in this order.
+        type: list
+        elements: str
       disk:
         description: Size in GB of the container's disk, which is wiped on each restart. A new template gets V(50).
         type: int
@@ -100,6 +100,33 @@ options:
         description: CUDA versions to accept, quoted, such as V("12.8"). Empty means any, as for a new template.
         type: list
         elements: str
+  templates:
+    description: The templates. Two with one name are an error.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      <<: *options
+      name:
+        description: Name of the template.
+        type: str
+        required: true
+      state:
+        description: Whether the template exists.
+        type: str
+        choices:
+          - present
+          - absent
+        default: present
+  adopt:
+    description:
+      - Whether to take over templates of these names that may be somebody else's.
+      - That is one that runs an image of another repository than is wanted, is public while
+        C(public) is not set, or pulls with another credential
+        than the wanted one while both exist. Without O(adopt) it is an error before anything is changed.
+      - An image in ECR Public counts as of the private repository in Amazon ECR that it has the name of.
+    type: bool
+    default: false
   prune:
     description:
       - Whether to delete the account's other templates whose name matches O(prune_pattern).
@@ -132,6 +159,21 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Ensure the fleet runs these images, all of them in the same way
+  gpuops.runpod.runpod_templates:
+    defaults:
+      serverless: true
+      disk: 80
+      env:
+        LOG_LEVEL: info
+    templates:
+      - name: fleet-embed
+        image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleet-embed:v3
+      - name: fleet-rank
+        image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleet-rank:v5
+        env:
+          MODEL: large
+
 - name: Ensure the templates of the team run these images
   gpuops.runpod.runpod_templates:
     templates:
@@ -188,6 +230,18 @@ templates:
       type: str
       returned: always
       sample: ""
+    cmd:
+      description: Arguments of the entry point, one by one; what RunPod makes of C(args).
+      type: list
+      elements: str
+      returned: always
+      sample: []
+    entrypoint:
+      description: Command in place of the image's entry point; empty means that one.
+      type: list
+      elements: str
+      returned: always
+      sample: []
     disk:
       description: Size of the container's disk in GB.
       type: int
@@ -316,24 +370,25 @@ failed_items:
 """
 
 
-from ..module_utils._core.module import EnvModule, execute
+from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.template import (
-    OPTIONS,
-)
-from ..module_utils._runpod.templates import run
+from ..module_utils._runpod.ownership import ADOPT
+from ..module_utils._runpod.template import OPTIONS
+from ..module_utils._runpod.templates import DEFAULT_OPTIONS, run
 
 
 def main() -> None:
     spec = {
         **ARGUMENTS,
         "templates": {"type": "list", "elements": "dict", "required": True, "options": OPTIONS},
+        "defaults": {"type": "dict", "options": DEFAULT_OPTIONS},
+        **ADOPT,
         "prune": {"type": "bool", "default": False},
         "prune_pattern": {"type": "str"},
         "on_error": {"type": "str", "choices": ["continue", "stop"], "default": "continue"},
     }
     execute(
-        EnvModule(spec, required_if=[("prune", True, ["prune_pattern"])], supports_check_mode=True),
+        CollectionModule(spec, required_if=[("prune", True, ["prune_pattern"])], supports_check_mode=True),
         run,
         None,
         runpod_client,

@@ -22,7 +22,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from threading import RLock
@@ -162,6 +162,10 @@ class AwsSimulator:
             raise ValueError(f"no such switch: {', '.join(sorted(unknown))}")
         with self._lock:
             self.switches |= {name: float(value) for name, value in changes.items()}
+
+    def limit_operators(self, may: Callable[[str, str, Mapping[str, str]], bool]) -> None:
+        """Let operators do only what this allows, of an action, a resource and condition keys, until the next reset."""
+        self._access.operator_may = may
 
     def current(self) -> AbstractContextManager[Any]:
         """Keep others out for as long as this context lasts."""

@@ -4,14 +4,16 @@
 """Who makes a call to AWS, and whether the policies of an IAM user let it through.
 
 A user's inline and attached policies and its permissions boundary count. Groups, resource-based policies and conditions
-do not: a statement with a condition counts as if it had none, and nobody gets at what is another account's.
+do not: a statement with a condition counts as if it had none, and nobody gets at what is another account's. What an
+operator may do besides is for others to judge: see `Access.operator_may`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from botocore.auth import SigV4Auth
@@ -22,12 +24,10 @@ from moto.secretsmanager.models import secretsmanager_backends
 from moto.sts.models import sts_backends
 
 from .aws_calls import ACCOUNT, ACCOUNTS, OPERATORS, AwsCall, AwsRefusal
-from .policies import covers, listed
+from .policies import TAGGING, TOGETHER, covers, iam_context, iam_resources, listed
 
 # Needs no permission, and no policy can deny it.
 FREE = {"sts:GetCallerIdentity"}
-# What a call needs besides the permission of its own name
-BESIDES = {"ecr-public:GetAuthorizationToken": ("sts:GetServiceBearerToken",)}
 # The keys of AWS' documentation: the operators'.
 OPERATOR = re.compile(r"A(KIA|SIA)[A-Z0-9]+EXAMPLE")
 OPERATOR_ARN = "arn:aws:iam::{}:user/operator"
@@ -88,18 +88,24 @@ def _parameters(call: AwsCall) -> list[str]:
     return [f"arn:aws:ssm:{call.region}:{call.account}:parameter/{name.removeprefix('/')}" for name in names]
 
 
-def _users(call: AwsCall) -> list[str]:
-    name = call.parameters.get("UserName", "*")
-    user = iam(call.account).users.get(name)
-    if user is not None:
-        return [user.arn]
-    return [f"arn:aws:iam::{call.account}:user{call.parameters.get('Path', '/')}{name}"]
+def _user(call: AwsCall) -> Any | None:
+    """Return the user that a call to IAM names, itself or by one of its keys."""
+    held = iam(call.account).users
+    if "UserName" in call.parameters:
+        return held.get(call.parameters["UserName"])
+    key = call.parameters.get("AccessKeyId")
+    return next((one for one in held.values() if any(each.access_key_id == key for each in one.access_keys)), None)
+
+
+def _iam(call: AwsCall) -> list[str]:
+    user = _user(call)
+    return iam_resources(call.account, call.operation, call.parameters, user.arn if user else None)
 
 
 RESOURCES: dict[str, Callable[[AwsCall], list[str]]] = {
     "ecr": _repositories,
     "ecr-public": _public_repositories,
-    "iam": _users,
+    "iam": _iam,
     "secretsmanager": _secrets,
     "ssm": _parameters,
 }
@@ -107,6 +113,21 @@ RESOURCES: dict[str, Callable[[AwsCall], list[str]]] = {
 
 def resources(call: AwsCall) -> list[str]:
     return RESOURCES.get(call.service, lambda dummy: ["*"])(call)
+
+
+def context(call: AwsCall) -> dict[str, str]:
+    """Return the condition keys of a call that tell what is asked for."""
+    if call.service != "iam":
+        return {}
+    held = getattr(_user(call), "permissions_boundary", None) or {}
+    return iam_context(call.operation, call.parameters, held.get("PermissionsBoundaryArn"))
+
+
+def needed(call: AwsCall) -> list[str]:
+    """Return the actions that a call needs the right to."""
+    tagged = any(name.lower().startswith("tags") for name, value in call.parameters.items() if value)
+    tagging = [TAGGING[call.name]] if tagged and call.name in TAGGING else []
+    return [call.name, *TOGETHER.get(call.name, ()), *tagging]
 
 
 # Who calls
@@ -131,8 +152,11 @@ class Access:
     """Lets a call through, or raises AwsRefusal. An operator may do everything in the own account, and so may a role
     that STS lent.
 
-    `delay` returns the seconds that a new key or a changed policy takes to work.
+    `delay` returns the seconds that a new key or a changed policy takes to work. `operator_may` tells of an action, a
+    resource and condition keys whether the operators' policy allows it.
     """
+
+    operator_may: Callable[[str, str, Mapping[str, str]], bool]
 
     def __init__(self, clock: Callable[[], float], delay: Callable[[], float]) -> None:
         self._clock = clock
@@ -140,6 +164,7 @@ class Access:
         self.reset()
 
     def reset(self) -> None:
+        self.operator_may = lambda *dummy: True
         self._issued: dict[str, float] = {}
         self._policies: dict[str, list[Change]] = {}
 
@@ -169,7 +194,7 @@ class Access:
         if call.name not in FREE:
             holder = self.holder(call.access_key)
             for resource in resources(call):
-                for action in (call.name, *BESIDES.get(call.name, ())):
+                for action in needed(call):
                     self._authorize(call, holder, action, resource)
 
     def _check_signature(self, call: AwsCall) -> None:
@@ -187,7 +212,7 @@ class Access:
         return known and key.status == "Active" and "X-Amz-Security-Token" not in call.headers
 
     def _authorize(self, call: AwsCall, holder: Holder, action: str, resource: str) -> None:
-        text = self.denial(holder, action, resource)
+        text = self.denial(holder, action, resource, context(call))
         if text:
             raise _refusal(call, "AccessDeniedException", "AccessDenied", text)
 
@@ -198,14 +223,17 @@ class Access:
                 return Holder(account, user.id, user.arn)
         return Holder(OPERATORS.get(access_key) or _role(access_key) or ACCOUNT)
 
-    def denial(self, holder: Holder, action: str, resource: str) -> str | None:
+    def denial(
+        self, holder: Holder, action: str, resource: str, keys: Mapping[str, str] = MappingProxyType({})
+    ) -> str | None:
         """Return why an action is not allowed today, or None. Who was deleted may do nothing."""
         said = f"User: {holder.arn or OPERATOR_ARN.format(holder.account)} is not authorized to perform: {action}"
         owner = resource.split(":")[4] if resource.startswith("arn:") else ""
         if owner != holder.account and owner in ACCOUNTS:
             return f"{said} on resource: {resource} because no resource-based policy allows the {action} action"
         if not holder.user_id:
-            return None
+            may = self.operator_may(action, resource, keys)
+            return None if may else f"{said} on resource: {resource} {_reason(action)}"
         user = next((user for dummy, user in users() if user.id == holder.user_id), None)
         changes = self._policies[holder.user_id] if user else []
         visible = [one.documents for one in changes if self._settled(one.since)]
@@ -215,13 +243,17 @@ class Access:
         return next((f"{said} on resource: {resource} {reason}" for reason in _reasons(action, found, limit)), None)
 
 
+def _reason(action: str) -> str:
+    return f"because no identity-based policy allows the {action} action"
+
+
 def _reasons(action: str, found: set[str], limit: set[str]) -> Iterator[str]:
     if "Deny" in found:
         yield "with an explicit deny in an identity-based policy"
     if "Deny" in limit:
         yield "with an explicit deny in a permissions boundary"
     if "Allow" not in found:
-        yield f"because no identity-based policy allows the {action} action"
+        yield _reason(action)
     if "Allow" not in limit:
         yield f"because no permissions boundary allows the {action} action"
 

@@ -19,14 +19,26 @@ from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator
 
-from .runpod_schemas import SCHEMAS
+from .runpod_schemas import COMMAND, PAGE_QUERY, PAGINATION, SCHEMAS
 
 Json = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = Path(os.environ.get("RUNPOD_OPENAPI") or ROOT.parent / "shared" / "runpod-openapi-v2.json")
 AGENT = "gpuops.runpod"
-REGISTRY_PATCH = ("PATCH", "/v2/registries/{id}")  # newer than the document
+# Newer than the document: an operation, the pages of listings, and two fields of what runs in a container
+REGISTRY_PATCH = ("PATCH", "/v2/registries/{id}")
+LISTINGS = {
+    "/v2/catalog/gpus": "ListGpuTypesResponse",
+    "/v2/clusters": "ListClustersResponse",
+    "/v2/pods": "ListPodsResponse",
+    "/v2/registries": "ListRegistriesResponse",
+    "/v2/registries/delegations": "ListDelegationsResponse",
+    "/v2/serverless": "ListEndpointsResponse",
+    "/v2/serverless/{id}/releases": "ListEndpointReleasesResponse",
+    "/v2/serverless/{id}/workers": "ListEndpointWorkersResponse",
+    "/v2/templates": "ListTemplatesResponse",
+}
 
 _violations: list[str] = []
 
@@ -51,14 +63,38 @@ def published() -> Json:
 
 
 def amended() -> Json:
-    """Return the document with what is known of an operation that is newer."""
+    """Return the document with what is known to be newer."""
     document = published()
+    _add_registry_patch(document)
+    _add_pages(document)
+    _add_command(document["components"]["schemas"])
+    return document
+
+
+def _add_registry_patch(document: Json) -> None:
     method, path = REGISTRY_PATCH
     reader = document["paths"][path]["get"]
     body = {"required": True, "content": {"application/json": {"schema": SCHEMAS["UpdateRegistryRequest"]}}}
     shared = {key: reader[key] for key in ("parameters", "responses", "security") if key in reader}
     document["paths"][path].setdefault(method.lower(), {**shared, "requestBody": body})
-    return document
+
+
+def _add_pages(document: Json) -> None:
+    query = [{"name": name, "in": "query", "schema": schema} for name, schema in PAGE_QUERY.items()]
+    for path, response in LISTINGS.items():
+        reader = document["paths"][path]["get"]
+        reader["parameters"] = [*reader.get("parameters", []), *query]
+        document["components"]["schemas"][response]["properties"].setdefault("pagination", PAGINATION)
+
+
+def _add_command(schemas: Json) -> None:
+    for part in schemas["ContainerConfig"]["allOf"]:
+        if "properties" in part:
+            part["properties"] |= {**COMMAND, **part["properties"]}
+    for name in ("Template", "Pod"):
+        for part in schemas[name]["allOf"]:
+            if "required" in part:
+                part["required"] = sorted({*part["required"], *COMMAND})
 
 
 def note(method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> None:
@@ -90,14 +126,20 @@ def faults(method: str, path: str, query: Mapping[str, str], headers: Mapping[st
 
 
 def _fits(schema: Json | None, value: str) -> bool:
-    """Tell whether the text of a query parameter is a value of its schema."""
+    """Tell whether the text of a query parameter is a value of its schema; lists are parted by commas."""
     if schema is None:
         return False
     try:
-        parsed = value if schema.get("type") in {"string", None} else json.loads(value)
+        parsed = _parsed(schema.get("type"), value)
     except ValueError:
         return False
-    return Draft202012Validator(schema).is_valid(parsed)
+    return Draft202012Validator({**schema, **_shared()}).is_valid(parsed)
+
+
+def _parsed(kind: str | None, value: str) -> Any:
+    if kind == "array":
+        return value.split(",")
+    return value if kind in {"string", None} else json.loads(value)
 
 
 def _faults_of_body(operation: Operation, content_type: str, body: bytes) -> list[str]:
@@ -120,10 +162,19 @@ def _resolved(document: Json, thing: Json) -> Json:
 
 
 @cache
+def _document() -> Json:
+    return amended()
+
+
+def _shared() -> Json:
+    """Return what references lead to."""
+    return {"components": _document()["components"]}
+
+
+@cache
 def _operations() -> list[Operation]:
     """Return what the document offers. The first that fits wins, so a fixed path stands before one with an id."""
-    document = amended()
-    shared = {"components": document["components"]}  # what references lead to
+    document = _document()
     found = []
     for path in sorted(document["paths"], key=lambda path: path.count("{")):
         pattern = re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path))
@@ -134,6 +185,6 @@ def _operations() -> list[Operation]:
             query = {one["name"]: one["schema"] for one in parameters if one["in"] == "query"}
             content = item[method].get("requestBody", {}).get("content", {})
             schema = content.get("application/json", {}).get("schema")
-            body = None if schema is None else Draft202012Validator({**schema, **shared})
+            body = None if schema is None else Draft202012Validator({**schema, **_shared()})
             found.append(Operation(method.upper(), pattern, query, body))
     return found

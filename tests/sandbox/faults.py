@@ -3,13 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """WSGI middleware that logs the calls of a server and breaks some of them on purpose.
 
-    GET     /_sandbox/calls     the calls so far: name, method, path, access_key, status (null when it was cut)
+    GET     /_sandbox/calls     the calls so far: name, method, path, access_key, status (null when it was cut), broken
     DELETE  /_sandbox/calls     forget them
     POST    /_sandbox/faults    add a rule: the members of Fault
     DELETE  /_sandbox/faults    drop all rules
     POST    /_sandbox/reset     forget calls and rules, and start the server's world anew
 
 A call is named "iam:CreateAccessKey" or "POST /v2/registries". Other paths under /_sandbox/ are the server's own.
+What can be done to a call is told once, in Fault; `Recorded` names the calls of a scenario, for a sweep through them.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from werkzeug.wrappers import Request, Response
+
+from . import fields
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -51,20 +55,43 @@ class Service(NamedTuple):
 
 @dataclass
 class Fault:
-    """One rule; the first that fits a call is used."""
+    """One rule; the first that fits a call is used. It breaks the calls of a name, from the `skip`th on, `times` times.
+
+    `answer` is what the caller gets:
+
+        None                            the real answer, after the delay
+        "reset"                         the end of the connection
+        "garbage"                       a page of HTML with 200, as of a proxy
+        {"status", "headers", "body"}   just this, a body that is no text as JSON: None is null, "" is empty, and an
+                                        error with 200 is {"status": 200, "body": {"error": "no"}}
+        {"code", "message", "status"}   an error in the words of the server, but for the registries
+        {"remove": path}                the real answer without a field,
+        {"null": path}                  with null, or in XML nothing, in place of a field,
+        {"number": path}                with a number in place of a field, whose path is one of `fields`
+
+    The log says of each call whether it is `broken`: one whose answer has no such field is not.
+    """
 
     name: str  # a regular expression for the whole name of a call
-    effect: str = "before"  # instead of the real answer, or "after" it was computed
-    answer: Any = None  # "reset", "garbage", {status, headers, body}, {code, message, status}; None: the real answer
+    effect: str = "before"  # instead of the real answer, or "after" it was computed, as a field always is
+    answer: Any = None
     skip: int = 0  # so many fitting calls pass first
     times: int | None = 1  # so many calls are broken; None: all
     delay: float = 0  # seconds before the answer
 
     def __post_init__(self) -> None:
-        known = self.answer in (None, "reset", "garbage") or {"status"} <= set(self.answer)
+        known = self.answer in (None, "reset", "garbage") or self.change or {"status"} <= set(self.answer)
         if self.effect not in {"before", "after"} or not known:
             raise ValueError("a fault has the effect before or after, and an answer of the table in Fault")
+        if self.change:
+            fields.steps(self.change[1])
         re.compile(self.name)
+
+    @property
+    def change(self) -> tuple[str, str] | None:
+        """What is done to a field of the real answer, and the path of the field; None when that is not what is done."""
+        one = list(self.answer.items()) if isinstance(self.answer, dict) else []
+        return one[0] if len(one) == 1 and one[0][0] in fields.CHANGES else None
 
     def takes(self, name: str) -> bool:
         """Tell whether the rule breaks this call, and count it."""
@@ -77,6 +104,40 @@ class Fault:
         return True
 
 
+class Recorded(NamedTuple):
+    """One call of a scenario: on which server, its name, how many of that name went before, and what the answer had."""
+
+    server: str
+    name: str
+    skip: int
+    status: int
+    fields: tuple[str, ...]
+
+    def rule(self, answer: Any, **more: Any) -> Json:
+        """Return the rule that breaks this call alone when the scenario is run again."""
+        return {"server": self.server, "name": re.escape(self.name), "skip": self.skip, "answer": answer, **more}
+
+    def rules(self) -> Iterator[Json]:
+        """Yield the rules that take away each field of the answer, and the ones that make it null."""
+        for path in self.fields:
+            yield from (self.rule({change: path}) for change in ("remove", "null"))
+
+
+class Recorder:
+    """Writes down the calls of several servers, in the order of their answers."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._seen: Counter[tuple[str, str]] = Counter()
+        self.calls: list[Recorded] = []
+
+    def note(self, server: str, name: str, status: int, body: bytes) -> None:
+        found = tuple(fields.paths(body))
+        with self._lock:
+            self.calls.append(Recorded(server, name, self._seen[server, name], status, found))
+            self._seen[server, name] += 1
+
+
 class Faults:
     """The middleware of one server."""
 
@@ -85,6 +146,7 @@ class Faults:
         self._lock = Lock()
         self._calls: list[Json] = []
         self._rules: list[Fault] = []
+        self.note: Callable[[str, int, bytes], None] | None = None  # gets the name, status and body of each answer
 
     def __call__(self, environ: WSGIEnvironment, start_response: Any) -> Any:
         request = Request(environ)
@@ -128,19 +190,23 @@ class Faults:
             "path": environ["PATH_INFO"],
             "status": None,
             "access_key": access_key,
+            "broken": False,
         }
         with self._lock:
             self._calls.append(call)
             rule = next((rule for rule in self._rules if rule.takes(name)), None)
-        response = self._answer(rule, environ)
+            call["broken"] = rule is not None
+        response = self._answer(rule, environ) if rule else self._real(environ)
+        if rule and rule.change:
+            call["broken"] = _change(response, *rule.change)
         call["status"] = response.status_code
+        if self.note:
+            self.note(name, response.status_code, response.get_data())
         return response
 
-    def _answer(self, rule: Fault | None, environ: WSGIEnvironment) -> Response:
-        if rule is None:
-            return self._real(environ)
+    def _answer(self, rule: Fault, environ: WSGIEnvironment) -> Response:
         time.sleep(rule.delay)
-        if rule.answer is None:
+        if rule.answer is None or rule.change:
             return self._real(environ)
         answer = None if rule.answer == "reset" else self._worded(rule.answer, environ)  # before the request is used up
         if rule.effect == "after":
@@ -158,8 +224,8 @@ class Faults:
         if "code" in answer:
             return self._service.error(environ, answer["code"], answer.get("message", ""), answer["status"])
         body = answer.get("body", "")
-        text = body if isinstance(body, str) else json.dumps(body)
-        return Response(text, answer["status"], answer.get("headers", {}))
+        text, kind = (body, None) if isinstance(body, str) else (json.dumps(body), "application/json")
+        return Response(text, answer["status"], answer.get("headers", {}), content_type=kind)
 
     def _control(self, request: Request) -> Response | None:
         """Serve one of the paths in this module's description; return None for another."""
@@ -178,6 +244,14 @@ class Faults:
         except (TypeError, ValueError, re.error) as error:
             return Response(f"{error}\n", 422)
         return Response(status=204) if document is None else Response(json.dumps(document), mimetype="application/json")
+
+
+def _change(response: Response, change: str, path: str) -> bool:
+    """Change a field of an answer; tell whether it has one."""
+    body = fields.changed(response.get_data(), change, path)
+    if body is not None:
+        response.set_data(body)
+    return body is not None
 
 
 def _cut(connection: socket.socket) -> ConnectionResetError:

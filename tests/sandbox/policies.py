@@ -10,6 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 Document = Mapping[str, Any]
+# What a call needs besides the action of its own name when it hands tags over
+TAGGING = {
+    "iam:CreateUser": "iam:TagUser",
+    "iam:CreatePolicy": "iam:TagPolicy",
+    "secretsmanager:CreateSecret": "secretsmanager:TagResource",
+    "ssm:PutParameter": "ssm:AddTagsToResource",
+    "ecr-public:CreateRepository": "ecr-public:TagResource",
+}
+# What a call needs besides in any case
+TOGETHER = {"ecr-public:GetAuthorizationToken": {"sts:GetServiceBearerToken"}}
 
 
 def listed(value: Any) -> list[Any]:
@@ -32,3 +42,40 @@ def covers(statement: Document, action: str, resource: str) -> bool:
     keys = statement.keys() & {"Action", "NotAction"}
     lowered = {key: [one.lower() for one in listed(statement[key])] for key in keys}
     return names(lowered, "Action", action.lower()) and names(statement, "Resource", resource)
+
+
+# By what IAM judges a call on users and policies
+
+BOUNDARY, ATTACHED = "iam:PermissionsBoundary", "iam:PolicyARN"
+SET_A_BOUNDARY = {"CreateUser", "PutUserPermissionsBoundary"}
+ATTACH = {"AttachUserPolicy", "DetachUserPolicy"}
+NEED_A_BOUNDARY = {"PutUserPolicy", "DeleteUserPolicy", "DeleteUserPermissionsBoundary"} | ATTACH
+
+
+def iam_resources(account: str, operation: str, given: Document, user_arn: str | None) -> list[str]:
+    """Return what a call is judged by. A user that does not exist has no ARN, and so no path."""
+    iam = f"arn:aws:iam::{account}"
+    if operation == "CreatePolicy":
+        return [f"{iam}:policy{given.get('Path', '/')}{given['PolicyName']}"]
+    if operation == "CreateUser":
+        return [f"{iam}:user{given.get('Path', '/')}{given['UserName']}"]
+    if user_arn:
+        return [user_arn, *_renamed(operation, given, user_arn)]
+    if "UserName" in given:
+        return [f"{iam}:user/{given['UserName']}"]
+    return [given.get("PolicyArn", "*")]
+
+
+def _renamed(operation: str, given: Document, user_arn: str) -> list[str]:
+    """Return what a user is called afterwards, which UpdateUser needs the right on too."""
+    if operation != "UpdateUser":
+        return []
+    head, path, name = re.fullmatch(r"(.+:user)(/(?:.+/)?)([^/]+)", user_arn).groups()  # type: ignore[union-attr]
+    return [f"{head}{given.get('NewPath', path)}{given.get('NewUserName', name)}"]
+
+
+def iam_context(operation: str, given: Document, boundary: str | None) -> dict[str, str]:
+    """Return the condition keys of a call on a user that has this boundary."""
+    keys = {ATTACHED: given["PolicyArn"]} if operation in ATTACH else {}
+    seen = given.get("PermissionsBoundary") if operation in SET_A_BOUNDARY else boundary
+    return {**keys, BOUNDARY: seen} if seen and operation in SET_A_BOUNDARY | NEED_A_BOUNDARY else keys

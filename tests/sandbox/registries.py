@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -52,7 +52,7 @@ class Registries:
         self.environment: dict[str, str] = {}
 
     def calls(self) -> list[Json]:
-        """Return the requests so far: name, method, host, path, authorization, status, received, sent."""
+        """Return the requests so far: name, method, host, path, authorization, status, received, sent, broken."""
         return self.log.calls()
 
     def forget_calls(self) -> None:
@@ -61,6 +61,15 @@ class Registries:
     def fail(self, name: str, **rule: Any) -> None:
         """Break requests, by the members of `registry_front.RegistryFault`."""
         self.log.fail(RegistryFault(name, **rule))
+
+    @property
+    def note(self) -> Callable[[str, int, bytes], None] | None:
+        """What gets the name, status and body of each answer."""
+        return self.log.note
+
+    @note.setter
+    def note(self, note: Callable[[str, int, bytes], None] | None) -> None:
+        self.log.note = note
 
     def mend(self) -> None:
         """Break no more requests."""

@@ -25,6 +25,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from . import fields
 from .faults import GARBAGE, Fault
 
 Json = dict[str, Any]
@@ -127,6 +128,20 @@ class Request(NamedTuple):
 Serve = Callable[[Request], Reply]
 
 
+def _whole(reply: Reply) -> bytes:
+    """Return the body, if it is not too large to come at once."""
+    return reply.body if isinstance(reply.body, bytes) else b""
+
+
+def _changed(reply: Reply, change: str, path: str) -> tuple[Reply, bool]:
+    """Return a reply with a field changed, and whether it has one."""
+    body = fields.changed(_whole(reply), change, path)
+    if body is None:
+        return reply, False
+    headers = {name: value for name, value in reply.headers.items() if name.lower() != "content-length"}
+    return reply._replace(headers=headers, body=body), True
+
+
 class Log:
     """The requests so far, and the rules that break the next ones."""
 
@@ -134,6 +149,7 @@ class Log:
         self._lock = Lock()
         self._calls: list[Json] = []
         self._rules: list[RegistryFault] = []
+        self.note: Callable[[str, int, bytes], None] | None = None  # gets the name, status and body of each answer
 
     def begin(self, method: str, host: str, path: str, authorization: str = "") -> Json:
         call: Json = {
@@ -145,6 +161,7 @@ class Log:
             "status": None,
             "received": 0,
             "sent": 0,
+            "broken": False,
         }
         with self._lock:
             self._calls.append(call)
@@ -227,13 +244,18 @@ class _Handler(BaseHTTPRequestHandler):
         shown = self.headers.get("Authorization", "").partition(" ")[0].lower()
         call = self.server.log.begin(self.command, self.host, address.path, shown)
         rule = self.server.log.rule(call["name"])
+        call["broken"] = rule is not None
         meter = Meter(call, rule.cut_after if rule else None)
         body = Body(self.rfile, self.headers, meter)
         query = {name: values[0] for name, values in parse_qs(address.query, keep_blank_values=True).items()}
         try:
             reply = self._reply(rule, Request(self.command, self.host, address.path, query, self.headers, body))
+            if rule and rule.change:
+                reply, call["broken"] = _changed(reply, *rule.change)
             self._drain(body)
             call["status"] = reply.status
+            if self.server.log.note:
+                self.server.log.note(call["name"], reply.status, _whole(reply))
             self._send(reply, meter)
         except (Cut, OSError):
             self._cut()
@@ -255,7 +277,7 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.serve
         if rule is not None:
             time.sleep(rule.delay)
-        if rule is None or rule.answer is None:
+        if rule is None or rule.answer is None or rule.change:
             return self.serve(request)
         if rule.effect == "after":
             self.serve(request)

@@ -29,6 +29,7 @@ from werkzeug.wrappers import Request, Response
 from . import contract
 from . import runpod_resources as resources
 from . import runpod_rollout as rollout
+from .runpod_catalog import list_gpus
 from .runpod_delegations import create_delegation, delete_delegation
 from .runpod_resources import getter, lister
 from .runpod_schemas import violations
@@ -95,6 +96,9 @@ ROUTES = (
     Route("GET", "/v2/serverless/{id}/releases", 200, "serverless:read", rollout.list_releases),
     Route("GET", "/v2/pods", 200, "pods:read", resources.list_pods),
     Route("GET", "/v2/pods/{id}", 200, "pods:read", getter("pods")),
+    Route("GET", "/v2/clusters", 200, "clusters:read", lister("clusters")),
+    Route("GET", "/v2/clusters/{id}", 200, "clusters:read", getter("clusters")),
+    Route("GET", "/v2/catalog/gpus", 200, "catalog:read", list_gpus),
 )
 _PATTERNS = {route.path: re.compile(route.path.replace("{id}", "(?P<id>[^/]+)")) for route in ROUTES}
 

@@ -6,35 +6,30 @@
 An operation gets the world and a call whose body has passed its schema. It returns the answer's document or raises a
 refusal; nothing here knows of HTTP beyond the status of a refusal. Where RunPod documents no answer and no switch
 decides, the strict one is given: 400 for a registry credential that does not exist, for a serverless template with a
-mount, and for hardware the catalogue does not know.
+mount, for ports that are not port/protocol, for fewer workers at most than at least, and for hardware the catalogue
+does not know.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import runpod_rollout as rollout
+from .runpod_catalog import CPU_FLAVORS, POOLS
+from .runpod_command import command
 from .runpod_delegations import delegation
+from .runpod_pages import page
 from .runpod_schemas import CONTAINER, LOAD_BALANCER_URLS, QUEUE_URLS, SCHEMAS, violations
 from .runpod_world import ACCOUNT, INTERNAL, Call, Json, Refusal, World, answer, invalid, not_found
 
-# Serverless GPU pools with their GPU types, and the gigabytes of memory per vCPU of each CPU flavor: a small catalogue.
-GPU_POOLS = {
-    "AMPERE_16": {"NVIDIA RTX A4000", "NVIDIA RTX A4500", "NVIDIA RTX 4000 Ada Generation"},
-    "AMPERE_24": {"NVIDIA RTX A5000", "NVIDIA L4", "NVIDIA GeForce RTX 3090"},
-    "ADA_24": {"NVIDIA GeForce RTX 4090"},
-    "AMPERE_48": {"NVIDIA A40", "NVIDIA RTX A6000"},
-    "ADA_48_PRO": {"NVIDIA L40", "NVIDIA L40S", "NVIDIA RTX 6000 Ada Generation"},
-    "AMPERE_80": {"NVIDIA A100 80GB PCIe", "NVIDIA A100-SXM4-80GB"},
-    "ADA_80_PRO": {"NVIDIA H100 PCIe", "NVIDIA H100 80GB HBM3", "NVIDIA H100 NVL"},
-}
-CPU_FLAVORS = {"cpu3c": 2, "cpu3g": 4, "cpu3m": 8, "cpu5c": 2, "cpu5g": 4, "cpu5m": 8}
+_PORT = re.compile(r"(?P<number>[1-9][0-9]{0,4})/(http|tcp)")
 
 
 def lister(key: str) -> Callable[[World, Call], Json]:
     def list_all(world: World, call: Call) -> Json:
-        return {key: [answer(record) for record in world.own(key)]}
+        return page(world, call, key, [answer(record) for record in world.own(key)])
 
     return list_all
 
@@ -51,6 +46,14 @@ def require_registry(world: World, body: Json) -> None:
     identifier = body.get("registry")
     if identifier is not None and identifier not in {record["id"] for record in world.own("registries")}:
         raise Refusal(400, "registry credential not found")
+
+
+def require_ports(body: Json) -> None:
+    """Refuse ports that are not port/protocol."""
+    for port in body.get("ports", ()):
+        match = _PORT.fullmatch(port)
+        if match is None or int(match["number"]) > 65535:
+            raise Refusal(400, f"ports must be formatted as port/protocol: {port}")
 
 
 def require_free_name(candidates: Iterable[Json], name: str, policy: int | str, kind: str) -> None:
@@ -91,7 +94,8 @@ def delete_registry(world: World, call: Call) -> None:
 
 
 def container_defaults(world: World) -> Json:
-    return {"args": "", "disk": world.switches["default_disk"], "env": {}, "ports": [], "registry": None}
+    command = {"args": "", "cmd": [], "entrypoint": []}
+    return {**command, "disk": world.switches["default_disk"], "env": {}, "ports": [], "registry": None}
 
 
 def template_defaults(world: World) -> Json:
@@ -108,7 +112,8 @@ def template_defaults(world: World) -> Json:
 
 
 def create_template(world: World, call: Call) -> Json:
-    record = template_defaults(world) | call.body
+    defaults = template_defaults(world)
+    record = defaults | call.body | command(defaults, call.body)
     _require_template_name(world, record["name"], ())
     _require_sound_template(world, record, call.body)
     return answer(world.add("templates", record))
@@ -121,7 +126,7 @@ def get_template(world: World, call: Call) -> Json:
 def update_template(world: World, call: Call) -> Json:
     """Change only what the body names. A mount can be replaced and never be taken away."""
     record = world.find_own("templates", call.id)
-    changed = record | call.body
+    changed = record | call.body | command(record, call.body)
     changed["mounts"] = call.body.get("mounts") or record["mounts"]
     if "name" in call.body:
         _require_template_name(world, changed["name"], (call.id,))
@@ -132,10 +137,10 @@ def update_template(world: World, call: Call) -> Json:
 
 def delete_template(world: World, call: Call) -> None:
     world.find_own("templates", call.id)
-    in_use = any(pod["template"] == call.id for pod in world.own("pods"))
+    in_use = any(user.get("template") == call.id for user in [*world.own("pods"), *world.own("clusters")])
     bound = any(endpoint.get("boundTemplate") == call.id for endpoint in world.own("endpoints"))
     if in_use or bound:
-        raise Refusal(400, "template is in use by a pod or serverless endpoint and cannot be deleted")
+        raise Refusal(400, "template is in use by a pod, cluster or serverless endpoint and cannot be deleted")
     del world.current["templates"][call.id]
 
 
@@ -156,6 +161,7 @@ def _require_template_name(world: World, name: str, but: tuple[str, ...]) -> Non
 
 def _require_sound_template(world: World, record: Json, body: Json) -> None:
     require_registry(world, body)
+    require_ports(body)
     if record["serverless"] and record["mounts"]:
         raise Refusal(400, "serverless templates do not support mounts")
 
@@ -176,7 +182,7 @@ def create_endpoint(world: World, call: Call) -> Json:
         "flashboot": "OFF",
         **{field: value for field, value in body.items() if field not in {"templateId", *CONTAINER}},
         **container_defaults(world),
-        **_container_settings(world, body),
+        **_container_settings(world, body, container_defaults(world)),
         "createdAt": world.now(),
     }
     record |= _compute(_seeded_gpu(world, body), {})
@@ -193,7 +199,7 @@ def update_endpoint(world: World, call: Call) -> Json:
     record, body = world.find_own("endpoints", call.id), call.body
     if ("cpu" if record.get("gpu") else "gpu") in body:
         raise Refusal(400, "the compute family of an endpoint cannot be changed")
-    settings = _container_settings(world, body)
+    settings = _container_settings(world, body, record)
     require_registry(world, settings)
     plain = {field: value for field, value in body.items() if field not in {"templateId", *CONTAINER}}
     changed = {**record, **plain, **settings, **_compute(body, record)}
@@ -213,16 +219,17 @@ def delete_endpoint(world: World, call: Call) -> None:
     del world.current["endpoints"][call.id]
 
 
-def _container_settings(world: World, body: Json) -> Json:
+def _container_settings(world: World, body: Json, current: Json) -> Json:
     """Return the container settings a body asks for: a template's, once, under its own; env is merged."""
+    require_ports(body)
     own = {field: body[field] for field in CONTAINER if field in body}
     if "templateId" not in body:
-        return own
+        return own | command(current, body)
     template = readable_template(world, body["templateId"])
     if not template["serverless"]:
         raise Refusal(422, "template is not a serverless template")
     inherited = {field: answer(template)[field] for field in CONTAINER}
-    return {**inherited, **own, "env": {**inherited["env"], **own.get("env", {})}}
+    return {**inherited, **own, **command(inherited, body), "env": {**inherited["env"], **own.get("env", {})}}
 
 
 def _seeded_gpu(world: World, body: Json) -> Json:
@@ -246,11 +253,11 @@ def _gpu(asked: Json, current: Json) -> Json:
     gpu["minCudaVersion"] = gpu["minCudaVersion"] or None
     if gpu["allowedCudaVersions"] and gpu["minCudaVersion"]:
         raise Refusal(400, "allowedCudaVersions and minCudaVersion are mutually exclusive")
-    if unknown := set(gpu["pools"]) - set(GPU_POOLS):
+    if unknown := set(gpu["pools"]) - set(POOLS):
         raise Refusal(400, f"unknown GPU pool: {sorted(unknown)[0]}")
     if "excludedTypes" in gpu:
         gpu["excludedTypes"] = [name.strip() for name in gpu["excludedTypes"]]
-        _require_sound_exclusions(set(gpu["excludedTypes"]), set().union(*(GPU_POOLS[pool] for pool in gpu["pools"])))
+        _require_sound_exclusions(set(gpu["excludedTypes"]), set().union(*(POOLS[pool] for pool in gpu["pools"])))
     return gpu
 
 
@@ -271,6 +278,8 @@ def _cpu(config: Json) -> Json:
 def _workers(record: Json, body: Json, current: Json) -> Json:
     """Return the workers block; queues that scale on requests have no idle timeout."""
     workers = {"idleTimeout": 10, **current, **body.get("workers", {})}
+    if workers["min"] > workers["max"]:
+        raise Refusal(400, "workers.min must not be greater than workers.max")
     if (record["type"], record["scaling"]["type"]) != ("QUEUE", "REQUEST_COUNT"):
         return workers
     if "idleTimeout" in body.get("workers", {}):
@@ -298,7 +307,7 @@ def list_pods(world: World, call: Call) -> Json:
     if wanted not in {"true", "false"}:
         raise invalid(["includeClusterPods: got string, want boolean"])
     pods = [pod for pod in world.own("pods") if wanted == "true" or "cluster" not in pod]
-    return {"pods": [answer(pod) for pod in pods]}
+    return page(world, call, "pods", [answer(pod) for pod in pods])
 
 
 # What a seeded object is when the seed does not say otherwise
@@ -357,12 +366,23 @@ def _seed_pod(world: World) -> Json:
     }
 
 
+def _seed_cluster(world: World) -> Json:
+    return {
+        "name": "seeded",
+        "type": "TRAINING",
+        "compute": {"gpuTypeId": "NVIDIA H100 80GB HBM3", "gpuCountPerPod": 8, "podCount": 2},
+        "pods": {"total": 0, "byStatus": {}},
+        "createdAt": world.now(),
+    }
+
+
 SEEDS: dict[str, Callable[[World], Json]] = {
     "registries": _seed_registry,
     "delegations": _seed_delegation,
     "templates": _seed_template,
     "endpoints": _seed_endpoint,
     "pods": _seed_pod,
+    "clusters": _seed_cluster,
 }
 
 ITEM_SCHEMAS = {
@@ -371,6 +391,7 @@ ITEM_SCHEMAS = {
     "templates": "Template",
     "endpoints": "Endpoint",
     "pods": "Pod",
+    "clusters": "Cluster",
 }
 
 
@@ -392,6 +413,8 @@ def seed(world: World, key: str, given: Any) -> Json:
     if "cpu" in given:
         del defaults["gpu"]
     record = {"id": given.get("id") or world.new_id(), "owner": ACCOUNT, **defaults, **given}
+    if "args" in defaults:
+        record |= command(defaults, given)
     errors = violations(ITEM_SCHEMAS[key], answer(record))
     unknown = set(record) - set(SCHEMAS[ITEM_SCHEMAS[key]]["properties"]) - INTERNAL
     errors += [f"$: additional properties '{name}' not allowed" for name in sorted(unknown)]

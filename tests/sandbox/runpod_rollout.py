@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .runpod_pages import page
 from .runpod_schemas import WORKER_STATUSES
 from .runpod_world import ACCOUNT, Call, Json, World
 
@@ -81,15 +82,15 @@ def finish(world: World, record: Json) -> None:
 
 
 def list_workers(world: World, call: Call) -> Json:
-    record = _looked_at(world, call.id)
+    record = _looked_at(world, call)
     workers = [{**one, "isStale": one["version"] != _version(record)} for one in record["activeWorkers"]]
     statuses = [one["status"] for one in workers]
     summary = {status.lower(): statuses.count(status) for status in WORKER_STATUSES} | {"total": len(workers)}
-    return {"workers": workers, "summary": summary, "endpointVersion": _version(record)}
+    return {**page(world, call, "workers", workers), "summary": summary, "endpointVersion": _version(record)}
 
 
 def list_releases(world: World, call: Call) -> Json:
-    record = _looked_at(world, call.id)
+    record = _looked_at(world, call)
     versions = [one["version"] for one in record["activeWorkers"]]
     latest, total = versions.count(_version(record)), len(versions)
     rollout = {
@@ -99,11 +100,14 @@ def list_releases(world: World, call: Call) -> Json:
         "percentOnLatest": round(100 * latest / total) if total else 0,
     }
     releases = [{**one, "workerCount": versions.count(one["version"])} for one in record["releases"]]
-    return {"endpointVersion": _version(record), "rollout": rollout, "releases": releases}
+    return {"endpointVersion": _version(record), "rollout": rollout, **page(world, call, "releases", releases)}
 
 
-def _looked_at(world: World, identifier: str) -> Json:
-    record = world.find_own("endpoints", identifier)
+def _looked_at(world: World, call: Call) -> Json:
+    """Return the endpoint, and count the look; the further pages of a listing are part of the same one."""
+    record = world.find_own("endpoints", call.id)
+    if "cursor" in call.query:
+        return record
     patience = world.switches["rollout_reads"]
     if patience is not None and record["reads"] >= patience:
         finish(world, record)

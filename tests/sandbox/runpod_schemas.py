@@ -31,7 +31,7 @@ def _array(items: Schema, **more: Any) -> Schema:
 
 
 def _list_of(key: str, schema: Schema) -> Schema:
-    return _object({key: _array(schema)}, key)
+    return _object({key: _array(schema), "pagination": PAGINATION}, key)
 
 
 STRING: Schema = {"type": "string"}
@@ -46,7 +46,14 @@ STRINGS = _array(STRING)
 CUDA_VERSION: Schema = {"type": "string", "pattern": r"^\d+\.\d+$"}
 CUDA_VERSIONS = _array(CUDA_VERSION)
 
+# Newer than the document, and part of the answer of every listing; older answers lack it.
+PAGINATION = _object({"nextCursor": NULLABLE_STRING, "hasNextPage": BOOLEAN}, "nextCursor hasNextPage")
+PAGE_QUERY: Schema = {"cursor": STRING, "limit": {"type": "integer", "minimum": 1, "maximum": 1000}}
+
+# What the container runs: newer than the document, but for `args`, which is how the other two are stored.
+COMMAND: Schema = {"cmd": STRINGS, "entrypoint": STRINGS}
 CONTAINER: Schema = {
+    **COMMAND,
     "args": STRING,
     "disk": POSITIVE,
     "env": {"type": "object", "additionalProperties": STRING},
@@ -218,6 +225,7 @@ WORKERS_ANSWER = _object(
         "workers": _array(WORKER),
         "summary": _object(dict.fromkeys(_COUNTED, COUNT), " ".join(_COUNTED)),
         "endpointVersion": NULLABLE_INTEGER,
+        "pagination": PAGINATION,
     },
     "workers summary",
 )
@@ -244,10 +252,16 @@ ROLLOUT = _object(
     "inProgress workersOnLatest workersTotal percentOnLatest",
 )
 RELEASES_ANSWER = _object(
-    {"endpointVersion": NULLABLE_INTEGER, "rollout": ROLLOUT, "releases": _array(RELEASE)}, "rollout releases"
+    {
+        "endpointVersion": NULLABLE_INTEGER,
+        "rollout": ROLLOUT,
+        "releases": _array(RELEASE),
+        "pagination": PAGINATION,
+    },
+    "rollout releases",
 )
 
-# Pods (only read here)
+# Pods and clusters (only read here)
 
 UTILIZATION = _object({"util": INTEGER})
 SSH_WAY: Schema = {
@@ -276,15 +290,16 @@ POD_CLUSTER = _closed(
     },
     "id rank",
 )
+POD_STATUS: Schema = {
+    "type": "string",
+    "enum": ["PROVISIONING", "STARTING", "RUNNING", "EXITED", "ERROR", "TERMINATED"],
+}
 POD = _object(
     {
         **CONTAINER,
         "id": STRING,
         "name": STRING,
-        "status": {
-            "type": "string",
-            "enum": ["PROVISIONING", "STARTING", "RUNNING", "EXITED", "ERROR", "TERMINATED"],
-        },
+        "status": POD_STATUS,
         "actions": _array({"type": "string", "enum": ["start", "stop", "restart", "terminate"]}),
         "mounts": _closed({"persistent": PERSISTENT_MOUNT, "network": _array(NETWORK_MOUNT, maxItems=1)}),
         "gpu": _object({"id": STRING, "count": POSITIVE}, "id"),
@@ -306,9 +321,59 @@ POD = _object(
     "createdAt startedAt globalNetworking",
 )
 
+CLUSTER = _object(
+    {
+        "id": STRING,
+        "name": STRING,
+        "type": {"type": "string", "enum": ["APPLICATION", "TRAINING", "SLURM", "RAY"]},
+        "compute": _closed(
+            {
+                "gpuTypeId": FILLED,
+                "gpuCountPerPod": POSITIVE,
+                "podCount": {"type": "integer", "minimum": 2, "maximum": 250},
+            },
+            "gpuTypeId gpuCountPerPod podCount",
+        ),
+        "template": STRING,
+        "dataCenterId": STRING,
+        "pods": _closed(
+            {"total": INTEGER, "byStatus": {"type": "object", "additionalProperties": INTEGER}}, "total byStatus"
+        ),
+        "network": _closed({"cidr": STRING, "vxlanId": INTEGER, "vxlanPort": INTEGER}, "cidr"),
+        "primary": _closed({"podId": STRING, "status": POD_STATUS, "sshEndpoint": STRING}, "podId status"),
+        "createdAt": STRING,
+    },
+    "id name type compute pods createdAt",
+)
+
+# The catalogue
+
+AVAILABILITY: Schema = {"type": "string", "enum": ["NONE", "LOW", "MEDIUM", "HIGH"]}
+PRODUCTS = ("POD", "CLUSTER", "SERVERLESS")
+GPU_TYPE = _object(
+    {
+        "id": STRING,
+        "name": STRING,
+        "pool": NULLABLE_STRING,
+        "manufacturer": {"type": "string", "enum": ["NVIDIA", "AMD", "UNKNOWN"]},
+        "memory": INTEGER,
+        "secure": BOOLEAN,
+        "community": BOOLEAN,
+        "price": _object(dict.fromkeys(("secure", "community", "serverless"), {"type": "number"}), "secure community"),
+        "maxCount": _object({"secure": INTEGER, "community": INTEGER}, "secure community"),
+        "availability": AVAILABILITY,
+        "dataCenters": _array(
+            _object({"id": STRING, "name": STRING, "availability": AVAILABILITY}, "id name availability")
+        ),
+        "cudaVersions": _array(_object({"version": CUDA_VERSION, "available": BOOLEAN}, "version available")),
+    },
+    "id name pool manufacturer memory secure community price maxCount",
+)
+
 ERROR = _object({"title": STRING, "status": INTEGER, "detail": STRING, "errors": STRINGS}, "title status detail")
 
 SCHEMAS: dict[str, Schema] = {
+    "Cluster": CLUSTER,
     "CreateDelegationRequest": CREATE_DELEGATION,
     "CreateEndpointRequest": CREATE_ENDPOINT,
     "CreateRegistryRequest": CREATE_REGISTRY,
@@ -316,10 +381,13 @@ SCHEMAS: dict[str, Schema] = {
     "EcrDelegation": DELEGATION,
     "Endpoint": ENDPOINT,
     "ErrorResponse": ERROR,
+    "GpuType": GPU_TYPE,
+    "ListClustersResponse": _list_of("clusters", CLUSTER),
     "ListDelegationsResponse": _list_of("delegations", DELEGATION),
     "ListEndpointReleasesResponse": RELEASES_ANSWER,
     "ListEndpointWorkersResponse": WORKERS_ANSWER,
     "ListEndpointsResponse": _list_of("endpoints", ENDPOINT),
+    "ListGpuTypesResponse": _list_of("gpus", GPU_TYPE),
     "ListPodsResponse": _list_of("pods", POD),
     "ListRegistriesResponse": _list_of("registries", REGISTRY),
     "ListTemplatesResponse": _list_of("templates", TEMPLATE),

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator
 
-from .runpod_schemas import WORKER, Schema, violations_of
+from .runpod_schemas import AVAILABILITY, WORKER, Schema, violations_of
 
 Json = dict[str, Any]
 # Account, region and name of a repository -> its policy at AWS, or None when there is none.
 PolicyOf = Callable[[str, str, str], str | None]
 
 ACCOUNT = "user_sandbox"
-LIST_KEYS = ("registries", "delegations", "templates", "endpoints", "pods")
+LIST_KEYS = ("registries", "delegations", "templates", "endpoints", "pods", "clusters")
 # Held beside the answer's fields, and never part of an answer.
 INTERNAL = frozenset({"owner", "username", "password", "boundTemplate", "activeWorkers", "releases", "reads"})
 
@@ -110,6 +110,20 @@ SWITCHES = {
     "started_worker": Switch(
         "IDLE", WORKER["properties"]["status"], "what becomes of a worker that starts, as of one that cannot pull"
     ),
+    "paging": Switch(
+        "full",
+        _one_of("full", "short", "repeating", "absent"),
+        "listings: full pages; short ones, every other of them empty; a cursor that leads to its own page, which is "
+        "never the last; or all at once, without a word about pages, as older answers",
+    ),
+    "page_size": Switch(
+        1000, {"type": "integer", "minimum": 1, "maximum": 1000}, "most items of a page, whatever more is asked for"
+    ),
+    "gpu_availability": Switch(
+        {},
+        {"type": "object", "additionalProperties": AVAILABILITY},
+        "stock of GPU types by their ids, such as NONE; of the others it is HIGH",
+    ),
     "scopes": Switch(
         None,
         {"type": ["array", "null"], "items": {"type": "string"}},
@@ -141,8 +155,16 @@ class Call(NamedTuple):
     body: Json
 
 
+class Cursor(NamedTuple):
+    """Where a listing goes on: behind the items that were given; `paused` is whether the page before was empty."""
+
+    listing: tuple[str, str]
+    given: frozenset[str] = frozenset()
+    paused: bool = False
+
+
 class World:
-    """Everything that is held, by collection and id, together with the switches."""
+    """Everything that is held, by collection and id, together with the switches and the cursors handed out."""
 
     def __init__(
         self, clock: Callable[[], float], new_id: Callable[[], str], policy_of: PolicyOf | None = None
@@ -155,6 +177,7 @@ class World:
     def reset(self) -> None:
         """Forget everything and put every switch back."""
         self.current: dict[str, dict[str, Json]] = {key: {} for key in LIST_KEYS}
+        self.cursors: dict[str, Cursor] = {}
         self.switches: Json = {name: switch.default for name, switch in SWITCHES.items()}
 
     def set_switches(self, changes: Any) -> None:

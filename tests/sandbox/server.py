@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
@@ -29,7 +30,7 @@ from werkzeug.wrappers import Response
 
 from . import aws, contract, images, registries, runpod
 from .aws_calls import parse, refuse_raw
-from .faults import CallName, Faults, Service
+from .faults import CallName, Faults, Recorded, Recorder, Service
 from .registries import Registries
 from .registry_backend import MissingRegistryError
 
@@ -153,17 +154,35 @@ class Sandbox:
         for log in self._logs():
             log.forget_calls()
 
-    def fail(self, name: str, **rule: Any) -> None:
-        """Break calls, by the members of `faults.Fault`. RunPod's names are the ones with a space in them."""
-        self._faults["runpod" if " " in name else "aws"].fail(name=name, **rule)
+    def fail(self, name: str, server: str = "", **rule: Any) -> None:
+        """Break calls of aws, runpod or the registries, by the members of `faults.Fault`.
+
+        Unless told, the server is known by the name: RunPod's are the ones with a space in them.
+        """
+        self._servers()[server or ("runpod" if " " in name else "aws")].fail(name=name, **rule)
 
     def mend(self) -> None:
         """Break no more calls."""
         for log in self._logs():
             log.mend()
 
+    @contextmanager
+    def recording(self) -> Iterator[list[Recorded]]:
+        """Write the calls down that are answered while this context lasts, with the fields of their answers."""
+        recorder = Recorder()
+        for name, log in self._servers().items():
+            log.note = partial(recorder.note, name)
+        try:
+            yield recorder.calls
+        finally:
+            for log in self._logs():
+                log.note = None
+
+    def _servers(self) -> dict[str, Faults | Registries]:
+        return {**self._faults, **({"registries": self._registries} if self._registries else {})}
+
     def _logs(self) -> list[Faults | Registries]:
-        return [*self._faults.values(), *([self._registries] if self._registries else [])]
+        return list(self._servers().values())
 
     def reset(self) -> None:
         """Go back to how the sandbox starts."""

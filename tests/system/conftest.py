@@ -61,7 +61,7 @@ class House:
         self.sandbox = sandbox
         self._archives = archives
         self._clients: dict[tuple[str, str], Any] = {}
-        self._runs = Runs(sandbox.environment)
+        self.runs = Runs(sandbox.environment)
 
     def environment(self) -> dict[str, str]:
         """Return nothing but what a user must set, and the path of the tools."""
@@ -95,20 +95,20 @@ class House:
         The ways of access are those of the role, `caller` for tokens of the caller's own, and `quarantined`.
         """
         run = {
-            "credential": self._runs.converge,
-            "delegation": self._runs.delegate,
-            "public": self._runs.publish,
-            "caller": self._runs.lend,
-            "quarantined": self._runs.quarantine,
+            "credential": self.runs.converge,
+            "delegation": self.runs.delegate,
+            "public": self.runs.publish,
+            "caller": self.runs.lend,
+            "quarantined": self.runs.quarantine,
         }[access]
-        self._runs.store = store
+        self.runs.store = store
         with patch.dict(os.environ, self.environment()):
             run(*workloads, **options)
 
     def call(self, module: str, options: dict[str, Any]) -> None:
         """Run a module in this process, which takes no time either."""
         with patch.dict(os.environ, self.environment()):
-            self._runs.call(module, options)
+            self.runs.call(module, options)
 
     def main_job(self, *arguments: str, image: str = IMAGE, **environment: str) -> Run:
         """Run the main playbook for an image."""

@@ -182,7 +182,10 @@ def test_a_role_that_the_policy_of_a_repository_lacks_is_told_and_mended(house: 
     assert found.broken == {("runpod-gpu-training", "policy"): {"role_missing"}}
     carry_out(house, found.remedy("role_missing"))
     last = audit(house, tmp_path, *delegation, "-e", "runpod_ecr_audit_fail_on=amber")
-    assert (last.run.code, last.broken) == (0, {}), last.run.output
+    assert last.run.code != 0  # nothing can prove that serverless workers pull by delegation
+    assert last.broken == {("runpod-gpu-training", "delegation"): {"unproven_serverless"}}
+    assert "It is not proved that RunPod can pull the workload" in last.page
+    assert "as it should be" not in last.page + last.run.output
 
 
 def test_a_public_image_that_is_behind_the_private_one_is_told_and_mended(house: House, tmp_path: Path) -> None:
@@ -239,3 +242,15 @@ def test_cloudtrail_tells_since_when_pulls_are_refused(house: House, tmp_path: P
     assert found.report["since"] == refused["since"]
     assert "not authorized to perform: ecr:BatchGetImage" in refused["cause"]
     assert f'since <time datetime="{refused["since"]}">' in found.page
+
+
+def test_a_report_is_a_file_and_keeps_its_page_when_its_name_is_that_of_the_json(house: House, tmp_path: Path) -> None:
+    image = ("-e", f"runpod_ecr_image={IMAGE}")
+    for folder in (tmp_path, f"{tmp_path}/new/"):
+        house.sandbox.forget_calls()
+        refused = house.play("playbooks/audit.yml", *image, "-e", f"runpod_ecr_audit_report={folder}")
+        assert refused.code != 0 and "a folder: name the file in it" in refused.output
+        assert house.sandbox.aws_calls() == house.sandbox.runpod_calls() == []
+    house.play("playbooks/audit.yml", *image, "-e", f"runpod_ecr_audit_report={tmp_path / 'audit.json'}")
+    assert json.loads((tmp_path / "audit.json").read_text())["access"] == "credential"
+    assert (tmp_path / "audit.html").read_text().startswith("<!doctype html>")

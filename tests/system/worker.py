@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -194,7 +195,17 @@ class Runs:
         params, client = self._ready(module, access, **options)
         return module.run(params, False, client)
 
-    def _ready(self, module: ModuleType, access: Json, **options: Any) -> tuple[Json, Any]:
+    def outcome(self, module: ModuleType, options: Json, check: bool = False) -> Any:
+        """Return what a module of either cloud, or of both, makes of its options."""
+        source = Path(module.__file__ or "").read_text()
+        access = {
+            **(self._aws if "amazon.aws.common" in source else {}),
+            **(self._api if "gpuops.runpod.runpod\n" in source else {}),
+        }
+        params, client = self._ready(module, access, **options)
+        return module.run(params, check, client)
+
+    def _ready(self, module: ModuleType, access: Json, /, **options: Any) -> tuple[Json, Any]:
         """Return the module's parameters and its client, as its own main() makes them; the client lives on."""
         made: list[tuple[Any, Any]] = []
 

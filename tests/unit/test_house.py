@@ -124,6 +124,16 @@ def test_imports_of_module_utils_go_down_only() -> None:
     assert not upwards
 
 
+def test_the_picture_of_the_floors_is_true() -> None:
+    drawn = re.findall(
+        r"^  (\d|  )  (_\w+) ", (ROOT / "CONTRIBUTING.md").read_text().replace("     _", "      _"), re.M
+    )
+    floors: dict[str, int] = {}
+    for number, package in drawn:
+        floors[package] = int(number) if number.strip() else list(floors.values())[-1]
+    assert floors == FLOORS
+
+
 def test_packages_of_module_utils_bring_nothing_along() -> None:
     """What an __init__.py imports is shipped to every module that uses a file beside it."""
     found = files("plugins/module_utils/**/__init__.py")
@@ -135,7 +145,6 @@ def test_filters_do_not_load_boto3() -> None:
     """Ansible loads every filter of a collection anew for each task that uses one of them."""
     names = [path.stem for path in (ROOT / "plugins" / "filter").glob("*.py")]
     lines = [f"import ansible_collections.gpuops.runpod.plugins.filter.{name}" for name in names]
-    lines += ["from ansible_collections.gpuops.runpod.plugins.module_utils._workload import report"]
     lines += ["import sys", "print(*sorted({'boto3', 'botocore'} & sys.modules.keys()))"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "playbooks" / "collections")}
     command = [sys.executable, "-c", "\n".join(lines)]

@@ -7,15 +7,29 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import NamedTuple
+from string import Formatter
+from typing import Any, NamedTuple
 
 from .errors import Json
+from .masking import printable
 
 SEVERITIES = ["error", "warning", "info"]
+PLAIN = re.compile(r"[\w ./:@+*=,-]*", re.ASCII)  # nothing that any version of Ansible takes for a template
 MISSED = timedelta(hours=4)  # a token that is refreshed every four hours never has less left
+
+
+class QuotingFormatter(Formatter):
+    """Fills `{fact!q}` as one word of a shell."""
+
+    def convert_field(self, value: Any, conversion: str | None) -> Any:
+        return shlex.quote(str(value)) if conversion == "q" else super().convert_field(value, conversion)
+
+
+FORMATTER = QuotingFormatter()
 
 
 class Rule(NamedTuple):
@@ -28,8 +42,8 @@ class Rule(NamedTuple):
 
     def filled(self, facts: Json) -> Json:
         """Return the finding with its templates filled."""
-        filled = {"cause": self.cause.format_map(facts), "remedy": self.remedy.format_map(facts)}
-        return {"code": self.code, "severity": self.severity, **filled}
+        cause, remedy = (printable(FORMATTER.vformat(text, (), facts)) for text in (self.cause, self.remedy))
+        return {"code": self.code, "severity": self.severity, "cause": cause, "remedy": remedy}
 
 
 def worst_first(found: Iterable[Json]) -> list[Json]:
@@ -38,5 +52,23 @@ def worst_first(found: Iterable[Json]) -> list[Json]:
 
 
 def module_call(module: str, **options: object) -> str:
-    """Return the command that calls a module of this collection; its options are JSON."""
-    return f"ansible localhost -m gpuops.runpod.{module} -a {shlex.quote(json.dumps(options))}"
+    """Return the command that calls a module of this collection, with options that nothing evaluates."""
+    arguments = json.dumps(_as_data(options)).replace("'", r"\u0027").replace("\x7f", r"\u007f")
+    return f"ansible localhost -m gpuops.runpod.{module} -a {shlex.quote(arguments)}"
+
+
+def _as_data(value: object) -> object:
+    """Mark each text that Ansible could take for a template, in the way that its JSON has for that."""
+    if isinstance(value, Mapping):
+        return {key: _as_data(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_data(each) for each in value]
+    return {"__ansible_unsafe": value} if isinstance(value, str) and not PLAIN.fullmatch(value) else value
+
+
+def shell_command(*words: str) -> str:
+    """Return a command of another program, or in words what to do when nobody can type one of its values."""
+    line = shlex.join(words)
+    if line.isprintable():
+        return line
+    return f"by hand, for one of its values cannot be typed, what {' '.join(words[:3])} does with {printable(line)}"

@@ -13,41 +13,77 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.warnings import warn
 
 from .errors import CollectionError, Json
-from .masking import mask_arguments
+from .masking import mask_arguments, mask_login, mask_secrets, printable, secret_values
 from .result import Result
 
 Run = Callable[[Json, bool, Any], Result]
-Connect = Callable[[AnsibleModule], Any]
+Connect = Callable[[Any], Any]
+LINES = "\n\t"
 
 
-class EnvModule(AnsibleModule):
-    """An AnsibleModule with an option `env`, in it or in its sub-options, whose values are shown nowhere.
+class CollectionModule(AnsibleModule):
+    """An AnsibleModule that shows neither the values of its no_log options nor those of an option `env`.
 
-    They are masked by key where the module's arguments are echoed: in each result, also when the arguments themselves
-    are refused, and in the system's log. `no_log` would mask each value wherever it occurs, ids and names included.
+    That holds for results, failures, refused arguments and the system's log, with every version of ansible-core.
     """
 
-    def exit_json(self, **kwargs: Any) -> None:
-        super().exit_json(invocation=self._invocation(), **kwargs)
+    params: Any
+    _unfit: tuple[str, ...] = ()
 
-    def fail_json(self, msg: str, **kwargs: Any) -> None:
-        super().fail_json(msg, invocation=self._invocation(), **kwargs)
+    def _load_params(self) -> None:
+        super()._load_params()
+        self._unfit = tuple(scalars(self.params, self.argument_spec))
+        self.params = text_for_scalars(self.params, self.argument_spec)
+
+    def exit_json(self, **result: Any) -> None:
+        super().exit_json(**self._shown(result))
+
+    def fail_json(self, msg: str, **result: Any) -> None:
+        if self._unfit:
+            msg = f"{' and '.join(self._unfit)} must be a dictionary of options, not a single value."
+        shown = self._shown({"msg": mask_login(str(msg)), **result})
+        super().fail_json(printable(shown.pop("msg"), LINES), **shown)
 
     def log(self, msg: str, log_args: Json | None = None) -> None:
         if log_args:  # the module's arguments, as text
-            echo = mask_arguments(self.params, self.argument_spec)
-            log_args = {
-                name: str(echo[name]) if isinstance(echo[name], dict | list) else text
-                for name, text in log_args.items()
-            }
+            log_args = {name: str(value) for name, value in self._arguments().items() if name in log_args}
             msg = "Invoked with " + " ".join(f"{name}={text}" for name, text in log_args.items())
         super().log(msg, log_args=log_args)
 
-    def _invocation(self) -> Json:
-        return {"module_args": mask_arguments(self.params, self.argument_spec)}
+    def _arguments(self) -> Json:
+        return mask_arguments(self.params, self.argument_spec)
+
+    def _shown(self, result: Json) -> Json:
+        masked = mask_secrets(result, secret_values(self.params, self.argument_spec))
+        return {**masked, "invocation": {"module_args": self._arguments()}}
 
 
-def execute(module: AnsibleModule, run: Run, key: str | None, connect: Connect) -> None:
+def scalars(given: Any, spec: Json, place: str = "") -> list[str]:
+    """Return the options that are a number or a boolean in place of a mapping."""
+    if isinstance(given, list):
+        return [found for item in given for found in scalars(item, spec, place)]
+    if not isinstance(given, dict):
+        return [place] if isinstance(given, bool | int | float) else []
+    inner = {name: value for name, value in given.items() if "options" in spec.get(name, {})}
+    before = f"{place}." if place else ""
+    return [
+        found for name, value in inner.items() for found in scalars(value, spec[name]["options"], f"{before}{name}")
+    ]
+
+
+def text_for_scalars(given: Any, spec: Json) -> Any:
+    """Return arguments with a text for each number in place of a mapping, over which ansible-core stumbles."""
+    if isinstance(given, list):
+        return [text_for_scalars(item, spec) for item in given]
+    if not isinstance(given, dict):
+        return str(given) if isinstance(given, bool | int | float) else given
+    return {
+        name: text_for_scalars(value, spec[name]["options"]) if "options" in spec.get(name, {}) else value
+        for name, value in given.items()
+    }
+
+
+def execute(module: Any, run: Run, key: str | None, connect: Connect) -> None:
     """Run one resource and end the module: the only try, exit_json and fail_json.
 
     `key` names the return value that shows the resource afterwards; None when there is no such one.
@@ -57,7 +93,8 @@ def execute(module: AnsibleModule, run: Run, key: str | None, connect: Connect) 
     except CollectionError as error:
         module.fail_json(**error.as_result())
     for warning in outcome.warnings:
-        warn(warning)  # not module.warn(): amazon.aws would repeat it in a way that ansible-core deprecates
+        # not module.warn(): amazon.aws would repeat it in a way that ansible-core deprecates
+        warn(printable(warning, LINES))
     diff = {"before": outcome.before or {}, "after": outcome.after or {}}
     resource = {key: outcome.after} if key else {}
     module.exit_json(changed=outcome.changed, diff=diff, **{**resource, **outcome.results})

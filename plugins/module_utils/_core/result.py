@@ -79,8 +79,8 @@ def find_by_name(
     remedy: str = "Rename or delete all but one at RunPod, then run again.",
 ) -> Json | None:
     """Return the thing with this name or None; two of them are an error, never a choice."""
-    found = [thing for thing in things if thing["name"] == name]
+    found = [thing for thing in things if thing.get("name") == name]
     if len(found) > 1:
-        ids = ", ".join(sorted(thing["id"] for thing in found))
+        ids = ", ".join(sorted(str(thing.get("id")) for thing in found))
         raise ConflictError(f"There are {len(found)} {kind}s named {name!r} (ids {ids}). {remedy}")
     return found[0] if found else None

@@ -124,6 +124,12 @@ TABLE = [  # the first that fits counts
         (Match({"BlobUnread"}),),
         severity="warning",  # this machine may stand elsewhere than what pulls
     ),
+    Rule(
+        "manifest_damaged",
+        "{Service} gave {what}.",
+        "Push the image again.",
+        (Match({"MANIFEST_DAMAGED"}),),
+    ),
     # Upstream of a pull-through cache
     Rule(
         "upstream_denied",
@@ -295,6 +301,12 @@ TABLE = [  # the first that fits counts
     ),
     # What lies between
     Rule(
+        "unexpected_answer",
+        "{Service} did not answer, but something else did, with {what}.",
+        "Look at the proxy, a captive portal, DNS and endpoint_url: answers must come through as they are.",
+        (Match({"UNEXPECTED_ANSWER", "ResponseParserError"}),),
+    ),
+    Rule(
         "throttled",
         "{Service} refuses calls for now, because there were too many.",
         "Wait, or check fewer images at a time; at a public registry a login raises the quota.",
@@ -324,43 +336,6 @@ TABLE = [  # the first that fits counts
         ),
     ),
 ]
-# What RunPod and the policies that let it pull are found to be; `_workload.verdicts` tells when.
-VERDICTS = [
-    Rule(
-        "statement_missing",
-        "The policy of {arn} does not let RunPod's roles pull.",
-        "{grant}",
-    ),
-    Rule(
-        "role_missing",
-        "The policy of {arn} does not let {roles} pull.",
-        "{grant}",
-    ),
-    Rule(
-        "role_outdated",
-        "The policy of {arn} still lets {roles} pull.",
-        "{grant}",
-        severity="warning",
-    ),
-    Rule(
-        "credential_unlinked",
-        "The template {name} does not refer to the credential {credential}, but to {registry}. When a credential is "
-        "deleted, RunPod silently takes it away from templates.",
-        "{repoint}",
-    ),
-    Rule(
-        "template_not_rolled_out",
-        "The endpoint {name} does not run what its template says now: {changes}.",
-        "{release}",
-        severity="warning",
-    ),
-    Rule(
-        "rollout_unfinished",
-        "{workers_on_latest} of {workers_total} workers of the endpoint {name} run its newest release.",
-        "{wait}",
-        severity="warning",
-    ),
-]
 OTHER = Rule("other", "Asking for {arn} failed.", "See what was answered.")
 # Rights that an earlier task may be about to grant.
 GRANTABLE = {"boundary_denies", "denied", "repository_not_allowed", "repository_policy_missing", "token_not_allowed"}
@@ -380,11 +355,6 @@ def diagnose(code: str, text: str, facts: Mapping[str, str], raw: str = "") -> J
     `raw` is what was answered when `code` is the collection's own.
     """
     return filled(rule_for(code, text), facts, raw or f"{code}: {text}")
-
-
-def verdict(code: str, facts: Mapping[str, object], raw: str) -> Json:
-    """Return the finding of this code; `raw` is what it was found in."""
-    return filled(next(row for row in VERDICTS if row.code == code), facts, raw)
 
 
 def filled(row: Rule, facts: Mapping[str, object], raw: str) -> Json:

@@ -21,10 +21,13 @@ from .._oci.reference import PUBLIC_HOSTS, Image
 from .._oci.registry_client import Login, Registry
 from .._oci.secret_scan import suspected_secrets
 from .._oci.skopeo import Side, Skopeo, is_transient
+from .answer import AnswerError, field
 from .mirror_request import Content, Job, check_publishable, jobs, reference, uri
 from .public_catalog import REGION
+from .unfinished import UnfinishedError
 
 MOST_IMAGES = 100  # that ECR tells of at once
+MOST_RETRIES = 100
 PAUSES = (2, 4, 8, 16, 32, 60)  # seconds before another try; the last one is repeated
 
 
@@ -48,18 +51,6 @@ class MirrorTask(NamedTuple):
     @property
     def differs(self) -> bool:
         return self.digest != self.current
-
-
-class UnfinishedError(CollectionError):
-    """Copying one image failed. What was done before it is in the result."""
-
-    def __init__(self, failure: CollectionError, done: list[Json]) -> None:
-        super().__init__(str(failure))
-        self.failure, self.done = failure, done
-
-    def as_result(self) -> Json:
-        changed = any(image["copied"] for image in self.done)
-        return {**self.failure.as_result(), "changed": changed, "images": self.done}
 
 
 class Mirror:
@@ -93,18 +84,16 @@ def as_login(token: Any) -> Login:
 
 
 def run(params: Json, check_mode: bool, client: Clients) -> Result:
-    """Look at all images, decide, and only then copy."""
     wanted = jobs(params)
-    if params["retries"] < 0:
-        raise InputError(f"retries: {params['retries']} is less than 0.")
+    check_retries(params["retries"])
     manifests.checked(params["platform"])
     mirror = Mirror(params, client)
-    found = compare(mirror, wanted)
-    warnings = check_destinations(mirror, found, check_mode)
-    found = [inspected(mirror, each) if each.differs else each for each in found]
+    found, warnings = read(mirror, wanted, check_mode)
+    images = plan(found, params["allow_suspected_secrets"])
     if any(each.differs for each in found):
         client.skopeo.version()
-    images = [report(each) for each in found] if check_mode else copy_all(mirror, found)
+    if not check_mode:
+        images = apply(mirror, found)
     return Result(
         any(image["copied"] for image in images),
         {image["destination"]: image["digest_before"] for image in images},
@@ -112,6 +101,30 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
         results(images),
         warnings,
     )
+
+
+def check_retries(retries: int) -> None:
+    if retries < 0:
+        raise InputError(f"retries: {retries} is less than 0.")
+    if retries > MOST_RETRIES:
+        raise InputError(f"retries: {retries} is more than {MOST_RETRIES}.")
+
+
+def read(mirror: Mirror, wanted: list[Job], check_mode: bool) -> tuple[list[MirrorTask], tuple[str, ...]]:
+    """Return what is on both sides, with the content of what is to be copied, and warnings."""
+    found = compare(mirror, wanted)
+    warnings = check_destinations(mirror, found, check_mode)
+    return [
+        each._replace(content=content_of(mirror, each.job, each.digest)) if each.differs else each for each in found
+    ], warnings
+
+
+def plan(found: list[MirrorTask], allow_suspected_secrets: bool) -> list[Json]:
+    """Return what is to become of the images. Raises InputError when one must not be published."""
+    for each in found:
+        if each.content:
+            check_publishable(each.job, each.content, allow_suspected_secrets)
+    return [report(each) for each in found]
 
 
 def results(images: list[Json]) -> Json:
@@ -189,7 +202,7 @@ def held_digests(mirror: Mirror, side: str, images: list[Image]) -> dict[Image, 
 def told_by_ecr(aws: Aws, images: list[Image]) -> dict[Image, str | None]:
     """Return the digests of images of one private repository. Those of one that is missing are missing too."""
     ids = {image: {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag} for image in images}
-    found: dict[str, str] = {}
+    found: dict[str, str | None] = {}
     with tolerating("RepositoryNotFoundException"):
         answer = aws.call(
             "ecr",
@@ -200,14 +213,27 @@ def told_by_ecr(aws: Aws, images: list[Image]) -> dict[Image, str | None]:
             imageIds=list(ids.values()),
             acceptedMediaTypes=manifests.MEDIA_TYPES,
         )
-        for failure in answer.get("failures", []):
-            if failure["failureCode"] != "ImageNotFound":
-                code, text = failure["failureCode"], failure.get("failureReason", "")
-                raise RegistryError(f"{images[0].repository_arn}: {code}: {text}", code=code, text=text)
-        for current in answer["images"]:
-            image_id = current["imageId"]
-            found |= dict.fromkeys((image_id["imageDigest"], image_id.get("imageTag", "")), image_id["imageDigest"])
+        found = digests_in(answer, images[0].repository_arn)
+        unanswered = [uri(image) for image in images if reference(image) not in found]
+        if unanswered:
+            raise AnswerError("ecr:BatchGetImage", f"an answer that says nothing of {', '.join(unanswered)}")
     return {image: found.get(reference(image)) for image in images}
+
+
+def digests_in(answer: Json, arn: str) -> dict[str, str | None]:
+    """Return the digests by tag and by digest; those that are said not to be there have none."""
+    call = "ecr:BatchGetImage"
+    found: dict[str, str | None] = {}
+    for failure in field(answer, call, "failures", list):
+        code = field(failure, call, "failureCode")
+        if code != "ImageNotFound":
+            text = str(failure.get("failureReason") or "")
+            raise RegistryError(f"{arn}: {code}: {text}", code=code, text=text)
+        found |= dict.fromkeys(field(failure, call, "imageId", dict).values())
+    for current in field(answer, call, "images", list):
+        digest = field(current, call, "imageId.imageDigest")
+        found |= {digest: digest, current["imageId"].get("imageTag") or "": digest}
+    return found
 
 
 def digest_of_platform(mirror: Mirror, image: Image) -> str | None:
@@ -215,7 +241,7 @@ def digest_of_platform(mirror: Mirror, image: Image) -> str | None:
     current = mirror.registry("source", image).manifest(image.repository, reference(image))
     if current is None:
         return None
-    manifest = manifests.read(current.content.decode(errors="replace"))
+    manifest = current.document
     if not manifests.is_index(manifest):
         return current.digest
     platform = mirror.params["platform"]
@@ -257,13 +283,6 @@ def check_destinations(mirror: Mirror, found: list[MirrorTask], check_mode: bool
 # What is copied
 
 
-def inspected(mirror: Mirror, found: MirrorTask) -> MirrorTask:
-    """Return what is to be copied with its content. Raises InputError when it must not be published."""
-    content = content_of(mirror, found.job, found.digest)
-    check_publishable(found.job, content, mirror.params["allow_suspected_secrets"])
-    return found._replace(content=content)
-
-
 def content_of(mirror: Mirror, job: Job, digest: str) -> Content:
     """Return what an image consists of, all its platforms."""
     registry, repository = mirror.registry("source", job.source), job.source.repository
@@ -277,7 +296,7 @@ def content_of(mirror: Mirror, job: Job, digest: str) -> Content:
         existing = registry.manifest(repository, current)
         if existing is None:
             raise InputError(f"{uri(job.source)}: the manifest {current} does not exist. Nothing was copied.")
-        manifest = manifests.read(existing.content.decode(errors="replace"))
+        manifest = existing.document
         content = content._replace(manifests=content.manifests + len(existing.content))
         if manifests.is_index(manifest):
             pending += [entry["digest"] for entry in manifest["manifests"]]
@@ -292,10 +311,10 @@ def with_image(registry: Registry, job: Job, content: Content, manifest: Json) -
         raise InputError(
             f"{uri(job.source)} is of a kind that cannot be copied ({manifest.get('mediaType', 'unknown')})."
         )
-    config, layers = manifest["config"], {each["digest"]: each["size"] for each in manifest.get("layers", [])}
+    config, layers = manifest["config"], {each["digest"]: each["size"] for each in manifest["layers"]}
     found = content.suspects
     if job.public and config["digest"] not in content.blobs:
-        document = manifests.read(registry.blob(job.source.repository, config["digest"]).decode(errors="replace"))
+        document = manifests.read(registry.blob(job.source.repository, config["digest"]))
         found = tuple(dict.fromkeys([*found, *suspected_secrets(document)]))
     return content._replace(
         blobs={**content.blobs, config["digest"]: config["size"], **layers},
@@ -304,17 +323,21 @@ def with_image(registry: Registry, job: Job, content: Content, manifest: Json) -
     )
 
 
-def copy_all(mirror: Mirror, found: list[MirrorTask]) -> list[Json]:
+def apply(mirror: Mirror, found: list[MirrorTask]) -> list[Json]:
     """Copy what differs, one after the other. Raises UnfinishedError at the first that fails."""
-    done: list[Json] = []
+    finished: list[Json] = []
+    done: list[str] = []
     count = sum(each.differs for each in found)
     for each in found:
-        what = f"Copying {uri(each.job.destination)} (image {sum(image['copied'] for image in done) + 1} of {count})"
+        target = uri(each.job.destination)
+        what = f"Copying {target} (image {len(done) + 1} of {count})"
         try:
-            done.append(report(each, copy(mirror, each, what) if each.differs else 0.0))
+            finished.append(report(each, copy(mirror, each, what) if each.differs else 0.0))
         except CollectionError as error:
-            raise UnfinishedError(error, done) from error
-    return done
+            raise UnfinishedError(error, done, {"images": finished}) from error
+        if each.differs:
+            done.append(f"{target} was copied")
+    return finished
 
 
 def copy(mirror: Mirror, found: MirrorTask, what: str) -> float:
@@ -326,16 +349,28 @@ def copy(mirror: Mirror, found: MirrorTask, what: str) -> float:
         try:
             written = attempt_copy(mirror, found, progress)
         except SkopeoError as error:
-            if retries == mirror.params["retries"] or not is_transient(error.text, found.job.public):
+            if retries < mirror.params["retries"] and is_transient(error.text, found.job.public):
+                aws.sleep(PAUSES[min(retries, len(PAUSES) - 1)])
+                retries += 1
+            elif arrived(mirror, found):  # by another run, or the answer was lost
+                written = found.digest
+            else:
                 raise SkopeoError(f"{error}{advice(found)}", error.text) from error
-            aws.sleep(PAUSES[min(retries, len(PAUSES) - 1)])
-            retries += 1
     if written != found.digest:
         raise CollectionError(
             f"{uri(found.job.destination)} got the digest {written} instead of {found.digest}: the registry "
             "changed the image."
         )
     return (aws.clock() - start).total_seconds()
+
+
+def arrived(mirror: Mirror, found: MirrorTask) -> bool:
+    """Return whether the destination has the image by now; what cannot be asked has not."""
+    target = found.job.destination
+    try:
+        return held_digests(mirror, "destination", [target])[target] == found.digest
+    except CollectionError:
+        return False
 
 
 def advice(found: MirrorTask) -> str:

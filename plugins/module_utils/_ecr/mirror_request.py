@@ -57,6 +57,8 @@ def uri(image: Image) -> str:
 def jobs(params: Json) -> list[Job]:
     """Return what the options ask for, in their order. Raises one InputError with all that is wrong."""
     listed = params["images"]
+    if listed == []:
+        raise InputError("images is empty: name at least one image.")
     entries = [params] if listed is None else listed
     found: list[Job] = []
     wrong: list[str] = []

@@ -5,22 +5,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
-    ansible_dict_to_boto3_tag_list,
-    boto3_tag_list_to_ansible_dict,
-)
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import ansible_dict_to_boto3_tag_list
 
 from .._aws.client import Aws, tolerating
 from .._aws.secret_entry import MANAGED
 from .._core.errors import AwsError, ConflictError, InputError, Json
-from .._core.result import Result
+from .._core.result import Result, reporting
 from .._core.time import format_time
 from . import public_catalog as _public
+from .answer import field
 
 NOT_EMPTY = "RepositoryNotEmptyException"
 
@@ -59,13 +57,15 @@ def read_logo(path: str | None, client: Clients) -> _public.Logo | None:
         content = client.read(path)
     except OSError as error:
         raise InputError(f"catalog_data.logo: {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise InputError(f"catalog_data.logo: {path!r} is no path: {error}.") from error
     _public.check_logo(path, content)
     return _public.Logo(content)
 
 
 def ensure(params: Json, logo: _public.Logo | None, check_mode: bool, client: Clients) -> Result:
     """Make the repository, or change what differs."""
-    found = find(client, params["name"])
+    found = read(client, params["name"])
     change = _public.plan(found, params, logo)
     if check_mode:
         foreseen = _public.after(found or predicted(client, params["name"]), change)
@@ -76,29 +76,45 @@ def ensure(params: Json, logo: _public.Logo | None, check_mode: bool, client: Cl
             return Result(True, None, _public.to_result(made))
         again = ensure(params, logo, False, client)  # another run was faster, or an answer was lost
         return again._replace(changed=True, before=None)
-    return Result(change.needed, _public.to_result(found), _public.to_result(update(client, found, change)))
+    return Result(change.needed, _public.to_result(found), _public.to_result(apply(client, found, change)))
 
 
-def find(client: Clients, name: str) -> Json | None:
+def read(client: Clients, name: str) -> Json | None:
     """Return the repository with its catalogue data and tags, None when there is none."""
     with tolerating("RepositoryNotFoundException"):
-        repository = client.call("describe_repositories", repositoryNames=[name])["repositories"][0]
+        answer = client.call("describe_repositories", repositoryNames=[name])
+        repository = field(answer, "ecr-public:DescribeRepositories", "repositories.0", dict)
         catalog: Json = {}
         with tolerating("RepositoryCatalogDataNotFoundException"):
-            catalog = client.call("get_repository_catalog_data", repositoryName=name)["catalogData"]
-        tags = client.call("list_tags_for_resource", resourceArn=repository["repositoryArn"])["tags"]
-        return described(repository, catalog, boto3_tag_list_to_ansible_dict(tags))
+            answer = client.call("get_repository_catalog_data", repositoryName=name)
+            catalog = catalog_data(answer, "ecr-public:GetRepositoryCatalogData")
+        described_so_far = described(repository, catalog, {}, "ecr-public:DescribeRepositories")
+        return {**described_so_far, "tags": tags_of(client, described_so_far["arn"])}
     return None
 
 
-def described(repository: Json, catalog: Json, tags: dict[str, str]) -> Json:
+def tags_of(client: Clients, arn: str) -> dict[str, str]:
+    call = "ecr-public:ListTagsForResource"
+    tags = field(client.call("list_tags_for_resource", resourceArn=arn), call, "tags", list)
+    return {field(tag, call, "Key"): field(tag, call, "Value") for tag in tags}
+
+
+def catalog_data(answer: Json, call: str) -> Json:
+    """Return catalogue data; what is not set is left out."""
+    data = field(answer, call, "catalogData", dict)
+    kinds = {member: str if option in _public.LONGEST else list for option, member in _public.FIELDS.items()}
+    kinds["logoUrl"] = str
+    return {member: field(data, call, member, kinds[member]) for member in data.keys() & kinds.keys()}
+
+
+def described(repository: Json, catalog: Json, tags: dict[str, str], call: str) -> Json:
     """Return what is known of a repository."""
     return {
-        "name": repository["repositoryName"],
-        "arn": repository["repositoryArn"],
-        "registry_id": repository["registryId"],
-        "uri": repository["repositoryUri"],
-        "created": format_time(repository["createdAt"].astimezone(UTC)),
+        "name": field(repository, call, "repositoryName"),
+        "arn": field(repository, call, "repositoryArn"),
+        "registry_id": field(repository, call, "registryId"),
+        "uri": field(repository, call, "repositoryUri"),
+        "created": format_time(field(repository, call, "createdAt", datetime).astimezone(UTC)),
         "catalog": catalog,
         "tags": tags,
     }
@@ -106,9 +122,11 @@ def described(repository: Json, catalog: Json, tags: dict[str, str]) -> Json:
 
 def predicted(client: Clients, name: str) -> Json:
     """Return a repository that is not there yet. The registry has no alias before its first repository."""
-    registry: Json = next(iter(client.call("describe_registries")["registries"]), {})
-    primary = [alias["name"] for alias in registry.get("aliases", []) if alias["primaryRegistryAlias"]]
-    account = registry.get("registryId")
+    call = "ecr-public:DescribeRegistries"
+    registries = field(client.call("describe_registries"), call, "registries", list)
+    account = field(registries, call, "0.registryId") if registries else None
+    aliases = field(registries, call, "0.aliases", list) if registries else []
+    primary = [field(alias, call, "name") for alias in aliases if field(alias, call, "primaryRegistryAlias", bool)]
     return {
         "name": name,
         "arn": f"arn:aws:ecr-public::{account}:repository/{name}" if account else None,
@@ -126,26 +144,34 @@ def create(client: Clients, name: str, change: _public.Change) -> Json | None:
     tags = ansible_dict_to_boto3_tag_list(change.tag)
     with tolerating("RepositoryAlreadyExistsException"):
         answer = client.call("create_repository", repositoryName=name, tags=tags, **catalog)
-        return described(answer["repository"], answer.get("catalogData", {}), change.tag)
+        call = "ecr-public:CreateRepository"
+        with reporting([f"the repository {name} was made"]):
+            kept = catalog_data(answer, call) if change.catalog is not None else {}
+            return described(field(answer, call, "repository", dict), kept, change.tag, call)
     return None
 
 
-def update(client: Clients, found: Json, change: _public.Change) -> Json:
+def apply(client: Clients, found: Json, change: _public.Change) -> Json:
     """Write what differs; the logo goes before the tag that says which it is."""
-    after = _public.after(found, change)
-    if change.catalog is not None:
-        request = {"repositoryName": found["name"], "catalogData": change.catalog}
-        after["catalog"] = client.call("put_repository_catalog_data", **request)["catalogData"]
-    if change.tag:
-        client.call("tag_resource", resourceArn=found["arn"], tags=ansible_dict_to_boto3_tag_list(change.tag))
-    if change.untag:
-        client.call("untag_resource", resourceArn=found["arn"], tagKeys=list(change.untag))
+    after, arn = _public.after(found, change), found["arn"]
+    done: list[str] = []
+    with reporting(done):
+        if change.catalog is not None:
+            request = {"repositoryName": found["name"], "catalogData": change.catalog}
+            answer = client.call("put_repository_catalog_data", **request)
+            done.append(f"the catalogue data of {found['uri']} were written")
+            after["catalog"] = catalog_data(answer, "ecr-public:PutRepositoryCatalogData")
+        if change.tag:
+            client.call("tag_resource", resourceArn=arn, tags=ansible_dict_to_boto3_tag_list(change.tag))
+            done.append(f"the tags {', '.join(change.tag)} were set")
+        if change.untag:
+            client.call("untag_resource", resourceArn=arn, tagKeys=list(change.untag))
     return after
 
 
 def remove(params: Json, check_mode: bool, client: Clients) -> Result:
     """Delete the repository, if it is ours."""
-    found = find(client, params["name"])
+    found = read(client, params["name"])
     if found is None:
         return Result(False, None, None)
     if MANAGED not in found["tags"]:
@@ -173,8 +199,13 @@ def delete(client: Clients, params: Json, check_mode: bool) -> None:
     if not check_mode:
         with tolerating("RepositoryNotFoundException"):  # someone was faster: gone is gone
             client.call("delete_repository", repositoryName=name, force=force)
-    elif not force and client.call("describe_images", repositoryName=name, maxResults=1)["imageDetails"]:
+    elif not force and holds_images(client, name):
         raise AwsError("", "ecr-public:DeleteRepository", NOT_EMPTY, "predicted: there are images")
+
+
+def holds_images(client: Clients, name: str) -> bool:
+    answer = client.call("describe_images", repositoryName=name, maxResults=1)
+    return bool(field(answer, "ecr-public:DescribeImages", "imageDetails", list))
 
 
 def connect(module: AnsibleAWSModule) -> Clients:

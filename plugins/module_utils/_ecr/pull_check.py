@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -23,6 +23,7 @@ from .._oci.registry_client import Login, Registry
 from .diagnosis import GRANTABLE, diagnose
 from .pull_probe import ByApi, ByRegistry, Pull, PullDeniedError, PullIdentity, facts
 
+LONGEST_TIMEOUT = 3600
 OF_AWS = {"secret_store", "caller"}  # identities that AWS knows
 
 
@@ -58,13 +59,16 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     via = way(params)
     images = parsed(params["images"], params["identity"])
     platform = manifests.checked(params["platform"])
-    puller, missing = identify(params, client.aws)
+    check_timeout(params["propagation_timeout"])
+    identity, missing = identify(params, client.aws)
     if missing and not check_mode:
         raise InputError(missing)
+    if check_mode:
+        identity = identity.patient_until(None)  # a right that an earlier task only predicted will not come
     pull: Pull = (
-        ByApi(client.aws, client.opener, puller, platform)
+        ByApi(client.aws, client.opener, identity, platform)
         if via == "api"
-        else ByRegistry(client.aws, client.registry, puller, platform)
+        else ByRegistry(client.aws, client.registry, identity, platform)
     )
     reports = [report(image) if missing else examine(pull, image) for image in images]
     if check_mode and params["identity"] == "secret_store":
@@ -73,6 +77,34 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     if pullable is False and params["fail_when_denied"]:
         raise NotPullableError(reports)
     return Result(False, None, None, {"pullable": pullable, "images": reports}, warnings(reports, missing))
+
+
+def check_images(
+    aws: Aws,
+    opener: Any,
+    images: Iterable[str],
+    identity: PullIdentity,
+    platform: str = "linux/amd64",
+    deadline: datetime | None = None,
+) -> list[Json]:
+    """Return the report on each image, as the module's results show it, whether it can be pulled or not.
+
+    A refusal that may pass is waited for until the deadline, without one for as long as the identity tells. `opener` is
+    that of `registry_opener`. Who is known to AWS asks the API, others the registry.
+    """
+    identity = identity if deadline is None else identity.patient_until(deadline)
+    pull: Pull = (
+        ByApi(aws, opener, identity, platform)
+        if identity.calls
+        else ByRegistry(aws, partial(Registry, opener), identity, platform)
+    )
+    references = [parse_ecr(image) if identity.calls else with_content(parse(image)) for image in images]
+    return [examine(pull, image) for image in references]
+
+
+def check_timeout(seconds: int) -> None:
+    if not 0 <= seconds <= LONGEST_TIMEOUT:
+        raise InputError(f"propagation_timeout: {seconds} is not between 0 and {LONGEST_TIMEOUT} seconds.")
 
 
 def way(params: Json) -> str:
@@ -91,6 +123,8 @@ def parsed(references: list[str], identity: str) -> list[Image]:
             images.append(parse_ecr(reference) if identity in OF_AWS else with_content(parse(reference)))
         except InputError as error:
             wrong.append(str(error))
+    if not references:
+        wrong.append("images is empty: name at least one image.")
     if wrong:
         raise InputError(" ".join(wrong))
     return images
@@ -100,34 +134,43 @@ def identify(params: Json, aws: Aws) -> tuple[PullIdentity, str]:
     """Return who pulls, and why the key is missing when it is."""
     identity, option = params["identity"], {"secret_store": "secret_store", "given": "credentials"}
     if identity == "caller":
-        return PullIdentity("the caller"), ""
+        return caller_identity(), ""
     if identity == "anonymous":
-        return PullIdentity("an anonymous client", calls=False), ""
+        return anonymous_identity(), ""
     if params[option[identity]] is None:  # set to null, which the module's spec lets pass
         raise InputError(f"identity is {identity} but {option[identity]} is missing.")
     if identity == "given":
         given = params["credentials"]
         return PullIdentity(given["username"], calls=False, login=Login(given["username"], given["password"])), ""
-    store = store_of(aws, params["secret_store"])
+    return stored_identity(aws, params["secret_store"], params["propagation_timeout"])
+
+
+def stored_identity(aws: Aws, secret_store: Json, timeout: float = 0) -> tuple[PullIdentity, str]:
+    """Return the pull user, and why its key is missing when it is. A refusal may pass for `timeout` seconds."""
+    store = store_of(aws, secret_store)
     entry = store.read()
     if entry is None or entry.key is None:
         return PullIdentity("the pull user"), keyless(entry, store.name)
-    timeout = params["propagation_timeout"]
-    tags = cache(store.tags)
+    return pull_user_identity(entry, cache(store.tags), timeout), ""
+
+
+def caller_identity() -> PullIdentity:
+    return PullIdentity("the caller")
+
+
+def anonymous_identity() -> PullIdentity:
+    return PullIdentity("an anonymous client", calls=False)
+
+
+def pull_user_identity(entry: Entry, tags: Callable[[], dict[str, str]], timeout: float = 0) -> PullIdentity:
+    """Return the owner of an entry's key; `tags` are asked for the entry's tags when a pull is refused."""
     return PullIdentity(
         "the pull user",
         entry.key,
-        young_until=lambda: passes_until(entry, tags(), timeout),
+        young_until=lambda: young_until(entry, tags(), timeout),
         user=lambda: tags().get(MANAGED, ""),
-    ), ""
-
-
-def passes_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime | None:
-    """Return until when a refusal may pass. Raises Refused for a pull user in quarantine, who is refused for good."""
-    shut = quarantine(tags, "It")
-    if shut:
-        raise PullDeniedError(diagnose("Quarantined", shut, {}))
-    return young_until(entry, tags, timeout)
+        quarantine=lambda: quarantine(tags(), "It"),
+    )
 
 
 def report(image: Image) -> Json:
@@ -176,7 +219,7 @@ def examine(pull: Pull, image: Image) -> Json:
 
 
 def inspect(pull: Pull, image: Image, found: Json) -> None:
-    """Ask what a pull asks and write into the report what it tells. Raises Refused."""
+    """Ask what a pull asks and write into the report what it tells. Raises PullDeniedError."""
     found["digest"], manifest = named(pull, image, found)
     listed = manifests.is_index(manifest)
     if listed:
@@ -208,7 +251,7 @@ def named(pull: Pull, image: Image, found: Json) -> tuple[str, Json]:
 
 
 def read(pull: Pull, image: Image, found: Json, manifest: Json) -> Json:
-    """Return the configuration, or {} with a finding when only this machine may not have it. Raises Refused."""
+    """Return the configuration, or {} with a finding when only this machine may not have it. Raises PullDeniedError."""
     try:
         return pull.configuration(image, manifest["config"]["digest"])
     except PullDeniedError as refusal:
@@ -219,7 +262,7 @@ def read(pull: Pull, image: Image, found: Json, manifest: Json) -> Json:
 
 
 def check_platform(pull: Pull, image: Image, found: Json, configuration: Json) -> None:
-    """Write the platform of a single image into the report. Raises Refused when it is another."""
+    """Write the platform of a single image into the report. Raises PullDeniedError when it is another."""
     platform = manifests.platform_of(configuration)
     if not platform:
         found["findings"].append(diagnose("PlatformUnread", "no platform", facts(pull, image)))
@@ -235,16 +278,21 @@ def wrong_platform(pull: Pull, image: Image, platforms: list[str]) -> Json:
     return diagnose("PlatformMissing", there, {**facts(pull, image), "platforms": there})
 
 
-def connect(module: AnsibleAWSModule) -> Clients:
-    """Return the clients that the module's options describe. Who is not known to AWS needs no region."""
-    opener = Request(
-        timeout=30,
-        validate_certs=module.params["validate_certs"],
-        ca_path=module.params["aws_ca_bundle"],
+def registry_opener(validate_certs: bool, ca_path: str | None, timeout: float = 30) -> Request:
+    """Return what opens addresses of registries and of the hosts of their layers."""
+    return Request(
+        timeout=timeout,
+        validate_certs=validate_certs,
+        ca_path=ca_path,
         use_netrc=False,
         follow_redirects="none",
         decompress=False,
         http_agent="gpuops.runpod",
     )
+
+
+def connect(module: AnsibleAWSModule) -> Clients:
+    """Return the clients that the module's options describe. Who is not known to AWS needs no region."""
+    opener = registry_opener(module.params["validate_certs"], module.params["aws_ca_bundle"])
     aws = aws_client(module) if module.params["identity"] in OF_AWS else Aws(module.client, "")
     return Clients(aws, opener, partial(Registry, opener))

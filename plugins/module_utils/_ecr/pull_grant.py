@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import timedelta
 from functools import partial
@@ -18,9 +17,11 @@ from .._core.result import Result
 from .._core.time import retry_until
 from .._oci.reference import partition_of, repository_arn, split
 from . import repository_policy as _grant
+from .answer import field
+from .unfinished import UnfinishedError
 
 PAUSES = (0, 1, 2, 4)  # seconds before each try to write a policy that others write too
-PATIENCE = timedelta(seconds=60)  # how long a principal may be unknown that is seconds old
+PROPAGATION = timedelta(seconds=60)  # how long a principal may be unknown that is seconds old
 UNKNOWN_PRINCIPAL = "Principal not found|Invalid repository policy provided"
 
 
@@ -68,39 +69,21 @@ class ItemResult(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class UnfinishedError(CollectionError):
-    """Writing one policy failed. What was done before it is in the result."""
-
-    def __init__(
-        self, failure: CollectionError, repository: Repository, goal: DesiredStatement, done: list[ItemResult]
-    ) -> None:
-        message = str(failure)
-        super().__init__(message if repository.arn in message else f"{repository.arn}: {message}")
-        self.failure, self.goal, self.done = failure, goal, done
-
-    def as_result(self) -> Json:
-        changed = any(report.changed for report in self.done)
-        return {**self.failure.as_result(), "msg": str(self), "changed": changed, **results(self.done, self.goal)}
-
-
 def run(params: Json, check_mode: bool, aws: Aws) -> Result:
-    """Read all policies, decide, and only then write: what cannot be done changes nothing."""
-    goal = wanted(params)
-    repositories = resolve(params, aws)
-    found, warnings = read_all(aws, repositories, params["state"] == "absent")
-    reports = [preview(repository, policy, goal) for repository, policy in found.items()]
-    if not check_mode:
-        reports = write_all(aws, reports, goal)
+    desired = desired_statement(params)
+    found, warnings = read(aws, resolve(params, aws), desired.statement is None)
+    planned = plan(found, desired)
+    reports = planned if check_mode else apply(aws, planned, desired)
     return Result(
         any(report.changed for report in reports),
         {report.repository.arn: report.before for report in reports},
         {report.repository.arn: report.after for report in reports},
-        results(reports, goal),
+        results(reports, desired),
         (*warnings, *(warning for report in reports for warning in report.warnings)),
     )
 
 
-def wanted(params: Json) -> DesiredStatement:
+def desired_statement(params: Json) -> DesiredStatement:
     """Return what the options ask for. Raises InputError when the statement would not be narrow."""
     arns = IN_FORCE if params["principal_arns"] is None else tuple(params["principal_arns"])
     sid = params["statement_id"]
@@ -109,23 +92,22 @@ def wanted(params: Json) -> DesiredStatement:
 
 def resolve(params: Json, aws: Aws) -> list[Repository]:
     """Return the repositories, each once. Asks AWS for the caller's account only when a name needs it."""
-    given, account = params["repositories"], params["account_id"]
+    given, account, partition = params["repositories"], params["account_id"], partition_of(aws.region)
     if account is not None and not re.fullmatch(r"\d{12}", account):
         raise InputError(f"account_id: {account!r} is not the id of an AWS account (12 digits).")
-    if account is None and any(is_name(each) for each in given):
-        account = aws.call("sts", "get_caller_identity")["Account"]
-    arns = [repository_arn(each, partition_of(aws.region), account or "", aws.region) for each in given]
-    for arn in arns:
-        check_reach(arn)
+    for each in given:
+        check_reach(repository_arn(each, partition, account or "", aws.region))
+    if account is None and any(map(is_name, given)):
+        account = field(aws.call("sts", "get_caller_identity"), "sts:GetCallerIdentity", "Account")
+    arns = [repository_arn(each, partition, account or "", aws.region) for each in given]
     return [Repository(arn) for arn in dict.fromkeys(arns)]
 
 
 def is_name(given: str) -> bool:
-    """Return whether this says neither account nor region."""
     return not given.startswith("arn:") and not split(given)[0]
 
 
-def read_all(
+def read(
     aws: Aws, repositories: list[Repository], absent: bool
 ) -> tuple[dict[Repository, Json | None], tuple[str, ...]]:
     """Return each repository's policy, and warnings. Raises InputError that names all repositories that are missing."""
@@ -133,7 +115,7 @@ def read_all(
     missing = []
     for repository in repositories:
         try:
-            found[repository] = read(aws, repository)
+            found[repository] = read_policy(aws, repository)
         except AwsError as error:
             if error.code != "RepositoryNotFoundException":
                 raise
@@ -143,49 +125,56 @@ def read_all(
     return found, tuple(f"{arn} does not exist, so there is no statement to remove." for arn in missing)
 
 
-def read(aws: Aws, repository: Repository) -> Json | None:
+def read_policy(aws: Aws, repository: Repository) -> Json | None:
     """Return the policy of a repository, None when it has none."""
     with tolerating("RepositoryPolicyNotFoundException"):
-        return json.loads(repository.call(aws, "get_repository_policy")["policyText"])
+        answer = repository.call(aws, "get_repository_policy")
+        return _grant.parse(repository.arn, field(answer, "ecr:GetRepositoryPolicy", "policyText"))
     return None
 
 
-def preview(repository: Repository, policy: Json | None, goal: DesiredStatement) -> ItemResult:
+def plan(found: dict[Repository, Json | None], desired: DesiredStatement) -> list[ItemResult]:
+    return [plan_policy(repository, policy, desired) for repository, policy in found.items()]
+
+
+def plan_policy(repository: Repository, policy: Json | None, desired: DesiredStatement) -> ItemResult:
     """Return what is to become of a policy. Raises ConflictError and InputError for what must not."""
-    _grant.check_own(repository.arn, _grant.own(policy, goal.sid), goal.principals)
-    after = goal.planned(policy)
-    if after is not policy and goal.statement:
+    _grant.check_own(repository.arn, _grant.own(policy, desired.sid), desired.principals)
+    after = desired.planned(policy)
+    if after is not policy and desired.statement:
         _grant.check_size(repository.arn, after)
     return ItemResult(repository, policy, after, after is not policy)
 
 
-def write_all(aws: Aws, foreseen: list[ItemResult], goal: DesiredStatement) -> list[ItemResult]:
+def apply(aws: Aws, planned: list[ItemResult], desired: DesiredStatement) -> list[ItemResult]:
     """Write the policies that are to change, one after the other. Raises UnfinishedError at the first that fails."""
-    done: list[ItemResult] = []
-    for report in foreseen:
+    finished: list[ItemResult] = []
+    done: list[str] = []
+    for each in planned:
         try:
-            done.append(put_until_stable(aws, report, goal) if report.changed else report)
+            finished.append(put_until_stable(aws, each, desired, done) if each.changed else each)
         except CollectionError as error:
-            raise UnfinishedError(error, report.repository, goal, done) from error
-    return done
+            raise UnfinishedError(error, done, results(finished, desired), each.repository.arn) from error
+    return finished
 
 
-def put_until_stable(aws: Aws, foreseen: ItemResult, goal: DesiredStatement) -> ItemResult:
-    """Write a policy until it is read as it should be, since whoever writes last wins."""
-    repository, deadline = foreseen.repository, aws.clock() + PATIENCE
+def put_until_stable(aws: Aws, planned: ItemResult, desired: DesiredStatement, done: list[str]) -> ItemResult:
+    """Write a policy until it is read as it should be, since whoever writes last wins. `done` takes note of it."""
+    repository, deadline = planned.repository, aws.clock() + PROPAGATION
     writes: list[ItemResult] = []
     others: list[Json] = []  # the statements of others as they stood when we last wrote
     returned: list[Json] = []  # those of them that we put back
     for pause in PAUSES:
         aws.sleep(pause)
-        attempt = partial(write, aws, repository, goal, others)
+        attempt = partial(write, aws, repository, desired, others)
         wrote, missing = retry_until(aws, deadline, attempt, {"InvalidParameterException"}, UNKNOWN_PRINCIPAL)
         if wrote.changed:
             writes.append(wrote)
+            done.append(f"the policy of {repository.arn} was written")
             returned += missing
-            others = _grant.foreign(wrote.after, goal.sid)
-        now = read(aws, repository) if wrote.changed else wrote.after
-        if goal.met(now):
+            others = _grant.foreign(wrote.after, desired.sid)
+        now = read_policy(aws, repository) if wrote.changed else wrote.after
+        if desired.met(now):
             before = writes[0].before if writes else now
             left = _grant.lost(now, others)
             return ItemResult(repository, before, now, bool(writes), warnings_of(repository, returned, left))
@@ -196,18 +185,18 @@ def put_until_stable(aws: Aws, foreseen: ItemResult, goal: DesiredStatement) -> 
 
 
 def write(
-    aws: Aws, repository: Repository, goal: DesiredStatement, others: list[Json]
+    aws: Aws, repository: Repository, desired: DesiredStatement, others: list[Json]
 ) -> tuple[ItemResult, list[Json]]:
     """Read a policy and write it at once, unless it is as it should be.
 
     `others` are the statements that were there when we last wrote. Those that went together with ours fell to somebody
     who had not seen ours; they are put back, and returned too.
     """
-    current = read(aws, repository)
-    if goal.met(current):
+    current = read_policy(aws, repository)
+    if desired.met(current):
         return ItemResult(repository, current, current, False), []
     missing = _grant.lost(current, others)
-    planned = preview(repository, _grant.restored(current, missing), goal)
+    planned = plan_policy(repository, _grant.restored(current, missing), desired)
     put(aws, repository, planned.after)
     return planned._replace(before=current), missing
 
@@ -224,15 +213,15 @@ def put(aws: Aws, repository: Repository, policy: Json | None) -> None:
 def warnings_of(repository: Repository, returned: list[Json], left: list[Json]) -> tuple[str, ...]:
     """Return what to tell about statements of others that vanished while we wrote."""
 
-    def told(statements: list[Json], what: str) -> tuple[str, ...]:
+    def named(statements: list[Json], what: str) -> tuple[str, ...]:
         names = ", ".join(dict.fromkeys(each.get("Sid") or "one without a Sid" for each in statements))
         return (f"{repository.arn}: {what}: {names}.",) if statements else ()
 
-    back = told(returned, "statements of others that somebody overwrote at the same time were put back")
-    return back + told(left, "somebody took away statements of others at the same time, and they stay away")
+    back = named(returned, "statements of others that somebody overwrote at the same time were put back")
+    return back + named(left, "somebody took away statements of others at the same time, and they stay away")
 
 
-def results(reports: list[ItemResult], goal: DesiredStatement) -> Json:
+def results(reports: list[ItemResult], desired: DesiredStatement) -> Json:
     """Return what the module reports besides the diff."""
     policies = [
         {
@@ -240,7 +229,7 @@ def results(reports: list[ItemResult], goal: DesiredStatement) -> Json:
             "arn": report.repository.arn,
             "document": report.after,
             "changed": report.changed,
-            "drift": _grant.drift(_grant.own(report.before, goal.sid), goal.statement),
+            "drift": _grant.drift(_grant.own(report.before, desired.sid), desired.statement),
             "size": _grant.size(report.after),
             "limit": _grant.LIMIT,
         }
@@ -249,6 +238,6 @@ def results(reports: list[ItemResult], goal: DesiredStatement) -> Json:
     foreign = [
         {"arn": report.repository.arn, "statement": statement}
         for report in reports
-        for statement in _grant.foreign(report.after, goal.sid)
+        for statement in _grant.foreign(report.after, desired.sid)
     ]
     return {"policies": policies, "foreign_statements": foreign}

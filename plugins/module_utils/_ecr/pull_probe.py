@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -24,9 +25,11 @@ from .._core.errors import NOT_YET, AwsError, BlobStoreError, Json, RegistryErro
 from .._core.time import retry_until
 from .._oci import manifest as manifests
 from .._oci.reference import DOCKER_HUB, Image
-from .._oci.registry_client import Answer, Login, Registry, error_of, words
+from .._oci.registry_client import DAMAGED, UNEXPECTED, Answer, Login, Registry, digest_of, error_of, words
+from .answer import AnswerError, field
 from .diagnosis import KEY_UNKNOWN, diagnose
 
+BATCH_GET_IMAGE = "ecr:BatchGetImage"
 LARGEST_CONFIG = 1024 * 1024  # bytes; real ones are a few KB
 NEW = timedelta(minutes=5)  # as long as a key may take to be known everywhere
 NOT_THERE = {"RepositoryNotFoundException", "NAME_UNKNOWN"}
@@ -44,7 +47,7 @@ class PullDeniedError(Exception):
 class PullIdentity(NamedTuple):
     """Who pulls: the owner of `key`, the caller (`calls`), or whoever has `login`, which may be nobody's.
 
-    `young_until` tells how long a refusal may pass, `user` the name of the user that the key was made for.
+    `young_until` tells how long a refusal may pass, `user` whose key it is, `quarantine` why it is refused for good.
     """
 
     who: str
@@ -53,10 +56,14 @@ class PullIdentity(NamedTuple):
     login: Login | None = None
     young_until: Callable[[], datetime | None] = lambda: None
     user: Callable[[], str] = lambda: ""
+    quarantine: Callable[[], str] = lambda: ""
+
+    def patient_until(self, deadline: datetime | None) -> PullIdentity:
+        return self._replace(young_until=lambda: deadline)
 
 
 class Pull(Protocol):
-    """One way to ask. Its methods raise Refused."""
+    """One way to ask. Its methods raise PullDeniedError."""
 
     puller: PullIdentity
     platform: str
@@ -85,6 +92,7 @@ def facts(pull: Pull, image: Image, operation: str = "") -> dict[str, str]:
         "platforms": "others",
         "Service": f"ECR in {image.region}" if image.account_id else f"The registry {host}",
         "wanted": image.digest or image.tag,
+        "what": "an answer that is none of AWS",
         "who": who,
         "Who": who[0].upper() + who[1:],
     }
@@ -93,12 +101,14 @@ def facts(pull: Pull, image: Image, operation: str = "") -> dict[str, str]:
 def retry_while_young(
     aws: Aws, puller: PullIdentity, attempt: Callable[[], Any], finding: Callable[[Any], Json]
 ) -> Any:
-    """Return what the attempt returns. Raises Refused, but not before the key and its rights are old enough."""
+    """Return what the attempt returns. Raises PullDeniedError, but not before the key and its rights are old enough."""
     codes = {*NOT_YET, "DENIED"}
     try:
         return attempt()
     except (AwsError, RegistryError) as error:
         refusal = error
+    if refusal.code in codes and (shut := puller.quarantine()):
+        raise PullDeniedError(diagnose("Quarantined", shut, {})) from refusal
     deadline = puller.young_until() if refusal.code in codes else None
     if deadline and deadline > aws.clock():
         try:
@@ -106,6 +116,36 @@ def retry_while_young(
         except (AwsError, RegistryError) as error:
             refusal = error
     raise PullDeniedError(finding(refusal)) from refusal
+
+
+def parsed_manifest(digest: str, content: bytes) -> Json:
+    """Return a manifest. Whether one that is no image's was changed on its way decides who is to blame for it."""
+    try:
+        manifest = manifests.parse(content)
+    except manifests.DamagedManifestError as failure:
+        if digest_of(content) == digest:
+            raise
+        raise manifests.NotAManifestError(str(failure)) from None
+    if not (manifests.is_index(manifest) or manifests.is_image(manifest) or digest_of(content) == digest):
+        raise manifests.NotAManifestError("a manifest that was changed on its way")
+    return manifest
+
+
+@contextmanager
+def understood(pull: Pull, image: Image) -> Iterator[None]:
+    """Turn an answer that makes no sense into a verdict."""
+    code = UNEXPECTED
+    try:
+        yield
+    except manifests.DamagedManifestError as failure:
+        code, what = DAMAGED, str(failure)
+    except manifests.NotAManifestError as failure:
+        what = str(failure)
+    except AnswerError as failure:
+        what = failure.what
+    else:
+        return
+    raise PullDeniedError(diagnose(code, what, {**facts(pull, image), "what": what}))
 
 
 class ByApi:
@@ -121,15 +161,19 @@ class ByApi:
         given = {"imageDigest": image.digest, "imageTag": image.tag}
         image_id = {key: value for key, value in given.items() if value}
         answer = self._ask(image, "batch_get_image", imageIds=[image_id], acceptedMediaTypes=manifests.MEDIA_TYPES)
-        if not answer.get("images"):
-            failure: Json = next(iter(answer.get("failures", [])), {})
-            code, text = failure.get("failureCode", "ImageNotFound"), failure.get("failureReason", "")
-            raise PullDeniedError(diagnose(code, text, facts(self, image, "batch_get_image")))
-        current = answer["images"][0]
-        return current["imageId"]["imageDigest"], manifests.read(current["imageManifest"])
+        with understood(self, image):
+            if not answer.get("images"):
+                code = field(answer, BATCH_GET_IMAGE, "failures.0.failureCode")
+                text = str(answer["failures"][0].get("failureReason") or "")
+                raise PullDeniedError(diagnose(code, text, facts(self, image, "batch_get_image")))
+            digest = field(answer, BATCH_GET_IMAGE, "images.0.imageId.imageDigest")
+            content = field(answer, BATCH_GET_IMAGE, "images.0.imageManifest").encode(errors="replace")
+            return digest, parsed_manifest(digest, content)
 
     def configuration(self, image: Image, digest: str) -> Json:
-        address = self._ask(image, "get_download_url_for_layer", layerDigest=digest)["downloadUrl"]
+        answer = self._ask(image, "get_download_url_for_layer", layerDigest=digest)
+        with understood(self, image):
+            address = field(answer, "ecr:GetDownloadUrlForLayer", "downloadUrl")
         host = urlsplit(address).hostname
         try:
             with self._opener.open("GET", address) as answer:
@@ -184,12 +228,12 @@ class ByRegistry:
                 raise PullDeniedError(diagnose(code, text, facts(self, image)))
         wanted = image.digest or image.tag
         current = self._ask(image, "batch_get_image", lambda: registry.fetched(image.repository, wanted))
-        return current.digest, manifests.read(current.content.decode(errors="replace"))
+        return current.digest, current.document
 
     def configuration(self, image: Image, digest: str) -> Json:
         registry = self._reader(image)
         content = self._ask(image, "get_download_url_for_layer", lambda: registry.blob(image.repository, digest))
-        return manifests.read(content.decode(errors="replace"))
+        return manifests.read(content)
 
     def _reader(self, image: Image) -> Registry:
         if image.host not in self._registries:
@@ -212,10 +256,10 @@ class ByRegistry:
         return retry_while_young(self._aws, self.puller, attempt, partial(self._finding, image, operation))
 
     def _finding(self, image: Image, operation: str, error: RegistryError) -> Json:
-        filled = facts(self, image, operation)
+        filled = {**facts(self, image, operation), "what": error.text}
         if isinstance(error, BlobStoreError):  # what pulls as this does goes without the layers too
             return {**diagnose("BlobUnread", str(error), filled), "severity": "error"}
-        if error.status is None:
+        if error.status is None or error.code == UNEXPECTED:
             return diagnose(error.code, error.text, filled)
         raw = words(error.status, error.code, error.text)
         code = error.code or f"HTTP {error.status}"
@@ -242,16 +286,23 @@ def diagnose_refusal(aws: Aws, pull: Pull, image: Image, operation: str, error: 
 
 def state_of_key(aws: Aws, puller: PullIdentity, own: KeyPair, region: str) -> str:
     """Return why AWS does not accept the pull user's key, as a code of the diagnosis; empty when IAM does not tell."""
-    try:
-        keys = aws.pages("iam", "list_access_keys", "AccessKeyMetadata", UserName=puller.user())
+    call = "iam:ListAccessKeys"
+    try:  # a user's two keys are one page
+        answer = aws.call("iam", "list_access_keys", UserName=puller.user())
+        keys = {
+            field(key, call, "AccessKeyId"): (field(key, call, "Status"), field(key, call, "CreateDate", datetime))
+            for key in field(answer, call, "AccessKeyMetadata", list)
+        }
     except AwsError as error:
         return "UserGone" if error.code == "NoSuchEntity" else ""
-    current = next((key for key in keys if key["AccessKeyId"] == own.access_key_id), None)
-    if current is None:
+    except AnswerError:
+        return ""
+    if own.access_key_id not in keys:
         return "KeyGone"
-    if current["Status"] != "Active":
+    status, created = keys[own.access_key_id]
+    if status != "Active":
         return "KeyInactive"
-    if aws.clock() - current["CreateDate"] < NEW:
+    if aws.clock() - created < NEW:
         return "KeyTooNew"
     return "RegionDisabled" if region != aws.region and account_of(aws, puller) else ""
 
@@ -259,8 +310,9 @@ def state_of_key(aws: Aws, puller: PullIdentity, own: KeyPair, region: str) -> s
 def account_of(aws: Aws, puller: PullIdentity) -> str:
     """Return the account of who pulls; empty when AWS does not tell."""
     try:
-        return str(aws.call("sts", "get_caller_identity", identity=puller.key)["Account"])
-    except AwsError:
+        answer = aws.call("sts", "get_caller_identity", identity=puller.key)
+        return str(field(answer, "sts:GetCallerIdentity", "Account"))
+    except (AwsError, AnswerError):
         return ""
 
 
@@ -269,7 +321,7 @@ def elsewhere(aws: Aws, puller: PullIdentity, image: Image, filled: dict[str, st
 
     def there(place: Image) -> bool:
         try:
-            aws.call(
+            answer = aws.call(
                 "ecr",
                 "batch_get_image",
                 region=place.region,
@@ -280,7 +332,7 @@ def elsewhere(aws: Aws, puller: PullIdentity, image: Image, filled: dict[str, st
             )
         except AwsError:
             return False
-        return True
+        return any(isinstance(answer.get(key), list) for key in ("images", "failures"))
 
     if image.region != aws.region and there(image._replace(region=aws.region)):
         return diagnose("WrongRegion", "", {**filled, "other": aws.region}, finding["raw"])

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -15,6 +16,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_p
 from .._aws.policy_document import compact
 from .._aws.runpod_roles import EVER_PUBLISHED
 from .._core.errors import ConflictError, InputError, Json
+from .answer import AnswerError
 
 LIMIT = 10240  # characters of a repository's policy
 EMPTY: Json = {"Version": "2012-10-17", "Statement": []}
@@ -37,6 +39,8 @@ def statement(sid: str, arns: Iterable[str]) -> Json:
     given = list(dict.fromkeys(arns))
     if not sid:
         raise InputError("statement_id is empty: the statement is found again by it.")
+    if not (sid.isascii() and sid.isprintable()):
+        raise InputError(f"statement_id: {sid!r} holds characters that a Sid cannot have.")
     if not given:
         raise InputError("principal_arns is empty: the statement would let every identity on AWS pull.")
     for arn in given:
@@ -53,10 +57,44 @@ def statement(sid: str, arns: Iterable[str]) -> Json:
     }
 
 
+def parse(arn: str, text: str) -> Json:
+    """Return the policy that AWS gave as a text. Raises CollectionError for what no policy can be."""
+    try:
+        policy = json.loads(text)
+        fault = fault_of(policy)
+    except (ValueError, RecursionError):
+        fault = "it is not JSON"
+    if fault:
+        raise AnswerError("ecr:GetRepositoryPolicy", f"{arn}: what came is not the policy of a repository: {fault}")
+    return policy
+
+
+def fault_of(policy: Any) -> str:
+    """Return what keeps a document from being a policy; empty when nothing does."""
+    if not isinstance(policy, dict) or "Statement" not in policy:
+        return "it has no Statement"
+    for number, each in enumerate(listed(policy["Statement"])):
+        place = f"Statement[{number}]"
+        if not isinstance(each, dict):
+            return f"{place} is no object"
+        if not isinstance(each.get("Sid", ""), str):
+            return f"{place}.Sid is no text"
+        if not all(map(is_principal, listed(each.get("Principal", "*")))):
+            return f"{place}.Principal is neither a text nor an object of texts"
+        condition = each.get("Condition", {})
+        if not (isinstance(condition, dict) and all(isinstance(tests, dict) for tests in condition.values())):
+            return f"{place}.Condition is no object of objects"
+    return ""
+
+
+def is_principal(value: Any) -> bool:
+    names = value.values() if isinstance(value, dict) else [value]
+    return all(isinstance(name, str) for one in names for name in listed(one))
+
+
 def statements(policy: Json | None) -> list[Json]:
     """Return the statements of a policy; a single one may stand there without a list."""
-    found = (policy or EMPTY)["Statement"]
-    return [found] if isinstance(found, dict) else list(found)
+    return listed((policy or EMPTY)["Statement"])
 
 
 def own(policy: Json | None, sid: str) -> list[Json]:
@@ -137,7 +175,7 @@ def narrowed(condition: Json) -> set[str]:
         if operator in POSITIVE
         for key, arns in tests.items()
         if key.lower() == "aws:principalarn"
-        for arn in listed(arns)
+        for arn in map(str, listed(arns))
     }
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from typing import Any
 
-from .._core.errors import InputError, Json
+from .._core.errors import CollectionError, InputError, Json
+from .body import describe
 
 MEDIA_TYPES = [
     "application/vnd.oci.image.index.v1+json",
@@ -17,27 +20,75 @@ MEDIA_TYPES = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ]
+MEMBERS = {"schemaVersion", "mediaType", "config", "layers", "manifests"}
 PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 USUAL_VARIANTS = {"amd64": "v1", "arm64": "v8", "arm": "v7"}  # what an architecture without a variant means
 
 
-def read(text: str) -> Json:
-    """Return a manifest, or {} for what is none."""
+class NotAManifestError(CollectionError):
+    """What came is something else: the text says what."""
+
+
+class DamagedManifestError(CollectionError):
+    """A manifest that lacks what its specification requires: the text says what."""
+
+
+def read(content: bytes) -> Json:
+    """Return a JSON object, or {} for anything else."""
     try:
-        document = json.loads(text)
-    except ValueError:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 
 
+def parse(content: bytes) -> Json:
+    """Return a manifest. If it is an index or an image, all the digests and sizes that its kind requires are there."""
+    manifest = read(content)
+    if not manifest and content.strip() != b"{}":
+        raise NotAManifestError(f"{describe(content)} in place of a manifest")
+    if manifest and not MEMBERS & manifest.keys():
+        raise NotAManifestError("other JSON in place of a manifest")
+    fault = next(_faults(manifest), "")
+    if fault:
+        raise DamagedManifestError(f"a manifest whose {fault}")
+    return manifest
+
+
+def _faults(manifest: Json) -> Iterator[str]:
+    if manifest.get("manifests") is not None:
+        yield from _faults_of_all("manifests", manifest["manifests"], ("digest",))
+    elif manifest.get("config"):
+        yield from _faults_of("config", manifest["config"], ("digest", "size"))
+        yield from _faults_of_all("layers", manifest.get("layers"), ("digest", "size"))
+
+
+def _faults_of_all(name: str, listed: Any, needed: tuple[str, ...]) -> Iterator[str]:
+    if not isinstance(listed, list):
+        yield f"{name} is no list"
+        return
+    for number, each in enumerate(listed):
+        yield from _faults_of(f"{name}[{number}]", each, needed)
+
+
+def _faults_of(name: str, descriptor: Any, needed: tuple[str, ...]) -> Iterator[str]:
+    if not isinstance(descriptor, dict):
+        yield f"{name} is no object"
+        return
+    kinds: dict[str, type] = {"digest": str, "size": int}
+    yield from (f"{name} has no {key}" for key in needed if not isinstance(descriptor.get(key), kinds[key]))
+    if not isinstance(descriptor.get("platform") or {}, dict):
+        yield f"{name}.platform is no object"
+
+
 def is_index(manifest: Json) -> bool:
     """Return whether it lists manifests for several platforms."""
-    return isinstance(manifest.get("manifests"), list)
+    return manifest.get("manifests") is not None
 
 
 def is_image(manifest: Json) -> bool:
     """Return whether it is the manifest of one image."""
-    return bool((manifest.get("config") or {}).get("digest"))
+    return not is_index(manifest) and bool(manifest.get("config"))
 
 
 def checked(platform: str) -> str:
@@ -74,10 +125,9 @@ def offers(index: Json) -> dict[str, str]:
 
 
 def choose(index: Json, platform: str) -> str | None:
-    """Return the digest of the manifest for this platform."""
     return next((digest for offered, digest in offers(index).items() if same(offered, platform)), None)
 
 
 def size(manifest: Json) -> int:
     """Return the bytes that a pull transfers: the configuration and the compressed layers."""
-    return sum(part.get("size", 0) for part in [manifest["config"], *manifest.get("layers", [])])
+    return sum(part["size"] for part in [manifest["config"], *manifest["layers"]])

@@ -22,6 +22,7 @@ HOST = re.compile(
 REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
+HOSTNAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 DOCKER_HUB = "docker.io"
 PUBLIC_HOSTS = {"public.ecr.aws", "ecr-public.aws.com"}
 
@@ -78,6 +79,8 @@ def split(reference: str) -> tuple[str, str, str, str]:
 def parse(reference: str) -> Image:
     """Take an image reference apart, of any registry. Raises InputError with what is wrong with it."""
     host, repository, tag, digest = split(reference)
+    if host and not HOSTNAME.fullmatch(host):
+        raise InputError(f"Image {reference!r}: {host!r} is not the name of a host.")
     if not REPOSITORY.fullmatch(repository):
         raise InputError(
             f"Image {reference!r}: {repository!r} is not a repository name "

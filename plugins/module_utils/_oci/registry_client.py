@@ -19,16 +19,22 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
-from .._core.errors import BlobStoreError, RegistryError
-from .manifest import MEDIA_TYPES, read
-from .reference import DOCKER_HUB
+from .._core.errors import BlobStoreError, Json, RegistryError
+from .body import describe, is_page
+from .manifest import MEDIA_TYPES, DamagedManifestError, NotAManifestError, parse, read
+from .reference import DIGEST, DOCKER_HUB
 
 TRIES = 4
-NO_ANSWER = "NO_ANSWER"  # the code of an error that no registry worded
+# Codes of errors that no registry worded
+NO_ANSWER = "NO_ANSWER"
+UNEXPECTED = "UNEXPECTED_ANSWER"
+DAMAGED = "MANIFEST_DAMAGED"
+OWN_PAGES = {401, 429}  # below 500; a registry behind a web server may send a page with these
 REDIRECTS = {301, 302, 303, 307, 308}
 TROUBLE = {429, *range(500, 600)}
 LARGEST = 16 * 1024 * 1024  # bytes of a manifest or a configuration; real ones are far below
 HUB_API = "registry-1.docker.io"
+PROXY = "Something else answered: look at the proxy, a captive portal, DNS and the registry's name."
 REMEDIES = {
     401: "The registry does not accept the login: check it, and that it is for this host and region.",
     403: "The registry refuses this login: its token may be too old or for another region, or a right is missing.",
@@ -57,6 +63,10 @@ class Manifest(NamedTuple):
     digest: str
     content: bytes
 
+    @property
+    def document(self) -> Json:
+        return parse(self.content)
+
 
 class Registry:
     """Reads from one registry: `Registry(opener, "registry.example", login).digest("team/app", "v1")`.
@@ -81,12 +91,15 @@ class Registry:
         try:
             answer = self._manifest("HEAD", repository, reference)
         except RegistryError as error:
+            if error.code == UNEXPECTED:  # the answer to HEAD has no body that could tell
+                whole = self.manifest(repository, reference)
+                return whole.digest if whole else None
             if absent(error):
                 return None
             raise
-        message = answer.headers.get("Docker-Content-Digest")
-        if message:
-            return message
+        header = answer.headers.get("Docker-Content-Digest") or ""
+        if DIGEST.fullmatch(header):
+            return header
         whole = self.manifest(repository, reference)
         return whole.digest if whole else None
 
@@ -103,14 +116,23 @@ class Registry:
     def fetched(self, repository: str, reference: str) -> Manifest:
         """Return the manifest of a tag or a digest. That there is none is an error with the registry's words."""
         answer = self._manifest("GET", repository, reference)
-        digest = "sha256:" + hashlib.sha256(answer.content).hexdigest()
-        if reference.startswith("sha256:") and digest != reference:
-            raise RegistryError(f"{self._host}/{repository}@{reference}: the registry sent other bytes ({digest}).")
-        return Manifest(digest, answer.content)
+        what, content = f"{self._host}/{repository}", answer.content
+        try:
+            parse(content)
+        except NotAManifestError as failure:
+            raise unexpected(what, str(failure)) from None
+        except DamagedManifestError as failure:
+            text = f"{what} gave {failure}. Push the image again."
+            raise RegistryError(text, code=DAMAGED, text=str(failure)) from None
+        check_digest(what, reference, content)
+        check_digest(what, answer.headers.get("Docker-Content-Digest") or "", content)  # as container runtimes do
+        return Manifest(digest_of(content), content)
 
     def blob(self, repository: str, digest: str) -> bytes:
         """Return a small blob, a configuration say."""
-        return self._ask("GET", repository, f"blobs/{digest}", {}).content
+        content = self._ask("GET", repository, f"blobs/{digest}", {}).content
+        check_digest(f"{self._host}/{repository}", digest, content)
+        return content
 
     def _manifest(self, method: str, repository: str, reference: str) -> Answer:
         # Without them a registry may convert the manifest, and so name another digest.
@@ -161,8 +183,12 @@ class Registry:
             answer = self._send("GET", f"{realm}{'&' if '?' in realm else '?'}{query}", headers)
             if answer.status != 200:
                 raise refusal(f"GET {realm}", answer)
-            document = read(answer.content.decode(errors="replace"))
-            self._bearers[scope] = document.get("token") or document.get("access_token") or ""
+            document = read(answer.content)
+            token = document.get("token") or document.get("access_token")
+            if not isinstance(token, str):
+                what = "JSON without a token" if document else describe(answer.content)
+                raise unexpected(f"GET {realm}", f"{what} in place of a token")
+            self._bearers[scope] = token
         return self._bearers[scope]
 
     def _send(self, method: str, url: str, headers: dict[str, str]) -> Answer:
@@ -203,6 +229,16 @@ class Answer(NamedTuple):
     content: bytes
 
 
+def digest_of(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def check_digest(what: str, wanted: str, content: bytes) -> None:
+    if wanted.startswith("sha256:") and digest_of(content) != wanted.lower():
+        given = describe(content) if is_page(content) else "other bytes"
+        raise unexpected(what, f"{given} in place of {wanted}")
+
+
 def challenge(header: str) -> tuple[str, dict[str, str]]:
     """Return the scheme of a WWW-Authenticate header in small letters, and what it says."""
     scheme, dummy, rest = header.partition(" ")
@@ -211,7 +247,7 @@ def challenge(header: str) -> tuple[str, dict[str, str]]:
 
 def absent(error: RegistryError) -> bool:
     """Return whether a manifest is missing, in a repository that there is."""
-    return error.status == 404 and error.code != "NAME_UNKNOWN"
+    return error.status == 404 and error.code not in {"NAME_UNKNOWN", UNEXPECTED}
 
 
 def error_of(answer: Answer) -> tuple[str, str]:
@@ -233,7 +269,26 @@ def words(status: int, code: str, text: str) -> str:
 
 def refusal(what: str, answer: Answer) -> RegistryError:
     """Return the typed error of an answer, with what the registry says."""
+    given = foreign(answer)
+    if given:
+        return unexpected(what, f"HTTP {answer.status} with {given}", answer.status)
     code, text = error_of(answer)
     advice = REMEDIES.get(answer.status, "")
     message = f"{what}: {words(answer.status, code, text)}." + (f" {advice}" if advice else "")
     return RegistryError(message, answer.status, code, text)
+
+
+def foreign(answer: Answer) -> str:
+    """Return what a proxy or a portal has sent in place of the registry's JSON; empty when it has not."""
+    if answer.status in REDIRECTS:
+        return "a redirection"
+    if answer.status >= 500 or answer.status in OWN_PAGES:
+        return ""
+    if is_page(answer.content):
+        return describe(answer.content)
+    html = not answer.content and "text/html" in (answer.headers.get("Content-Type") or "")
+    return "an HTML page" if html else ""
+
+
+def unexpected(what: str, given: str, status: int | None = None) -> RegistryError:
+    return RegistryError(f"{what}: {given}. {PROXY}", status, UNEXPECTED, given)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._core.errors import Json
 
@@ -58,14 +58,22 @@ def suspected_secrets(configuration: Json) -> list[Suspect]:
 
 
 def _found(configuration: Json) -> Iterator[Suspect]:
-    config = configuration.get("config") or {}
-    for entry in config.get("Env") or []:
+    config = _mapping(configuration.get("config"))
+    for entry in _listed(config.get("Env")):
         name, dummy, value = str(entry).partition("=")
         yield from _of_value("Env", name, value)
-    for name, value in (config.get("Labels") or {}).items():
+    for name, value in _mapping(config.get("Labels")).items():
         yield from _of_value("Labels", str(name), str(value))
-    for number, step in enumerate(configuration.get("history") or [], 1):
-        yield from _of_text(f"history, step {number}", str(step.get("created_by") or ""))
+    for number, step in enumerate(_listed(configuration.get("history")), 1):
+        yield from _of_text(f"history, step {number}", str(_mapping(step).get("created_by") or ""))
+
+
+def _mapping(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _of_value(place: str, name: str, value: str) -> Iterator[Suspect]:

@@ -129,7 +129,7 @@ class Skopeo:
             if code:
                 text = redacted(fatal(lines))
                 raise SkopeoError(f"skopeo could not copy {source.reference} to {destination.reference}: {text}", text)
-            return (files / "digest").read_text().strip()
+            return digest_in(files / "digest")
 
     def _command(self, version: tuple[int, int], files: Path, source: Side, destination: Side) -> list[str]:
         command = [self._executable]
@@ -266,6 +266,13 @@ def private(path: Path, document: Mapping[str, Any]) -> Path:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(document, file)
     return path
+
+
+def digest_in(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, ValueError):
+        raise SkopeoError("skopeo ended well, but did not say which digest it wrote: is it the real one?") from None
 
 
 def fatal(lines: list[str]) -> str:

@@ -55,7 +55,7 @@ def check(params: Json) -> None:
     if params["name"] is not None:
         check_name(params["name"])
     check_number("rotate_after_days", params["rotate_after_days"], 0, MOST_DAYS)
-    prefix, events, store = params["path_prefix"], params["events"], params["secret_store"]
+    prefix, store = params["path_prefix"], params["secret_store"]
     if prefix is not None and not prefix.startswith("/"):
         raise InputError(f"path_prefix {prefix!r} must start with a slash; / means all users of the account.")
     if prefix is not None and not PATH_PREFIX.fullmatch(prefix):
@@ -64,6 +64,11 @@ def check(params: Json) -> None:
         raise InputError(
             "secret_store.name is the entry of one user: give name instead of path_prefix, or leave it out."
         )
+    check_events(params["events"])
+
+
+def check_events(events: Json | None) -> None:
+    """Raise InputError for a look into CloudTrail that makes no sense."""
     if events and not 1 <= events["hours"] <= LONGEST:
         raise InputError(f"events.hours must be from 1 to {LONGEST}: CloudTrail looks back 90 days.")
     if events and events["limit"] < 1:

@@ -14,15 +14,16 @@ from .._core.result import Result
 from .audit import findings, moments, references
 from .client import Client
 from .delegation_target import delegation_result
+from .references import LISTINGS
 from .template import template_result
 
 # Kind -> path, key of the answer, field to sort by.
 KINDS = {
-    "templates": ("/templates", "templates", "name"),
+    "templates": (LISTINGS["templates"], "templates", "name"),
     "registries": ("/registries", "registries", "name"),
     "delegations": ("/registries/delegations", "delegations", "repository"),
-    "endpoints": ("/serverless", "endpoints", "name"),
-    "pods": ("/pods?includeClusterPods=true", "pods", "name"),
+    "endpoints": (LISTINGS["endpoints"], "endpoints", "name"),
+    "pods": (LISTINGS["pods"], "pods", "name"),
 }
 # The others as the API does.
 RESULTS: dict[str, Callable[[Json], Any]] = {"templates": template_result, "delegations": delegation_result}

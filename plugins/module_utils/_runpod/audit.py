@@ -7,18 +7,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from .._core.errors import InputError, Json
 from .._core.finding import MISSED, Rule, module_call, worst_first
+from .._core.masking import printable
 from .._oci.reference import repository_of
 from .delegation_target import by_repository
+from .references import KINDS, Account, credential_users, in_use, repository_used, users
 
-Account = Mapping[str, list[Json]]
 Match = tuple[str, Json]  # a row of TABLE, and what its templates need
 
-KINDS = {"templates": "template", "endpoints": "endpoint", "pods": "pod"}
 TABLE = {
     "credential_gone": Rule(
         "credential_gone",
@@ -85,38 +85,6 @@ def moment(identifier: str, text: str) -> datetime:
 # Who refers to what
 
 
-def in_use(current: Account) -> dict[str, list[Json]]:
-    """Return what can refer to something, as far as it was read; a pod that is terminated refers to nothing."""
-    return {
-        kind: [thing for thing in current[kind] if thing.get("status") != "TERMINATED"]
-        for kind in KINDS
-        if kind in current
-    }
-
-
-def repository_used(thing: Json) -> str | None:
-    """Return the ARN of the private ECR repository whose image a thing runs."""
-    image = repository_of(thing.get("image"))
-    return image.repository_arn if image else None
-
-
-def users(current: Account, key_of: Callable[[Json], str | None]) -> dict[str, dict[str, list[Json]]]:
-    """Return key -> kind -> id and name of what has this key."""
-    found: dict[str, dict[str, list[Json]]] = {}
-    for kind, things in in_use(current).items():
-        for thing in things:
-            key = key_of(thing)
-            if key:
-                named = {"id": thing["id"], "name": thing["name"]}
-                found.setdefault(key, {each: [] for each in KINDS})[kind].append(named)
-    return found
-
-
-def credential_users(current: Account) -> dict[str, dict[str, list[Json]]]:
-    """Return id of a credential -> what refers to it."""
-    return users(current, lambda thing: thing.get("registry"))
-
-
 def references(current: Account) -> Json | None:
     """Return what refers to each credential and delegated repository, or None when not all of that was read."""
     if not {"registries", *KINDS} <= set(current):
@@ -156,7 +124,8 @@ def findings(current: Account, expiry: Mapping[str, datetime] | None, now: datet
 
 def finding(name: str, facts: Json) -> Json:
     """Return a row of the table with its templates filled."""
-    return {**{key: facts[key] for key in ("kind", "id", "name")}, **TABLE[name].filled(facts)}
+    shown = {key: printable(value) if isinstance(value, str) else value for key, value in facts.items()}
+    return {**{key: facts[key] for key in ("kind", "id", "name")}, **TABLE[name].filled(shown)}
 
 
 def gone(current: Account) -> Iterator[Match]:

@@ -6,22 +6,28 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import re
+import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from email.message import Message
 from threading import Thread
 from typing import Any, NamedTuple
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 from ansible.module_utils.urls import Request
 
 from .._core.errors import SERVER_ERRORS, ApiError, CollectionError, InputError, Json, NotFoundError, TransportError
-from .._core.masking import MASK
+from .._core.masking import mask_login, mask_secrets, printable
+from . import answers
 from .rate_limit import (
     LONGEST_WAIT,
     RateLimitState,
@@ -39,19 +45,26 @@ TRIES = 5
 REFUSALS = 10  # tries of a request that meets 429: several runs may share a quota
 AGENT = "gpuops.runpod"
 
-REMEDIES = {
-    401: "The API key is missing, malformed or expired: check api_key or RUNPOD_API_KEY.",
-    404: "It does not exist, or this API key may not see it.",
-    405: "This API does not offer the call.",
-    429: "The quota of this API key is spent: run again later, run less often, or ask RunPod for a higher limit.",
-}
-# First part of a path -> what the key needs access to.
-AREAS = {
-    "registries": "registry credentials",
-    "templates": "templates",
-    "serverless": "serverless endpoints",
-    "pods": "pods",
-}
+PAGE = 1000  # items, the most that RunPod takes
+MOST_PAGES = 1000
+LONGEST_TIMEOUT = 3600
+PATIENCE, PROBE = 3.0, 1.0  # seconds until a silent host that never answered is tried, and for the try
+API_URL = "api_url (or RUNPOD_API_BASE_URL)"
+# Failure to connect -> what to do about it, and whether it may pass.
+UNREACHABLE: tuple[tuple[type[Exception], str, bool], ...] = (
+    (socket.gaierror, f"The host name is not known: check {API_URL}, DNS and the network.", True),
+    (ssl.SSLCertVerificationError, f"The certificate is not trusted: check the host of {API_URL}, or ca_path.", False),
+    (ssl.SSLError, f"It does not speak TLS there: check scheme and port of {API_URL}.", False),
+    (ConnectionRefusedError, f"Nothing listens there: check host and port of {API_URL} and proxies.", True),
+    (http.client.RemoteDisconnected, "", True),
+    (http.client.BadStatusLine, f"It does not speak HTTP there: check scheme and port of {API_URL}.", False),
+)
+NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL}
+SILENT = f"No connection can be made: check host and port of {API_URL}, firewalls and proxies."
+
+
+class Silence(TimeoutError):
+    """No connection can be made within seconds."""
 
 
 def base_url(url: str) -> str:
@@ -60,12 +73,28 @@ def base_url(url: str) -> str:
     RunPod's own tools disagree on whether the address ends in /v2, so both forms are taken.
     """
     if not re.match(r"https?://[^/]", url):
-        raise InputError(f"api_url {url!r} is not an address: it must start with https:// and name a host.")
-    return re.sub(r"(/v2)?/*$", "", url.rstrip("/")) + "/v2"
+        shown = url.rpartition("@")[2] if "@" in url else url
+        raise InputError(f"api_url {shown!r} is not an address: it must start with https:// and name a host.")
+    if mask_login(url) != url:
+        raise InputError(f"api_url {mask_login(url)!r} holds a user or password: RunPod takes none but api_key.")
+    base = re.sub(r"(/v2)?/*$", "", url.rstrip("/")) + "/v2"
+    try:
+        host_and_port(base)
+    except ValueError:
+        raise InputError(f"api_url {url!r} is not an address: its port is no number up to 65535.") from None
+    return base
 
 
-def bearer(key: str) -> str:
+def host_and_port(url: str) -> tuple[str, int]:
+    """Return where an address leads; ValueError for a port that is none."""
+    address = urlsplit(url)
+    return address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
+
+
+def bearer(key: str | None) -> str:
     """Return a key that can be sent as it is; what a header cannot hold is not repeated in the error."""
+    if key is None:
+        raise InputError("api_key is missing: set it, or the environment variable RUNPOD_API_KEY, to an API key.")
     if not re.fullmatch(r"[!-~]+", key):
         what = "has a blank, a line break or another character that no key has" if key else "is empty"
         raise InputError(f"api_key {what}. Set it, or RUNPOD_API_KEY, to an API key from RunPod's console.")
@@ -88,91 +117,32 @@ def retry_delay(method: str, status: int | None, reported: float | None, attempt
     return delay if delay <= LONGEST_WAIT else None
 
 
-def problem_of(body: bytes) -> Json:
-    """Return the problem document of an error answer, or {} when the body is anything else."""
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def details(problem: Json) -> str:
-    """Return what the problem says, without the validator's noise.
-
-    A missing key makes RunPod's validator report every valid key as additional too; then only the missing one counts.
-    """
-    errors = [str(error) for error in problem.get("errors") or []]
-    missing = [error for error in errors if "missing propert" in error]
-    parts = [problem.get("detail") or problem.get("title") or problem.get("error") or problem.get("message") or ""]
-    parts += missing or errors
-    return ": ".join(str(part) for part in parts if part)
-
-
 def secrets_in(body: Json | None) -> list[str]:
-    """Return what an error must not repeat of a request: a password, and environment values of some length."""
+    """Return what an error must not repeat of a request: a password, and the values of the environment."""
     body = body or {}
     values = [body.get("password"), *(body.get("env") or {}).values()]
-    return [value for value in values if isinstance(value, str) and len(value) >= 8]
+    return [value for value in values if isinstance(value, str)]
 
 
-def without(value: Any, secrets: list[str]) -> Any:
-    """Return a JSON value with the secrets blotted out wherever a server may have echoed them."""
-    if isinstance(value, dict):
-        return {key: without(item, secrets) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without(item, secrets) for item in value]
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, MASK)
-    return value
+def cause_of(failure: Exception) -> Exception:
+    """Return what urllib's own error was raised for."""
+    reason = getattr(failure, "reason", None)
+    return reason if isinstance(failure, URLError) and isinstance(reason, Exception) else failure
 
 
-def page_title(body: bytes) -> str | None:
-    """Return the title of an HTML page, or None when the body is anything else."""
-    if not body.lstrip().startswith(b"<"):
-        return None
-    title = re.search(rb"<title[^>]*>([^<]{1,200})", body, re.IGNORECASE)
-    return title[1].decode(errors="replace").strip() if title else ""
-
-
-def missing_access(method: str, path: str) -> str:
-    """Return the remedy for a 403. Of all scopes only the one for the update of a credential is documented."""
-    area = re.split(r"[/?]", path)[1]
-    access = "read" if method == "GET" else "write"
-    scope = " (scope secrets:write)" if (method, area) == ("PATCH", "registries") else ""
-    return (
-        f"The API key is valid but lacks {access} access to {AREAS.get(area, area)}{scope}: "
-        "give it that in RunPod's console."
-    )
-
-
-def api_error(method: str, path: str, status: int, problem: Json, title: str | None = None) -> ApiError:
-    """Return the typed error of an answer, with what the server said and what to do about it.
-
-    `title` is that of the HTML page that came instead of a problem document: RunPod's API has not sent it.
-    """
-    remedy = missing_access(method, path) if status == 403 else REMEDIES.get(status)
-    text = details(problem) or "the answer is not a problem document; does api_url point at RunPod's API v2?"
-    if title is not None:
-        text = (
-            f"the answer is an HTML page ({title!r}), so it is not RunPod's API that refused; "
-            "look at proxies and firewalls on the way, and does api_url point at RunPod's API v2?"
-        )
-        remedy = None
-    if "error" in problem or ("message" in problem and "title" not in problem):
-        text += " (this looks like RunPod's API v1, which is being switched off: api_url must point at v2)"
-    if status in range(300, 400):
-        text = "redirected, which is not followed because the API key would go along: correct api_url"
-    if remedy:
-        text += f" {remedy}" if text.endswith((".", "?", ")")) else f". {remedy}"
-    message = f"{method} {path}: HTTP {status}: {text}"
-    return (NotFoundError if status == 404 else ApiError)(message, status, problem)
+def unreachable(failure: Exception) -> tuple[str, bool]:
+    """Return why no connection is to be had, with the remedy, and whether that may pass; no text for other trouble."""
+    cause = cause_of(failure)
+    if isinstance(cause, Silence):
+        return SILENT, False
+    if isinstance(cause, OSError) and cause.errno in NO_ROUTE:
+        return SILENT, True
+    return next(((remedy, passes) for kind, remedy, passes in UNREACHABLE if isinstance(cause, kind)), ("", True))
 
 
 def quota_error(method: str, path: str, window: Window, remaining: float) -> ApiError:
     """Return the error of a request that was not sent because its quota is spent for too long to wait."""
-    return ApiError(f"{method} {path}: not sent: {spent(window, remaining)}. {REMEDIES[429]}", 429)
+    return ApiError(f"{method} {path}: not sent: {spent(window, remaining)}. {answers.REMEDIES[429]}", 429)
 
 
 class Answer(NamedTuple):
@@ -219,51 +189,81 @@ class Client:
         self.clock = clock
         self.timeout = timeout
         self.view = RateLimitState()
+        self.answered = False
 
     def get(self, path: str) -> Json:
-        return self.request("GET", path)
+        return answers.one("GET", path, self.request("GET", path))
 
     def items(self, path: str, key: str) -> list[Json]:
-        """Return what a listing holds under its key; an answer without it is an error, never an empty list."""
-        answer = self.get(path)
-        if not isinstance(answer, dict) or not isinstance(answer.get(key), list):
-            raise ApiError(f"GET {path}: the answer has no list {key!r}; does api_url point at RunPod's API v2?", 200)
-        return answer[key]
+        """Return all that a listing holds under its key, each item once: all pages or an error."""
+        found: Json = {}
+        cursors: list[str] = []
+        while len(cursors) < MOST_PAGES:
+            following = {"cursor": cursors[-1]} if cursors else {}
+            document = self.request("GET", path, query={"limit": str(PAGE), **following})
+            found |= {item["id"]: item for item in answers.items(path, key, document)}
+            cursor = answers.next_cursor(path, document)
+            if cursor is None:
+                return list(found.values())
+            if cursor in cursors:
+                raise answers.unfit(f"GET {path}", "a page names one as the next that was there before")
+            cursors.append(cursor)
+        raise answers.unfit(f"GET {path}", f"after {MOST_PAGES} pages there is no end")
 
     def post(self, path: str, body: Json) -> Json:
-        return self.request("POST", path, body)
+        return answers.one("POST", path, self.request("POST", path, body))
 
     def patch(self, path: str, body: Json) -> Json:
-        return self.request("PATCH", path, body)
+        """Update; what an answer without content leaves open is read."""
+        document = self.request("PATCH", path, body)
+        return self.get(path) if document is None else answers.one("PATCH", path, document)
 
     def delete(self, path: str) -> None:
         """Delete; a thing that is gone already, by an earlier try or another run, is as good."""
         try:
-            self.request("DELETE", path)
+            answers.not_refused(f"DELETE {path}", self.request("DELETE", path))
         except NotFoundError:
             return
 
-    def request(self, method: str, path: str, body: Json | None = None) -> Any:
+    def request(self, method: str, path: str, body: Json | None = None, query: Mapping[str, str] | None = None) -> Any:
         """Send the request until it is answered or may not be repeated; return parsed JSON, or None for no content."""
         attempt = 1
+        url = self.url + path + ("&" if "?" in path else "?") * bool(query) + urlencode(query or {})
         while True:
             error: CollectionError
             self._keep_pace(method, path)
             try:
-                answer = within(self.timeout, lambda: self._exchange(method, path, body))
+                answer = within(self.timeout, lambda: self._exchange(method, url, body), self._probe)
             except (OSError, http.client.HTTPException, AnsibleConnectionError) as failure:
-                error = TransportError(f"{method} {path}: no answer from {self.url}: {failure}")
-                delay = retry_delay(method, None, None, attempt)
+                error, delay = self._unanswered(method, path, failure, attempt)
             else:
+                self.answered = True
                 self.view = next_state(self.view, answer.windows, self.clock())
                 if answer.status < 300:
-                    return parsed(method, path, answer)
+                    return answers.parsed(method, path, answer.status, answer.body)
                 error = self._error(method, path, body, answer)
                 delay = retry_delay(method, answer.status, answer.told, attempt)
             if delay is None:
                 raise error
             self.sleep(delay)
             attempt += 1
+
+    def _unanswered(
+        self, method: str, path: str, failure: Exception, attempt: int
+    ) -> tuple[CollectionError, float | None]:
+        """Return the error, and when to try again: hardly where no connection was ever made."""
+        remedy, passes = ("", True) if self.answered else unreachable(failure)
+        said = printable(f"{method} {path}: no answer from {self.url}: {cause_of(failure)}")
+        error = TransportError(f"{said.rstrip('.')}. {remedy}" if remedy else said)
+        given_up = bool(remedy) and (not passes or attempt > 1)
+        return error, None if given_up else retry_delay(method, None, None, attempt)
+
+    def _probe(self) -> None:
+        """Raise OSError when a host that never answered takes no connection; behind a proxy that cannot be told."""
+        host, port = host_and_port(self.url)
+        if self.answered or (getproxies().get(urlsplit(self.url).scheme) and not proxy_bypass(host)):
+            return
+        socket.create_connection((host, port)).close()
 
     def _keep_pace(self, method: str, path: str) -> None:
         """Wait until the quota has room for a request; raise when that would be too long."""
@@ -274,21 +274,22 @@ class Client:
             raise quota_error(method, path, needed.window, needed.seconds)
         self.sleep(needed.seconds)
 
-    def _exchange(self, method: str, path: str, body: Json | None) -> Answer:
+    def _exchange(self, method: str, url: str, body: Json | None) -> Answer:
         headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json", "User-Agent": AGENT}
         if body is not None:
             headers["Content-Type"] = "application/json"
         data = None if body is None else json.dumps(body)
         try:
-            with self.opener.open(method, self.url + path, data=data, headers=headers) as answer:
+            with self.opener.open(method, url, data=data, headers=headers) as answer:
                 return Answer(answer.status, answer.headers, answer.read())
         except HTTPError as refusal:
             return Answer(refusal.code, refusal.headers, read(refusal))
 
     def _error(self, method: str, path: str, body: Json | None, answer: Answer) -> ApiError:
         secrets = [self.token, *secrets_in(body)]
-        problem = without(problem_of(answer.body), secrets)
-        error = api_error(method, path, answer.status, problem, without(page_title(answer.body), secrets))
+        problem = mask_secrets(answers.problem_of(answer.body), secrets)
+        title = mask_secrets(answers.page_title(answer.body), secrets)
+        error = answers.api_error(method, path, answer.status, problem, title)
         if answer.status != 429 or answer.told is None or answer.told <= LONGEST_WAIT:
             return error
         spent_windows = [window for window in answer.windows if not window.left and window.resets == answer.told]
@@ -296,15 +297,30 @@ class Client:
         return ApiError(f"{error} Too long to wait: {why}.", answer.status, problem)
 
 
-def within(limit: float | None, call: Callable[[], Answer]) -> Answer:
+def within(limit: float | None, call: Callable[[], Answer], probe: Callable[[], object] = lambda: None) -> Answer:
     """Return what the call returns, or raise TimeoutError when that takes longer than so many seconds.
 
     The timeout of a socket begins anew with each byte, so that a server which trickles would never meet it. A call
-    that takes too long is left to itself.
+    that takes too long is left to itself. After some seconds the probe has a moment to show that it is worth waiting.
     """
     if limit is None:
         return call()
-    future: Future[Answer] = Future()
+    future = started(call)
+    wait([future], min(limit, PATIENCE))
+    if not future.done() and limit > PATIENCE:
+        reached = started(probe)
+        wait([future, reached], PROBE, FIRST_COMPLETED)
+        if not future.done() and (not reached.done() or reached.exception()):
+            raise Silence(f"no connection after {PATIENCE + PROBE:g} seconds")
+        wait([future], limit - PATIENCE - PROBE)
+    if not future.done():
+        raise TimeoutError(f"the answer was not complete after {limit} seconds")
+    return future.result()
+
+
+def started(call: Callable[[], Any]) -> Future[Any]:
+    """Return what a call in a thread of its own will return."""
+    future: Future[Any] = Future()
 
     def work() -> None:
         try:
@@ -313,23 +329,7 @@ def within(limit: float | None, call: Callable[[], Answer]) -> Answer:
             future.set_exception(error)
 
     Thread(target=work, daemon=True).start()
-    wait([future], limit)
-    if not future.done():
-        raise TimeoutError(f"the answer was not complete after {limit} seconds")
-    return future.result()
-
-
-def parsed(method: str, path: str, answer: Answer) -> Any:
-    """Return the JSON of a success, or None when it has no content."""
-    if answer.status == 204 or not answer.body:
-        return None
-    try:
-        return json.loads(answer.body)
-    except ValueError:
-        raise ApiError(
-            f"{method} {path}: HTTP {answer.status}: the answer is not JSON; does api_url point at RunPod's API v2?",
-            answer.status,
-        ) from None
+    return future
 
 
 def read(answer: HTTPError) -> bytes:
@@ -342,8 +342,8 @@ def read(answer: HTTPError) -> bytes:
 
 def opener(params: Mapping[str, Any]) -> Request:
     """Return the opener for these options: no netrc (it would replace the key), no redirect (it would carry it on)."""
-    if params["api_timeout"] < 1:
-        raise InputError(f"api_timeout must be at least 1 (second), not {params['api_timeout']}.")
+    if not 1 <= params["api_timeout"] <= LONGEST_TIMEOUT:
+        raise InputError(f"api_timeout must be 1 to {LONGEST_TIMEOUT} (seconds), not {params['api_timeout']}.")
     return Request(
         timeout=params["api_timeout"],
         validate_certs=params["validate_certs"],

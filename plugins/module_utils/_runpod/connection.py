@@ -13,7 +13,7 @@ from .client import Client, opener
 
 # Mirrored by the documentation fragment gpuops.runpod.runpod.
 ARGUMENTS: Json = {
-    "api_key": {"type": "str", "required": True, "no_log": True, "fallback": (env_fallback, ["RUNPOD_API_KEY"])},
+    "api_key": {"type": "str", "no_log": True, "fallback": (env_fallback, ["RUNPOD_API_KEY"])},
     "api_url": {
         "type": "str",
         "default": "https://api.runpod.io/v2",

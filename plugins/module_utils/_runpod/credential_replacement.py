@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._core.errors import ApiError, CollectionError, ConflictError, InputError, Json, NotFoundError
+from .._core.masking import printable
 from .._core.result import find_by_name
 from .create_once import TAKEN, create_once
+from .references import KINDS, LISTINGS, label, read_users, referring
 
 if TYPE_CHECKING:
     from .client import Client
@@ -24,11 +26,7 @@ if TYPE_CHECKING:
 PATH = "/registries"
 KIND = "registry credential"
 ALTERNATE = "-alt"
-USERS = {  # kind -> path of the listing, its key
-    "template": ("/templates", "templates"),
-    "endpoint": ("/serverless", "endpoints"),
-    "pod": ("/pods?includeClusterPods=true", "pods"),
-}
+PATHS = {KINDS[kind]: path for kind, path in LISTINGS.items()}
 REFUSALS = {400, 409, 422}  # RunPod will not do this one thing; the next may go well
 SCOPE = "The scope for this is secrets:write."
 
@@ -134,24 +132,12 @@ def missing(given: Iterable[str], registries: Iterable[Json], check_mode: bool) 
 # Who refers to them
 
 
-def users_of(api: Client, registries: Iterable[Json]) -> list[Json]:
-    """Return what refers to these credentials; a terminated pod needs its one no more."""
-    names_by_id = {registry["id"]: registry["name"] for registry in registries}
-    return [
-        {
-            "kind": kind,
-            "id": thing["id"],
-            "name": thing["name"],
-            "registry": thing["registry"],
-            "reason": f"The {kind} {thing['name']} ({thing['id']}) refers to the credential {name}.",
-        }
-        for kind, (path, key) in USERS.items()
-        for thing in api.items(path, key)
-        if (name := names_by_id.get(thing.get("registry"))) and thing.get("status") != "TERMINATED"
-    ]
+def users_of(api: Client, registries: list[Json]) -> list[Json]:
+    """Return what refers to these credentials now."""
+    return referring(read_users(api), registries) if registries else []
 
 
-def referring(users: Iterable[Json], registry: Json) -> list[Json]:
+def referring_to(users: Iterable[Json], registry: Json) -> list[Json]:
     """Return those of the users that refer to this credential."""
     return [user for user in users if user["registry"] == registry["id"]]
 
@@ -168,7 +154,7 @@ def repoint(api: Client, users: Iterable[Json], registry: Json) -> list[Json]:
     """
     moved, refused = [], []
     for user in movable(users):
-        path = f"{USERS[user['kind']][0]}/{user['id']}"
+        path = f"{PATHS[user['kind']]}/{user['id']}"
         try:
             with needing("The key must be allowed to write templates and serverless endpoints."):
                 answer = api.patch(path, {"registry": registry["id"]})
@@ -185,7 +171,7 @@ def repoint(api: Client, users: Iterable[Json], registry: Json) -> list[Json]:
             refused.append(f"PATCH {path}: RunPod accepted the credential {registry['id']} but holds another one.")
     if refused:
         raise CollectionError(
-            f"Not everything could be handed over to the credential {registry['name']} ({registry['id']}), so the "
+            f"Not everything could be handed over to the credential {label(registry)}, so the "
             f"former one stays: {' '.join(refused)} Mend that, then run again."
         )
     return moved
@@ -193,7 +179,7 @@ def repoint(api: Client, users: Iterable[Json], registry: Json) -> list[Json]:
 
 def releases(moved: Iterable[Json]) -> tuple[str, ...]:
     """Return a warning when endpoints were handed over, because each then rolls out a release."""
-    endpoints = [f"{user['name']} ({user['id']})" for user in moved if user["kind"] == "endpoint"]
+    endpoints = [label(user) for user in moved if user["kind"] == "endpoint"]
     if not endpoints:
         return ()
     return (f"These endpoints refer to another credential now and each roll out a release: {', '.join(endpoints)}.",)
@@ -278,7 +264,7 @@ def rank(current: list[Json], users: list[Json], known: Mapping[str, bool]) -> R
 
     def cost(spare: Json) -> tuple[bool, bool, bool, bool]:
         other = current[1 - current.index(spare)]
-        mine, others = referring(users, spare), referring(users, other)
+        mine, others = referring_to(users, spare), referring_to(users, other)
         moving = movable(mine)
         trusted = bool(movable(others)) or known.get(other["id"], False)
         stuck = len(moving) < len(mine) or (bool(moving) and not trusted)
@@ -316,14 +302,14 @@ def renew(
         warnings = (lost(ranked.keep, keep),)
     for spare in spares:
         replace(api, spare, login)  # pods may hold on to it
-    moved = repoint(api, [user for spare in spares for user in referring(users, spare)], keep)
+    moved = repoint(api, [user for spare in spares for user in referring_to(users, spare)], keep)
     return Renewal(keep, spares, moved, (*warnings, *releases(moved)))
 
 
 def lost(gone: Json, made: Json) -> str:
     """Return the warning that a credential was deleted while this run was about to write it."""
     return (
-        f"The credential {gone['name']} ({gone['id']}) was deleted meanwhile and is made anew as {made['id']}. RunPod "
+        f"The credential {label(gone)} was deleted meanwhile and is made anew as {made['id']}. RunPod "
         "took it away from the templates that referred to it, and endpoints may still name the old id: ensure them "
         "again."
     )
@@ -338,13 +324,13 @@ def vacate(api: Client, ranked: Rank, users: list[Json], forget: Callable[[list[
         why = [user["reason"] for user in users if user["kind"] == "pod"]
         moved = []
     else:
-        moved = repoint(api, referring(users, spare), keep)
+        moved = repoint(api, referring_to(users, spare), keep)
         forget([spare])
         why = [kept.why for kept in clear(api, [spare])]
     if why:
         raise ConflictError(
             "This API does not offer to write a secret in place, and there is no name left for another credential: "
-            f"neither {keep['name']} ({keep['id']}) nor {spare['name']} ({spare['id']}) can go. {' '.join(why)} "
+            f"neither {label(keep)} nor {label(spare)} can go. {' '.join(why)} "
             "End these pods or give them another credential, then run again."
         )
     return moved
@@ -362,12 +348,14 @@ def exchange(api: Client, name: str, former: Json, moved: list[Json], login: Jso
 # Remove them
 
 
-def clear(api: Client, registries: list[Json], check_mode: bool = False) -> list[RetainedCredential]:
-    """Delete these credentials and return those that stay because something refers to them."""
-    users = users_of(api, registries) if registries else []
+def clear(
+    api: Client, registries: list[Json], check_mode: bool = False, users: list[Json] | None = None
+) -> list[RetainedCredential]:
+    """Delete these credentials and return those that stay because something refers to them, as was just read or is."""
+    users = users_of(api, registries) if users is None else users
     kept = []
     for registry in registries:
-        mine = referring(users, registry)
+        mine = referring_to(users, registry)
         why = " ".join(user["reason"] for user in mine)
         if not mine and not check_mode:
             why = delete(api, registry)
@@ -395,14 +383,14 @@ def apply_cleanup(
 
     Returns what was, or in check mode would be, handed over and which of them stay.
     """
-    users = users_of(api, leftovers) if leftovers else []
+    users = users_of(api, leftovers)
     if not check_mode:
         return repoint(api, users, current), clear(api, leftovers)
     pods = [user for user in users if user["kind"] == "pod"]
     return movable(users), [
         RetainedCredential(leftover, mine, " ".join(user["reason"] for user in mine))
         for leftover in leftovers
-        if (mine := referring(pods, leftover))
+        if (mine := referring_to(pods, leftover))
     ]
 
 
@@ -417,7 +405,7 @@ def identity(registry: Json) -> Json:
 
 def called(registries: Iterable[Json]) -> Json:
     """Return the part of a diff that names credentials which are to go; none is nothing."""
-    listed = [f"{registry['name']} ({registry['id']})" for registry in registries]
+    listed = [label(registry) for registry in registries]
     return {"leftovers": listed} if listed else {}
 
 
@@ -432,12 +420,11 @@ def report(moved: Iterable[Json] = (), kept: Iterable[RetainedCredential] = ()) 
 def stays(kept: Iterable[RetainedCredential]) -> tuple[str, ...]:
     """Return a warning for each former credential that stays."""
     return tuple(
-        f"The former credential {left.registry['name']} ({left.registry['id']}) stays until a later run can delete it: "
-        f"{left.why}"
+        f"The former credential {label(left.registry)} stays until a later run can delete it: {left.why}"
         for left in kept
     )
 
 
 def in_use(kept: Iterable[RetainedCredential]) -> tuple[str, ...]:
     """Return a warning for each credential that is to be gone and stays."""
-    return tuple(f"The credential {left.registry['name']} stays: {left.why}" for left in kept)
+    return tuple(f"The credential {printable(left.registry['name'])} stays: {left.why}" for left in kept)

@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from .._aws.runpod_roles import EVER_PUBLISHED, IN_FORCE
 from .._core.errors import ApiError, CollectionError, InputError, Json, NotFoundError, concerns_all
-from .._core.result import ItemsFailedError, Result
-from .client import Client, details
+from .._core.items import ItemResult, failed_items, require_all
+from .._core.result import Result
+from .answers import details
+from .client import Client
 from .create_once import create_once
 from .delegation_target import (
     Target,
@@ -21,21 +23,13 @@ from .delegation_target import (
     predicted,
     targets,
 )
+from .duplicates import keep_one
+from .fields import LONGEST_WAIT
 
 PATH = "/registries/delegations"
 OTHER_FORM_MAY_DO = {400, 422}
 LONGEST_PAUSE = 16.0  # seconds
-
-
-class ItemResult(NamedTuple):
-    """What became of one repository; without `tried`, an earlier failure has kept it from being tried."""
-
-    target: Target
-    before: list[Json]
-    after: list[Json]
-    error: CollectionError | None = None
-    tried: bool = True
-    form: str | None = None  # the one that RunPod took
+Reports = dict[Target, ItemResult]
 
 
 class Asking(NamedTuple):
@@ -65,20 +59,12 @@ class RefusedError(CollectionError):
 
 def run(params: Json, check_mode: bool, client: Client) -> Result:
     wanted, warnings = resolve(params)
-    found = by_repository(client.items(PATH, "delegations"))
-    current = {target.arn: found.get(target.arn, []) for target in wanted}
-    if params["state"] == "absent":
-        reports = revoke_all(client, wanted, current, check_mode)
-    elif check_mode:
-        reports = [preview(target, current[target.arn], params["name"]) for target in wanted]
-    else:
-        known = frozenset(delegation["id"] for each in found.values() for delegation in each)
-        asking = Asking(client, params["name"], params["resource_form"], known)
-        reports = delegate_all(asking, wanted, current, params["propagation_timeout"])
+    delegations = client.items(PATH, "delegations")
+    reports = plan(params, wanted, delegations)
+    if not check_mode:
+        reports = apply(client, params, reports, delegations)
     outcome = build_result(reports, params)._replace(warnings=(*warnings, *several(reports)))
-    if outcome.results["failed_items"]:
-        raise ItemsFailedError(message(reports), outcome)
-    return outcome
+    return require_all(list(reports.values()), "repositories", outcome)
 
 
 def resolve(params: Json) -> tuple[list[Target], tuple[str, ...]]:
@@ -86,8 +72,8 @@ def resolve(params: Json) -> tuple[list[Target], tuple[str, ...]]:
     form, timeout = params["resource_form"], params["propagation_timeout"]
     if params["name"] == "":
         raise InputError("name is empty: leave it out for a delegation without one.")
-    if timeout < 0:
-        raise InputError(f"propagation_timeout: {timeout} must be at least 0 (seconds).")
+    if not 0 <= timeout <= LONGEST_WAIT:
+        raise InputError(f"propagation_timeout: {timeout} must be at least 0 and at most {LONGEST_WAIT} (seconds).")
     wanted, warnings = targets(params["images"] or [], params["repository_arns"] or [], params["tag"] or "")
     untagged = [target.arn for target in wanted if not target.forms(form)]
     if untagged and params["state"] == "present":
@@ -95,26 +81,42 @@ def resolve(params: Json) -> tuple[list[Target], tuple[str, ...]]:
     return wanted, warnings
 
 
-def preview(target: Target, current: list[Json], name: str | None) -> ItemResult:
-    """Return what is to become of a repository."""
-    return ItemResult(target, current, current or [predicted(target, name)])
+def plan(params: Json, wanted: Iterable[Target], delegations: Iterable[Json]) -> Reports:
+    """Return what is to become of each repository, given what the account holds. Pure."""
+    found = by_repository(delegations)
+    absent = params["state"] == "absent"
+    reports = {}
+    for target in wanted:
+        before = found.get(target.arn, [])
+        after = [] if absent else before or [predicted(target, params["name"])]
+        action = "unchanged" if after == before else "delete" if absent else "create"
+        reports[target] = ItemResult(target.arn, action, before, after)
+    return reports
+
+
+def apply(client: Client, params: Json, planned: Reports, delegations: Iterable[Json]) -> Reports:
+    """Write what is planned, and return what became of it."""
+    left = [target for target, report in planned.items() if report.action != "unchanged"]
+    if params["state"] == "absent":
+        done = revoke_all(client, {target: planned[target] for target in left})
+    else:
+        known = frozenset(str(delegation.get("id")) for delegation in delegations)
+        asking = Asking(client, params["name"], params["resource_form"], known)
+        done = delegate_all(asking, left, params["propagation_timeout"])
+    untried = {target: planned[target]._replace(after=planned[target].before, tried=False) for target in left}
+    return {target: (planned | untried | done)[target] for target in planned}
 
 
 # Telling RunPod of repositories
 
 
-def delegate_all(
-    asking: Asking, wanted: list[Target], current: dict[str, list[Json]], propagation_timeout: int
-) -> list[ItemResult]:
-    """Tell RunPod of the repositories that it does not know, and return what became of each.
+def delegate_all(asking: Asking, left: list[Target], propagation_timeout: int) -> Reports:
+    """Tell RunPod of the repositories, and return what became of each.
 
     A policy that is seconds old may not have arrived where RunPod looks. So what was refused is asked for again until
-    the patience is spent, unless another run was faster.
+    the time is over, unless another run was faster.
     """
-    reports = {
-        target: ItemResult(target, current[target.arn], current[target.arn]) for target in wanted if current[target.arn]
-    }
-    left = [target for target in wanted if target not in reports]
+    reports: Reports = {}
     for pause in (*pauses(propagation_timeout), None):
         asking, made = delegate_each(asking, left)
         reports |= made
@@ -126,37 +128,70 @@ def delegate_all(
         appeared = look_again(asking.client, left)
         reports |= appeared
         left = [target for target in left if target not in appeared]
-    return complete(wanted, reports, current)
+    return settle(asking, reports)
 
 
-def delegate_each(asking: Asking, wanted: list[Target]) -> tuple[Asking, dict[Target, ItemResult]]:
+def settle(asking: Asking, reports: Reports) -> Reports:
+    """Return the reports after one look at what another run was told at the same time."""
+    client = asking.client
+    targets_by_arn = {report.name: target for target, report in reports.items()}
+    made = {report.name: report.after[0] for report in reports.values() if report.after and not report.before}
+    if not made or any(map(is_fatal, reports.values())):
+        return reports
+
+    def create(arn: str) -> Json:
+        dummy, report = delegate(asking, targets_by_arn[arn])
+        if report.error:
+            raise report.error
+        return report.after[0]
+
+    def remove(delegation: Json) -> None:
+        client.delete(f"{PATH}/{delegation['id']}")
+
+    try:
+        kept = keep_one(client, made, lambda: by_repository(client.items(PATH, "delegations")), remove, create)
+    except CollectionError as error:
+        kept = dict.fromkeys(made, error)
+    return {
+        target: with_kept(report, kept[report.name]) if report.name in kept else report
+        for target, report in reports.items()
+    }
+
+
+def with_kept(report: ItemResult, kept: Json | CollectionError) -> ItemResult:
+    return report._replace(error=kept) if isinstance(kept, CollectionError) else report._replace(after=[kept])
+
+
+def delegate_each(asking: Asking, wanted: list[Target]) -> tuple[Asking, Reports]:
     """Ask for each repository once, until a failure concerns all of them; return what became of each that was tried."""
     reports = {}
     for target in wanted:
-        report = reports[target] = delegate(asking, target)
-        asking = asking._replace(form=report.form or asking.form)
+        form, report = delegate(asking, target)
+        reports[target] = report
+        asking = asking._replace(form=form or asking.form)
         if is_fatal(report):
             break
     return asking, reports
 
 
-def delegate(asking: Asking, target: Target) -> ItemResult:
-    """Ask for one repository, in one form after the other while RunPod refuses what it says."""
+def delegate(asking: Asking, target: Target) -> tuple[str | None, ItemResult]:
+    """Ask for one repository, in one form after the other while RunPod refuses what it says; return which it took."""
+    report = ItemResult(target.arn, "create", [], [])
     attempts = []
     for form in asking.forms(target):
         attempt: Json = {"form": form, "resource": target.resource(form)}
         try:
             made = ask(asking, target, attempt["resource"])
             if delegated_arn(made) == target.arn:
-                return ItemResult(target, [], [made], form=form)
+                return form, report._replace(after=[made])
             attempts.append({**attempt, "status": 201, "detail": taken_back(asking, made)})
         except ApiError as error:
             if error.status not in OTHER_FORM_MAY_DO:
-                return ItemResult(target, [], [], error)
+                return None, report._replace(error=error)
             attempts.append({**attempt, "status": error.status, "detail": details(error.problem) or str(error)})
         except CollectionError as error:
-            return ItemResult(target, [], [], error)
-    return ItemResult(target, [], [], RefusedError(refused(asking, target, attempts), attempts))
+            return None, report._replace(error=error)
+    return None, report._replace(error=RefusedError(refused(asking, target, attempts), attempts))
 
 
 def ask(asking: Asking, target: Target, resource: str) -> Json:
@@ -178,14 +213,16 @@ def taken_back(asking: Asking, made: Json) -> str:
     return f"{text}, and that was taken back"
 
 
-def look_again(client: Client, wanted: list[Target]) -> dict[Target, ItemResult]:
+def look_again(client: Client, wanted: list[Target]) -> Reports:
     """Return the repositories of these that RunPod knows by now, because another run was faster."""
     try:
         found = by_repository(client.items(PATH, "delegations"))
     except CollectionError:  # the refusal says more
         return {}
     return {
-        target: ItemResult(target, found[target.arn], found[target.arn]) for target in wanted if target.arn in found
+        target: ItemResult(target.arn, "unchanged", found[target.arn], found[target.arn])
+        for target in wanted
+        if target.arn in found
     }
 
 
@@ -220,83 +257,54 @@ def refused(asking: Asking, target: Target, attempts: list[Json]) -> str:
 # Revoking
 
 
-def revoke_all(
-    client: Client, wanted: list[Target], current: dict[str, list[Json]], check_mode: bool
-) -> list[ItemResult]:
-    """Delete all delegations of the repositories, and return what became of each."""
-    reports: dict[Target, ItemResult] = {}
-    for target in wanted:
-        there = current[target.arn]
-        report = reports[target] = ItemResult(target, there, []) if check_mode else revoke(client, target, there)
-        if is_fatal(report):
+def revoke_all(client: Client, planned: Reports) -> Reports:
+    """Delete all delegations of the repositories, until a failure concerns all of them."""
+    reports: Reports = {}
+    for target, report in planned.items():
+        reports[target] = revoke(client, report)
+        if is_fatal(reports[target]):
             break
-    return complete(wanted, reports, current)
+    return reports
 
 
-def revoke(client: Client, target: Target, current: list[Json]) -> ItemResult:
-    """Delete the delegations of one repository."""
-    for number, delegation in enumerate(current):
+def revoke(client: Client, report: ItemResult) -> ItemResult:
+    for number, delegation in enumerate(report.before):
         try:
             client.delete(f"{PATH}/{delegation['id']}")
         except CollectionError as error:
-            return ItemResult(target, current, current[number:], error)
-    return ItemResult(target, current, [])
+            return report._replace(after=report.before[number:], error=error)
+    return report
 
 
 # What a run tells
 
 
-def complete(
-    wanted: list[Target], reports: dict[Target, ItemResult], current: dict[str, list[Json]]
-) -> list[ItemResult]:
-    """Return the reports in the order of the repositories, with those that were not tried."""
-    return [
-        reports.get(target) or ItemResult(target, current[target.arn], current[target.arn], tried=False)
-        for target in wanted
-    ]
-
-
-def build_result(reports: list[ItemResult], params: Json) -> Result:
+def build_result(reports: Reports, params: Json) -> Result:
     """Return what a run did as the module's result."""
-    action = "delete" if params["state"] == "absent" else "create"
-    before = [delegation_result(delegation) for report in reports for delegation in report.before]
-    after = [delegation_result(delegation) for report in reports for delegation in report.after]
+    before = [delegation_result(delegation) for report in reports.values() for delegation in report.before]
+    after = [delegation_result(delegation) for report in reports.values() for delegation in report.after]
     results = {
         "delegations": [
             {
                 **delegation_result(delegation),
                 "created": delegation not in report.before,
-                "differs": differs(delegation, report.target, params["name"]),
+                "differs": differs(delegation, target, params["name"]),
             }
-            for report in reports
+            for target, report in reports.items()
             for delegation in report.after
         ],
-        "failed_items": [
-            {"repository_arn": report.target.arn, "action": action, **report.error.as_result()}
-            for report in reports
-            if report.error
-        ],
+        "failed_items": failed_items(reports.values(), "repository_arn"),
     }
-    changed = any(report.before != report.after for report in reports)
+    changed = any(report.before != report.after for report in reports.values())
     return Result(changed, {"delegations": before}, {"delegations": after}, results)
 
 
-def several(reports: list[ItemResult]) -> Iterator[str]:
+def several(reports: Reports) -> Iterator[str]:
     """Yield warnings about repositories that are delegated more than once."""
-    for report in reports:
+    for report in reports.values():
         if len(report.after) > 1:
-            ids = ", ".join(delegation["id"] for delegation in report.after)
+            ids = ", ".join(str(delegation.get("id")) for delegation in report.after)
             yield (
-                f"{report.target.arn}: RunPod holds {len(report.after)} delegations of it (ids {ids}), where one would "
+                f"{report.name}: RunPod holds {len(report.after)} delegations of it (ids {ids}), where one would "
                 "do. They are left alone; state absent removes all of them."
             )
-
-
-def message(reports: list[ItemResult]) -> str:
-    """Return what to say about a run in which repositories failed."""
-    failed = [report for report in reports if report.error]
-    untried = sum(not report.tried for report in reports)
-    skipped = f" {untried} were not tried after that." if untried else ""
-    arn, text = failed[0].target.arn, str(failed[0].error)
-    about = "" if arn in text else f"{arn}: "
-    return f"{len(failed)} of {len(reports)} repositories failed.{skipped} {about}{text}"

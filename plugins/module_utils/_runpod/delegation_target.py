@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._aws.runpod_roles import check_reach
 from .._core.errors import InputError, Json
@@ -82,18 +82,18 @@ def odd_hosts(images: Iterable[Image]) -> Iterable[str]:
             )
 
 
-def delegated_arn(delegation: Mapping[str, str]) -> str:
+def delegated_arn(delegation: Mapping[str, Any]) -> str:
     """Return the ARN of the repository that RunPod tells of. It does not repeat what it was told."""
-    owner = delegation["awsUser"]  # "AWS user/role" in RunPod's document, whose example is an account
+    owner = str(delegation.get("awsUser"))  # "AWS user/role" in RunPod's document, whose example is an account
     found = re.search(r"(?<!\d)\d{12}(?!\d)", owner)
     account = found[0] if found else owner
-    return f"arn:aws:ecr:{delegation['awsRegion']}:{account}:repository/{delegation['repository']}"
+    return f"arn:aws:ecr:{delegation.get('awsRegion')}:{account}:repository/{delegation.get('repository')}"
 
 
 def by_repository(delegations: Iterable[Json]) -> dict[str, list[Json]]:
     """Return ARN -> the delegations of that repository, the oldest first."""
     found: dict[str, list[Json]] = {}
-    for delegation in sorted(delegations, key=lambda one: (one.get("createdAt") or "", one["id"])):
+    for delegation in sorted(delegations, key=lambda one: (one.get("createdAt") or "", str(one.get("id")))):
         found.setdefault(delegated_arn(delegation), []).append(delegation)
     return found
 

@@ -2,16 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+# Private to this collection: registry credentials at RunPod that hold ECR tokens, one for each region.
+
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
-from .._aws.client import Aws, aws_client
+from .._aws.client import Aws
 from .._aws.ecr_token import Token, get_token
 from .._aws.secret_entry import MANAGED, OURS, Entry, keyless, quarantine, token_records, young_until
 from .._aws.secret_store import SecretStore, store_of
@@ -23,14 +23,15 @@ from .._core.errors import (
     InputError,
     Json,
     TransportError,
+    concerns_all,
 )
-from .._core.result import Result
+from .._core.result import ItemsFailedError, Result
 from .._core.time import format_time, retry_until
 from .._oci.reference import parse_ecr
 from .client import Client
-from .connection import runpod_client
 from .credential_replacement import (
     PATH,
+    RetainedCredential,
     apply_cleanup,
     called,
     check_name,
@@ -44,21 +45,29 @@ from .credential_replacement import (
     report,
     stays,
 )
+from .references import Account, label, read_users, referring
 
 LONG_PAST = timedelta(days=1)
+LONGEST_PROPAGATION = 3600
+KEEP, REFRESH, REMOVE = "keep", "refresh", "remove"
+
+# Returns the reports on images that were tried with a token, a refusal of which may pass until that moment, or raises.
+Prove = Callable[[list[str], Token, datetime | None], list[Json]]
 
 
 class Clients(NamedTuple):
-    """Both clouds."""
+    """Both clouds, and what proves that images can be pulled."""
 
     aws: Aws
     api: Client
+    prove: Prove = lambda images, token, deadline: []
 
 
 class CredentialState(NamedTuple):
     """What the clouds hold: the store's entry with its tags (nothing when tokens are the caller's), and credentials.
 
-    `pair` is the credential and its alternate, as far as they are there.
+    `pair` is the credential of one region and its alternate, as far as they are there, `ours` those of all regions of
+    the run, and `users` what refers to those that may have to go.
     """
 
     store: SecretStore | None
@@ -66,123 +75,471 @@ class CredentialState(NamedTuple):
     tags: dict[str, str]
     registries: list[Json] = []
     pair: list[Json] = []
+    ours: list[Json] = []
+    users: list[Json] = []
+
+
+class CredentialPlan(NamedTuple):
+    """What is to be done about the credential of one region; `live` is the one to keep. Only check mode has no name."""
+
+    region: str | None
+    name: str | None
+    action: str
+    state: CredentialState
+    live: Json | None = None
+    images: tuple[str, ...] = ()
+
+
+class CredentialResult(NamedTuple):
+    """What a plan found and left of one region."""
+
+    changed: bool
+    before: Json | None
+    after: Json | None
+    item: Json
+    warnings: tuple[str, ...] = ()
+    images: tuple[Json, ...] = ()
+
+
+class HandedOver(NamedTuple):
+    """A token that RunPod holds by now, what it is in, and what may go for it."""
+
+    plan: CredentialPlan
+    token: Token
+    registry: Json
+    leftovers: list[Json]
+    moved: list[Json]
+    warnings: tuple[str, ...]
+    images: tuple[Json, ...]
 
 
 class RefreshError(CollectionError):
     """A refresh failed; tells how long the token that RunPod holds already still works, as far as that is known."""
 
-    def __init__(self, cause: CollectionError, expires_at: datetime | None, message: str) -> None:
+    def __init__(
+        self, cause: CollectionError, expires_at: datetime | None, message: str, changed: bool = False
+    ) -> None:
         super().__init__(f"{cause} {message}".rstrip())
         self.cause = cause
         self.expires_at = expires_at
+        self.changed = changed
 
     def as_result(self) -> Json:
-        expires_at = self.expires_at and format_time(self.expires_at)
-        return {**self.cause.as_result(), "msg": str(self), "expires_at": expires_at}
+        changed = {"changed": True} if self.changed else {}
+        return {**self.cause.as_result(), **changed, "msg": str(self), "expires_at": iso(self.expires_at)}
+
+
+class Failure(NamedTuple):
+    """A region whose credential could not be brought to what it should be."""
+
+    region: str | None
+    error: CollectionError
 
 
 def run(params: Json, check_mode: bool, client: Clients) -> Result:
-    hours = params["min_validity_hours"]
+    validate(params)
+    regions = regions_of(params)
+    images = images_by_region(params.get("verify_images") or (), regions)
+    current = read_entry(params, client.aws)
+    missing = refusal(current, check_mode) if params["state"] == "present" else ""
+    names = {region: name_of(params, current, region, client.aws) for region in regions}
+    now = client.aws.clock()
+    current = read_registries(params, current, list(filter(None, names.values())), client.api, now)
+    plans = [plan(params, current, region, name, tuple(images.get(region, ())), now) for region, name in names.items()]
+    notes = tuple(filter(None, [missing, whose(client.aws) if hands_over_the_callers(plans) else ""]))
+    failures: list[Failure] = []
+    if check_mode:
+        done = [predict(each, client) for each in plans]
+    else:
+        done, failures = apply(plans, params, client)
+    if failures and len(plans) == 1:
+        raise failures[0].error
+    outcome = joined(done, notes)
+    if failures:
+        raise regions_failed(failures, len(plans), outcome)
+    return outcome
+
+
+# What is wanted
+
+
+def validate(params: Json) -> None:
+    """Raise InputError for options that no credential can have."""
+    hours, timeout = params["min_validity_hours"], params["propagation_timeout"]
     if not 0 < hours < 12:
         raise InputError(f"min_validity_hours is {hours:g}: it must be more than 0 and less than 12, a token's life.")
-    region = parse_ecr(params["image"]).region if params["image"] is not None else params["registry_region"]
-    if region == "":
-        raise InputError("registry_region is empty: name the region of the ECR registries, as in us-east-1.")
+    if not 0 <= timeout <= LONGEST_PROPAGATION:
+        raise InputError(f"propagation_timeout must be 0 to {LONGEST_PROPAGATION} (seconds), not {timeout}.")
     if params["name"] is not None:
         check_name(params["name"])
-    store = store_of(client.aws, params["secret_store"]) if params["secret_store"] else None
-    entry = store.read() if store else None
-    current = CredentialState(store, entry, store.tags() if store and entry else {})
-    if params["state"] == "absent":
-        name = params["name"] or default_name(current, region)
-        return remove(read_state(current, name, client.api), region, check_mode, client.api)
-    return ensure(params, current, region, check_mode, client)
+    if params.get("user") == "":
+        raise InputError("user must not be empty.")
 
 
-def default_name(current: CredentialState, region: str | None) -> str:
-    """Return the name that follows from whose entry it is, from its account and from the region."""
-    entry = current.store.name if current.store else ""
-    if current.entry is None:
-        raise InputError(f"name is required: the secret store's entry {entry}, from which it follows, is not there.")
-    user = current.tags.get(MANAGED)
-    if not user:
+def regions_of(params: Json) -> list[str | None]:
+    """Return the regions to keep a credential for, each once; a single None when none is named."""
+    images = params.get("images") or ([] if params["image"] is None else [params["image"]])
+    regions = params.get("registry_regions")
+    if regions is None:
+        regions = [parse_ecr(image).region for image in images] or [params["registry_region"]]
+    if not regions or "" in regions:
+        raise InputError("registry_region is empty: name the region of the ECR registries, as in us-east-1.")
+    regions = list(dict.fromkeys(regions))
+    if len(regions) > 1 and params["name"] is not None:
         raise InputError(
-            f"name is required: the secret store's entry {entry} has no tag {MANAGED}, which says whose it is."
+            f"name is {params['name']!r}, but a token opens one region and there are {len(regions)} "
+            f"({', '.join(regions)}): leave it out, so that the names follow, or set user."
         )
+    return regions
+
+
+def images_by_region(references: Iterable[str], regions: list[str | None]) -> dict[str | None, list[str]]:
+    """Return the images to prove by their region; InputError for one that no token of this run opens."""
+    found: dict[str | None, list[str]] = {}
+    for reference in references:
+        region = parse_ecr(reference).region
+        if region not in regions:
+            raise InputError(f"verify_images: {reference} is in {region}, for which this run keeps no credential.")
+        found.setdefault(region, []).append(reference)
+    return found
+
+
+def name_of(params: Json, current: CredentialState, region: str | None, aws: Aws) -> str | None:
+    """Return the name of a region's credential; None when it will follow from an entry that is still to come."""
+    if params["name"] is not None:
+        return str(params["name"])
+    store, user = current.store, params.get("user")
+    owner = current.tags.get(MANAGED)
+    if not (store or user):
+        raise InputError("name or user is required without secret_store.")
+    if user and owner and owner != user:
+        raise InputError(f"user is {user}, but the secret store's entry {store and store.name} is that of {owner}.")
+    if not user:
+        if current.entry is None:
+            if params["state"] == "present":
+                return None
+            raise InputError(
+                f"name or user is required: the secret store's entry {store and store.name}, from which it follows, "
+                "is not there."
+            )
+        if not owner:
+            raise InputError(
+                f"name or user is required: the secret store's entry {store and store.name} has no tag {MANAGED}, "
+                "which says whose it is."
+            )
     if not region:
         raise InputError("name is required, or image or registry_region, from whose region the name follows.")
-    return f"{user}-{current.entry.arn.split(':')[4]}-{region}"
+    return f"{user or owner}-{account_of(current, aws)}-{region}"
 
 
-def read_state(current: CredentialState, name: str, api: Client) -> CredentialState:
-    """Read RunPod, after the secret store."""
-    registries = api.items(PATH, "registries")
-    return current._replace(registries=registries, pair=pair(registries, name))
+def account_of(current: CredentialState, aws: Aws) -> str:
+    """Return the account of the entry, or else of the caller."""
+    if current.entry:
+        return current.entry.arn.split(":")[4]
+    return str(aws.call("sts", "get_caller_identity")["Account"])
 
 
-def ensure(params: Json, existing: CredentialState, region: str, check_mode: bool, client: Clients) -> Result:
-    """Hand a token to RunPod unless the credential is fresh."""
-    shut = quarantine(existing.tags, f"The secret store's entry {existing.store.name}") if existing.store else ""
+# Read
+
+
+def read_entry(params: Json, aws: Aws) -> CredentialState:
+    """Read the secret store, once for all regions."""
+    store = store_of(aws, params["secret_store"]) if params["secret_store"] else None
+    entry = store.read() if store else None
+    return CredentialState(store, entry, store.tags() if store and entry else {})
+
+
+def refusal(current: CredentialState, check_mode: bool) -> str:
+    """Return why the entry gives no key yet; outside of check mode that is an error, and a quarantine in both."""
+    if current.store is None:
+        return ""
+    shut = quarantine(current.tags, f"The secret store's entry {current.store.name}")
     if shut:
         raise ConflictError(shut)
-    missing = keyless(existing.entry, existing.store.name) if existing.store else ""
+    missing = keyless(current.entry, current.store.name)
     if missing and not check_mode:
         raise InputError(missing)
-    name, now = params["name"], client.aws.clock()
-    if name or existing.entry:  # else the entry is still to come, and the name with it
-        name = name or default_name(existing, region)
-        try:
-            existing = read_state(existing, name, client.api)
-        except (ApiError, TransportError) as error:
-            raise failed(error, only_expiry(existing), now) from error
-    live = None if params["force"] else fresh(existing, now + timedelta(hours=params["min_validity_hours"]))
-    if live:
-        return finish(existing, live, region, check_mode, client.api)
-    warnings = tuple(filter(None, (missing, "" if existing.store else whose(client.aws))))
-    if check_mode:
-        current = primary(existing)
-        after = describe(current, name, region, None)
-        before = to_diff(existing, current, existing.pair, region)
-        return Result(True, before, after, {**results(after, True), **report()}, warnings)
-    outcome = refresh(params, existing, name, region, client)
-    return outcome._replace(warnings=(*warnings, *outcome.warnings))
+    return missing
 
 
-def finish(current: CredentialState, live: Json, region: str, check_mode: bool, api: Client) -> Result:
-    """Leave a fresh credential alone, and bring a replacement to its end that an earlier run began."""
-    spares = [registry for registry in current.pair if registry != live]
-    stale = any(OURS + registry["id"] in current.tags for registry in spares)
-    if not check_mode:
-        forget(current, spares)
-    moved, kept = apply_cleanup(api, spares, live, check_mode)
-    shown = describe(live, None, region, expiry(current, live))
-    found = {**results(shown, False), **report(moved, kept), "registry": shown}
-    before = to_diff(current, live, current.pair, region)
-    after = to_diff(current, live, [left.registry for left in kept], region)
-    changed = stale or bool(moved) or before != after
-    return Result(changed, before, after, found, (*releases(moved), *stays(kept)))
-
-
-def refresh(params: Json, existing: CredentialState, name: str, region: str, client: Clients) -> Result:
-    """Mint a token and hand it to RunPod. It is noted once everything refers to the credential that holds it."""
-    current, now = primary(existing), client.aws.clock()
+def read_registries(
+    params: Json, current: CredentialState, names: list[str], api: Client, now: datetime
+) -> CredentialState:
+    """Read RunPod once for all regions: the credentials, and what refers to those that may have to go."""
+    if not names:  # they follow from an entry that is still to come
+        return current
     try:
-        token = new_token(client.aws, region, existing, params["propagation_timeout"])
-        secret, known = login(token), working(existing, now)
-        renewal = renew(client.api, name, existing.pair, secret, known, lambda former: forget(existing, former))
-        record_token(existing, renewal.registry, token, client.aws.clock())
+        registries = api.items(PATH, "registries")
+    except (ApiError, TransportError) as error:
+        if params["state"] == "absent":
+            raise
+        raise failed(error, only_expiry(current), now) from error
+    pairs = [pair(registries, name) for name in names]
+    ours = [registry for one in pairs for registry in one]
+    going = [registry for one in pairs for registry in one if params["state"] == "absent" or len(one) > 1]
+    users: Account = read_users(api) if going else {}
+    return current._replace(registries=registries, ours=ours, users=referring(users, going))
+
+
+# Plan
+
+
+def plan(
+    params: Json, current: CredentialState, region: str | None, name: str | None, images: tuple[str, ...], now: datetime
+) -> CredentialPlan:
+    state = current._replace(pair=pair(current.registries, name) if name else [])
+    if params["state"] == "absent":
+        return CredentialPlan(region, name, REMOVE, state)
+    live = None if params["force"] else fresh(state, now + timedelta(hours=params["min_validity_hours"]))
+    return CredentialPlan(region, name, KEEP if live else REFRESH, state, live, images)
+
+
+def hands_over_the_callers(plans: list[CredentialPlan]) -> bool:
+    return any(each.action == REFRESH and each.state.store is None for each in plans)
+
+
+def fresh(existing: CredentialState, at: datetime) -> Json | None:
+    """Return the credential whose token works until then at least and was minted with the key now in the store."""
+    key = existing.entry.key if existing.entry else None
+    current = primary(existing)
+    message = token_records(existing.tags).get(current["id"]) if current else None
+    return (
+        current if message and key and message.access_key_id == key.access_key_id and message.expires_at >= at else None
+    )
+
+
+def primary(current: CredentialState) -> Json | None:
+    """Return the credential whose token works longest, as far as is known; the one with the plain name in doubt."""
+    never = datetime.min.replace(tzinfo=UTC)
+    return max(current.pair, key=lambda registry: expiry(current, registry) or never, default=None)
+
+
+def expiry(current: CredentialState, registry: Json | None) -> datetime | None:
+    """Return until when a credential's token works, as far as its freshness tag tells."""
+    message = token_records(current.tags).get(registry["id"]) if registry else None
+    return message.expires_at if message else None
+
+
+def only_expiry(current: CredentialState) -> datetime | None:
+    """Return until when the one token works that the freshness tags know of; None when they know of more or none."""
+    ends = {message.expires_at for message in token_records(current.tags).values()}
+    return ends.pop() if len(ends) == 1 else None
+
+
+def working(current: CredentialState, now: datetime) -> dict[str, bool]:
+    """Return for each credential whose token's end is known whether it still works."""
+    return {identifier: message.expires_at > now for identifier, message in token_records(current.tags).items()}
+
+
+def long_past(current: CredentialState, now: datetime) -> list[str]:
+    """Return the freshness tags whose token ended long ago and whose credential is not there any more."""
+    there = {registry["id"] for registry in current.registries}
+    return [
+        OURS + identifier
+        for identifier, message in token_records(current.tags).items()
+        if identifier not in there and message.expires_at < now - LONG_PAST
+    ]
+
+
+def others(current: CredentialState) -> list[Json]:
+    """Return the further credentials, beside those of the run, that hold tokens of the same entry."""
+    return [
+        {
+            "id": registry["id"],
+            "name": registry["name"],
+            "logical_name": logical(registry["name"]),
+            "reason": f"The credential {label(registry)} holds a token of the same pull user.",
+        }
+        for registry in current.registries
+        if registry["id"] in token_records(current.tags) and registry not in current.ours
+    ]
+
+
+# Predict
+
+
+def predict(planned: CredentialPlan, client: Clients) -> CredentialResult:
+    """Return what apply() would do, without a write."""
+    if planned.action == REMOVE:
+        return remove(planned, True, client.api)
+    images, warnings = preview_proof(planned, client)
+    if planned.action == KEEP:
+        kept = finish(planned, images, True, client.api)
+        return kept._replace(warnings=(*warnings, *kept.warnings))
+    current = primary(planned.state)
+    after = describe(current, planned.name, planned.region, None)
+    before = to_diff(planned.state, current, planned.state.pair, planned.region)
+    return CredentialResult(True, before, after, item_of(after, True, report()), warnings, images)
+
+
+def preview_proof(planned: CredentialPlan, client: Clients) -> tuple[tuple[Json, ...], tuple[str, ...]]:
+    """Return the reports on the images, as far as there is somebody who could pull them, and why there are none."""
+    entry = planned.state.entry
+    if not planned.images or planned.region is None or (planned.state.store and not (entry and entry.key)):
+        return (), ()
+    try:
+        token = get_token(client.aws, planned.region, entry.key if entry else None)
+    except AwsError as error:
+        return (), (f"Whether the images can be pulled cannot be told yet: {error}",)
+    return tuple(client.prove(list(planned.images), token, None)), ()
+
+
+# Apply
+
+
+def apply(plans: list[CredentialPlan], params: Json, client: Clients) -> tuple[list[CredentialResult], list[Failure]]:
+    """Carry the plans out, each as far as it goes; tokens are noted together once they are handed over."""
+    done: dict[str | None, CredentialResult] = {}
+    handed: list[HandedOver] = []
+    failures: list[Failure] = []
+    for number, each in enumerate(plans):
+        try:
+            if each.action == REFRESH:
+                handed.append(hand_over(each, params, client))
+            else:
+                done[each.region] = settle(each, params, client)
+        except CollectionError as error:
+            failures.append(Failure(each.region, error))
+            if concerns_all(getattr(error, "cause", error)):
+                why = CollectionError("Not tried, as RunPod would refuse it too.")
+                failures += [Failure(rest.region, why) for rest in plans[number + 1 :]]
+                break
+    if handed:
+        noted, unfinished = note_all(handed, client)
+        done |= noted
+        failures += unfinished
+    return [done[each.region] for each in plans if each.region in done], failures
+
+
+def settle(planned: CredentialPlan, params: Json, client: Clients) -> CredentialResult:
+    """Leave a fresh credential alone, or remove one."""
+    if planned.action == REMOVE:
+        return remove(planned, False, client.api)
+    images: tuple[Json, ...] = ()
+    if planned.images:
+        images = prove(planned, new_token(client.aws, planned, params["propagation_timeout"]), params, client)
+    return finish(planned, images, False, client.api)
+
+
+def prove(planned: CredentialPlan, token: Token, params: Json, client: Clients) -> tuple[Json, ...]:
+    """Return the reports on the images of a region, once its token was shown to pull them; else raise."""
+    if not planned.images:
+        return ()
+    return tuple(client.prove(list(planned.images), token, deadline(planned.state, params["propagation_timeout"])))
+
+
+def hand_over(planned: CredentialPlan, params: Json, client: Clients) -> HandedOver:
+    """Mint a token, prove it, and give it to RunPod."""
+    state, current, now = planned.state, primary(planned.state), client.aws.clock()
+    try:
+        token = new_token(client.aws, planned, params["propagation_timeout"])
+        images = prove(planned, token, params, client)
+        login = {"username": token.username, "password": token.password}
+        renewal = renew(
+            client.api, str(planned.name), state.pair, login, working(state, now), lambda gone: forget(state, gone)
+        )
     except CollectionError as error:
-        raise failed(error, expiry(existing, current), now, bool(current)) from error
-    kept = clear(client.api, renewal.leftovers)
-    shown = describe(renewal.registry, name, region, token.expires_at)
-    before = to_diff(existing, current, existing.pair, region)
-    after = {**shown, **called(left.registry for left in kept)}
+        raise failed(error, expiry(state, current), now, bool(current)) from error
     short = ""
     if token.expires_at < now + timedelta(hours=params["min_validity_hours"]):
-        short = f"The new token works until {shown['expires_at']}, less than min_validity_hours: each run refreshes it."
-    warnings = (*renewal.warnings, *stays(kept), *([short] if short else []))
-    found = {**results(shown, True), **report(renewal.moved, kept), "registry": shown}
-    return Result(True, before, after, found, warnings)
+        ends = format_time(token.expires_at)
+        short = f"The new token works until {ends}, less than min_validity_hours: each run refreshes it."
+    warnings = (*renewal.warnings, *filter(None, [short]))
+    return HandedOver(planned, token, renewal.registry, renewal.leftovers, renewal.moved, warnings, images)
+
+
+def note_all(handed: list[HandedOver], client: Clients) -> tuple[dict[str | None, CredentialResult], list[Failure]]:
+    """Note the ends of tokens that RunPod holds, then remove what they replaced."""
+    try:
+        record_tokens(handed, client.aws.clock())
+    except CollectionError as error:
+        return {}, [Failure(one.plan.region, unnoted(error, one.token)) for one in handed]
+    leftovers = [registry for one in handed for registry in one.leftovers]
+    try:
+        kept = clear(client.api, leftovers)
+    except CollectionError as error:
+        replaced = [one for one in handed if one.leftovers]
+        return {one.plan.region: refreshed(one, []) for one in handed if not one.leftovers}, [
+            Failure(one.plan.region, left_behind(error, one)) for one in replaced
+        ]
+    return {one.plan.region: refreshed(one, kept) for one in handed}, []
+
+
+def record_tokens(handed: list[HandedOver], now: datetime) -> None:
+    """Tag the entry with each token's end and the key that minted it, and drop the tags that are done with.
+
+    Those are the tags long past, and those of credentials which others took the place of.
+    """
+    state = handed[0].plan.state
+    if not (state.store and state.entry and state.entry.key):
+        return
+    key = state.entry.key.access_key_id
+    state.store.tag({OURS + one.registry["id"]: f"{format_time(one.token.expires_at)} {key}" for one in handed})
+    former = [each for one in handed for each in one.plan.state.pair if each["id"] != one.registry["id"]]
+    forget(state, former, long_past(state, now))
+
+
+def refreshed(one: HandedOver, all_kept: list[RetainedCredential]) -> CredentialResult:
+    kept = [left for left in all_kept if left.registry in one.leftovers]
+    state, region = one.plan.state, one.plan.region
+    shown = describe(one.registry, one.plan.name, region, one.token.expires_at)
+    before = to_diff(state, primary(state), state.pair, region)
+    after = {**shown, **called(left.registry for left in kept)}
+    item = item_of(shown, True, report(one.moved, kept))
+    return CredentialResult(True, before, after, item, (*one.warnings, *stays(kept)), one.images)
+
+
+def finish(planned: CredentialPlan, images: tuple[Json, ...], check_mode: bool, api: Client) -> CredentialResult:
+    """Leave a fresh credential alone, and bring a replacement to its end that an earlier run began."""
+    state, live, region = planned.state, planned.live or {}, planned.region
+    spares = [registry for registry in state.pair if registry != live]
+    stale = any(OURS + registry["id"] in state.tags for registry in spares)
+    if not check_mode:
+        forget(state, spares)
+    moved, kept = apply_cleanup(api, spares, live, check_mode)
+    shown = describe(live, None, region, expiry(state, live))
+    before = to_diff(state, live, state.pair, region)
+    after = to_diff(state, live, [left.registry for left in kept], region)
+    changed = stale or bool(moved) or before != after
+    item = item_of(shown, False, report(moved, kept))
+    return CredentialResult(changed, before, after, item, (*releases(moved), *stays(kept)), images)
+
+
+def remove(planned: CredentialPlan, check_mode: bool, api: Client) -> CredentialResult:
+    """Delete the credential and its alternate, but for what something refers to."""
+    state, region = planned.state, planned.region
+    current = primary(state)
+    kept = clear(api, state.pair, check_mode, state.users)
+    left = [one.registry for one in kept]
+    gone = [registry for registry in state.pair if registry not in left]
+    if not check_mode:
+        forget(state, gone)
+    rest = current if current in left else next(iter(left), None)
+    before, after = to_diff(state, current, state.pair, region), to_diff(state, rest, left, region)
+    shown = describe(rest, planned.name, region, expiry(state, rest)) if rest else None
+    none = {**describe(None, planned.name, region, None), "id": None}
+    item = {**item_of(shown or none, False, report([], kept)), "other_registries": others(state)}
+    return CredentialResult(bool(gone), before, after, item, in_use(kept))
+
+
+def new_token(aws: Aws, planned: CredentialPlan, timeout: float) -> Token:
+    """Return a token of the pull user, or of the caller; a key or right that is seconds old gets its time."""
+    region, entry = str(planned.region), planned.state.entry
+    key = entry.key if entry else None
+    return retry_until(aws, deadline(planned.state, timeout), lambda: get_token(aws, region, key))
+
+
+def deadline(current: CredentialState, timeout: float) -> datetime | None:
+    """Return until when a refusal may only mean that key or rights are young."""
+    return young_until(current.entry, current.tags, timeout) if current.entry else None
+
+
+def forget(current: CredentialState, registries: Iterable[Json], more: Iterable[str] = ()) -> None:
+    """Drop freshness tags; an entry that is being deleted takes its tags along."""
+    names = [OURS + registry["id"] for registry in registries if OURS + registry["id"] in current.tags]
+    names += more
+    if names and current.store and current.entry and not current.entry.deleted:
+        current.store.untag(names)
 
 
 def failed(error: CollectionError, expires_at: datetime | None, now: datetime, current: bool = True) -> RefreshError:
@@ -199,67 +556,18 @@ def failed(error: CollectionError, expires_at: datetime | None, now: datetime, c
     return RefreshError(error, expires_at, message)
 
 
-def describe(registry: Json | None, name: str | None, region: str | None, expires_at: datetime | None) -> Json:
-    """Return a credential as results show it; None stands for one that is still to be made."""
-    what = registry or {"name": name}
-    shown = identity(what) if what["name"] else {"name": None, "logical_name": None}
-    return {**shown, "region": region, "expires_at": expires_at and format_time(expires_at)}
+def unnoted(error: CollectionError, token: Token) -> RefreshError:
+    """Return the error of a token that RunPod holds without a note of it."""
+    ends = format_time(token.expires_at)
+    message = f"RunPod holds a new token, which works until {ends}, but nothing notes that: a plain re-run mends it."
+    return RefreshError(error, token.expires_at, message, changed=True)
 
 
-def to_diff(current: CredentialState, registry: Json | None, among: list[Json], region: str | None) -> Json | None:
-    """Return a credential as diffs show it: with the other one that means the same, as long as it is there."""
-    if registry is None:
-        return None
-    shown = describe(registry, None, region, expiry(current, registry))
-    return {**shown, **called(other for other in among if other != registry)}
-
-
-def results(shown: Json | None, refreshed: bool) -> Json:
-    """Return what each run reports beside the credential."""
-    return {"expires_at": shown["expires_at"] if shown else None, "refreshed": refreshed}
-
-
-def expiry(current: CredentialState, registry: Json | None) -> datetime | None:
-    """Return until when a credential's token works, as far as its freshness tag tells."""
-    message = token_records(current.tags).get(registry["id"]) if registry else None
-    return message.expires_at if message else None
-
-
-def only_expiry(current: CredentialState) -> datetime | None:
-    """Return until when the one token works that the freshness tags know of; None when they know of more or none."""
-    ends = {message.expires_at for message in token_records(current.tags).values()}
-    return ends.pop() if len(ends) == 1 else None
-
-
-def primary(current: CredentialState) -> Json | None:
-    """Return the credential whose token works longest, as far as is known; the one with the plain name in doubt."""
-    never = datetime.min.replace(tzinfo=UTC)
-    return max(current.pair, key=lambda registry: expiry(current, registry) or never, default=None)
-
-
-def working(current: CredentialState, now: datetime) -> dict[str, bool]:
-    """Return for each credential whose token's end is known whether it still works."""
-    return {identifier: message.expires_at > now for identifier, message in token_records(current.tags).items()}
-
-
-def fresh(existing: CredentialState, at: datetime) -> Json | None:
-    """Return the credential whose token works until then at least and was minted with the key now in the store."""
-    key = existing.entry.key if existing.entry else None
-    current = primary(existing)
-    message = token_records(existing.tags).get(current["id"]) if current else None
-    return (
-        current if message and key and message.access_key_id == key.access_key_id and message.expires_at >= at else None
-    )
-
-
-def long_past(current: CredentialState, now: datetime) -> list[str]:
-    """Return the freshness tags whose token ended long ago and whose credential is not there any more."""
-    there = {registry["id"] for registry in current.registries}
-    return [
-        OURS + identifier
-        for identifier, message in token_records(current.tags).items()
-        if identifier not in there and message.expires_at < now - LONG_PAST
-    ]
+def left_behind(error: CollectionError, one: HandedOver) -> RefreshError:
+    """Return the error of a replacement that did its work and left the former credential behind."""
+    former = ", ".join(label(registry) for registry in one.leftovers)
+    message = f"The new token is at RunPod and in use; a plain re-run removes what it replaced ({former})."
+    return RefreshError(error, one.token.expires_at, message, changed=True)
 
 
 def whose(aws: Aws) -> str:
@@ -273,67 +581,79 @@ def whose(aws: Aws) -> str:
     )
 
 
-def new_token(aws: Aws, region: str, current: CredentialState, timeout: float) -> Token:
-    """Return a token of the pull user, or of the caller; a key or right that is seconds old gets its time."""
-    if current.entry is None:
-        return get_token(aws, region)
-    key = current.entry.key
-    return retry_until(aws, young_until(current.entry, current.tags, timeout), lambda: get_token(aws, region, key))
+# Report
 
 
-def login(token: Token) -> Json:
-    """Return the part of a credential that is its secret."""
-    return {"username": token.username, "password": token.password}
+def iso(moment: datetime | None) -> str | None:
+    return format_time(moment) if moment else None
 
 
-def record_token(current: CredentialState, registry: Json, token: Token, now: datetime) -> None:
-    """Tag the entry with the token's end and the key that minted it, and drop the tags that are done with.
-
-    Those are the tags long past, and that of a credential which this one takes the place of.
-    """
-    if not (current.store and current.entry and current.entry.key):
-        return
-    current.store.tag({OURS + registry["id"]: f"{format_time(token.expires_at)} {current.entry.key.access_key_id}"})
-    forget(current, [former for former in current.pair if former["id"] != registry["id"]], long_past(current, now))
+def describe(registry: Json | None, name: str | None, region: str | None, expires_at: datetime | None) -> Json:
+    """Return a credential as results show it; None stands for one that is still to be made."""
+    what = registry or {"name": name}
+    shown = identity(what) if what["name"] else {"name": None, "logical_name": None}
+    return {**shown, "region": region, "expires_at": iso(expires_at)}
 
 
-def forget(current: CredentialState, registries: Iterable[Json], more: Iterable[str] = ()) -> None:
-    """Drop freshness tags; an entry that is being deleted takes its tags along."""
-    names = [OURS + registry["id"] for registry in registries if OURS + registry["id"] in current.tags]
-    names += more
-    if names and current.store and current.entry and not current.entry.deleted:
-        current.store.untag(names)
+def to_diff(current: CredentialState, registry: Json | None, among: list[Json], region: str | None) -> Json | None:
+    """Return a credential as diffs show it: with the other one that means the same, as long as it is there."""
+    if registry is None:
+        return None
+    shown = describe(registry, None, region, expiry(current, registry))
+    return {**shown, **called(other for other in among if other != registry)}
 
 
-def others(current: CredentialState) -> list[Json]:
-    """Return the further credentials that hold tokens of the same entry."""
-    return [
-        {
-            "id": registry["id"],
-            "name": registry["name"],
-            "logical_name": logical(registry["name"]),
-            "reason": f"The credential {registry['name']} ({registry['id']}) holds a token of the same pull user.",
-        }
-        for registry in current.registries
-        if registry["id"] in token_records(current.tags) and registry not in current.pair
-    ]
+def item_of(shown: Json, refreshed: bool, found: Json) -> Json:
+    """Return one region as the list of results shows it."""
+    return {**shown, "refreshed": refreshed, **found}
 
 
-def remove(existing: CredentialState, region: str | None, check_mode: bool, api: Client) -> Result:
-    """Delete the credential and its alternate, but for what something refers to."""
-    current = primary(existing)
-    kept = clear(api, existing.pair, check_mode)
-    left = [one.registry for one in kept]
-    gone = [registry for registry in existing.pair if registry not in left]
-    if not check_mode:
-        forget(existing, gone)
-    rest = current if current in left else next(iter(left), None)
-    before, after = to_diff(existing, current, existing.pair, region), to_diff(existing, rest, left, region)
-    shown = describe(rest, None, region, expiry(existing, rest)) if rest else None
-    found = {**results(shown, False), **report([], kept), "other_registries": others(existing), "registry": shown}
-    return Result(bool(gone), before, after, found, in_use(kept))
+def joined(done: list[CredentialResult], warnings: tuple[str, ...]) -> Result:
+    """Return what became of all regions; of a single one as of the resource."""
+    items = [one.item for one in done]
+    listed = ["repointed", "in_use_by", *(["other_registries"] if items and "other_registries" in items[0] else [])]
+    ends = [item["expires_at"] for item in items]
+    results: Json = {
+        "registry": registry_of(items[0]) if len(items) == 1 else None,
+        "registries": items,
+        "expires_at": None if None in ends else min(ends, default=None),
+        "refreshed": any(item["refreshed"] for item in items),
+        **{key: unique(entry for item in items for entry in item[key]) for key in listed},
+        "images": [image for one in done for image in one.images],
+    }
+    changed, said = any(one.changed for one in done), (*warnings, *(text for one in done for text in one.warnings))
+    if len(done) == 1:
+        return Result(changed, done[0].before, done[0].after, results, said)
+    before = {one.item["region"]: one.before for one in done}
+    after = {one.item["region"]: one.after for one in done}
+    return Result(changed, before, after, results, said)
 
 
-def connect(module: AnsibleAWSModule) -> Clients:
-    """Return the clients that the module's options describe."""
-    return Clients(aws_client(module), runpod_client(module))
+def registry_of(item: Json) -> Json | None:
+    """Return the credential of the only region; None once it is gone."""
+    shown = ("id", "name", "logical_name", "region", "expires_at")
+    gone = "id" in item and item["id"] is None
+    return None if gone else {key: item[key] for key in shown if key in item}
+
+
+def unique(entries: Iterable[Json]) -> list[Json]:
+    found: list[Json] = []
+    for entry in entries:
+        if entry not in found:
+            found.append(entry)
+    return found
+
+
+def regions_failed(failures: list[Failure], of: int, outcome: Result) -> ItemsFailedError:
+    """Return the error of a run that some regions did not let finish; the results tell what was done for the others."""
+    errors = [{"region": one.region, **one.error.as_result()} for one in failures]
+    message = " ".join(f"{one.region}: {one.error}" for one in failures)
+    images = [image for error in errors for image in error.get("images", [])]
+    results = {
+        **outcome.results,
+        "images": [*outcome.results["images"], *images],
+        "failed_regions": [{key: error.get(key) for key in ("region", "msg", "expires_at")} for error in errors],
+    }
+    changed = outcome.changed or any(error.get("changed") for error in errors)
+    message = f"{len(failures)} of {of} regions failed, and the others are done. {message}"
+    return ItemsFailedError(message, outcome._replace(changed=changed, results=results))

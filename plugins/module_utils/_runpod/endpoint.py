@@ -6,51 +6,67 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 from .._core.errors import CollectionError, ConflictError, InputError, Json, NotFoundError
 from .._core.masking import to_diff, to_result
-from .._core.result import Result
+from .._core.result import ItemsFailedError, Result
+from . import fields as shared
 from .client import Client
 from .create_once import create_once
 from .credential_replacement import missing
+from .duplicates import keep_one
 from .endpoint_fields import (
-    FIELDS,
-    Step,
+    TABLE,
+    complete,
     field_changes,
+    find,
+    new_pools,
     plan,
+    released,
+    require_known_pools,
     validation_errors,
 )
-from .rollout import RolloutStatus, follow, read_status
+from .fields import Step
+from .rollout import READY, RolloutStatus, follow, read_status
 from .template import PATH as TEMPLATES
 
 PATH = "/serverless"
+CATALOG = "/catalog/gpus?include=AVAILABILITY&product=SERVERLESS"
 
 
-class RolloutError(CollectionError):
+class RolloutError(ItemsFailedError):
     """The workers did not come to the newest version in time; the results tell what was done all the same."""
 
     def __init__(self, message: str, outcome: Result, workers: list[Json]) -> None:
-        super().__init__(message)
-        self.outcome = outcome
+        super().__init__(message, outcome)
         self.workers = workers
 
     def as_result(self) -> Json:
-        done = self.outcome
-        diff = {"before": done.before or {}, "after": done.after or {}}
-        return {"msg": str(self), "changed": done.changed, "diff": diff, **done.results, "workers": self.workers}
+        return {**super().as_result(), "workers": self.workers}
+
+
+class IgnoredFieldError(CollectionError):
+    """RunPod accepted a write and did not do all of it. `endpoint` is what it holds now."""
+
+    def __init__(self, message: str, endpoint: Json) -> None:
+        super().__init__(message)
+        self.endpoint = endpoint
 
 
 def run(params: Json, check_mode: bool, client: Client, clock: Callable[[], float] = time.monotonic) -> Result:
-    wrong = validation_errors(params)
-    if wrong:
-        raise InputError("; ".join(wrong) + ".")
+    shared.require_sound(validation_errors(params))
     endpoints = client.items(PATH, "endpoints")
-    template, registries, warnings = read(client, params, check_mode)
+    template, registries, warnings = read(client, params, check_mode, find(endpoints, params))
     step = plan(params, endpoints, template, registries)
-    after = step.after if check_mode else write(client, step, endpoints)
-    if step.current and step.fields is None:
-        warnings += (consequences(step.current, check_mode),)
+    require_known_pools(step, read_catalog(client) if new_pools(step) else [])
+    try:
+        after = step.after if check_mode else apply(client, step)
+    except IgnoredFieldError as error:
+        raise ItemsFailedError(str(error), build_result(step, error.endpoint, None, warnings)) from error
+    if step.action == "delete":
+        warnings += (consequences(step.current or {}, check_mode),)
     observed = progress(params, check_mode, client, clock, after)
     outcome = build_result(step, after, observed, warnings)
     if params["wait"] and not check_mode and observed and not observed.over:
@@ -58,8 +74,13 @@ def run(params: Json, check_mode: bool, client: Client, clock: Callable[[], floa
     return outcome
 
 
-def read(client: Client, params: Json, check_mode: bool) -> tuple[Json | None, list[Json], tuple[str, ...]]:
-    """Return the template that is named, the registry credentials if one is named, and warnings about both."""
+# What is there
+
+
+def read(
+    client: Client, params: Json, check_mode: bool, current: Json | None = None
+) -> tuple[Json | None, list[Json], tuple[str, ...]]:
+    """Return the template that is named, the registry credentials where they matter, and warnings about both."""
     if params["state"] == "absent":
         return None, [], ()
     template = find_template(client, params["template"]) if params["template"] else None
@@ -70,24 +91,21 @@ def read(client: Client, params: Json, check_mode: bool) -> tuple[Json | None, l
             raise InputError(f"{text}: make it first, or leave template unset.")
         warnings = (f"{text} yet. Unless something makes it first, this fails; what it would bring is not shown.",)
     named = {params["registry"]} - {None, ""}
-    registries = client.items("/registries", "registries") if named else []
+    ours = (template or {}).get("registry")
+    in_doubt = ours and params["registry"] is None and (current or {}).get("registry") not in (None, ours)
+    registries = client.items("/registries", "registries") if named or in_doubt else []
     return template, registries, warnings + missing(named, registries, check_mode)
 
 
 def find_template(client: Client, given: str) -> Json | None:
-    """Return the serverless template with this name or id: of the account, or a public one by its id."""
+    """Return the template with this name or id: of the account, or a public one by its id."""
     current = client.items(TEMPLATES, "templates")
-    found = {template["id"]: template for template in current if given in (template["name"], template["id"])}
+    matches = [template for template in current if given in (template.get("name"), template.get("id"))]
+    found = {str(template.get("id")): template for template in matches}
     if len(found) > 1:
         ids = ", ".join(sorted(found))
         raise ConflictError(f"template {given!r} is the name or id of {len(found)} templates (ids {ids}).")
-    template = next(iter(found.values()), None) or public_template(client, given)
-    if template and not template["serverless"]:
-        raise InputError(
-            f"The template {given!r} (id {template['id']}) is for pods: set its option serverless to true, "
-            "or name a template for serverless workers."
-        )
-    return template
+    return next(iter(found.values()), None) or public_template(client, given)
 
 
 def public_template(client: Client, given: str) -> Json | None:
@@ -97,8 +115,31 @@ def public_template(client: Client, given: str) -> Json | None:
         return None
 
 
-def write(client: Client, step: Step, known: list[Json]) -> Json | None:
+def read_catalog(client: Client) -> list[Json]:
+    """Return the GPU types for serverless workers; none when they cannot be read."""
+    try:
+        return client.items(CATALOG, "gpus")
+    except CollectionError:
+        return []
+
+
+# What is done
+
+
+def apply(client: Client, step: Step) -> Json | None:
     """Take the step and return the endpoint afterwards, read back from RunPod's answer."""
+    after = write(client, step)
+    if step.action != "create" or after is None:
+        return after
+    kept = keep_created(client, step, after)
+    if kept["id"] == after["id"]:
+        return after
+    changes = field_changes(kept, {field: value for field, value in (step.fields or {}).items() if field != "type"})
+    return write(client, step._replace(current=complete(kept), fields=changes))
+
+
+def write(client: Client, step: Step) -> Json | None:
+    """Send what the step needs, whatever another run does meanwhile."""
     if step.fields is None:
         if step.current:
             client.delete(f"{PATH}/{step.current['id']}")
@@ -106,44 +147,65 @@ def write(client: Client, step: Step, known: list[Json]) -> Json | None:
     if not step.fields:
         return step.current
     if step.current:
-        return read_back(step.fields, client.patch(f"{PATH}/{step.current['id']}", step.fields))
-    name, before = step.fields["name"], {endpoint["id"] for endpoint in known}
+        return read_back(step, client.patch(f"{PATH}/{step.current['id']}", step.fields))
 
     def look_up() -> Json | None:
-        now = [endpoint for endpoint in client.items(PATH, "endpoints") if endpoint["name"] == name]
-        new = [endpoint for endpoint in now if endpoint["id"] not in before]
-        if len(new) > 1:
-            ids = ", ".join(sorted(endpoint["id"] for endpoint in new))
+        return min(named(client, step.name), key=lambda endpoint: str(endpoint["id"]), default=None)
+
+    return read_back(step, create_once(client, PATH, step.fields, look_up))
+
+
+def named(client: Client, name: str) -> list[Json]:
+    return [endpoint for endpoint in client.items(PATH, "endpoints") if endpoint.get("name") == name]
+
+
+def keep_created(client: Client, step: Step, made: Json) -> Json:
+    """Return the endpoint that stays when another run made one of that name at the same time."""
+
+    def remove(endpoint: Json) -> None:
+        path = f"{PATH}/{endpoint['id']}"
+        if any(worker.get("status") in READY for worker in read_status(client, path, with_workers=True).workers):
             raise ConflictError(
-                f"The answer to the creation of the endpoint {name!r} was lost, and {len(new)} of that name are new "
-                f"(ids {ids}). Delete all but one, then run again."
+                f"Another run made an endpoint {step.name!r} at the same time, and the one that this run made (id "
+                f"{endpoint['id']}) has workers already: delete one of them, then run again."
             )
-        return new[0] if new else None
+        client.delete(path)
 
-    return read_back(step.fields, create_once(client, PATH, step.fields, look_up))
+    def create(dummy: str) -> Json:
+        return write(client, step) or {}
+
+    kept = keep_one(client, {step.name: made}, lambda: {step.name: named(client, step.name)}, remove, create)[step.name]
+    if isinstance(kept, CollectionError):
+        raise kept
+    return kept
 
 
-def read_back(sent: Json, answer: Json) -> Json:
+def read_back(step: Step, answer: Any) -> Json:
     """Return the answer to a write once it shows everything that was sent."""
-    if not isinstance(answer, dict) or "id" not in answer:
+    if not isinstance(answer, dict) or not answer.get("id"):
         raise CollectionError("RunPod did not answer with the endpoint that it was sent: run again.")
-    fields = {field: value for field, value in sent.items() if field != "type" or "type" in answer}
-    lost = field_changes(answer, fields)
+    endpoint = complete(answer)
+    sent = {field: value for field, value in (step.fields or {}).items() if field != "type" or "type" in answer}
+    lost = field_changes(endpoint, sent)
     if lost:
-        options = ", ".join(option for option, field in FIELDS.items() if field in lost)
-        raise CollectionError(
+        raise IgnoredFieldError(
             f"RunPod accepted the endpoint {answer.get('name')!r} (id {answer['id']}) but holds other values than were "
-            f"sent for {options}. Run again; if it goes on, set them in RunPod's console."
+            f"sent for {shared.lost_options(TABLE, lost)}. Run again; if it goes on, set them in RunPod's console.",
+            endpoint,
         )
-    return answer
+    return endpoint
+
+
+# What is told
 
 
 def consequences(endpoint: Json, check_mode: bool) -> str:
     """Return what a deletion does besides."""
+    name, identifier = endpoint.get("name"), endpoint.get("id")
     would = "would end" if check_mode else "ended"
     return (
-        f"Deleting the endpoint {endpoint['name']!r} (id {endpoint['id']}) {would} its workers and jobs, and RunPod "
-        "deletes the template bound to it, if there is one."
+        f"Deleting the endpoint {name!r} (id {identifier}) {would} its workers and jobs, and RunPod deletes the "
+        "template bound to it, if there is one."
     )
 
 
@@ -162,8 +224,8 @@ def progress(
 def build_result(step: Step, after: Json | None, observed: RolloutStatus | None, warnings: tuple[str, ...]) -> Result:
     """Return what a run did as the module's result."""
     before_shown, after_shown = to_diff(step.current, after)
-    results = {"endpoint": after and to_result(after), "release": observed and observed.as_result(step.released)}
-    return Result(step.changed, before_shown, after_shown, results, warnings)
+    results = {"endpoint": after and to_result(after), "release": observed and observed.as_result(released(step))}
+    return Result(step.action != "unchanged", before_shown, after_shown, results, warnings)
 
 
 def too_late(endpoint: Json | None, seconds: int, observed: RolloutStatus) -> str:

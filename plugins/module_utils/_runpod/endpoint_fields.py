@@ -6,161 +6,122 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
-
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from typing import Any
 
 from .._core.errors import InputError, Json
 from .._core.result import desired_fields, find_by_name
-from .credential_replacement import credential
-from .template import DEFAULTS as TEMPLATE_DEFAULTS
-from .template import DISK, cuda_errors, env_errors, strings
-from .template import OPTIONS as TEMPLATE_OPTIONS
+from . import fields as shared
+from .command import LISTS, predicted_command, with_command
+from .fields import CONTAINER, DISK, LONGEST_WAIT, NO_DEFAULT, STRINGS, Field, Step, cuda_errors
+from .ownership import ADOPT, require_ours
+from .template import complete as complete_template
 
-# Option -> field of the API. A change of the container makes a release; the other fields act at once.
-CONTAINER = {name: name for name in ("image", "args", "disk", "env", "ports", "registry")}
+# What RunPod gives a new endpoint is not what it documents: timeout 300000, and 0; gpu.count 1, and none. So they are
+# always sent.
+TIMEOUT = 300_000
+SUBTABLES = {
+    "gpu": {
+        "pools": Field("pools", STRINGS),
+        "count": Field("count", {"type": "int"}, 1),
+        "excluded_types": Field("excludedTypes", STRINGS),
+        "allowed_cuda_versions": Field("allowedCudaVersions", STRINGS, []),
+        "min_cuda_version": Field("minCudaVersion", {"type": "str"}, None),
+    },
+    "cpu": {
+        "id": Field("id", {"type": "str", "required": True}),
+        "vcpu_count": Field("vcpuCount", {"type": "int", "required": True}),
+    },
+    "workers": {
+        "min": Field("min", {"type": "int"}, 0),
+        "max": Field("max", {"type": "int"}, 3),
+        "idle_timeout": Field("idleTimeout", {"type": "int"}, 10),
+    },
+    "scaling": {
+        "type": Field("type", {"type": "str", "choices": ["QUEUE_DELAY", "REQUEST_COUNT"], "required": True}),
+        "queue_delay": Field("queueDelay", {"type": "float"}),
+        "request_count": Field("requestCount", {"type": "int"}),
+    },
+}
+
+
+def _block(name: str, default: Any = NO_DEFAULT, **more: Any) -> Field:
+    return Field(name, {"type": "dict", "options": shared.specs(SUBTABLES[name]), **more}, default)
+
+
+# Beside the container, whose change makes a release; these act at once.
+TABLE = {
+    "name": Field("name", {"type": "str"}),
+    **CONTAINER,
+    "type": Field("type", {"type": "str", "choices": ["QUEUE", "LOAD_BALANCER"]}),
+    "gpu": _block("gpu"),
+    "cpu": _block("cpu", type="list", elements="dict"),
+    "workers": _block("workers", shared.defaults(SUBTABLES["workers"])),
+    "scaling": _block(
+        "scaling",
+        required_if=[("type", "QUEUE_DELAY", ["queue_delay"]), ("type", "REQUEST_COUNT", ["request_count"])],
+        mutually_exclusive=[("queue_delay", "request_count")],
+    ),
+    "timeout": Field("timeout", {"type": "int"}, TIMEOUT),
+    "flashboot": Field("flashboot", {"type": "str", "choices": ["OFF", "FLASHBOOT", "PRIORITY_FLASHBOOT"]}, "OFF"),
+    "data_center_ids": Field("dataCenterIds", STRINGS, []),
+    "network_volumes": Field("networkVolumes", STRINGS, []),
+}
 OPTIONS: Json = {
-    "name": {"type": "str"},
+    **shared.specs(TABLE),
     "id": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "template": {"type": "str"},
-    **{name: TEMPLATE_OPTIONS[name] for name in CONTAINER},
-    "type": {"type": "str", "choices": ["QUEUE", "LOAD_BALANCER"]},
-    "gpu": {
-        "type": "dict",
-        "options": {
-            "pools": {"type": "list", "elements": "str"},
-            "count": {"type": "int"},
-            "excluded_types": {"type": "list", "elements": "str"},
-            "allowed_cuda_versions": {"type": "list", "elements": "str"},
-            "min_cuda_version": {"type": "str"},
-        },
-    },
-    "cpu": {
-        "type": "list",
-        "elements": "dict",
-        "options": {"id": {"type": "str", "required": True}, "vcpu_count": {"type": "int", "required": True}},
-    },
-    "workers": {
-        "type": "dict",
-        "options": {"min": {"type": "int"}, "max": {"type": "int"}, "idle_timeout": {"type": "int"}},
-    },
-    "scaling": {
-        "type": "dict",
-        "options": {
-            "type": {"type": "str", "choices": ["QUEUE_DELAY", "REQUEST_COUNT"], "required": True},
-            "queue_delay": {"type": "float"},
-            "request_count": {"type": "int"},
-        },
-        "required_if": [("type", "QUEUE_DELAY", ["queue_delay"]), ("type", "REQUEST_COUNT", ["request_count"])],
-        "mutually_exclusive": [("queue_delay", "request_count")],
-    },
-    "timeout": {"type": "int"},
-    "flashboot": {"type": "str", "choices": ["OFF", "FLASHBOOT", "PRIORITY_FLASHBOOT"]},
-    "data_center_ids": {"type": "list", "elements": "str"},
-    "network_volumes": {"type": "list", "elements": "str"},
+    **ADOPT,
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "int", "default": 600},
 }
 ONE_OF = [("name", "id")]
 NOT_BOTH = [("gpu", "cpu")]
-
-FIELDS = {
-    **CONTAINER,
-    "name": "name",
-    "type": "type",
-    "gpu": "gpu",
-    "cpu": "cpu",
-    "workers": "workers",
-    "scaling": "scaling",
-    "timeout": "timeout",
-    "flashboot": "flashboot",
-    "data_center_ids": "dataCenterIds",
-    "network_volumes": "networkVolumes",
-}
-SUBFIELDS = {
-    "gpu": {
-        "pools": "pools",
-        "count": "count",
-        "excluded_types": "excludedTypes",
-        "allowed_cuda_versions": "allowedCudaVersions",
-        "min_cuda_version": "minCudaVersion",
-    },
-    "cpu": {"id": "id", "vcpu_count": "vcpuCount"},
-    "workers": {"min": "min", "max": "max", "idle_timeout": "idleTimeout"},
-    "scaling": {"type": "type", "queue_delay": "queueDelay", "request_count": "requestCount"},
-}
+FIELDS = shared.names(TABLE)
+DEFAULTS = shared.defaults(TABLE)
+GPU_DEFAULTS = shared.defaults(SUBTABLES["gpu"])
 BLOCKS = ("gpu", "workers")  # what RunPod takes in parts; it replaces everything else as a whole
 SELECTION = ("pools", "excludedTypes")  # new pools without exclusions would clear the exclusions
-
-# What RunPod gives a new endpoint for what was not asked for, and what is always sent because its word on the default
-# is missing (disk) or not what was seen (timeout: 300000, and 0; gpu.count: 1, and none).
-TIMEOUT = 300_000
-DEFAULTS: Json = {
-    **{name: TEMPLATE_DEFAULTS[name] for name in CONTAINER if name != "image"},
-    "workers": {"min": 0, "max": 3, "idleTimeout": 10},
-    "timeout": TIMEOUT,
-    "flashboot": "OFF",
-    "dataCenterIds": [],
-    "networkVolumes": [],
-}
-GPU_DEFAULTS: Json = {"count": 1, "allowedCudaVersions": [], "minCudaVersion": None}
-# What an answer may leave out, as it is compared.
-EMPTY: Json = {"args": "", "env": {}, "ports": [], "dataCenterIds": [], "networkVolumes": []}
 UNLIMITED: Json = {"excludedTypes": [], "allowedCudaVersions": [], "minCudaVersion": ""}
+BALANCED_BY_COUNT = "an endpoint of type LOAD_BALANCER needs scaling.type REQUEST_COUNT"
 
 
-class Step(NamedTuple):
-    """What is to be done about one endpoint.
-
-    `fields` are what the API gets to see, None when the endpoint is to be gone; `after` is the endpoint after the
-    step, as far as it can be known before.
-    """
-
-    current: Json | None
-    fields: Json | None
-    after: Json | None
-
-    @property
-    def changed(self) -> bool:
-        return bool(self.current if self.fields is None else self.fields)
-
-    @property
-    def released(self) -> list[str]:
-        """The options whose change makes RunPod roll out a release; none for a new endpoint, which has no worker."""
-        return [option for option, field in CONTAINER.items() if self.current and field in (self.fields or {})]
+# What may be asked for
 
 
 def validation_errors(options: Json) -> list[str]:
     """Return what is wrong with the options beyond their types. No value of env is repeated."""
-    empty = [name for name in ("name", "id", "template", "image") if options[name] == ""]
+    empty = [name for name in ("name", "id", "template") if options[name] == ""]
     return [
         *(f"{name} must not be empty" for name in empty),
-        *_too_small("", options, {"disk": 1, "timeout": 0}),
-        *env_errors(options["env"]),
+        *shared.container_errors(options),
+        *_out_of_range("", options, {"timeout": (0, None), "wait_timeout": (0, LONGEST_WAIT)}),
         *_gpu_errors(options["gpu"] or {}),
         *_cpu_errors(options["cpu"]),
         *_scaling_errors(options["workers"] or {}, options["scaling"] or {}),
+        *([BALANCED_BY_COUNT] if _unbalanced(options) else []),
     ]
 
 
 def check(endpoint: Mapping[str, Any]) -> None:
     """Raise InputError that tells everything wrong with an endpoint's options as somebody wrote them."""
-    validator = ArgumentSpecValidator(OPTIONS, mutually_exclusive=NOT_BOTH, required_one_of=ONE_OF)
-    result = validator.validate(dict(endpoint))
-    wrong = result.error_messages or validation_errors(result.validated_parameters)
-    if wrong:
-        raise InputError("; ".join(wrong) + ".")
+    validated = shared.check_options(endpoint, OPTIONS, mutually_exclusive=NOT_BOTH, required_one_of=ONE_OF)
+    shared.require_sound(validation_errors(validated))
 
 
-def _too_small(place: str, options: Mapping[str, Any], least: Mapping[str, float]) -> list[str]:
-    given = {name: options.get(name) for name in least}
-    return [
-        f"{place}{name} must be at least {least[name]}"
-        for name, value in given.items()
-        if value is not None and value < least[name]
-    ]
+def _out_of_range(
+    place: str, options: Mapping[str, Any], limits: Mapping[str, tuple[float, float | None]]
+) -> list[str]:
+    found = []
+    for name, (least, most) in limits.items():
+        value = options.get(name)
+        if value is not None and not value >= least:
+            found.append(f"{place}{name} must be at least {least}")
+        if value is not None and value > (math.inf if most is None else most):
+            found.append(f"{place}{name} must be at most {most}")
+    return found
 
 
 def _gpu_errors(gpu: Json) -> list[str]:
@@ -172,7 +133,7 @@ def _gpu_errors(gpu: Json) -> list[str]:
     ]
     return [
         *(text for wrong, text in found if wrong),
-        *_too_small("gpu.", gpu, {"count": 1}),
+        *_out_of_range("gpu.", gpu, {"count": (1, None)}),
         *cuda_errors("gpu.allowed_cuda_versions", allowed),
         *cuda_errors("gpu.min_cuda_version", [lowest] if lowest else []),
     ]
@@ -191,21 +152,95 @@ def _cpu_errors(cpu: list[Json] | None) -> list[str]:
 
 
 def _scaling_errors(workers: Json, scaling: Json) -> list[str]:
-    propagation_timeout = workers.get("idle_timeout")
-    too_long = propagation_timeout is not None and propagation_timeout > 3600
-    return [
-        *_too_small("workers.", workers, {"min": 0, "max": 0, "idle_timeout": 1}),
-        *(["workers.idle_timeout must be at most 3600"] if too_long else []),
-        *_too_small("scaling.", scaling, {"queue_delay": 0.5, "request_count": 1}),
+    delay = scaling.get("queue_delay")
+    found = [
+        (_crossed(workers), "workers.min must not be above workers.max"),
+        (delay is not None and math.isinf(delay), "scaling.queue_delay must be a number"),
     ]
+    return [
+        *_out_of_range("workers.", workers, {"min": (0, None), "max": (0, None), "idle_timeout": (1, 3600)}),
+        *_out_of_range("scaling.", scaling, {"queue_delay": (0.5, None), "request_count": (1, None)}),
+        *(text for wrong, text in found if wrong),
+    ]
+
+
+def _crossed(workers: Mapping[str, Any]) -> bool:
+    least, most = workers.get("min"), workers.get("max")
+    return least is not None and most is not None and least > most
+
+
+def _unbalanced(endpoint: Mapping[str, Any]) -> bool:
+    scaling = (endpoint.get("scaling") or {}).get("type")
+    return endpoint.get("type") == "LOAD_BALANCER" and scaling not in (None, "REQUEST_COUNT")
+
+
+# What is there
 
 
 def find(endpoints: Iterable[Json], options: Json) -> Json | None:
     """Return the endpoint with the id, or without an id the one with the name; two of a name are an error."""
     if options["id"]:
-        return next((endpoint for endpoint in endpoints if endpoint["id"] == options["id"]), None)
+        return next((endpoint for endpoint in endpoints if endpoint.get("id") == options["id"]), None)
     remedy = "Names of endpoints are not unique at RunPod: give the id of the one that is meant."
     return find_by_name(endpoints, options["name"], "endpoint", remedy)
+
+
+def complete(endpoint: Mapping[str, Any]) -> Json:
+    """Return an endpoint with the empty value for what of its container and its lists an answer lacks."""
+    empty: Json = {"env": {}, "ports": [], "dataCenterIds": [], "networkVolumes": []}
+    present = {field: value for field, value in endpoint.items() if value is not None}
+    return {**endpoint, **empty, **with_command(present)}
+
+
+# What is to be done
+
+
+def plan(options: Json, endpoints: Iterable[Json], template: Json | None, registries: Iterable[Json]) -> Step:
+    """Return what is to be done about the endpoint, given what the account holds. Pure.
+
+    `template` may be one that does not exist yet, as its own plan predicts it.
+    """
+    listed, known = list(endpoints), list(registries)
+    found = find(listed, options)
+    current = found and complete(found)
+    name = options["name"] or (current or {}).get("name") or options["id"]
+    if options["state"] == "absent":
+        return Step(name, current, None, None)
+    whole = template and complete_template(template)
+    if whole and not whole["serverless"]:
+        raise InputError(
+            f"The template {options['template']!r} (id {whole.get('id')}) is for pods: set its option serverless to "
+            "true, or name a template for serverless workers."
+        )
+    used = [endpoint.get("registry") for endpoint in listed]
+    fields = desired(options, whole, known, (current or {}).get("registry"), used)
+    if current is None:
+        return _creation(options, fields, whole)
+    if not options["id"]:
+        require_ours("endpoint", current, fields, known, bool(options.get("adopt")))
+    return _change(name, current, fields)
+
+
+def released(step: Step) -> list[str]:
+    """Return the options whose change makes RunPod roll out a release; none for a new endpoint, without workers."""
+    return [option for option in CONTAINER if step.current and CONTAINER[option].name in (step.fields or {})]
+
+
+def new_pools(step: Step) -> list[str]:
+    """Return the GPU pools that the endpoint does not have yet."""
+    has = ((step.current or {}).get("gpu") or {}).get("pools") or []
+    wanted = ((step.fields or {}).get("gpu") or {}).get("pools") or []
+    return [pool for pool in wanted if pool not in has]
+
+
+def require_known_pools(step: Step, gpus: Iterable[Json]) -> None:
+    """Raise InputError when a new pool is in no entry of RunPod's catalogue; an empty catalogue tells nothing."""
+    known = sorted({gpu["pool"] for gpu in gpus if gpu.get("pool")})
+    unknown = [pool for pool in new_pools(step) if pool not in known]
+    if known and unknown:
+        raise InputError(
+            f"gpu.pools: RunPod has no serverless GPU pool {', '.join(unknown)}. Its pools are {', '.join(known)}."
+        )
 
 
 def desired(
@@ -220,33 +255,25 @@ def desired(
     `current` and `used` are for credential().
     """
     fields = desired_fields(options, FIELDS)
-    for name, names in SUBFIELDS.items():
-        if name in fields:
-            given = fields[name]
-            fields[name] = (
-                [desired_fields(one, names) for one in given] if name == "cpu" else desired_fields(given, names)
+    for block, table in SUBTABLES.items():
+        if block in fields:
+            given, names = fields[block], shared.names(table)
+            fields[block] = (
+                [desired_fields(one, names) for one in given] if block == "cpu" else desired_fields(given, names)
             )
     if "excludedTypes" in fields.get("gpu", {}):
         fields["gpu"]["excludedTypes"] = [name.strip() for name in fields["gpu"]["excludedTypes"]]
-    if "env" in fields:
-        fields["env"] = strings(fields["env"])
-    if "registry" in fields:
-        fields["registry"] = credential(fields["registry"], registries, current, used)
+    fields = shared.container_fields(fields, registries, current, used)
     if template is None:
         return fields
-    inherited = {field: template[field] for field in CONTAINER.values()}
+    inherited = _inherited(template, fields)
     return {**inherited, **fields, "env": {**inherited["env"], **fields.get("env", {})}}
 
 
-def plan(options: Json, endpoints: Iterable[Json], template: Json | None, registries: Iterable[Json]) -> Step:
-    """Return what is to be done about the endpoint, given what the account holds."""
-    listed = list(endpoints)
-    current = find(listed, options)
-    if options["state"] == "absent":
-        return Step(current, None, None)
-    used = [endpoint.get("registry") for endpoint in listed]
-    fields = desired(options, template, registries, (current or {}).get("registry"), used)
-    return _creation(options, fields, template) if current is None else _change(current, fields)
+def _inherited(template: Json, own: Json) -> Json:
+    """Return the template's container, its command in the form that the endpoint's own options have."""
+    left_out = {"args"} if own.keys() & set(LISTS) else set(LISTS)
+    return {field.name: template[field.name] for field in CONTAINER.values() if field.name not in left_out}
 
 
 def _creation(options: Json, fields: Json, template: Json | None) -> Step:
@@ -268,8 +295,8 @@ def _creation(options: Json, fields: Json, template: Json | None) -> Step:
     if "gpu" in fields:
         fields["gpu"] = _new_gpu(fields["gpu"], template)
     after = prediction(DEFAULTS, fields)
-    _require_sound(after, fields)
-    return Step(None, fields, after)
+    _require_possible(after, fields)
+    return Step(options["name"], None, fields, after)
 
 
 def _new_gpu(gpu: Json, template: Json | None) -> Json:
@@ -278,32 +305,38 @@ def _new_gpu(gpu: Json, template: Json | None) -> Json:
     versions = template["allowedCudaVersions"] if template else []
     if versions and not {"allowedCudaVersions", "minCudaVersion"} & asked.keys():
         asked["allowedCudaVersions"] = versions
-    return {"count": 1, **asked}
+    return {"count": GPU_DEFAULTS["count"], **asked}
 
 
-def _change(current: Json, fields: Json) -> Step:
-    what = f"The endpoint {current['name']!r} (id {current['id']})"
-    anew = "To change that, make another endpoint, move its callers, and delete this one."
-    kind = fields.pop("type", None)
-    if kind and current.get("type") not in (None, kind):
-        raise InputError(f"{what} is of type {current['type']}, which RunPod cannot change to {kind}. {anew}")
-    family = "gpu" if current.get("gpu") else "cpu"
-    other = {"gpu": "cpu", "cpu": "gpu"}[family]
-    if other in fields:
-        raise InputError(f"{what} runs on {family.upper()}s, which RunPod cannot change to {other.upper()}s. {anew}")
-    sent = field_changes(current, fields)
+def _change(name: str, current: Json, fields: Json) -> Step:
+    _require_same_kind(current, fields)
+    sent = field_changes(current, {field: value for field, value in fields.items() if field != "type"})
     after = prediction(current, sent)
-    _require_sound(after, fields)
-    return Step(current, sent, after)
+    _require_possible(after, fields)
+    return Step(name, current, sent, after)
+
+
+def _require_same_kind(current: Json, fields: Json) -> None:
+    """Raise InputError when an endpoint is to become of the other type or to move to the other hardware."""
+    what = f"The endpoint {current.get('name')!r} (id {current.get('id')})"
+    anew = "To change that, make another endpoint, move its callers, and delete this one."
+    is_now, kind = current.get("type"), fields.get("type")
+    if kind and is_now and is_now != kind:
+        raise InputError(f"{what} is of type {is_now}, which RunPod cannot change to {kind}. {anew}")
+    for family, other in (("gpu", "cpu"), ("cpu", "gpu")):
+        if current.get(family) and other in fields:
+            raise InputError(
+                f"{what} runs on {family.upper()}s, which RunPod cannot change to {other.upper()}s. {anew}"
+            )
 
 
 def prediction(current: Json, sent: Json) -> Json:
     """Return an endpoint as it is after these fields were sent."""
-    after = {**current, **sent}
+    after = {**current, **sent, **predicted_command(current, sent)}
     if "gpu" in sent:
         after["gpu"] = {**GPU_DEFAULTS, **(current.get("gpu") or {}), **sent["gpu"]}
         after["gpu"]["minCudaVersion"] = after["gpu"]["minCudaVersion"] or None
-    after["workers"] = {**DEFAULTS["workers"], **current["workers"], **sent.get("workers", {})}
+    after["workers"] = {**DEFAULTS["workers"], **(current.get("workers") or {}), **sent.get("workers", {})}
     if _never_idle(after):
         del after["workers"]["idleTimeout"]
     return after
@@ -311,20 +344,23 @@ def prediction(current: Json, sent: Json) -> Json:
 
 def _never_idle(endpoint: Json) -> bool:
     """Return whether the endpoint is of the one kind whose workers have no idle timeout."""
-    return (endpoint.get("type"), endpoint["scaling"]["type"]) == ("QUEUE", "REQUEST_COUNT")
+    scaling = endpoint.get("scaling") or {}
+    return (endpoint.get("type"), scaling.get("type")) == ("QUEUE", "REQUEST_COUNT")
 
 
-def _require_sound(after: Json, fields: Json) -> None:
+def _require_possible(after: Json, fields: Json) -> None:
     """Raise InputError when the endpoint, as it would be, or what is asked for it breaks a rule of RunPod."""
-    gpu = after.get("gpu") or {}
+    gpu, workers = after.get("gpu") or {}, after["workers"]
     found = [
-        (
-            after.get("type") == "LOAD_BALANCER" and after["scaling"]["type"] != "REQUEST_COUNT",
-            "an endpoint of type LOAD_BALANCER needs scaling.type REQUEST_COUNT",
-        ),
+        (_unbalanced(after), BALANCED_BY_COUNT),
         (
             _never_idle(after) and "idleTimeout" in fields.get("workers", {}),
             "workers.idle_timeout does not apply to type QUEUE with scaling.type REQUEST_COUNT: leave it unset",
+        ),
+        (
+            _crossed(workers) and "workers" in fields,
+            f"the endpoint would have at least {workers['min']} and at most {workers['max']} workers: set both "
+            "workers.min and workers.max",
         ),
         (
             bool(gpu.get("allowedCudaVersions") and gpu.get("minCudaVersion")),
@@ -342,35 +378,23 @@ def _require_sound(after: Json, fields: Json) -> None:
 def field_changes(current: Json, fields: Json) -> Json:
     """Return the fields that the endpoint does not have as they are, with the parts of them that RunPod needs.
 
-    The order of a list has no meaning. Of gpu and workers only the parts that differ are returned.
+    Of gpu and workers only the parts that differ are returned.
     """
-    existing = _filled(current)
-    whole = _differing(existing, {field: value for field, value in fields.items() if field not in BLOCKS})
-    parts = {name: _differing(existing.get(name) or {}, fields[name]) for name in BLOCKS if name in fields}
+    existing = _comparable(current)
+    whole = shared.differing(existing, {field: value for field, value in fields.items() if field not in BLOCKS})
+    parts = {name: shared.differing(existing.get(name) or {}, fields[name]) for name in BLOCKS if name in fields}
     if set(SELECTION) & parts.get("gpu", {}).keys():
         selection = {**(existing.get("gpu") or {}), **fields["gpu"]}
         parts["gpu"] |= {field: selection[field] for field in SELECTION if field in selection}
     return {**whole, **{name: part for name, part in parts.items() if part}}
 
 
-def _filled(endpoint: Json) -> Json:
-    """Return an endpoint with the empty value for what RunPod left out, and without what it adds to a CPU."""
-    filled = {**EMPTY, **endpoint}
+def _comparable(endpoint: Json) -> Json:
+    """Return an endpoint without what RunPod leaves out of its GPUs, or adds to its CPUs."""
+    filled = complete(endpoint)
     if endpoint.get("gpu"):
         filled["gpu"] = {**UNLIMITED, **{field: value for field, value in endpoint["gpu"].items() if value is not None}}
     if endpoint.get("cpu"):
-        filled["cpu"] = [{field: one[field] for field in SUBFIELDS["cpu"].values()} for one in endpoint["cpu"]]
+        fields = shared.names(SUBTABLES["cpu"]).values()
+        filled["cpu"] = [{field: one.get(field) for field in fields} for one in endpoint["cpu"]]
     return filled
-
-
-def _differing(current: Json, fields: Json) -> Json:
-    return {field: value for field, value in fields.items() if _comparable(current.get(field)) != _comparable(value)}
-
-
-def _comparable(value: Any) -> Any:
-    """Return a value in a form that is equal for all that mean the same. RunPod's numbers have single precision."""
-    if isinstance(value, list):
-        return frozenset(_comparable(item) for item in value)
-    if isinstance(value, dict):
-        return frozenset((key, _comparable(item)) for key, item in value.items())
-    return round(value, 4) if isinstance(value, float) else value

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .._core.errors import InputError, Json
 from .._core.result import Result
 from .client import Client
@@ -18,37 +20,68 @@ from .credential_replacement import (
     renew,
     report,
     stays,
+    users_of,
 )
+from .references import label
 
+WRITE, KEEP, REMOVE = "write", "keep", "remove"
 LIMITS = {"username": 191, "password": 16384}
 
 
+class RegistryState(NamedTuple):
+    """The credential and its alternate, as far as they are there, and what refers to them when they are to go."""
+
+    pair: list[Json]
+    users: list[Json]
+
+
 def run(params: Json, check_mode: bool, client: Client) -> Result:
+    validate(params)
+    current = read(params, client)
+    action = plan(params, current)
+    if action == KEEP:
+        found = results(current.pair, report())
+        return Result(False, shown(current.pair), shown(current.pair), found, unfinished(current.pair))
+    if action == REMOVE:
+        return remove(current, check_mode, client)
+    return predict(params, current.pair) if check_mode else write(params, current.pair, client)
+
+
+def validate(params: Json) -> None:
+    """Raise InputError for what RunPod would refuse. The value is not repeated."""
     check_name(params["name"])
     if params["state"] == "present":
-        check_login(params)
+        for option, limit in LIMITS.items():
+            if not 0 < len(params[option] or "") <= limit:
+                raise InputError(f"{option} must have 1 to {limit} characters.")
+
+
+def read(params: Json, client: Client) -> RegistryState:
     current = pair(client.items(PATH, "registries"), params["name"])
+    return RegistryState(current, users_of(client, current) if params["state"] == "absent" else [])
+
+
+def plan(params: Json, current: RegistryState) -> str:
+    """Return what to do. User and password cannot be compared, so they are written unless only a new one gets them."""
     if params["state"] == "absent":
-        kept = clear(client, current, check_mode)
-        left = [one.registry for one in kept]
-        return Result(left != current, shown(current), shown(left), results(left, report([], kept)), in_use(kept))
-    if current and params["update_password"] == "on_create":
-        return Result(False, shown(current), shown(current), results(current, report()), unfinished(current))
-    return write(params, current, check_mode, client)
+        return REMOVE
+    return KEEP if current.pair and params["update_password"] == "on_create" else WRITE
 
 
-def check_login(params: Json) -> None:
-    """Raise InputError for a user or password that RunPod would refuse. The value is not repeated."""
-    for option, limit in LIMITS.items():
-        if not 0 < len(params[option]) <= limit:
-            raise InputError(f"{option} must have 1 to {limit} characters.")
+def remove(current: RegistryState, check_mode: bool, client: Client) -> Result:
+    kept = clear(client, current.pair, check_mode, current.users)
+    left = [one.registry for one in kept]
+    found = results(left, report([], kept))
+    return Result(left != current.pair, shown(current.pair), shown(left), found, in_use(kept))
 
 
-def write(params: Json, current: list[Json], check_mode: bool, client: Client) -> Result:
-    """Write user and password, which cannot be compared, and remove what they replaced."""
-    if check_mode:
-        after = current or [{"name": params["name"]}]
-        return Result(True, shown(current), shown(after), results(after, report()))
+def predict(params: Json, current: list[Json]) -> Result:
+    after = current or [{"name": params["name"]}]
+    return Result(True, shown(current), shown(after), results(after, report()))
+
+
+def write(params: Json, current: list[Json], client: Client) -> Result:
+    """Write user and password, and remove what they replaced."""
     renewal = renew(client, params["name"], current, {option: params[option] for option in LIMITS})
     kept = clear(client, renewal.leftovers)
     after = [renewal.registry, *(left.registry for left in kept)]
@@ -70,5 +103,5 @@ def unfinished(current: list[Json]) -> tuple[str, ...]:
     """Return a warning when there are two credentials: which of them is the newer one cannot be told."""
     if len(current) < 2:
         return ()
-    both = " and ".join(f"{registry['name']} ({registry['id']})" for registry in current)
+    both = " and ".join(label(registry) for registry in current)
     return (f"{both} mean the same: a replacement is not finished. A run with update_password always finishes it.",)

@@ -32,15 +32,15 @@ class RolloutStatus(NamedTuple):
 
         An endpoint without workers is through: the next one starts with the newest version. RunPod says 0 % then.
         """
-        if self.rollout is None or self.rollout["inProgress"] or any(worker["isStale"] for worker in self.workers):
+        if self.rollout is None or self.rollout.get("inProgress") or any(map(is_stale, self.workers)):
             return False
-        return not self.workers or any(worker["status"] in READY for worker in self.workers)
+        return not self.workers or any(worker.get("status") in READY for worker in self.workers)
 
     def as_result(self, changes: list[str]) -> Json:
         return {"version": self.version, "rollout": self.rollout and to_result(self.rollout), "changes": changes}
 
     def workers_as_result(self) -> list[Json]:
-        return [to_result(worker) for worker in sorted(self.workers, key=lambda worker: worker["id"])]
+        return [to_result(worker) for worker in sorted(self.workers, key=by_id)]
 
     def told(self) -> str:
         """Return the workers with their states, in words."""
@@ -48,11 +48,20 @@ class RolloutStatus(NamedTuple):
             return "RunPod does not tell of the endpoint yet"
         if not self.workers:
             return "RunPod tells of no worker"
+        ages = {True: "an older", False: "the newest"}
         message = [
-            f"{worker['id']} is {worker['status']} with {'an older' if worker['isStale'] else 'the newest'} version"
-            for worker in sorted(self.workers, key=lambda worker: worker["id"])
+            f"{worker.get('id')} is {worker.get('status')} with {ages[is_stale(worker)]} version"
+            for worker in sorted(self.workers, key=by_id)
         ]
         return ", ".join(message)
+
+
+def by_id(worker: Json) -> str:
+    return str(worker.get("id"))
+
+
+def is_stale(worker: Json) -> bool:
+    return bool(worker.get("isStale"))
 
 
 def read_status(client: Client, path: str, with_workers: bool = False) -> RolloutStatus:
@@ -62,7 +71,8 @@ def read_status(client: Client, path: str, with_workers: bool = False) -> Rollou
         workers = client.items(f"{path}/workers", "workers") if with_workers else []
     except NotFoundError:  # made a moment ago
         return RolloutStatus()
-    return RolloutStatus(reported.get("endpointVersion"), reported.get("rollout"), tuple(workers))
+    known = reported if isinstance(reported, dict) else {}
+    return RolloutStatus(known.get("endpointVersion"), known.get("rollout"), tuple(workers))
 
 
 def follow(client: Client, path: str, seconds: float, clock: Callable[[], float]) -> RolloutStatus:

@@ -3,85 +3,53 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Private to this collection: what a template is and how one becomes another, for the modules of one and of many
-# templates, and for the role. All of it is pure but read() and write().
+# templates, and for the role.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
-from .._core.errors import CollectionError, InputError, Json
+from .._core.errors import ApiError, CollectionError, ConflictError, InputError, Json
 from .._core.masking import to_diff, to_result
-from .._core.result import Result, changed_fields, desired_fields, find_by_name
+from .._core.result import ItemsFailedError, Result, desired_fields, find_by_name
+from . import fields as shared
+from .command import predicted_command, with_command
 from .create_once import TAKEN, create_once
-from .credential_replacement import credential, missing
+from .credential_replacement import missing
+from .duplicates import keep_one
+from .fields import CONTAINER, DISK, Field, Step
+from .ownership import require_ours
 
 if TYPE_CHECKING:
     from .client import Client
 
 PATH = "/templates"
-CUDA_VERSION = re.compile(r"\d+\.\d+")
 
 # The options of one template, documented in runpod_template and, as sub-options, in runpod_templates.
-OPTIONS: Json = {
-    "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "image": {"type": "str"},
-    "args": {"type": "str"},
-    "disk": {"type": "int"},
-    "env": {"type": "dict", "no_log": False},
-    "ports": {"type": "list", "elements": "str"},
-    "registry": {"type": "str"},
-    "persistent_mount": {
-        "type": "dict",
-        "options": {"size": {"type": "int"}, "path": {"type": "str"}},
-        "required_together": [("size", "path")],
-    },
-    "serverless": {"type": "bool"},
-    "public": {"type": "bool"},
-    "category": {"type": "str", "choices": ["NVIDIA", "AMD", "CPU"]},
-    "start_ssh": {"type": "bool"},
-    "start_jupyter": {"type": "bool"},
-    "allowed_cuda_versions": {"type": "list", "elements": "str"},
+TABLE = {
+    "name": Field("name", {"type": "str", "required": True}),
+    **CONTAINER,
+    "persistent_mount": Field(
+        "mounts",
+        {
+            "type": "dict",
+            "options": {"size": {"type": "int"}, "path": {"type": "str"}},
+            "required_together": [("size", "path")],
+        },
+        {},
+    ),
+    "serverless": Field("serverless", {"type": "bool"}, False),
+    "public": Field("public", {"type": "bool"}, False),
+    "category": Field("category", {"type": "str", "choices": ["NVIDIA", "AMD", "CPU"]}, "NVIDIA"),
+    "start_ssh": Field("startSsh", {"type": "bool"}, True),
+    "start_jupyter": Field("startJupyter", {"type": "bool"}, True),
+    "allowed_cuda_versions": Field("allowedCudaVersions", shared.STRINGS, []),
 }
-
-# Option -> field of the API.
-FIELDS = {
-    "name": "name",
-    "image": "image",
-    "args": "args",
-    "disk": "disk",
-    "env": "env",
-    "ports": "ports",
-    "registry": "registry",
-    "persistent_mount": "mounts",
-    "serverless": "serverless",
-    "public": "public",
-    "category": "category",
-    "start_ssh": "startSsh",
-    "start_jupyter": "startJupyter",
-    "allowed_cuda_versions": "allowedCudaVersions",
-}
-
-# What RunPod gives a new template for what was not asked for. It documents none for the disk, so that is always sent.
-DISK = 50
-DEFAULTS: Json = {
-    "args": "",
-    "disk": DISK,
-    "env": {},
-    "ports": [],
-    "registry": None,
-    "mounts": {},
-    "serverless": False,
-    "public": False,
-    "category": "NVIDIA",
-    "startSsh": True,
-    "startJupyter": True,
-    "allowedCudaVersions": [],
-}
+STATE: Json = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
+OPTIONS: Json = {"name": TABLE["name"].spec, **STATE, **shared.specs(TABLE)}
+FIELDS = shared.names(TABLE)
+DEFAULTS = shared.defaults(TABLE)
 
 
 class IgnoredFieldError(CollectionError):
@@ -92,40 +60,24 @@ class IgnoredFieldError(CollectionError):
         self.template = template
 
 
-class Step(NamedTuple):
-    """What is to be done about one template: `fields` are what the API gets to see, None when it is to be gone."""
-
-    name: str
-    current: Json | None
-    fields: Json | None
-
-    @property
-    def action(self) -> str:
-        """One of create, change, delete and unchanged."""
-        if self.fields is None:
-            return "delete" if self.current else "unchanged"
-        if self.current is None:
-            return "create"
-        return "change" if self.fields else "unchanged"
-
-    @property
-    def prediction(self) -> Json | None:
-        """The template after the step, as far as it can be known before; a new one has no id yet."""
-        if self.fields is None:
-            return None
-        return {**(DEFAULTS if self.current is None else self.current), **self.fields}
-
-
 def run(params: Json, check_mode: bool, client: Client) -> Result:
-    wrong = validation_errors(params)
-    if wrong:
-        raise InputError("; ".join(wrong) + ".")
+    shared.require_sound(validation_errors(params))
     templates, registries, warnings = read(client, [params], check_mode)
-    step = plan(params, templates, registries, [template["registry"] for template in templates])
-    after = step.prediction if check_mode else write(client, step)
+    step = plan(params, templates, registries, credentials_in_use(templates))
+    try:
+        after = step.after if check_mode else apply(client, step)
+    except IgnoredFieldError as error:
+        raise ItemsFailedError(str(error), build_result(step, error.template, warnings)) from error
+    return build_result(step, after, warnings)
+
+
+def build_result(step: Step, after: Json | None, warnings: tuple[str, ...]) -> Result:
     before_shown, after_shown = template_diff(step.current, after)
     results = {"template": template_result(after)}
     return Result(step.action != "unchanged", before_shown, after_shown, results, warnings)
+
+
+# What may be asked for
 
 
 def validation_errors(options: Json) -> list[str]:
@@ -133,86 +85,25 @@ def validation_errors(options: Json) -> list[str]:
     size = (options["persistent_mount"] or {}).get("size")
     found = [
         (options["name"] == "", "name must not be empty"),
-        (options["image"] == "", "image must not be empty"),
-        (options["disk"] is not None and options["disk"] < 1, "disk must be at least 1 (GB)"),
         (size is not None and size < 10, "persistent_mount.size must be at least 10 (GB)"),
+        (bool(size and options["serverless"]), MOUNT_ON_SERVERLESS),
     ]
-    own = [text for wrong, text in found if wrong]
-    return own + cuda_errors("allowed_cuda_versions", options["allowed_cuda_versions"]) + env_errors(options["env"])
-
-
-def cuda_errors(option: str, versions: Iterable[str] | None) -> list[str]:
-    """Return what is wrong with the CUDA versions of an option."""
-    wrong = [version for version in versions or () if not CUDA_VERSION.fullmatch(version)]
-    return [f"{option}: {version!r} is not of the form '12.8'" for version in wrong]
-
-
-def env_errors(env: Mapping[str, Any] | None) -> list[str]:
-    """Return what is wrong with the option env. No value of it is repeated."""
     return [
-        f"env.{key} must be a string: quote it"
-        for key, value in (env or {}).items()
-        if isinstance(value, bool) or not isinstance(value, str | int | float)
+        *(text for wrong, text in found if wrong),
+        *shared.container_errors(options),
+        *shared.cuda_errors("allowed_cuda_versions", options["allowed_cuda_versions"]),
     ]
 
 
-def strings(env: Mapping[str, Any]) -> dict[str, str]:
-    """Return the option env as RunPod takes it."""
-    return {key: str(value) for key, value in env.items()}
+MOUNT_ON_SERVERLESS = "persistent_mount is for pods only: leave it unset, or set serverless to false"
 
 
 def check(template: Mapping[str, Any]) -> None:
     """Raise InputError that tells everything wrong with a template's options as somebody wrote them."""
-    result = ArgumentSpecValidator(OPTIONS).validate(dict(template))
-    wrong = result.error_messages or validation_errors(result.validated_parameters)
-    if wrong:
-        raise InputError("; ".join(wrong) + ".")
+    shared.require_sound(validation_errors(shared.check_options(template, OPTIONS)))
 
 
-def desired(
-    options: Json, registries: Iterable[Json], current: str | None = None, used: Iterable[str | None] = ()
-) -> Json:
-    """Return the API fields that the user set; `current` and `used` are for credential()."""
-    fields = desired_fields(options, FIELDS)
-    if "env" in fields:
-        fields["env"] = strings(fields["env"])
-    if "registry" in fields:
-        fields["registry"] = credential(fields["registry"], registries, current, used)
-    if "mounts" in fields:
-        fields["mounts"] = {"persistent": fields["mounts"]} if fields["mounts"].get("size") else {}
-    return fields
-
-
-def field_changes(current: Json, fields: Json) -> Json:
-    """Return the fields whose value differs from the current one. The order of a list has no meaning."""
-
-    def unordered(values: Json) -> Json:
-        return {key: frozenset(value) if isinstance(value, list) else value for key, value in values.items()}
-
-    return {key: fields[key] for key in changed_fields(unordered(current), unordered(fields))}
-
-
-def plan(options: Json, templates: Iterable[Json], registries: Iterable[Json], used: Iterable[str | None] = ()) -> Step:
-    """Return what is to be done about one template, given what the account holds.
-
-    `templates` are those of this name at least, `used` the credentials that any template refers to.
-    """
-    name = options["name"]
-    current = find_by_name(templates, name, "template")
-    if options["state"] == "absent":
-        return Step(name, current, None)
-    fields = desired(options, registries, current["registry"] if current else None, used)
-    if current is None:
-        if "image" not in fields:
-            raise InputError(f"There is no template named {name!r}: to create it, image is required.")
-        return Step(name, None, {"disk": DISK, **fields})
-    fields = field_changes(current, fields)
-    if fields.get("mounts") == {}:
-        raise InputError(
-            f"The template {name!r} has a persistent mount, which RunPod cannot take away: "
-            "leave persistent_mount unset, or make the template anew under another name."
-        )
-    return Step(name, current, fields)
+# What is there
 
 
 def read(client: Client, items: Iterable[Json], check_mode: bool) -> tuple[list[Json], list[Json], tuple[str, ...]]:
@@ -221,15 +112,92 @@ def read(client: Client, items: Iterable[Json], check_mode: bool) -> tuple[list[
     An id that the template refers to already needs no look-up: RunPod takes away what is deleted.
     """
     templates = client.items(PATH, "templates")
-    current = {(template["name"], template["registry"]) for template in templates}
+    current = {(template.get("name"), template.get("registry")) for template in templates}
     present = [item for item in items if item["state"] == "present" and item["registry"]]
     named = {item["registry"] for item in present if (item["name"], item["registry"]) not in current}
     registries = client.items("/registries", "registries") if named else []
     return templates, registries, missing(named, registries, check_mode)
 
 
-def write(client: Client, step: Step) -> Json | None:
+def credentials_in_use(templates: Iterable[Json]) -> set[str | None]:
+    return {template.get("registry") for template in templates}
+
+
+def complete(template: Mapping[str, Any]) -> Json:
+    """Return a template with RunPod's defaults for what an answer lacks."""
+    present = {field: value for field, value in template.items() if value is not None}
+    return {**template, **DEFAULTS, **with_command(present)}
+
+
+# What is to be done
+
+
+def plan(options: Json, templates: Iterable[Json], registries: Iterable[Json], used: Iterable[str | None] = ()) -> Step:
+    """Return what is to be done about one template, given what the account holds. Pure.
+
+    `templates` are those of this name at least, `used` the credentials that any template refers to.
+    """
+    name = options["name"]
+    found = find_by_name(templates, name, "template")
+    current = found and complete(found)
+    if options["state"] == "absent":
+        return Step(name, current, None, None)
+    known = list(registries)
+    fields = desired(options, known, current["registry"] if current else None, used)
+    if current is None:
+        if "image" not in fields:
+            raise InputError(f"There is no template named {name!r}: to create it, image is required.")
+        fields = {"disk": DISK, **fields}
+        return Step(name, None, fields, predicted(DEFAULTS, fields))
+    require_ours("template", current, fields, known, bool(options.get("adopt")))
+    changes = shared.differing(current, fields)
+    after = predicted(current, changes)
+    require_possible(name, changes, after)
+    return Step(name, current, changes, after)
+
+
+def desired(
+    options: Json, registries: Iterable[Json], current: str | None = None, used: Iterable[str | None] = ()
+) -> Json:
+    """Return the API fields that the user set; `current` and `used` are for credential()."""
+    fields = shared.container_fields(desired_fields(options, FIELDS), registries, current, used)
+    if "mounts" in fields:
+        fields["mounts"] = {"persistent": fields["mounts"]} if fields["mounts"].get("size") else {}
+    return fields
+
+
+def predicted(current: Json, fields: Json) -> Json:
+    return {**current, **fields, **predicted_command(current, fields)}
+
+
+def require_possible(name: str, changes: Json, after: Json) -> None:
+    """Raise InputError when RunPod has no way to this template."""
+    if changes.get("mounts") == {}:
+        raise InputError(
+            f"The template {name!r} has a persistent mount, which RunPod cannot take away: "
+            "leave persistent_mount unset, or make the template anew under another name."
+        )
+    if after["mounts"] and after["serverless"] and {"mounts", "serverless"} & changes.keys():
+        anew = "make the template anew under another name, without one" if "serverless" in changes else "leave it unset"
+        raise InputError(f"The template {name!r} would be serverless and have a persistent_mount: {anew}.")
+
+
+# What is done
+
+
+def apply(client: Client, step: Step) -> Json | None:
     """Take one step and return the template afterwards, read back from RunPod's answer."""
+    after = write(client, step)
+    if step.action != "create" or after is None:
+        return after
+    kept = keep_created(client, {step.name: step}, {step.name: after})[step.name]
+    if isinstance(kept, CollectionError):
+        raise kept
+    return kept
+
+
+def write(client: Client, step: Step) -> Json | None:
+    """Send what the step needs, whatever another run does meanwhile."""
     if step.current and step.fields is None:
         client.delete(f"{PATH}/{step.current['id']}")
         return None
@@ -239,24 +207,71 @@ def write(client: Client, step: Step) -> Json | None:
         return read_back(step, client.patch(f"{PATH}/{step.current['id']}", step.fields))
 
     def look_up() -> Json | None:
-        return find_by_name(client.items(PATH, "templates"), step.name, "template")
+        found = [template for template in client.items(PATH, "templates") if template.get("name") == step.name]
+        return min(found, key=lambda template: str(template["id"]), default=None)
 
     return read_back(step, create_once(client, PATH, step.fields, look_up, TAKEN))
 
 
+def keep_created(
+    client: Client, steps: Mapping[str, Step], made: Mapping[str, Json]
+) -> dict[str, Json | CollectionError]:
+    """Return the templates of these names that stay when another run made some at the same time."""
+
+    def find_all() -> dict[str, list[Json]]:
+        found: dict[str, list[Json]] = {name: [] for name in made}
+        for template in client.items(PATH, "templates"):
+            found.get(template.get("name", ""), []).append(template)
+        return found
+
+    def remove(template: Json) -> None:
+        try:
+            client.delete(f"{PATH}/{template['id']}")
+        except ApiError as error:
+            if error.status != 400:
+                raise
+            raise ConflictError(
+                f"Another run made a template {template['name']!r} at the same time, and the one that this run made "
+                f"(id {template['id']}) is in use already: delete one of them, then run again. {error}"
+            ) from error
+
+    def create(name: str) -> Json:
+        return write(client, steps[name]) or {}
+
+    kept = keep_one(client, made, find_all, remove, create)
+    return {
+        name: thing if thing is made[name] else brought_up(client, steps[name], thing) for name, thing in kept.items()
+    }
+
+
+def brought_up(client: Client, step: Step, kept: Json | CollectionError) -> Json | CollectionError:
+    """Return another run's template once it is as this run wants it."""
+    if isinstance(kept, CollectionError):
+        return kept
+    current = complete(kept)
+    try:
+        changes = shared.differing(current, step.fields or {})
+        return write(client, step._replace(current=current, fields=changes)) or current
+    except CollectionError as error:
+        return error
+
+
 def read_back(step: Step, answer: Any) -> Json:
     """Return the answer to a write once it shows everything that was sent."""
-    if not isinstance(answer, dict) or "id" not in answer:
+    if not isinstance(answer, dict) or not answer.get("id"):
         raise CollectionError(f"RunPod did not answer with the template {step.name!r} that it was sent: run again.")
-    lost = field_changes(answer, step.fields or {})
+    template = complete(answer)
+    lost = shared.differing(template, step.fields or {})
     if lost:
-        options = ", ".join(option for option, field in FIELDS.items() if field in lost)
         raise IgnoredFieldError(
             f"RunPod accepted the template {step.name!r} (id {answer['id']}) but holds other values than were sent for "
-            f"{options}. Run again; if it goes on, set them in RunPod's console.",
-            answer,
+            f"{shared.lost_options(TABLE, lost)}. Run again; if it goes on, set them in RunPod's console.",
+            template,
         )
-    return answer
+    return template
+
+
+# What is shown
 
 
 def as_options(thing: Json | None) -> Json | None:
@@ -269,7 +284,7 @@ def as_options(thing: Json | None) -> Json | None:
 
 def template_result(template: Json | None) -> Json | None:
     """Return a template as results show it."""
-    return as_options(template and to_result(template))
+    return as_options(template and to_result(with_command(template)))
 
 
 def template_diff(before: Json | None, after: Json | None) -> tuple[Json | None, Json | None]:

@@ -10,11 +10,17 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from .._core.errors import CollectionError, ConflictError, InputError, Json, concerns_all
-from .._core.result import ItemsFailedError, Result
+from .._core.items import ItemResult, failed_items, require_all
+from .._core.result import Result
 from .client import Client
+from .command import LISTS
+from .fields import Step
 from .template import (
+    OPTIONS,
     IgnoredFieldError,
-    Step,
+    complete,
+    credentials_in_use,
+    keep_created,
     plan,
     read,
     template_diff,
@@ -25,41 +31,56 @@ from .template import (
 
 ORDER = ("unchanged", "create", "change", "delete")
 DONE = {"create": "created", "change": "changed", "delete": "deleted", "unchanged": "unchanged"}
+DEFAULT_OPTIONS: Json = {option: spec for option, spec in OPTIONS.items() if option not in ("name", "state")}
 
 
-class ItemResult(NamedTuple):
-    """What became of one step; without `tried`, an earlier failure has kept it from being taken."""
+class State(NamedTuple):
+    """What the account holds."""
 
-    step: Step
-    after: Json | None
-    error: CollectionError | None = None
-    tried: bool = True
+    templates: list[Json]
+    registries: list[Json]
+    warnings: tuple[str, ...]
 
 
 def run(params: Json, check_mode: bool, client: Client) -> Result:
-    items = params["templates"]
-    require_sound(items)
-    templates, registries, warnings = read(client, items, check_mode)
-    steps = plan_all(items, templates, registries)
-    if params["prune"]:
-        steps += pruned(templates, {item["name"] for item in items}, params["prune_pattern"])
-    steps.sort(key=lambda step: (ORDER.index(step.action), step.name))
-    if check_mode:
-        reports = [ItemResult(step, step.prediction) for step in steps]
-    else:
-        reports = carry_out(client, steps, params["on_error"])
-    outcome = build_result(reports, {item["name"] for item in items})._replace(warnings=warnings)
-    if outcome.results["failed_items"]:
-        raise ItemsFailedError(message(reports), outcome)
-    return outcome
+    require_sound(params["templates"], params.get("defaults"))
+    items = complete_items(params)
+    state = State(*read(client, items, check_mode))
+    steps = plan_all(params, items, state)
+    reports = (
+        [to_report(step, step.after) for step in steps] if check_mode else apply(client, steps, params["on_error"])
+    )
+    outcome = build_result(reports, {item["name"] for item in items})._replace(warnings=state.warnings)
+    return require_all(reports, "templates", outcome)
 
 
-def require_sound(items: Iterable[Json]) -> None:
+# What is wanted
+
+
+def complete_items(params: Json) -> list[Json]:
+    """Return the items over the defaults, as the options of single templates."""
+    adopt = {"adopt": params.get("adopt")}
+    return [{**over_defaults(item, params.get("defaults") or {}), **adopt} for item in params["templates"]]
+
+
+def over_defaults(item: Json, defaults: Json) -> Json:
+    """Return an item's own options over the defaults, whose env is merged by key."""
+    own = {option: value for option, value in item.items() if value is not None}
+    command = {"args", *LISTS}
+    replaced = {"args"} if own.keys() & set(LISTS) else command if "args" in own else set()
+    inherited = {option: value for option, value in defaults.items() if option not in replaced}
+    env = {**(defaults.get("env") or {}), **(own.get("env") or {})}
+    return {**item, **inherited, **own, **({"env": env} if env else {})}
+
+
+def require_sound(items: Iterable[Json], defaults: Json | None = None) -> None:
     """Raise InputError that tells everything wrong with the items, by position from 1."""
-    wrong = []
+    general = validation_errors({**defaults, "name": "any"}) if defaults else []
+    wrong = [f"defaults: {fault}." for fault in general]
     positions: dict[str, int] = {}
     for position, item in enumerate(items, start=1):
-        wrong += [f"Template {position} ({item['name']!r}): {fault}." for fault in validation_errors(item)]
+        faults = validation_errors(over_defaults(item, defaults or {}))
+        wrong += [f"Template {position} ({item['name']!r}): {fault}." for fault in faults if fault not in general]
         first = positions.setdefault(item["name"], position)
         if first != position:
             wrong.append(f"Templates {first} and {position} have the same name {item['name']!r}.")
@@ -67,32 +88,43 @@ def require_sound(items: Iterable[Json]) -> None:
         raise InputError(" ".join(wrong))
 
 
-def plan_all(items: Iterable[Json], templates: Iterable[Json], registries: list[Json]) -> list[Step]:
-    """Return what is to be done about each item. Raises one error for all items about which that cannot be said."""
+# What is to be done
+
+
+def plan_all(params: Json, items: list[Json], state: State) -> list[Step]:
+    """Return the steps in the order in which they are taken. Pure; one error for all items that cannot be planned."""
     by_name: dict[str, list[Json]] = {}
-    used: set[str | None] = set()
-    for template in templates:
-        by_name.setdefault(template["name"], []).append(template)
-        used.add(template["registry"])
+    for template in state.templates:
+        by_name.setdefault(template.get("name", ""), []).append(template)
+    used = credentials_in_use(state.templates)
     steps = []
     wrong: list[CollectionError] = []
     for item in items:
         try:
-            steps.append(plan(item, by_name.get(item["name"], []), registries, used))
+            steps.append(plan(item, by_name.get(item["name"], []), state.registries, used))
         except (InputError, ConflictError) as error:
             wrong.append(error)
     if wrong:
         raise type(wrong[0])(" ".join(str(error) for error in wrong))
-    return steps
+    if params["prune"]:
+        steps += pruned(state.templates, {item["name"] for item in items}, params["prune_pattern"])
+    return sorted(steps, key=lambda step: (ORDER.index(step.action), step.name))
 
 
 def pruned(templates: Iterable[Json], named: set[str], pattern: str) -> list[Step]:
     """Return the steps that delete the templates which match the pattern and are not named."""
-    others = [template for template in templates if template["name"] not in named]
-    return [Step(template["name"], template, None) for template in others if fnmatchcase(template["name"], pattern)]
+    others = [(template.get("name", ""), template) for template in templates]
+    return [
+        Step(name, complete(template), None, None)
+        for name, template in others
+        if name not in named and fnmatchcase(name, pattern)
+    ]
 
 
-def carry_out(client: Client, steps: list[Step], on_error: str) -> list[ItemResult]:
+# What is done
+
+
+def apply(client: Client, steps: list[Step], on_error: str) -> list[ItemResult]:
     """Take the steps in this order and return what became of each."""
     reports = []
     for step in steps:
@@ -100,48 +132,56 @@ def carry_out(client: Client, steps: list[Step], on_error: str) -> list[ItemResu
         reports.append(report)
         if report.error and (on_error == "stop" or concerns_all(report.error)):
             break
-    return reports + [ItemResult(step, step.current, tried=False) for step in steps[len(reports) :]]
+    untried = [to_report(step, step.current)._replace(tried=False) for step in steps[len(reports) :]]
+    return settle(client, steps, reports) + untried
 
 
 def attempt(client: Client, step: Step) -> ItemResult:
-    """Take one step."""
     try:
-        return ItemResult(step, write(client, step))
+        return to_report(step, write(client, step))
     except IgnoredFieldError as error:
-        return ItemResult(step, error.template, error)
+        return to_report(step, error.template, error)
     except CollectionError as error:
-        return ItemResult(step, step.current, error)
+        return to_report(step, step.current, error)
+
+
+def settle(client: Client, steps: list[Step], reports: list[ItemResult]) -> list[ItemResult]:
+    """Return the reports after one look at what another run created at the same time."""
+    made = {report.name: report.after for report in reports if report.action == "create" and not report.error}
+    if not made or any(report.error and concerns_all(report.error) for report in reports):
+        return reports
+    try:
+        kept = keep_created(client, {step.name: step for step in steps}, made)
+    except CollectionError as error:
+        kept = dict.fromkeys(made, error)
+    return [with_kept(report, kept[report.name]) if report.name in kept else report for report in reports]
+
+
+def with_kept(report: ItemResult, kept: Json | CollectionError) -> ItemResult:
+    return report._replace(error=kept) if isinstance(kept, CollectionError) else report._replace(after=kept)
+
+
+# What is told
+
+
+def to_report(step: Step, after: Json | None, error: CollectionError | None = None) -> ItemResult:
+    return ItemResult(step.name, step.action, step.current, after, error)
 
 
 def build_result(reports: list[ItemResult], named: set[str]) -> Result:
     """Return what a run did as the module's result."""
     tried = [report for report in reports if report.tried]
-    count = Counter("failed" if report.error else DONE[report.step.action] for report in tried)
-    by_name = sorted(reports, key=lambda report: report.step.name)
-    changed = [report for report in by_name if report.after != report.step.current]
-    differences = [template_diff(report.step.current, report.after) for report in changed]
+    count = Counter("failed" if report.error else DONE[report.action] for report in tried)
+    by_name = sorted(reports, key=lambda report: report.name)
+    changed = [report for report in by_name if report.after != report.before]
+    differences = [template_diff(report.before, report.after) for report in changed]
     return Result(
         changed=bool(changed),
         before={"templates": [old for old, dummy in differences if old]},
         after={"templates": [new for dummy, new in differences if new]},
         results={
-            "templates": [
-                template_result(report.after) for report in by_name if report.after and report.step.name in named
-            ],
+            "templates": [template_result(report.after) for report in by_name if report.after and report.name in named],
             "summary": {key: count[key] for key in (*DONE.values(), "failed")},
-            "failed_items": [
-                {"name": report.step.name, "action": report.step.action, **report.error.as_result()}
-                for report in by_name
-                if report.error
-            ],
+            "failed_items": failed_items(by_name, "name"),
         },
     )
-
-
-def message(reports: list[ItemResult]) -> str:
-    """Return what to say about a run in which templates failed."""
-    failed = [report for report in reports if report.error]
-    untried = sum(not report.tried for report in reports)
-    skipped = f" {untried} were not tried after that." if untried else ""
-    first = failed[0]
-    return f"{len(failed)} of {len(reports)} templates failed.{skipped} {first.step.name}: {first.error}"

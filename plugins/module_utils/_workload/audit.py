@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what is wrong with workloads, from what the role's audit read of both clouds. Pure.
+# Private to this collection: what is wrong with workloads, from what was wished and what was found. Pure.
 #
 # Each problem is told once, at the link of the chain where it is mended: what only follows from it is left out.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import takewhile
@@ -15,31 +16,11 @@ from typing import Any, NamedTuple
 
 from .._core.errors import Json
 from .._core.finding import SEVERITIES, module_call
-from .._runpod.credential_replacement import logical
-from . import verdicts as _verdicts
-from .spec import users
-
-# The links of a chain, in their order; the last three are looked at through RunPod.
-LINKS = ["image", "user", "key", "caller", "policy", "public_image", "credential", "delegation", "template", "endpoint"]
-CHAINS = {
-    ("credential", "user"): ["image", "user", "key", "credential", "template", "endpoint"],
-    ("credential", "caller"): ["image", "caller", "credential", "template", "endpoint"],
-    ("delegation", "user"): ["image", "policy", "delegation", "template", "endpoint"],
-    ("public", "user"): ["image", "public_image", "template", "endpoint"],
-}
-
-# Read -> the key that its result has unless it failed, what it is called, and the links that hang on it.
-READS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "images": ("images", "The images", ("image",)),
-    "proof": ("images", "Whether the images can be pulled", ("user", "public_image")),
-    "user": ("users", "The pull user", ("user", "key")),
-    "trail": ("users", "What CloudTrail noted of the pull user", ("user",)),
-    "user_foreseen": ("user", "What a run would change of the pull user", ("user",)),
-    "policies": ("policies", "The policies of the repositories", ("policy",)),
-    "mirror": ("images", "The public images", ("public_image",)),
-    "account": ("references", "What RunPod holds", ("credential", "delegation", "template", "endpoint")),
-    "templates": ("templates", "The templates", ("template",)),
-}
+from .._core.result import Result
+from .desired import DesiredState
+from .findings import CHAINS, LINKS, MAIN_JOB, Finding, finding, from_module
+from .observed import EndpointLook, Failure, ObservedState, read
+from .strays import LOST, foreign
 
 # Where the findings of the proof belong that are not about the right to pull.
 OF_THE_IMAGE = {
@@ -75,136 +56,58 @@ OF_THE_KEY = {
     "two_active_keys",
 }
 OF_TOKENS = {"token_ends_soon", "token_expired"}  # judged by what RunPod holds
-LOST = {"access_missing", "credential_gone"}  # of a template or an endpoint, when its credential or delegation went
-
-VARIABLES = "-e @VARIABLES.yml"
-MAIN_JOB = f"With the variables of this audit: ansible-playbook gpuops.runpod.runpod_ecr {VARIABLES}"
-MEND_THE_REST = "Mend what else is found here. Events take up to 15 minutes to arrive."
-REMEDIES = {  # what mends it as a whole, in place of a step
-    "quarantined": f"When the incident is over: ansible-playbook gpuops.runpod.runpod_ecr {VARIABLES} "
-    "-e runpod_ecr_release_quarantine=true",
-    "rotation_due": f"With the variables of this audit: ansible-playbook gpuops.runpod.rotate {VARIABLES}",
-    **dict.fromkeys(("policy_drift", "policy_missing", "user_missing"), MAIN_JOB),
-    **dict.fromkeys(("secret_key_mismatch", "secret_missing"), MAIN_JOB),
+AT_RUNPOD = {
+    "registries": "credential",
+    "delegations": "delegation",
+    "templates": "template",
+    "endpoints": "endpoint",
+    "pods": "",
 }
 
 
-class DesiredState(NamedTuple):
-    """What the role's variables ask for. `credentials` maps a region to the name of its credential, `images` an image
-    to the public one that is run in its place, and `secret_store` tells the entry of the pull user.
-    """
+class Scene(NamedTuple):
+    """What was wished and what was found."""
 
-    access: str
-    pull_identity: str
-    user: str
-    secret_store: Json
-    credentials: Mapping[str, str]
-    images: Mapping[str, str]
-    purge: bool
-    rotate_after_days: int
-    roles: list[str] | None
+    desired: DesiredState
+    observed: ObservedState
 
     @property
     def chain(self) -> list[str]:
         """The kinds of the links between an image and what runs it."""
-        return CHAINS[self.access, self.pull_identity if self.access == "credential" else "user"]
-
-
-class Finding(NamedTuple):
-    """One problem: the links that it shows at, the names of the workloads, and since when it is, if that is known."""
-
-    links: tuple[str, ...]
-    severity: str
-    code: str
-    cause: str
-    remedy: str
-    workloads: tuple[str, ...]
-    raw: str | None = None
-    since: str | None = None
-
-
-class ObservedState(NamedTuple):
-    """The workloads, what is asked for, and what the reads brought."""
-
-    items: list[Json]
-    asked: DesiredState
-    reads: Mapping[str, Json]
+        access = self.desired.access
+        return CHAINS[access, self.desired.options["pull_identity"] if access == "credential" else "user"]
 
     @property
     def everybody(self) -> tuple[str, ...]:
-        """The names of all workloads."""
-        return tuple(item["name"] for item in self.items)
-
-    def of(self, name: str) -> Any:
-        """Return what a read brought under its key; None when it failed, or was not made."""
-        return told(self.reads.get(name), READS[name][0])
-
-    def listed(self, name: str, key: str = "") -> list[Json]:
-        """Return a list of what a read brought; empty when there is none."""
-        return told(self.reads.get(name), key or READS[name][0]) or []
-
-    def diff(self, name: str) -> tuple[Json, Json]:
-        """Return what is, and what a run would make of it."""
-        given = (self.reads.get(name) or {}).get("diff") or {}
-        return given.get("before") or {}, given.get("after") or {}
-
-    def users_of(self, image: str) -> tuple[str, ...]:
-        """Return the workloads that run an image, or its public one."""
-        return self.those(lambda item: image in (item["image"], self.asked.images.get(item["image"])))
+        return self.those(lambda dummy: True)
 
     def those(self, chosen: Callable[[Json], bool]) -> tuple[str, ...]:
         """Return the names of the workloads that are chosen."""
-        return tuple(item["name"] for item in self.items if chosen(item))
+        return tuple(item["name"] for item in self.desired.items if chosen(item))
 
-    def current(self, region: str) -> list[Json]:
-        """Return the credential of a region at RunPod; while it is being replaced there are two."""
-        name = self.asked.credentials.get(region)
-        return [each for each in self.listed("account", "registries") if logical(each["name"]) == name]
-
-    def cut_off(self, item: Json) -> bool:
-        """Return whether RunPod lacks the credential or the delegation of a workload."""
-        if self.of("account") is None:
-            return False
-        if self.asked.access == "credential":
-            return not self.current(item["region"])
-        return self.asked.access == "delegation" and not self.delegations(item["repository_arn"])
-
-    def delegations(self, arn: str) -> list[Json]:
-        """Return the delegations of a repository."""
-        return [each for each in self.listed("account", "delegations") if each["repository_arn"] == arn]
+    def users_of(self, image: str) -> tuple[str, ...]:
+        """Return the workloads that run an image, or its public one."""
+        return self.those(lambda item: image in (item["image"], self.observed.public_images.get(item["image"])))
 
 
-def told(read: Mapping[str, Any] | None, key: str) -> Any:
-    """Return what a result tells under a key; None when it failed or was skipped."""
-    return (read or {}).get(key)
+def has(field: str, value: str, item: Json) -> bool:
+    return bool(item[field] == value)
 
 
-def problems(observed: ObservedState) -> list[Finding]:
+def problems(desired: DesiredState, observed: ObservedState) -> list[Finding]:
     """Return all that is wrong, each once, the worst first and by its link."""
-    about_the_user = [*user(observed)]
+    scene = Scene(desired, observed)
+    about_the_user = [*user(scene)]
     shut = any(one.severity == "error" for one in about_the_user)
     found = [
-        *failures(observed, shut),
-        *images(observed),
+        *failures(scene, shut),
+        *images(scene),
         *about_the_user,
-        *proof(observed, shut),
-        *refusals(observed),
-        *user_drift(observed, shut),
-        *(
-            one
-            for check in (
-                public_repositories,
-                mirrors,
-                policies,
-                credentials,
-                delegations,
-                account,
-                templates,
-                endpoints,
-            )
-            for one in check(observed)
-        ),
+        *proof(scene, shut),
+        *(one for rule in RULES_IN_ORDER for one in rule(scene)),
+        *([] if shut else user_drift(scene)),
     ]
+    found += unproven(scene, found)
     return sorted(merged(found), key=lambda one: (SEVERITIES.index(one.severity), place(one), one.code, one.cause))
 
 
@@ -229,232 +132,242 @@ def merged(found: Iterable[Finding]) -> list[Finding]:
 # What could not be read
 
 
-def failures(observed: ObservedState, shut: bool) -> Iterator[Finding]:
+def failures(scene: Scene, shut: bool) -> Iterator[Finding]:
     """A read that failed. That the pull user is shut off explains why nothing can be learned as that user."""
-    for name, (key, what, links) in READS.items():
-        read = observed.reads.get(name)
-        explained = shut and name in ("proof", "user_foreseen")
-        if read is not None and not read.get("skipped") and key not in read and not explained:
-            yield failure(what, read, tuple(link for link in links if link in observed.asked.chain), observed.everybody)
+    seen, proved = scene.observed, ("public_image" if scene.desired.access == "public" else "user",)
+    pulled = scene.desired.by_user or scene.desired.access == "public"
+    reads = [
+        (seen.images, "The images", ("image",)),
+        (seen.proof if pulled and not shut else None, "Whether the images can be pulled", proved),
+        (seen.user, "The pull user", ("user", "key")),
+        (seen.trail, "What CloudTrail noted of the pull user", ()),
+        (None if shut else seen.user_preview, "What a run would change of the pull user", ("user",)),
+        (seen.policies, "The policies of the repositories", ("policy",)),
+        (seen.mirror, "The public images", ("public_image",)),
+        (seen.templates, "The templates", ("template",)),
+        *((one, f"The public repository {name}", ("public_image",)) for name, one in seen.public.items()),
+    ]
+    for found, what, links in reads:
+        if isinstance(found, Failure):
+            yield failure(what, found, links, scene.everybody)
+    yield from at_runpod(scene)
 
 
-def failure(what: str, read: Json, links: tuple[str, ...], workloads: tuple[str, ...]) -> Finding:
-    """Return the problem of a read that failed."""
-    raw = str(read.get("msg") or "the module gave no reason")
-    remedy = "Mend what the text tells, then audit again."
-    return Finding(links, "error", "unreadable", f"{what} could not be read: {raw}", remedy, workloads, raw)
+def failure(what: str, found: Failure, links: tuple[str, ...], workloads: tuple[str, ...]) -> Finding:
+    """Return the problem of a read that failed: red where it should have worked, and grey where it may not."""
+    code = "not_looked_at" if found.refused else "unreadable"
+    return finding(code, workloads if links else (), found.text, what=what)._replace(links=links)
+
+
+def at_runpod(scene: Scene) -> Iterator[Finding]:
+    """Listings of RunPod that could not be read, those that failed alike as one. Amber where a chain hangs on them."""
+    failed: dict[str, dict[str, Failure]] = {}
+    for kind, found in scene.observed.runpod.items():
+        if isinstance(found, Failure):
+            failed.setdefault(found.code, {})[kind] = found
+    for kinds in failed.values():
+        links = tuple(AT_RUNPOD[kind] for kind in kinds if AT_RUNPOD[kind] in scene.chain)
+        everything = kinds.keys() == scene.observed.runpod.keys()
+        what = "What RunPod holds" if everything else f"What RunPod holds of {' and '.join(kinds)}"
+        one = failure(what, next(iter(kinds.values())), links, scene.everybody)
+        severity = {"error": "error" if links else "warning", "info": "warning" if links else "info"}[one.severity]
+        yield one._replace(severity=severity)
 
 
 # Image, and the right to pull it
 
 
-def images(observed: ObservedState) -> Iterator[Finding]:
+def images(scene: Scene) -> Iterator[Finding]:
     """What is wrong with the images. That whoever runs this may not read one means nothing when the puller may."""
-    proved = {each["image"] for each in observed.listed("proof") if each["pullable"]}
-    for each in observed.listed("images"):
+    checks = read(scene.observed.proof, []) if scene.observed.proof is not scene.observed.images else []
+    proved = {each["image"] for each in read(scene.observed.proof, []) if each["pullable"]}
+    told = {(each["image"], one["code"]) for each in checks for one in each["findings"]}
+    for each in read(scene.observed.images, []):
         for one in each["findings"]:
             denied = one["code"] not in OF_THE_IMAGE
-            link = "caller" if denied and "caller" in observed.asked.chain else "image"
-            if not (denied and each["image"] in proved):
-                yield finding(one, (link,), observed.users_of(each["image"]))
+            link = "caller" if denied and "caller" in scene.chain else "image"
+            if not (denied and each["image"] in proved) and (each["image"], one["code"]) not in told:
+                yield from_module(one, link, scene.users_of(each["image"]))
 
 
-def proof(observed: ObservedState, shut: bool) -> Iterator[Finding]:
+def proof(scene: Scene, shut: bool) -> Iterator[Finding]:
     """Why the images cannot be pulled by whoever pulls; what keeps the pull user from anything is told already."""
-    public = observed.asked.access == "public"
-    absent = [each["destination"] for each in observed.listed("mirror") if each["copied"] and not each["digest_before"]]
-    for each in observed.listed("proof"):
+    public = scene.desired.access == "public"
+    if not (public or scene.desired.by_user):
+        return
+    mirrors = read(scene.observed.mirror, [])
+    absent = [each["destination"] for each in mirrors if each["copied"] and not each["digest_before"]]
+    for each in read(scene.observed.proof, []):
         for one in each["findings"]:
             link = "image" if one["code"] in OF_THE_IMAGE else "key" if one["code"] in OF_THE_KEY else "user"
             if (link == "image" or not shut) and each["image"] not in absent:
-                yield finding(one, ("public_image" if public else link,), observed.users_of(each["image"]))
+                yield from_module(one, "public_image" if public else link, scene.users_of(each["image"]))
 
 
-def refusals(observed: ObservedState) -> Iterator[Finding]:
+def refusals(scene: Scene) -> Iterator[Finding]:
     """Since when AWS refuses the pull user, as far as CloudTrail was asked; nothing once every image can be pulled."""
-    proved = observed.of("proof")
+    proved = read(scene.observed.proof, [])
     if proved and all(each["pullable"] for each in proved):
         return
-    for each in observed.listed("trail"):
+    for each in read(scene.observed.trail, []):
         events = each["recent_events"]
         refused = list(takewhile(lambda event: event["error_code"], events))
         if refused:
-            newest, many = refused[0], "last pull" if len(refused) == 1 else f"last {len(refused)} pulls"
-            older = events[len(refused) :]
-            before = f"let the one before through at {older[0]['time']}" if older else "no earlier one was read"
-            cause = (
-                f"AWS refused the {many} of {each['name']} that CloudTrail noted, and {before}. "
-                f"The latest, at {newest['time']}: {newest['error_code']}: {newest['error_message']}"
-            )
-            raw, since = newest["error_message"], refused[-1]["time"]
-            yield Finding(("user",), "warning", "pulls_refused", cause, MEND_THE_REST, observed.everybody, raw, since)
+            newest, older = refused[0], events[len(refused) :]
+            facts = {
+                "many": "last pull" if len(refused) == 1 else f"last {len(refused)} pulls",
+                "user": each["name"],
+                "before": f"let the one before through at {older[0]['time']}" if older else "no earlier one was read",
+                "time": newest["time"],
+                "code": newest["error_code"],
+            }
+            told = newest["error_message"]
+            yield finding("pulls_refused", scene.everybody, told, refused[-1]["time"], **facts)
 
 
-def mirrors(observed: ObservedState) -> Iterator[Finding]:
+def mirrors(scene: Scene) -> Iterator[Finding]:
     """Public images that are not there, or not what the private ones are now."""
-    for each in observed.listed("mirror"):
+    for each in read(scene.observed.mirror, []):
         if each["copied"]:
-            severity, code, cause = "error", "mirror_missing", f"{each['destination']} does not exist."
-            if each["digest_before"]:
-                severity, code = "warning", "mirror_behind"
-                cause = (
-                    f"{each['destination']} is still {each['digest_before']}, and {each['source']} {each['digest']}."
-                )
-            yield Finding(("public_image",), severity, code, cause, MAIN_JOB, observed.users_of(each["source"]))
+            code = "mirror_behind" if each["digest_before"] else "mirror_missing"
+            yield finding(code, scene.users_of(each["source"]), **each)
 
 
-def public_repositories(observed: ObservedState) -> Iterator[Finding]:
-    """Public repositories that could not be read, or whose catalogue data is not as the variables say."""
-    for read in observed.listed("public", "results"):
-        name = read["__runpod_ecr_public_name"]
-        if "repository" not in read:
-            yield failure(f"The public repository {name}", read, ("public_image",), observed.everybody)
-            continue
-        diff = read.get("diff") or {}
-        parts = drifted(diff.get("before") or {}, diff.get("after") or {}) if diff.get("before") else []
-        if parts:
-            uri = read["repository"]["uri"]
-            concerned = tuple(
-                item["name"] for item in observed.items if published(observed, item).startswith((f"{uri}:", f"{uri}@"))
-            )
-            cause = f"The public repository {name} is not as the variables say: {', '.join(parts)}."
-            yield Finding(("public_image",), "warning", "public_drift", cause, MAIN_JOB, concerned)
+def public_repositories(scene: Scene) -> Iterator[Finding]:
+    """Public repositories whose catalogue data is not as the variables say; one that is not there lacks its images."""
+    for name, one in scene.observed.public.items():
+        if isinstance(one, Result) and one.before and (parts := drifted(one.before, one.after)):
+            concerned = scene.those(partial(is_published, scene, one.before["uri"]))
+            yield finding("public_drift", concerned, name=name, parts=", ".join(parts))
 
 
-def published(observed: ObservedState, item: Json) -> str:
-    """Return the public image of a workload, empty when it has none."""
-    return observed.asked.images.get(item["image"], "")
+def is_published(scene: Scene, uri: str, item: Json) -> bool:
+    """Return whether a workload runs an image of this public repository."""
+    return scene.observed.public_images[item["image"]].startswith((f"{uri}:", f"{uri}@"))
 
 
-def finding(one: Json, links: tuple[str, ...], workloads: tuple[str, ...], **changed: Any) -> Finding:
-    """Return a finding of a module as a problem."""
-    remedy: str = REMEDIES.get(one["code"]) or one["remedy"]
-    found = Finding(links, one["severity"], one["code"], one["cause"], remedy, workloads, one.get("raw"))
-    return found._replace(**changed)
-
-
-def user(observed: ObservedState) -> Iterator[Finding]:
+def user(scene: Scene) -> Iterator[Finding]:
     """What is wrong with the pull user, its policies and its keys."""
-    drift = [policy["drift"] for each in observed.listed("user") for policy in each["policies"]]
+    drift = [policy["drift"] for each in scene.observed.users for policy in each["policies"]]
     missing = {arn for each in drift for arn in each["missing"]}
     changed = any(each["other"] for each in drift)
-    for one in observed.listed("user", "findings"):
+    for one in scene.observed.user_findings:
         if one["code"] in OF_TOKENS:
             continue
-        concerned, severity = observed.everybody, one["severity"]
-        if one["code"] == "policy_drift" and severity == "warning" and not observed.asked.purge:
+        concerned, severity = scene.everybody, one["severity"]
+        if one["code"] == "policy_drift" and severity == "warning" and not scene.desired.options["purge_repositories"]:
             severity = "info"  # a run for other images may have opened them
         elif one["code"] == "policy_drift" and severity == "error" and not changed:
-            concerned = observed.those(lambda item: item["repository_arn"] in missing) or observed.everybody
+            concerned = scene.those(lambda item: item["repository_arn"] in missing) or scene.everybody
         link = "key" if one["code"] in OF_THE_KEY else "user"
-        yield finding(one, (link,), concerned, severity=severity)
+        yield from_module(one, link, concerned)._replace(severity=severity)
 
 
-def user_drift(observed: ObservedState, shut: bool) -> Iterator[Finding]:
+def user_drift(scene: Scene) -> Iterator[Finding]:
     """What else of the pull user a run would change; keys and the policy's text are told of otherwise."""
-    before, after = observed.diff("user_foreseen")
-    if shut or not (before.get("user") and after.get("user")):
+    found = scene.observed.user_preview
+    if not isinstance(found, Result) or not (found.before and found.before["user"]):
         return
-    parts = [
-        option
-        for option, field in (("user_path", "path"), ("user_permissions_boundary", "permissions_boundary"))
-        if before["user"].get(field) != after["user"].get(field)
-    ]
-    if own_tags(before["user"]) != own_tags(after["user"]):
-        parts.append("user_tags")
-    if before["policy"]["kind"] != after["policy"]["kind"]:
-        parts.append("user_policy")
+    before, after = found.before, found.after
+    differs = {
+        "user_path": before["user"]["path"] != after["user"]["path"],
+        "user_permissions_boundary": before["user"]["permissions_boundary"] != after["user"]["permissions_boundary"],
+        "user_tags": own_tags(before["user"]) != own_tags(after["user"]),
+        "user_policy": before["policy"]["kind"] != after["policy"]["kind"],
+    }
+    parts = ", ".join(f"runpod_ecr_{part}" for part, changed in differs.items() if changed)
     if parts:
-        cause = f"The pull user {observed.asked.user} is not as the variables say: {names(parts)}."
-        yield Finding(("user",), "warning", "user_drift", cause, MAIN_JOB, observed.everybody)
+        yield finding("user_drift", scene.everybody, user=scene.desired.options["user_name"], parts=parts)
 
 
 def own_tags(about: Json) -> Json:
     """Return the tags of a user that are not this collection's."""
-    return {key: value for key, value in (about.get("tags") or {}).items() if not key.startswith("gpuops.runpod/")}
+    return {key: value for key, value in about["tags"].items() if not key.startswith("gpuops.runpod/")}
 
 
-def names(parts: Iterable[str]) -> str:
-    """Return options of the role as a list in words."""
-    return ", ".join(f"runpod_ecr_{part}" for part in parts)
-
-
-def policies(observed: ObservedState) -> Iterator[Finding]:
+def policies(scene: Scene) -> Iterator[Finding]:
     """Policies of repositories that do not let all of RunPod's roles pull, or others too."""
-    options = {"principal_arns": observed.asked.roles} if observed.asked.roles else {}
-    for policy in observed.listed("policies"):
-        for one in _verdicts.of_policy(policy, **options):
-            yield finding(one, ("policy",), observed.those(partial(lies_in, policy["arn"])))
-
-
-def lies_in(arn: str, item: Json) -> bool:
-    """Return whether the image of a workload lies in a repository."""
-    return item["repository_arn"] == arn
+    roles = scene.desired.options["pull_role_arns"]
+    options = {"principal_arns": roles} if roles else {}
+    for policy in read(scene.observed.policies, []):
+        if policy["changed"]:
+            arn, drift = policy["arn"], policy["drift"]
+            code = "role_missing" if drift["missing"] else "role_outdated" if drift["outdated"] else "statement_missing"
+            facts = {
+                "arn": arn,
+                "roles": ", ".join(drift["missing"] or drift["outdated"]),
+                "grant": module_call("ecr_pull_grant", repositories=[arn], **options),
+            }
+            concerned = scene.those(partial(has, "repository_arn", arn))
+            yield finding(code, concerned, json.dumps({"drift": drift}), **facts)
 
 
 # What RunPod has
 
 
-def credentials(observed: ObservedState) -> Iterator[Finding]:
+def credentials(scene: Scene) -> Iterator[Finding]:
     """Credentials that RunPod does not hold, and tokens at their end."""
-    if observed.of("account") is None:
+    if not scene.observed.was_read("registries"):
         return
-    for region, name in observed.asked.credentials.items():
-        concerned = tuple(item["name"] for item in observed.items if item["region"] == region)
-        current = {each["id"] for each in observed.current(region)}
+    for region, name in scene.observed.credential_names(scene.desired).items():
+        concerned = scene.those(partial(has, "region", region))
+        current = {each["id"] for each in scene.observed.current(scene.desired, region)}
         if not current:
-            cause = f"RunPod holds no credential {name}, so it cannot log in to ECR in {region}."
-            yield Finding(("credential",), "error", "credential_missing", cause, MAIN_JOB, concerned)
-        for one in observed.listed("account", "findings"):
+            yield finding("credential_missing", concerned, name=name, region=region)
+        for one in scene.observed.runpod_findings:
             if one["kind"] == "registry" and one["id"] in current and one["code"] != "credential_unused":
-                yield token(observed, one, region, concerned)
+                yield token(scene, one, (name, region), concerned)
 
 
-def token(observed: ObservedState, one: Json, region: str, concerned: tuple[str, ...]) -> Finding:
-    """Return the problem with the token of a credential."""
-    if one["code"] == "token_unknown" and observed.asked.pull_identity == "caller":
-        cause = f"Nothing records when the token in the credential {one['name']} ends: it was minted as the caller."
-        remedy = f"Refresh it every four hours: ansible-playbook gpuops.runpod.refresh {VARIABLES}"
-        return Finding(("credential",), "info", one["code"], cause, remedy, concerned)
-    store = {"secret_store": observed.asked.secret_store} if observed.asked.pull_identity == "user" else {}
-    call = module_call(
-        "runpod_ecr_credential", name=observed.asked.credentials[region], registry_region=region, **store
-    )
-    since = expiry(observed).get(one["id"]) if one["code"] == "token_expired" else None
-    return finding(one, ("credential",), concerned, remedy=call, since=since)
+def token(scene: Scene, one: Json, credential: tuple[str, str], concerned: tuple[str, ...]) -> Finding:
+    """Return the problem with the token of a credential, whose name and region are given."""
+    name, region = credential
+    if one["code"] == "token_unknown" and not scene.desired.by_user:
+        return finding("token_unknown", concerned, name=one["name"])
+    store = {"secret_store": given(scene.desired.store)} if scene.desired.by_user else {}
+    call = module_call("runpod_ecr_credential", name=name, registry_region=region, **store)
+    since = scene.observed.expiry.get(one["id"]) if one["code"] == "token_expired" else None
+    return from_module(one, "credential", concerned)._replace(remedy=call, since=since)
 
 
-def expiry(observed: ObservedState) -> dict[str, str]:
-    """Return id of a credential -> when its token ends, as the secret store tells."""
-    stores = [each["secret_store"] for each in observed.listed("user") if each["secret_store"]]
-    return {token["registry_id"]: token["expires_at"] for store in stores for token in store["tokens"]}
+def given(options: Json) -> Json:
+    """Return the options that are set."""
+    return {key: value for key, value in options.items() if value is not None}
 
 
-def delegations(observed: ObservedState) -> Iterator[Finding]:
+def delegations(scene: Scene) -> Iterator[Finding]:
     """Repositories that RunPod was not told of."""
-    if observed.asked.access == "delegation":
-        for item in observed.items:
-            if observed.cut_off(item):
-                cause = f"RunPod was not told of {item['repository_arn']}, so it does not pull with its own roles."
+    if scene.desired.access == "delegation":
+        for item in scene.desired.items:
+            if scene.observed.cut_off(scene.desired, item):
                 call = module_call("runpod_ecr_delegation", images=[item["image"]])
-                yield Finding(("delegation",), "error", "delegation_missing", cause, call, (item["name"],))
+                yield finding("delegation_missing", (item["name"],), arn=item["repository_arn"], delegate=call)
 
 
-def account(observed: ObservedState) -> Iterator[Finding]:
+def unproven(scene: Scene, found: list[Finding]) -> list[Finding]:
+    """By delegation nothing can be proved; of what is known to fail that needs no word."""
+    if scene.desired.access != "delegation":
+        return []
+    broken = {name for one in found if one.severity == "error" for name in one.workloads}
+    items = [item for item in scene.desired.items if item["name"] not in broken]
+    return [
+        finding("unproven_serverless" if item["template"].get("serverless") else "unproven", (item["name"],))
+        for item in items
+    ]
+
+
+def account(scene: Scene) -> Iterator[Finding]:
     """Templates and endpoints that cannot pull: those of the workloads, and others that run their repositories."""
-    found = [one for one in observed.listed("account", "findings") if one["code"] in LOST]
-    others = (
-        {(each["kind"], each["id"]) for each in users(observed.items, observed.reads["account"], {})}
-        if found
-        else set()
-    )
-    for one in found:
-        mine = [item for item in observed.items if name_of(item, one["kind"]) == one["name"]]
+    others = {(kind, each["id"]) for kind, each in foreign(scene.desired, scene.observed)}
+    for one in scene.observed.runpod_findings:
+        if one["code"] not in LOST:
+            continue
         if (one["kind"], one["id"]) in others:
-            yield finding(one, (), (), severity="warning")
-        for item in mine:
-            if not (observed.cut_off(item) or (one["kind"] == "template" and unlinked(observed, item))):
-                yield finding(one, (one["kind"],), (item["name"],), remedy=MAIN_JOB)
+            yield from_module(one, "", ())._replace(severity="warning")
+        for item in scene.desired.items:
+            told = scene.observed.cut_off(scene.desired, item) or (one["kind"] == "template" and unlinked(scene, item))
+            if name_of(item, one["kind"]) == one["name"] and not told:
+                yield from_module(one, one["kind"], (item["name"],))._replace(remedy=MAIN_JOB)
 
 
 def name_of(item: Json, kind: str) -> str | None:
@@ -462,24 +375,32 @@ def name_of(item: Json, kind: str) -> str | None:
     return {"template": item["name"], "endpoint": (item["endpoint"] or {}).get("name")}.get(kind)
 
 
-def lost(observed: ObservedState, kind: str, name: str) -> bool:
+def lost(scene: Scene, kind: str, item: Json) -> bool:
     """Return whether it is told already why a template or an endpoint has not the registry that it should have."""
     told_of = any(
-        one["kind"] == kind and one["name"] == name and one["code"] in LOST
-        for one in observed.listed("account", "findings")
+        one["kind"] == kind and one["name"] == name_of(item, kind) and one["code"] in LOST
+        for one in scene.observed.runpod_findings
     )
-    mine = [item for item in observed.items if name_of(item, kind) == name]
-    return told_of or any(observed.cut_off(item) or (kind == "template" and unlinked(observed, item)) for item in mine)
+    return (
+        told_of or scene.observed.cut_off(scene.desired, item) or (kind == "template" and bool(unlinked(scene, item)))
+    )
 
 
-def unlinked(observed: ObservedState, item: Json) -> list[Json]:
+def unlinked(scene: Scene, item: Json) -> list[Finding]:
     """Return the finding on the template of a workload that does not refer to the credential of its region."""
-    current = observed.current(item["region"])
+    current = scene.observed.current(scene.desired, item["region"])
     if not current or "registry" in item["template"]:
         return []
-    for each in observed.listed("account", "templates"):
+    for each in scene.observed.held("templates"):
         if each["name"] == item["name"] and each["registry"] not in [one["id"] for one in current]:
-            return [*_verdicts.of_template(each, current[0])]
+            facts = {
+                "name": each["name"],
+                "credential": current[0]["name"],
+                "registry": each["registry"] or "none",
+                "repoint": module_call("runpod_template", name=each["name"], registry=current[0]["name"]),
+            }
+            raw = json.dumps({"registry": each["registry"]})
+            return [finding("credential_unlinked", (item["name"],), raw, **facts)]
     return []
 
 
@@ -488,55 +409,62 @@ def drifted(before: Mapping[str, Any], after: Mapping[str, Any], but: Collection
     return sorted(key for key, value in after.items() if value != before.get(key) and key not in but)
 
 
-def templates(observed: ObservedState) -> Iterator[Finding]:
+def templates(scene: Scene) -> Iterator[Finding]:
     """Templates that are not there, or not as the variables say."""
-    before, after = (
-        {each["name"]: each for each in state.get("templates", [])} for state in observed.diff("templates")
-    )
-    for item in observed.items:
-        name, concerned = item["name"], (item["name"],)
-        for one in unlinked(observed, item):
-            yield finding(one, ("template",), concerned)
-        if name in after:
-            yield from differing(observed, "template", name, before.get(name), after[name], concerned)
+    steps = {step.name: step for step in read(scene.observed.templates, [])}
+    for item in scene.desired.items:
+        yield from unlinked(scene, item)
+        if item["name"] in steps:
+            step = steps[item["name"]]
+            yield from differing(scene, "template", item, step.before, step.after)
 
 
-def endpoints(observed: ObservedState) -> Iterator[Finding]:
+def endpoints(scene: Scene) -> Iterator[Finding]:
     """Endpoints that are not there, are not as the variables say, or still run what was before."""
-    for item, read in looks(observed):
-        name, concerned = item["endpoint"]["name"], (item["name"],)
-        if "endpoint" not in read:
-            yield failure(f"The endpoint {name}", read, ("endpoint",), concerned)
-            continue
-        diff = read.get("diff") or {}
-        verdicts = [*_verdicts.of_endpoint(read, item["name"])] if read["endpoint"] else []
-        differs = [*differing(observed, "endpoint", name, diff.get("before"), diff.get("after") or {}, concerned)]
-        for one in verdicts:
-            if one["code"] == "rollout_unfinished":
-                yield finding(one, ("endpoint",), concerned)
-            elif differs and differs[0].severity == "warning":
-                yield finding(one, ("endpoint",), concerned, remedy=MAIN_JOB)
-                differs = []
-        yield from differs
+    for item in scene.desired.items:
+        look = scene.observed.endpoints.get(name_of(item, "endpoint") or "")
+        if isinstance(look, Failure):
+            yield failure(f"The endpoint {item['endpoint']['name']}", look, ("endpoint",), (item["name"],))
+        elif look:
+            yield from endpoint(scene, item, look)
 
 
-def looks(observed: ObservedState) -> list[tuple[Json, Json]]:
-    """Return each workload with an endpoint, and what the look at it brought, unless it was not looked at."""
-    reads = {read["__runpod_ecr_endpoint"]["name"]: read for read in observed.listed("endpoints", "results")}
-    pairs = [(item, reads.get(item["endpoint"]["name"])) for item in observed.items if item["endpoint"]]
-    return [(item, read) for item, read in pairs if read and not read.get("skipped")]
-
-
-def differing(
-    observed: ObservedState, kind: str, name: str, before: Json | None, after: Json, concerned: tuple[str, ...]
-) -> Iterator[Finding]:
-    """A template or an endpoint that differs from what it should be."""
-    if not before:
-        if after:
-            yield Finding((kind,), "error", f"{kind}_missing", f"RunPod has no {kind} {name}.", MAIN_JOB, concerned)
+def endpoint(scene: Scene, item: Json, look: EndpointLook) -> Iterator[Finding]:
+    """What is not as it should be counts before what is not rolled out yet."""
+    differs = [*differing(scene, "endpoint", item, look.before, look.after)]
+    release = look.release or {"changes": [], "rollout": None}
+    rollout, identifier = release["rollout"] or {}, (look.before or {}).get("id")
+    if release["changes"] and differs:
+        facts = {"name": item["endpoint"]["name"], "changes": ", ".join(release["changes"]), "release": MAIN_JOB}
+        yield finding("template_not_rolled_out", (item["name"],), json.dumps(facts["changes"]), **facts)
         return
-    parts = drifted(before, after, ("id", "registry") if lost(observed, kind, name) else ("id",))
+    if not release["changes"] and rollout.get("in_progress"):
+        wait = module_call("runpod_endpoint", id=identifier, wait=True)
+        raw = json.dumps({"rollout": rollout})
+        yield finding("rollout_unfinished", (item["name"],), raw, **rollout, name=item["endpoint"]["name"], wait=wait)
+    yield from differs
+
+
+def differing(scene: Scene, kind: str, item: Json, before: Json | None, after: Json | None) -> Iterator[Finding]:
+    """A template or an endpoint that differs from what it should be."""
+    name, concerned = name_of(item, kind), (item["name"],)
+    if not before:
+        yield finding(f"{kind}_missing", concerned, name=name)
+        return
+    parts = drifted(before, after or {}, ("id", "registry") if lost(scene, kind, item) else ("id",))
     if parts:
         image = f" It runs {before['image']}." if "image" in parts else ""
-        cause = f"The {kind} {name} is not as the variables say: {', '.join(parts)}.{image}"
-        yield Finding((kind,), "warning", f"{kind}_drift", cause, MAIN_JOB, concerned)
+        yield finding(f"{kind}_drift", concerned, name=name, parts=", ".join(parts), image=image)
+
+
+RULES_IN_ORDER: list[Callable[[Scene], Iterable[Finding]]] = [
+    refusals,
+    public_repositories,
+    mirrors,
+    policies,
+    credentials,
+    delegations,
+    account,
+    templates,
+    endpoints,
+]

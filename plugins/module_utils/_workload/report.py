@@ -2,49 +2,49 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what the role's audit reports, from what it read of both clouds. Pure.
+# Private to this collection: what an audit reports, from what was wished and what was found. Pure.
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 from .._core.errors import Json
-from .._core.finding import module_call
 from .._core.time import format_time, parse_time
-from .audit import DesiredState, Finding, ObservedState, expiry, looks, name_of, problems
-from .spec import leftovers, users
+from .audit import Scene, name_of, problems
+from .desired import DesiredState
+from .findings import WORST_FIRST, Finding
+from .observed import EndpointLook, Failure, ObservedState, read
+from .strays import neighbours, orphans
 
-COLOURS = {"error": "red", "warning": "amber", "info": "green"}
-WORST_FIRST = ["red", "amber", "green"]
 TOKEN_LIFE = timedelta(hours=12)
 FINE = "Nothing that was looked at keeps RunPod from pulling these images."
 
 Link = tuple[Any, str, Json]  # its name, what to say of it, and what is known of it
 
 
-def audit(
-    items: list[Json], asked: DesiredState, reads: Mapping[str, Json], now: datetime, patterns: Iterable[str]
-) -> Json:
-    """Return the whole report. `patterns` are those of the names of the credentials."""
-    observed = ObservedState(items, asked, reads)
-    found = problems(observed)
-    chains = [chain(observed, item, found) for item in items]
-    strays = list(orphans(observed, patterns))
+def audit(desired: DesiredState, observed: ObservedState) -> Json:
+    """Return the whole report."""
+    scene = Scene(desired, observed)
+    found = problems(desired, observed)
+    chains = [chain(scene, item, found) for item in desired.items]
+    strays = orphans(desired, observed)
     return {
-        "generated_at": format_time(now),
-        "access": asked.access,
-        "user": asked.user if "user" in asked.chain else None,
-        "status": worst([COLOURS[one.severity] for one in found]),
-        "answer": [sentence(observed, one) for one in found if one.severity != "info"] or [FINE],
+        "generated_at": format_time(observed.now),
+        "identity": observed.identity if isinstance(observed.identity, str) else None,
+        "access": desired.access,
+        "user": desired.options["user_name"] if "user" in scene.chain else None,
+        "status": worst([one.status for one in found]),
+        "answer": answer(scene, found, chains),
         "since": min((one.since for one in found if one.since), default=None),
         "summary": summary(chains, found, strays),
         "findings": [told(number, one) for number, one in enumerate(found, start=1)],
         "workloads": sorted(chains, key=lambda one: WORST_FIRST.index(one["status"])),
         "orphans": strays,
-        "timeline": [*keys(observed, found), *tokens(observed, found)],
+        "neighbours": neighbours(desired, observed),
+        "timeline": [*keys(scene, found), *tokens(scene, found)],
     }
 
 
@@ -53,13 +53,27 @@ def worst(colours: Iterable[str]) -> str:
     return min(colours, key=WORST_FIRST.index, default="green")
 
 
+def answer(scene: Scene, found: list[Finding], chains: list[Json]) -> list[str]:
+    """Return what is wrong in sentences, or that nothing is, and of how many workloads the pull is not proved."""
+    wrong = [sentence(scene, one) for one in found if one.status != "green"]
+    said = {name for one in found if one.code.startswith("unproven") for name in one.workloads}
+    names = [each["name"] for each in chains if not proved_or_red(each) and each["name"] not in said]
+    open_ = [f"Not proved: whether RunPod can pull {listed(names, len(chains))}."] if names else []
+    return [*(wrong or [FINE]), *open_]
+
+
+def proved_or_red(each: Json) -> bool:
+    return each["status"] == "red" or bool(each["proof"]["proved"])
+
+
 def summary(chains: list[Json], found: list[Finding], strays: list[Json]) -> Json:
     """Return how many of what there are."""
     count = Counter(each["status"] for each in chains)
     return {
         **{colour: count[colour] for colour in WORST_FIRST},
         "workloads": len(chains),
-        "findings": sum(one.severity != "info" for one in found),
+        "unproven": sum(not proved_or_red(each) for each in chains),
+        "findings": sum(one.status != "green" for one in found),
         "orphans": len(strays),
     }
 
@@ -68,7 +82,7 @@ def told(number: int, one: Finding) -> Json:
     """Return a problem as the report shows it."""
     return {
         "number": number,
-        "status": COLOURS[one.severity],
+        "status": one.status,
         "severity": one.severity,
         "code": one.code,
         "cause": one.cause,
@@ -80,12 +94,18 @@ def told(number: int, one: Finding) -> Json:
     }
 
 
-def sentence(observed: ObservedState, one: Finding) -> str:
+def sentence(scene: Scene, one: Finding) -> str:
     """Return a problem as one says it to a person."""
-    few = ", ".join(one.workloads[:3]) + (f" and {len(one.workloads) - 3} more" if len(one.workloads) > 3 else "")
-    whom = f" {few if len(one.workloads) < len(observed.items) or len(observed.items) == 1 else 'all workloads'}:"
+    whom = f" {listed(one.workloads, len(scene.desired.items))}:"
     since = f" Since {one.since}." if one.since else ""
-    return f"{COLOURS[one.severity].upper()}{whom if one.workloads else ':'} {one.cause}{since} Remedy: {one.remedy}"
+    return f"{one.status.upper()}{whom if one.workloads else ':'} {one.cause}{since} Remedy: {one.remedy}"
+
+
+def listed(names: Sequence[str], total: int) -> str:
+    """Return some of all workloads in words."""
+    if 1 < len(names) == total:
+        return "all workloads"
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def at(moment: str) -> str:
@@ -96,139 +116,143 @@ def at(moment: str) -> str:
 # The chains
 
 
-def chain(observed: ObservedState, item: Json, found: list[Finding]) -> Json:
+def chain(scene: Scene, item: Json, found: list[Finding]) -> Json:
     """Return the chain of a workload: every link with what is known of it and the numbers of its findings."""
-    kinds = [kind for kind in observed.asked.chain if kind != "endpoint" or item["endpoint"]]
-    links = [link(observed, item, kind, found) for kind in kinds]
+    kinds = [kind for kind in scene.chain if kind != "endpoint" or item["endpoint"]]
+    links = [link(scene, item, kind, found) for kind in kinds]
     return {
         "name": item["name"],
         "image": item["image"],
         "status": worst(each["status"] for each in links),
+        "proof": proof(scene, item),
         "links": links,
     }
 
 
-def link(observed: ObservedState, item: Json, kind: str, found: list[Finding]) -> Json:
+def link(scene: Scene, item: Json, kind: str, found: list[Finding]) -> Json:
     """Return one link of a chain."""
     own = {
         number: one for number, one in enumerate(found, start=1) if kind in one.links and item["name"] in one.workloads
     }
-    name, message, facts = DESCRIBED[kind](observed, item)
+    name, message, facts = DESCRIBED[kind](scene, item)
     return {
         "kind": kind,
         "name": name,
-        "status": worst(COLOURS[one.severity] for one in own.values()),
+        "status": worst(one.status for one in own.values()),
         "detail": message,
         "facts": facts,
         "findings": list(own),
     }
 
 
-def image(observed: ObservedState, item: Json) -> Link:
-    return item["image"], *reported(observed, item["image"])
+def image(scene: Scene, item: Json) -> Link:
+    return item["image"], *reported(scene, item["image"])
 
 
-def public_image(observed: ObservedState, item: Json) -> Link:
-    reference = observed.asked.images.get(item["image"])
-    return reference, *reported(observed, reference)
+def public_image(scene: Scene, item: Json) -> Link:
+    reference = scene.observed.public_images[item["image"]]
+    return reference, *reported(scene, reference)
 
 
-def reported(observed: ObservedState, reference: str | None) -> tuple[str, Json]:
+def reported(scene: Scene, reference: str) -> tuple[str, Json]:
     """Return what the checks tell of an image; the proof counts before the look as the caller."""
-    reports = [each for name in ("proof", "images") for each in observed.listed(name) if each["image"] == reference]
+    checks = [*read(scene.observed.proof, []), *read(scene.observed.images, [])]
+    reports = [each for each in checks if each["image"] == reference]
     best = next((each for each in reports if each["digest"]), next(iter(reports), {}))
-    facts = {key: best.get(key) for key in ("digest", "platforms", "size", "pullable")}
     if not best:
         return "not looked at", {}
-    message = ", ".join([best["digest"][:19], *best["platforms"]]) if best["digest"] else "not found"
-    return message, facts
+    facts = {key: best[key] for key in ("digest", "platforms", "size", "pullable")}
+    return ", ".join([best["digest"][:19], *best["platforms"]]) if best["digest"] else "not found", facts
 
 
-def user(observed: ObservedState, dummy: Json) -> Link:
-    for each in observed.listed("user"):
+def user(scene: Scene, dummy: Json) -> Link:
+    for each in scene.observed.users:
         opened = {arn for policy in each["policies"] for arn in policy["repositories"]}
         facts = {"arn": each["arn"], "repositories": len(opened), "quarantined": each["quarantined"]}
         may = f"may pull {len(opened)} {'repository' if len(opened) == 1 else 'repositories'}"
         return each["name"], "in quarantine" if each["quarantined"] else may, facts
-    return observed.asked.user, "not found", {}
+    return scene.desired.options["user_name"], absence(scene.observed.user), {}
 
 
-def caller(observed: ObservedState, dummy: Json) -> Link:
-    arn = observed.asked.user or None
+def absence(found: object) -> str:
+    """Return what to say of what no read brought."""
+    return "not looked at" if isinstance(found, Failure) else "not found"
+
+
+def caller(scene: Scene, dummy: Json) -> Link:
+    arn = read(scene.observed.identity, "") or None
     return arn, "RunPod can pull whatever this identity can", {"arn": arn}
 
 
-def key(observed: ObservedState, dummy: Json) -> Link:
-    current = [each for about in observed.listed("user") for each in about["access_keys"]]
+def key(scene: Scene, dummy: Json) -> Link:
+    current = [each for about in scene.observed.users for each in about["access_keys"]]
     for each in sorted(current, key=lambda one: (not one["stored"], not one["ours"])):
         used = each["last_used"]["date"] if each["last_used"] else None
         facts = {
             **{field: each[field] for field in ("id", "status", "created", "age_days", "rotation_due")},
             "last_used": used,
-            "due_at": due_at(observed, each),
+            "due_at": due_at(scene, each),
         }
         return each["id"], f"{each['age_days']} days old, last used {at(used) if used else 'never'}", facts
-    return None, "not found", {}
+    return None, absence(scene.observed.user), {}
 
 
-def due_at(observed: ObservedState, each: Json) -> str:
+def due_at(scene: Scene, each: Json) -> str:
     """Return when the rotation of a key is due."""
-    return format_time(parse_time(each["created"]) + timedelta(days=observed.asked.rotate_after_days))
+    return format_time(parse_time(each["created"]) + timedelta(days=scene.desired.options["rotate_after_days"]))
 
 
-def policy(observed: ObservedState, item: Json) -> Link:
+def policy(scene: Scene, item: Json) -> Link:
     arn = item["repository_arn"]
-    for each in observed.listed("policies"):
+    for each in read(scene.observed.policies, []):
         if each["arn"] == arn:
             message = "differs from what RunPod needs" if each["changed"] else "lets RunPod's roles pull"
             return arn, message, {"arn": arn, "drift": each["drift"]}
     return arn, "not looked at", {"arn": arn}
 
 
-def credential(observed: ObservedState, item: Json) -> Link:
-    name, ends = observed.asked.credentials.get(item["region"]), expiry(observed)
-    for each in sorted(observed.current(item["region"]), key=lambda one: ends.get(one["id"], ""), reverse=True):
+def credential(scene: Scene, item: Json) -> Link:
+    observed, region = scene.observed, item["region"]
+    name, ends = observed.credential_names(scene.desired)[region], observed.expiry
+    current = observed.current(scene.desired, region)
+    for each in sorted(current, key=lambda one: ends.get(one["id"], ""), reverse=True):
         end = ends.get(each["id"])
-        facts = {"id": each["id"], "region": item["region"], "expires_at": end}
+        facts = {"id": each["id"], "region": region, "expires_at": end}
         return each["name"], f"works until {at(end)}" if end else "until when it works is not known", facts
-    return name, "not found", {"region": item["region"]}
+    return name, absence(observed.runpod["registries"]), {"region": region}
 
 
-def delegation(observed: ObservedState, item: Json) -> Link:
-    for each in observed.delegations(item["repository_arn"]):
-        return (
-            item["repository"],
-            f"made {at(each['created_at'])}",
-            {"id": each["id"], "created_at": each["created_at"]},
-        )
-    return item["repository"], "not found", {}
+def delegation(scene: Scene, item: Json) -> Link:
+    for each in scene.observed.delegations(item["repository_arn"]):
+        facts = {"id": each["id"], "created_at": each["created_at"]}
+        return item["repository"], f"made {at(each['created_at'])}; its pull is unproven", facts
+    return item["repository"], absence(scene.observed.runpod["delegations"]), {}
 
 
-def template(observed: ObservedState, item: Json) -> Link:
-    return thing(observed, item, "template", "templates")
+def template(scene: Scene, item: Json) -> Link:
+    return thing(scene, item, "template", "templates")
 
 
-def endpoint(observed: ObservedState, item: Json) -> Link:
-    name, message, facts = thing(observed, item, "endpoint", "endpoints")
-    for workload, read in looks(observed):
-        if workload is item and read.get("release"):
-            release = read["release"]
-            return name, f"{message}, release {release['version']}", {**facts, **release}
+def endpoint(scene: Scene, item: Json) -> Link:
+    name, message, facts = thing(scene, item, "endpoint", "endpoints")
+    look = scene.observed.endpoints.get(item["endpoint"]["name"])
+    if isinstance(look, EndpointLook) and look.release:
+        return name, f"{message}, release {look.release['version']}", {**facts, **look.release}
     return name, message, facts
 
 
-def thing(observed: ObservedState, item: Json, kind: str, key: str) -> Link:
+def thing(scene: Scene, item: Json, kind: str, key: str) -> Link:
     """Return a template or an endpoint as RunPod holds it."""
     name = name_of(item, kind)
-    for each in observed.listed("account", key):
+    for each in scene.observed.held(key):
         if each["name"] == name:
             facts = {field: each.get(field) for field in ("id", "image", "registry")}
-            mine = each.get("image") in (item["image"], observed.asked.images.get(item["image"]))
+            mine = each.get("image") in (item["image"], scene.observed.public_images.get(item["image"]))
             return name, "runs the image" if mine else f"runs {each.get('image')}", facts
-    return name, "not found", {}
+    return name, absence(scene.observed.runpod[key]), {}
 
 
-DESCRIBED: dict[str, Callable[[ObservedState, Json], Link]] = {
+DESCRIBED: dict[str, Callable[[Scene, Json], Link]] = {
     "image": image,
     "user": user,
     "key": key,
@@ -242,63 +266,49 @@ DESCRIBED: dict[str, Callable[[ObservedState, Json], Link]] = {
 }
 
 
-# What belongs to nobody
+def proof(scene: Scene, item: Json) -> Json:
+    """Return whether the pull of a workload was proved, and how, or why not."""
+    pullable = scene.observed.pullable(scene.desired, item)
+    if scene.desired.access == "delegation":
+        how = "Only RunPod has the roles that pull by delegation, so that nobody else can prove it."
+    elif pullable:
+        how = f"ECR gave the image to {puller(scene)} at {at(format_time(scene.observed.now))}."
+    else:
+        how = f"ECR did not give the image to {puller(scene)}." if pullable is False else "The pull was not tried."
+    return {"proved": bool(pullable), "how": how}
 
 
-def orphans(observed: ObservedState, patterns: Iterable[str]) -> Iterator[Json]:
-    """Return what nothing needs, what another way of access has left, and keys that are not in the store."""
-    account = observed.reads.get("account") or {}
-    ours = {each["id"] for region in observed.asked.credentials for each in observed.current(region)}
-    for one in observed.listed("account", "findings"):
-        if one["code"] in ("credential_unused", "delegation_unused") and one["id"] not in ours:
-            yield orphan(one["kind"], one["id"], one["name"], one["cause"], one["remedy"])
-    if observed.of("account") is not None:
-        yield from strangers(observed, account)
-        for message in leftovers(observed.items, account, observed.asked.access, patterns):
-            cause, dummy, remedy = message.partition(" When ")
-            yield orphan("access", None, None, cause, f"When {remedy}")
-    for one in observed.listed("user", "findings"):
-        if one["code"] in ("foreign_key", "key_inactive"):
-            yield orphan("key", None, one["user"], one["cause"], one["remedy"])
-
-
-def strangers(observed: ObservedState, account: Mapping[str, list[Json]]) -> Iterator[Json]:
-    """Templates that run an image of the workloads' repositories, and are none of theirs."""
-    for each in users(observed.items, account, {}):
-        if each["kind"] == "template":
-            remove = module_call("runpod_template", name=each["name"], state="absent")
-            cause = f"{each['reason']}, and no workload of this audit names it."
-            yield orphan("template", each["id"], each["name"], cause, f"When nothing needs it: {remove}")
-
-
-def orphan(kind: str, identifier: str | None, name: str | None, cause: str, remedy: str) -> Json:
-    """Return a thing without an owner."""
-    return {"kind": kind, "id": identifier, "name": name, "cause": cause, "remedy": remedy}
+def puller(scene: Scene) -> str:
+    """Return whoever pulls, in words."""
+    if scene.desired.access == "public":
+        return "a client without a login"
+    user = scene.desired.options["user_name"]
+    return f"the pull user {user}" if scene.desired.by_user else read(scene.observed.identity, "the caller")
 
 
 # Keys and tokens over time
 
 
-def keys(observed: ObservedState, found: list[Finding]) -> Iterator[Json]:
+def keys(scene: Scene, found: list[Finding]) -> Iterator[Json]:
     """The access keys, each from its making to when its rotation is due."""
-    status = worst(COLOURS[one.severity] for one in found if "key" in one.links)
-    for about in observed.listed("user"):
+    status = worst(one.status for one in found if "key" in one.links)
+    for about in scene.observed.users:
         for each in about["access_keys"]:
             yield {
                 "kind": "key",
                 "name": each["id"],
                 "note": "in the store" if each["stored"] else "not in the store",
                 "starts_at": each["created"],
-                "ends_at": due_at(observed, each),
+                "ends_at": due_at(scene, each),
                 "status": status if each["stored"] or not each["ours"] else "amber",
             }
 
 
-def tokens(observed: ObservedState, found: list[Finding]) -> Iterator[Json]:
+def tokens(scene: Scene, found: list[Finding]) -> Iterator[Json]:
     """The tokens in the credentials, each over its life."""
-    ends = expiry(observed)
-    for region in observed.asked.credentials:
-        for each in observed.current(region):
+    ends = scene.observed.expiry
+    for region in scene.observed.credential_names(scene.desired):
+        for each in scene.observed.current(scene.desired, region):
             end = ends.get(each["id"])
             if end:
                 own = [one for one in found if "credential" in one.links and each["name"] in one.cause]
@@ -308,5 +318,5 @@ def tokens(observed: ObservedState, found: list[Finding]) -> Iterator[Json]:
                     "note": region,
                     "starts_at": format_time(parse_time(end) - TOKEN_LIFE),
                     "ends_at": end,
-                    "status": worst(COLOURS[one.severity] for one in own),
+                    "status": worst(one.status for one in own),
                 }

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from .._core.errors import InputError, Json
@@ -18,6 +18,7 @@ from .._runpod.audit import KINDS
 from .._runpod.credential_replacement import logical
 
 WORKLOAD_KEYS = {"image", "template", "endpoint"}
+OF_THE_WORKLOAD = {"image", "state"}  # what no workload sets for its template
 OF_THE_TEMPLATE = {"image", "registry", "state", "template"}  # what no workload sets for its endpoint
 CONTAINER = ("args", "disk", "env", "ports")  # what an endpoint has of its template unless it sets that itself
 
@@ -48,7 +49,8 @@ def workload(given: Any, template_defaults: Mapping[str, Any], endpoint_defaults
     if unknown:
         raise InputError(f"{', '.join(unknown)} is not an option of a workload ({', '.join(sorted(WORKLOAD_KEYS))}).")
     image = parse_ecr(given["image"])
-    template = merge(template_defaults, given.get("template") or {})
+    own = options_of(given, "template", OF_THE_WORKLOAD)
+    template = merge(template_defaults, own)
     template.setdefault("name", image.repository.replace("/", "-"))
     template["image"] = image.reference
     _template.check(template)
@@ -59,8 +61,19 @@ def workload(given: Any, template_defaults: Mapping[str, Any], endpoint_defaults
         "repository": image.repository,
         "repository_arn": image.repository_arn,
         "template": template,
-        "endpoint": endpoint(template, merge(endpoint_defaults, given.get("endpoint") or {})),
+        "endpoint": endpoint(template, merge(endpoint_defaults, options_of(given, "endpoint", set()))),
     }
+
+
+def options_of(given: Mapping[str, Any], kind: str, derived: Collection[str]) -> Mapping[str, Any]:
+    """Return a workload's own options of its template or endpoint."""
+    own = given.get(kind) or {}
+    if not isinstance(own, Mapping):
+        raise InputError(f"{kind} is not a dictionary of options.")
+    wrong = sorted(derived & own.keys())
+    if wrong:
+        raise InputError(f"{kind}: {', '.join(wrong)} cannot be set, the workload and runpod_ecr_state say it.")
+    return own
 
 
 def endpoint(template: Json, options: Json) -> Json | None:
@@ -101,6 +114,10 @@ def workloads(
     complete: list[tuple[int, Json]] = []
     wrong: list[str] = []
     defaults = plain(template), plain(endpoint or {})
+    try:
+        options_of({"template": template}, "template", OF_THE_WORKLOAD)
+    except InputError as error:
+        wrong.append(f"runpod_ecr_{error}")
     for position, item in enumerate(given, start=1):
         try:
             complete.append((position, workload(plain(item), *defaults)))
@@ -128,33 +145,6 @@ def templates(
             "registry": registries.get(item["region"], ""),
             **item["template"],
             "image": public.get(item["image"], item["image"]),
-        }
-        for item in items
-    ]
-
-
-def results(
-    items: Iterable[Json],
-    source: list[Json],
-    proof: list[Json],
-    templates: list[Json],
-    endpoints: list[Json] | None = None,
-    images: Mapping[str, str] | None = None,
-) -> list[Json]:
-    """Return what a run reports of each workload; `pullable` is null when nothing was proved."""
-    found = {image["image"]: image for image in source}
-    proved = {image["image"]: image for image in proof}
-    ids = {template["name"]: template.get("id") for template in templates}
-    endpoint_ids = {made["name"]: made.get("id") for made in endpoints or []}
-    return [
-        {
-            "name": item["name"],
-            "image": item["image"],
-            "digest": found.get(item["image"], {}).get("digest"),
-            "template_id": ids.get(item["name"]),
-            "endpoint_id": endpoint_ids.get((item["endpoint"] or {}).get("name")),
-            "public_image": (images or {}).get(item["image"]),
-            "pullable": proved.get((images or {}).get(item["image"], item["image"]), {}).get("pullable"),
         }
         for item in items
     ]

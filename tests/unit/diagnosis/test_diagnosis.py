@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -192,12 +193,18 @@ def moved(bench: Bench) -> Json:
     return bench.check(f"{APP}:v1@{found.results['images'][0]['digest']}")
 
 
-def artifact(bench: Bench) -> Json:
-    image = {"imageId": {"imageDigest": "sha256:a"}, "imageManifest": '{"mediaType": "application/vnd.cncf.helm"}'}
-    headers = {"Content-Type": "application/x-amz-json-1.1"}
-    body = json.dumps({"images": [image], "failures": []})
-    bench.sandbox.fail("ecr:BatchGetImage", answer={"status": 200, "headers": headers, "body": body})
-    return bench.check()
+def showing(manifest: Json | str, digest: str = "") -> Callable[[Bench], Json]:
+    """Let BatchGetImage give this in place of the image's manifest."""
+    text = manifest if isinstance(manifest, str) else json.dumps(manifest)
+
+    def provoke(bench: Bench) -> Json:
+        image_id = {"imageDigest": digest or "sha256:" + hashlib.sha256(text.encode()).hexdigest()}
+        body = json.dumps({"images": [{"imageId": image_id, "imageManifest": text}], "failures": []})
+        headers = {"Content-Type": "application/x-amz-json-1.1"}
+        bench.sandbox.fail("ecr:BatchGetImage", answer={"status": 200, "headers": headers, "body": body})
+        return bench.check()
+
+    return provoke
 
 
 def no_platform(bench: Bench) -> Json:
@@ -353,10 +360,15 @@ CASES: dict[str, tuple[Callable[[Bench], Json], str, str]] = {  # code of the ro
         "Build it for linux/amd64",
     ),
     "platform_unverified": (no_platform, "may be pulled", "check the platform"),
-    "not_an_image": (artifact, "not a container image", "Name an image"),
+    "not_an_image": (showing({"mediaType": "application/vnd.cncf.helm"}), "not a container image", "Name an image"),
     "layer_unavailable": (lost_layer, "missing or damaged", "Push the image again"),
     "kms": (kms_of_layers, "KMS key that encrypts the repository runpod-gpu-training", "Enable the key"),
     "layer_host_blocked": (blocked_layers, "hands out the layers", "VPC endpoint of S3"),
+    "manifest_damaged": (
+        showing({"config": {"digest": "sha256:c", "size": 2}, "layers": [{"digest": "sha256:l"}]}),
+        "a manifest whose layers[0] has no size",
+        "Push the image again",
+    ),
     "upstream_denied": (failing_with("UpstreamAccessDenied"), "does not let ECR", "Renew the secret"),
     "upstream_throttled": (failing_with("UpstreamTooManyRequests"), "asked too often", "higher quota"),
     "upstream_unavailable": (failing_with("UpstreamUnavailable"), "cannot get the image", "wait when"),
@@ -414,6 +426,11 @@ CASES: dict[str, tuple[Callable[[Bench], Json], str, str]] = {  # code of the ro
         refused_with("AccessDeniedException", "no"),
         f"The caller may not call ecr:BatchGetImage on {ARN}",
         "Allow",
+    ),
+    "unexpected_answer": (
+        showing("<!doctype html><html><title>Sign in</title></html>"),
+        "something else did, with an HTML page titled 'Sign in' in place of a manifest",
+        "a captive portal",
     ),
     "throttled": (throttled, "ECR in us-east-1 refuses calls for now", "fewer images"),
     "endpoint_unreachable": (unreachable, "ECR in us-east-1 cannot be reached", "DNS"),

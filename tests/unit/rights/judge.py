@@ -12,12 +12,14 @@ import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 Json = dict[str, Any]
-Request = tuple[str, str]
+Request = tuple[str, str] | tuple[str, str, tuple[tuple[str, str], ...]]
 
 SCRIPT = Path(__file__).with_name("judge.cjs")
+ONE_AT_A_TIME = Lock()
 EVALUATOR = Path(sys.prefix) / "npm"  # where tools/bootstrap puts it
 
 
@@ -27,12 +29,14 @@ class Who(NamedTuple):
     principal: str | None
     policy: Json | None = None
     context: dict[str, str] = {}
+    boundary: Json | None = None
 
 
 def allowed(who: Who, requests: Iterable[Request], resource_policy: Json | None = None) -> set[Request]:
-    """Return those requests, each an action and an ARN, that AWS would allow when this policy is on all the resources.
+    """Return those requests that AWS would allow when this policy is on all the resources.
 
-    Without one, the owners of the resources are taken to agree to everything.
+    Each is an action and an ARN, and may have condition keys with their values. Without a policy of the resources,
+    their owners are taken to agree to everything.
     """
     asked = list(requests)
     [verdicts] = ask(cases=[{**who._asdict(), "resource_policy": resource_policy, "requests": asked}])["verdicts"]
@@ -52,11 +56,12 @@ def every_action() -> list[str]:
 
 
 def ask(**question: Any) -> Any:
-    process = evaluator()
-    assert process.stdin and process.stdout
-    process.stdin.write(json.dumps(question) + "\n")
-    process.stdin.flush()
-    answer = process.stdout.readline()
+    with ONE_AT_A_TIME:
+        process = evaluator()
+        assert process.stdin and process.stdout
+        process.stdin.write(json.dumps(question) + "\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
     assert answer, "the evaluator gave up, see its words above"
     return json.loads(answer)
 

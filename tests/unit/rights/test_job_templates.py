@@ -147,7 +147,7 @@ def documented() -> dict[str, set[str]]:
 def test_page_lists_what_the_job_calls_and_nothing_else(template: str) -> None:
     account = Observed(STORES["secretsmanager"])
     RUNS[template](account)
-    asked = account.asked()
+    asked = account.asked
     assert sorted(actions(asked)) == sorted(documented()[template])
     assert allowed(operator(), asked) == asked
 

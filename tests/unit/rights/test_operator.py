@@ -20,6 +20,7 @@ import pytest
 import yaml
 from botocore import xform_name
 from moto import mock_aws
+from moto.iam.models import iam_backends
 from parliament import analyze_policy_string
 
 from ansible_collections.gpuops.runpod.plugins.doc_fragments.secret_store import ModuleDocFragment as StorePage
@@ -37,6 +38,7 @@ from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_pull_user_info,
     runpod_ecr_credential,
 )
+from ansible_collections.gpuops.runpod.tests.sandbox.policies import iam_context, iam_resources
 from ansible_collections.gpuops.runpod.tests.unit.plugins import rights
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     STORES,
@@ -50,6 +52,7 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_public import PublicAccount
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod
 from ansible_collections.gpuops.runpod.tests.unit.rights.judge import Request, Who, allowed, every_action, findings
+from ansible_collections.gpuops.runpod.tools.rights import README, ROWS, written
 
 pytestmark = UNMEASURED
 
@@ -62,7 +65,6 @@ USER: Json = {
     "name": NAME,
     "state": "present",
     "path": "/runpod/",
-    "permissions_boundary": None,
     "user_tags": None,
     "purge_tags": True,
     "policy": "repositories",
@@ -150,14 +152,33 @@ class Cloud(Account):
     def get_download_url_for_layer(self, *dummy: Any) -> Json:
         return {"downloadUrl": "https://layers.test/config"}
 
-    def asked(self) -> set[Request]:
-        """Return what all calls so far needed: actions, and on which things."""
-        calls = [(*name.split(":"), request) for name, request in self.requests]
-        return {
-            (action, thing(service, operation, request))
-            for service, operation, request in calls
-            for action in rights.needed(service, operation, request)
-        }
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.asked: set[Request] = set()  # what the calls so far needed
+
+    def happen(self, events: dict[str | int, Any], name: str, number: int) -> None:
+        if events is self.before:
+            self.note(*self.requests[-1])
+        super().happen(events, name, number)
+
+    def note(self, name: str, request: Json) -> None:
+        """Note what a call needs, as things are before it: actions, on which things, and the condition keys."""
+        service, operation = name.split(":")
+        keys = tuple(self._keys(service, operation, request).items())
+        for thing, action in product(
+            self._things(service, operation, request), rights.needed(service, operation, request)
+        ):
+            self.asked.add((action, thing, keys))
+
+    def _things(self, service: str, operation: str, request: Json) -> list[str]:
+        if service != "iam":
+            return [arn_of(service, operation, request)]
+        user = user_of(request)
+        return iam_resources(HOME, rights.operations("iam")[operation], request, user.arn if user else None)
+
+    def _keys(self, service: str, operation: str, request: Json) -> dict[str, str]:
+        boundary = self.boundaries.get(request.get("UserName", ""))
+        return iam_context(rights.operations("iam")[operation], request, boundary) if service == "iam" else {}
 
 
 class Observed(Cloud):
@@ -167,6 +188,7 @@ class Observed(Cloud):
         super().__init__(store)
         self.pull_user = Cloud(store)
         self.public = PublicAccount()
+        self.boundary: str | None = None  # that users get where nothing else is said
 
     def connect(self, service: str, region: str, **options: Any) -> Any:
         if service == "ecr-public":
@@ -190,7 +212,7 @@ class PublicRecorder:
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         def call(**request: Any) -> Any:
-            self.account.requests.append((f"ecr-public:{operation}", request))
+            self.account.note(f"ecr-public:{operation}", request)
             return getattr(self.client, operation)(**request)
 
         return call
@@ -217,7 +239,7 @@ class Shelf:
 
     def _note(self, call: str, repository: str) -> None:
         if ".dkr.ecr." in self.host:
-            self.account.requests.append((call, {"repositoryName": repository}))
+            self.account.note(call, {"repositoryName": repository})
 
 
 class Carrier:
@@ -234,14 +256,22 @@ class Carrier:
             host, dummy_slash, rest = side.reference.partition("/")
             name = re.split("[:@]", rest if ".dkr.ecr." in host else rest.partition("/")[2])[0]
             service = "ecr" if ".dkr.ecr." in host else "ecr-public"
-            self.account.requests += [
-                (f"{service}:{xform_name(action)}", {"repositoryName": name}) for action in actions
-            ]
+            for action in actions:
+                self.account.note(f"{service}:{xform_name(action)}", {"repositoryName": name})
         return DIGEST
 
 
-def thing(service: str, operation: str, request: Json) -> str:
-    """Return the ARN of what a call is about, or `*` when IAM does not tell things apart for it."""
+def user_of(request: Json) -> Any | None:
+    """Return the user that a call to IAM names, itself or by one of its keys."""
+    held = iam_backends[HOME]["aws"].users
+    key = request.get("AccessKeyId")
+    if "UserName" in request:
+        return held.get(request["UserName"])
+    return next((one for one in held.values() if any(each.access_key_id == key for each in one.access_keys)), None)
+
+
+def arn_of(service: str, operation: str, request: Json) -> str:
+    """Return the ARN of what a call is about, or `*` when no rights tell things apart for it."""
     here = f"arn:aws:{service}:us-east-1:{HOME}"
     if service == "secretsmanager":
         return f"{here}:secret:{request.get('SecretId') or request['Name']}-AbCdEf"
@@ -253,13 +283,7 @@ def thing(service: str, operation: str, request: Json) -> str:
         if operation == "describe_registries":
             return f"{place}:registry/{HOME}"
         return request.get("resourceArn", f"{place}:repository/{name}" if name else "*")
-    if "repositoryName" in request:
-        return f"{here}:repository/{request['repositoryName']}"
-    if "UserName" in request or "AccessKeyId" in request:
-        return f"arn:aws:iam::{HOME}:user/runpod/{request.get('UserName', NAME)}"
-    if operation == "create_policy":
-        return f"arn:aws:iam::{HOME}:policy{request['Path']}{request['PolicyName']}"
-    return request.get("PolicyArn", "*")
+    return f"{here}:repository/{request['repositoryName']}" if "repositoryName" in request else "*"
 
 
 class NoLayers:
@@ -279,7 +303,8 @@ def both(run: Callable[[bool], object]) -> None:
 
 
 def play(account: Observed, check_mode: bool = False, **options: Any) -> None:
-    ecr_pull_user.run({**USER, "secret_store": account.store.options, **options}, check_mode, account.aws())
+    given = {"permissions_boundary": account.boundary, "secret_store": account.store.options, **options}
+    ecr_pull_user.run({**USER, **given}, check_mode, account.aws())
 
 
 def play_both(account: Observed, **options: Any) -> None:
@@ -289,10 +314,10 @@ def play_both(account: Observed, **options: Any) -> None:
 @contextmanager
 def unnoted(account: Observed) -> Iterator[None]:
     """Let what happens meanwhile not count."""
-    pull_user, noted = account.pull_user, (account.requests, account.pull_user.requests)
-    account.requests, pull_user.requests = [], []
+    pull_user, noted = account.pull_user, (account.asked, account.pull_user.asked)
+    account.asked, pull_user.asked = set(), set()
     yield
-    account.requests, pull_user.requests = noted
+    account.asked, pull_user.asked = noted
 
 
 def use_user(account: Observed) -> None:
@@ -337,17 +362,23 @@ def quarantine(account: Observed) -> None:
     play_both(account, state="absent")
 
 
-def use_info(account: Observed) -> None:
+EITHER_WAY: tuple[Json, ...] = ({"name": NAME}, {"name": None, "path_prefix": "/runpod/"})
+
+
+def use_info(account: Observed, ways: tuple[Json, ...] = EITHER_WAY) -> None:
     for options in ({"repositories": MANY}, {}):
         with unnoted(account):
             play(account, **options)
-        for asked in ({"name": NAME}, {"name": None, "path_prefix": "/runpod/"}):
-            for check_mode in (True, False):
-                account.now += timedelta(minutes=1)  # beyond the pace of CloudTrail
-                params = {**AUDIT, **asked, "secret_store": account.store.options}
-                ecr_pull_user_info.run(params, check_mode, account.aws())
+        for asked, check_mode in product(ways, (True, False)):
+            look(account, asked, check_mode)
         with unnoted(account):
             play(account, state="absent")
+
+
+def look(account: Observed, asked: Json, check_mode: bool = False) -> None:
+    account.now += timedelta(minutes=1)  # beyond the pace of CloudTrail
+    params = {**AUDIT, **asked, "secret_store": account.store.options}
+    ecr_pull_user_info.run(params, check_mode, account.aws())
 
 
 def use_credential(account: Observed) -> None:
@@ -426,13 +457,13 @@ def asked_by(use: Callable[[Observed], None]) -> tuple[frozenset[Request], froze
         with mock_aws():
             account = Observed(store)
             use(account)
-            own |= account.asked()
-            pull_users |= account.pull_user.asked()
+            own |= account.asked
+            pull_users |= account.pull_user.asked
     return frozenset(own), frozenset(pull_users)
 
 
 def actions(asked: Iterable[Request]) -> set[str]:
-    return {action for action, dummy in asked}
+    return {request[0] for request in asked}
 
 
 # The pages
@@ -441,7 +472,7 @@ def actions(asked: Iterable[Request]) -> set[str]:
 def test_every_module_that_calls_aws_is_used() -> None:
     group = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["action_groups"]["aws"]
     pages = {path.stem: path.read_text() for path in (ROOT / "plugins" / "modules").glob("*.py")}
-    calling = [name for name, text in pages.items() if re.search("aws_client|AnsibleAWSModule", text)]
+    calling = [name for name, text in pages.items() if re.search("aws_client|AwsModule", text)]
     assert sorted(calling) == sorted(USES) == sorted(name for name in group if isinstance(name, str))
 
 
@@ -470,35 +501,29 @@ def shut_off(account: Observed) -> None:
 # The table
 
 
+def here(text: str) -> str:
+    """Return what the table or a document of it says, with the placeholders filled in as for these runs."""
+    names = {"ACCOUNT": HOME, "REGION": "us-east-1", "user/runpod-ecr-access": f"user/{NAME}", "/team/*": "/*"}
+    for placeholder, name in names.items():
+        text = text.replace(placeholder, name)
+    return text
+
+
 def table() -> list[tuple[set[str], str]]:
-    """Return the rows of the README's table: actions, and the ARN of what they are on."""
-    section = (ROOT / "README.md").read_text().partition("## What the operator must be allowed to do")[2]
-    rows = [line.split("|")[1:3] for line in section.partition("\n## ")[0].splitlines() if line.startswith("| ")]
-    found, service = [], ""
-    for first, second in rows[1:]:
-        listed = set()
-        for given, name in re.findall(r"`(?:([a-z-]+):)?([A-Z]\w+)`", first):
-            service = given or service  # of a name alone, the last one named
-            listed.add(f"{service}:{name}")
-        on = re.findall("`(.+)`", second)
-        found.append((listed - rights.CONDITION_KEYS, on[0] if on else ON[second.strip()]))
-    return [(listed, arn.replace("ACCOUNT", HOME)) for listed, arn in found]
-
-
-# What the table says in words.
-ON = {"the repositories": "arn:aws:ecr:*:ACCOUNT:repository/app", "that key": "arn:aws:kms:us-east-1:ACCOUNT:key/id"}
+    """Return the rows: actions, and the ARN of what they are on."""
+    return [({*row.named()}, here(row.resource)) for row in ROWS]
 
 
 def operator() -> Who:
-    """Return the operator who has what the table says."""
+    """Return somebody who has what the table says, without its conditions."""
     statements = [
-        {"Sid": f"Row{number}", "Effect": "Allow", "Action": sorted(listed), "Resource": arn}
-        for number, (listed, arn) in enumerate(table())
+        {"Sid": row.sid, "Effect": "Allow", "Action": row.named(), "Resource": here(row.resource)} for row in ROWS
     ]
     return Who(f"arn:aws:iam::{HOME}:user/operator", {"Version": "2012-10-17", "Statement": statements})
 
 
 def test_readme_lists_what_the_pages_list() -> None:
+    assert (readme := README.read_text()) == written(readme)
     found = set().union(*(listed for listed, dummy in table()))
     assert found == set().union(*map(rights.listed, USES), rights.named(StorePage.DOCUMENTATION))
 
@@ -515,8 +540,8 @@ def test_table_allows_nothing_else() -> None:
     services = {action.partition(":")[0] for listed, dummy in rows for action in listed}
     near = [action for action in every_action() if action.partition(":")[0] in services]
     for arn in {arn for dummy, arn in rows}:
-        here = everywhere.union(*(listed for listed, held in rows if held == arn))
-        assert actions(allowed(who, [(action, arn.replace("*", "x")) for action in near])) == here & {*near}
+        wanted = everywhere.union(*(listed for listed, held in rows if held == arn))
+        assert actions(allowed(who, [(action, arn.replace("*", "x")) for action in near])) == wanted & {*near}
     stranger = f"arn:aws:iam::{HOME}:user/somebody"
     assert actions(allowed(who, [(action, stranger) for action in every_action()])) == everywhere
 

@@ -10,6 +10,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -477,7 +478,28 @@ def test_a_call_that_no_policy_covers_or_one_denies_is_refused(
     ("service", "operation", "request_", "resource", "code"),
     [
         ("iam", "get_user", {"UserName": "absent"}, "arn:aws:iam::123456789012:user/absent", "AccessDenied"),
-        ("iam", "list_roles", {}, "arn:aws:iam::123456789012:user/*", "AccessDenied"),
+        (
+            "iam",
+            "create_user",
+            {"UserName": "x", "Path": "/runpod/"},
+            "arn:aws:iam::123456789012:user/runpod/x",
+            "AccessDenied",
+        ),
+        (
+            "iam",
+            "get_policy",
+            {"PolicyArn": "arn:aws:iam::123456789012:policy/runpod/x"},
+            "arn:aws:iam::123456789012:policy/runpod/x",
+            "AccessDenied",
+        ),
+        (
+            "iam",
+            "create_policy",
+            {"PolicyName": "x", "Path": "/runpod/", "PolicyDocument": "{}"},
+            "arn:aws:iam::123456789012:policy/runpod/x",
+            "AccessDenied",
+        ),
+        ("iam", "list_roles", {}, "*", "AccessDenied"),
         ("ecr", "describe_repositories", {}, f"{ARN.rpartition('/')[0]}/*", "AccessDeniedException"),
         (
             "secretsmanager",
@@ -502,6 +524,55 @@ def test_a_refusal_names_the_resource_of_each_service(
     refused = refusal(getattr(client, operation), **request_)
     assert refused[0] == code
     assert f" on resource: {resource} because" in refused[1]
+
+
+def test_a_user_that_exists_is_judged_with_its_path_and_one_that_moves_by_both(sandbox: Sandbox) -> None:
+    may_read = policy("iam:*", "arn:aws:iam::123456789012:user/runpod/*")
+    user = new_user(sandbox, may_read, Path="/runpod/")
+    iam = sandbox.client("iam", **identity(user))
+    assert iam.get_user(UserName=user["name"])["User"]["Path"] == "/runpod/"
+    [key] = iam.list_access_keys(UserName=user["name"])["AccessKeyMetadata"]
+    assert iam.get_access_key_last_used(AccessKeyId=key["AccessKeyId"])["UserName"] == user["name"]
+    code, text = refusal(iam.update_user, UserName=user["name"], NewPath="/")
+    assert (
+        code == "AccessDenied" and f"iam:UpdateUser on resource: arn:aws:iam::123456789012:user/{user['name']}" in text
+    )
+
+
+def test_tags_of_something_new_need_the_right_to_tag(sandbox: Sandbox) -> None:
+    iam = sandbox.client("iam", **identity(new_user(sandbox, policy("iam:CreateUser"))))
+    name = f"user-{uuid4().hex[:8]}"
+    code, text = refusal(iam.create_user, UserName=name, Tags=[{"Key": "team", "Value": "ml"}])
+    assert code == "AccessDenied" and "iam:TagUser" in text
+    assert iam.create_user(UserName=name)["User"]["UserName"] == name
+
+
+def test_operators_can_be_limited_by_action_resource_and_condition_keys(sandbox: Sandbox) -> None:
+    bound, name = "arn:aws:iam::123456789012:policy/bound", f"user-{uuid4().hex[:8]}"
+    asked: list[tuple[str, str, dict[str, str]]] = []
+
+    def may(action: str, resource: str, keys: Mapping[str, str]) -> bool:
+        asked.append((action, resource, dict(keys)))
+        return action != "iam:DeleteUser"
+
+    iam, attached = sandbox.client("iam"), "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly"
+    sandbox.aws.limit_operators(may)
+    try:
+        iam.create_user(UserName=name, PermissionsBoundary=bound)
+        iam.put_user_policy(UserName=name, PolicyName="x", PolicyDocument=document(policy("s3:*")))
+        iam.attach_user_policy(UserName=name, PolicyArn=attached)
+        iam.put_user_permissions_boundary(UserName=name, PermissionsBoundary=f"{bound}-2")
+        assert refusal(iam.delete_user, UserName=name)[0] == "AccessDenied"
+    finally:
+        sandbox.aws.limit_operators(lambda *dummy: True)
+    user, held = f"arn:aws:iam::123456789012:user/{name}", {"iam:PermissionsBoundary": bound}
+    assert asked == [
+        ("iam:CreateUser", user, held),
+        ("iam:PutUserPolicy", user, held),
+        ("iam:AttachUserPolicy", user, {"iam:PolicyARN": attached, **held}),
+        ("iam:PutUserPermissionsBoundary", user, {"iam:PermissionsBoundary": f"{bound}-2"}),
+        ("iam:DeleteUser", user, {}),
+    ]
 
 
 def test_an_attached_policy_counts_in_its_default_version(sandbox: Sandbox) -> None:

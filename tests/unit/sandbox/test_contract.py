@@ -46,6 +46,8 @@ def sent(method: str, path: str, body: bytes = b"", **headers: str) -> list[str]
         ("GET", "/v2/templates", b"", ""),
         ("GET", "/v2/templates", b"{}", "a body where none is taken"),
         ("POST", "/v2/templates", b'{"name": "a", "image": "b", "disk": 5}', ""),
+        ("POST", "/v2/templates", b'{"name": "a", "image": "b", "cmd": ["c"], "entrypoint": []}', ""),  # newer, too
+        ("POST", "/v2/templates", b'{"name": "a", "image": "b", "cmd": "c"}', "is not of type 'array'"),
         ("POST", "/v2/templates", b'{"name": "a"}', "'image' is a required property"),
         ("POST", "/v2/templates", b'{"name": "a", "image": "b", "readme": ""}', "'readme' was unexpected"),
         ("POST", "/v2/templates", b"", "no JSON"),
@@ -63,16 +65,21 @@ def test_a_request_is_held_against_the_document(method: str, path: str, body: by
 
 @needs_document
 @pytest.mark.parametrize(
-    ("query", "right"),
+    ("path", "query", "right"),
     [
-        ({"includeClusterPods": "true"}, True),
-        ({"includeClusterPods": "True"}, False),
-        ({"includeClusterPods": "1"}, False),
-        ({"includeClusters": "true"}, False),
+        ("pods", {"includeClusterPods": "true"}, True),
+        ("pods", {"includeClusterPods": "True"}, False),
+        ("pods", {"includeClusterPods": "1"}, False),
+        ("pods", {"includeClusters": "true"}, False),
+        ("pods", {"cursor": "some", "limit": "1000"}, True),
+        ("pods", {"limit": "1001"}, False),
+        ("pods/some", {"cursor": "some"}, False),
+        ("catalog/gpus", {"include": "AVAILABILITY", "product": "POD,SERVERLESS"}, True),
+        ("catalog/gpus", {"product": "serverless"}, False),
     ],
 )
-def test_a_query_that_runpod_would_ignore_is_noticed(query: dict[str, str], right: bool) -> None:
-    RunpodSimulator().handle("GET", "/v2/pods", query, HEADERS, b"")
+def test_a_query_that_runpod_would_ignore_is_noticed(path: str, query: dict[str, str], right: bool) -> None:
+    RunpodSimulator().handle("GET", f"/v2/{path}", query, HEADERS, b"")
     assert (contract.taken() == []) is right
 
 

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from http.client import RemoteDisconnected
 from typing import Any
 from uuid import uuid4
@@ -18,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.parsers import ResponseParserError
 
+from tests.sandbox.fields import NUMBER
 from tests.sandbox.server import ACCESS_KEY, Sandbox
 
 ONCE = Config(retries={"total_max_attempts": 1})
@@ -54,13 +57,13 @@ def test_calls_are_logged_with_name_status_and_key(sandbox: Sandbox) -> None:
     sandbox.client("ecr").get_authorization_token()
     post_registry(sandbox)
 
-    shared = {"method": "POST", "path": "/", "access_key": ACCESS_KEY}
+    shared = {"method": "POST", "path": "/", "access_key": ACCESS_KEY, "broken": False}
     assert sandbox.aws_calls() == [
         {"name": "iam:GetUser", "status": 404, **shared},
         {"name": "ecr:GetAuthorizationToken", "status": 200, **shared},
     ]
     registry = {"name": "POST /v2/registries", "method": "POST", "path": "/v2/registries"}
-    assert sandbox.runpod_calls() == [{**registry, "status": 201, "access_key": None}]
+    assert sandbox.runpod_calls() == [{**registry, "status": 201, "access_key": None, "broken": False}]
 
 
 def test_the_log_is_read_and_emptied_over_http(sandbox: Sandbox) -> None:
@@ -112,6 +115,86 @@ def test_an_answer_is_given_as_it_is_written(sandbox: Sandbox) -> None:
         post_registry(sandbox)
     assert (caught.value.code, caught.value.headers["Retry-After"]) == (429, "3")
     assert json.load(caught.value) == {"detail": "slow"}
+
+
+@pytest.mark.parametrize(
+    ("body", "text"), [(None, b"null"), ("", b""), ({"error": "no"}, b'{"error": "no"}'), ("<html>", b"<html>")]
+)
+def test_a_success_can_be_without_sense(sandbox: Sandbox, body: Any, text: bytes) -> None:
+    sandbox.fail("POST /v2/registries", answer={"status": 200, "body": body})
+    with post_registry(sandbox) as answer:
+        assert (answer.status, answer.read()) == (200, text)
+        assert answer.headers.get_content_type() == ("text/plain" if isinstance(body, str) else "application/json")
+
+
+def test_a_field_is_taken_out_of_an_answer_of_runpod(sandbox: Sandbox) -> None:
+    before = len(sandbox.runpod.state()["registries"])
+    for change in ("remove", "null", "number"):
+        sandbox.fail("POST /v2/registries", answer={change: "$.id"})
+    answers = [json.load(post_registry(sandbox)) for dummy in range(4)]
+    assert [answer.get("id", "absent") for answer in answers[:3]] == ["absent", None, NUMBER]
+    assert isinstance(answers[3]["id"], str)
+    assert all(answer["name"] for answer in answers)
+    assert len(sandbox.runpod.state()["registries"]) == before + 4
+    assert [call["broken"] for call in sandbox.runpod_calls()] == [True, True, True, False]
+
+
+def test_a_field_is_taken_out_of_an_answer_in_the_protocols_of_aws(sandbox: Sandbox) -> None:
+    iam, ecr = sandbox.client("iam", config=ONCE), sandbox.client("ecr", config=ONCE)
+    iam.create_user(UserName="lacking")
+    sandbox.fail("iam:GetUser", answer={"remove": "$.GetUserResult.User.Path"})
+    sandbox.fail("iam:GetUser", answer={"null": "$.GetUserResult.User.UserId"})
+    first, second = (iam.get_user(UserName="lacking")["User"] for dummy in range(2))
+    assert ("Path" in first, "UserId" in first) == (False, True)
+    assert (second["Path"], second["UserId"]) == ("/", "")
+    sandbox.fail("ecr:GetAuthorizationToken", answer={"null": "$.authorizationData[*].expiresAt"})
+    data = ecr.get_authorization_token()["authorizationData"][0]
+    assert "expiresAt" not in data and "authorizationToken" in data
+
+
+def test_a_call_whose_answer_has_no_such_field_is_not_broken(sandbox: Sandbox) -> None:
+    sandbox.fail("POST /v2/registries", answer={"remove": "$.absent"})
+    assert all(json.load(post_registry(sandbox))["id"] for dummy in range(2))
+    assert [call["broken"] for call in sandbox.runpod_calls()] == [False, False]
+
+
+def scenario(sandbox: Sandbox) -> Any:
+    """Ask both clouds, one of them twice; return what is left of the answers."""
+    sts = sandbox.client("sts", config=ONCE)
+    for ask in (post_registry, lambda dummy: sts.get_caller_identity()) * 2:
+        ask(sandbox)
+    return sandbox.client("ecr", config=ONCE).describe_images(repositoryName="runpod-gpu-inference", maxResults=1)
+
+
+def test_a_recording_tells_the_calls_and_the_fields_of_their_answers(sandbox: Sandbox) -> None:
+    with sandbox.recording() as calls:
+        scenario(sandbox)
+    codes(sandbox, 1)
+    assert [(call.server, call.name, call.skip, call.status) for call in calls] == [
+        ("runpod", "POST /v2/registries", 0, 201),
+        ("aws", "sts:GetCallerIdentity", 0, 200),
+        ("runpod", "POST /v2/registries", 1, 201),
+        ("aws", "sts:GetCallerIdentity", 1, 200),
+        ("aws", "ecr:DescribeImages", 0, 200),
+    ]
+    assert calls[0].fields == ("$.name", "$.id")
+    assert "$.GetCallerIdentityResult.Arn" in calls[1].fields
+    assert "$.imageDetails[*].imageDigest" in calls[4].fields
+
+
+def test_a_sweep_breaks_each_field_of_each_call_of_a_scenario_once(sandbox: Sandbox) -> None:
+    with sandbox.recording() as calls:
+        scenario(sandbox)
+    rules = [rule for call in calls for rule in call.rules()]
+    assert len(rules) == 2 * sum(len(call.fields) for call in calls) > 40
+    for rule in rules:
+        sandbox.forget_calls()
+        sandbox.fail(**rule)
+        with suppress(Exception):  # of a client that misses the field
+            scenario(sandbox)
+        sandbox.mend()
+        made = [call for call in sandbox.aws_calls() + sandbox.runpod_calls() if call["broken"]]
+        assert [re.escape(call["name"]) for call in made] == [rule["name"]]
 
 
 @pytest.mark.parametrize(("effect", "made"), [("before", 0), ("after", 1)])
@@ -182,6 +265,9 @@ def test_rules_are_added_and_dropped_over_http(sandbox: Sandbox) -> None:
         {"name": "x", "answer": {"code": "Example"}},
         {"name": "("},
         {"name": "x", "nonsense": 1},
+        {"name": "x", "answer": {"remove": "id"}},
+        {"name": "x", "answer": {"remove": "$.id", "null": "$.id"}},
+        {"name": "x", "answer": {"double": "$.id"}},
     ],
 )
 def test_a_rule_that_means_nothing_is_refused(sandbox: Sandbox, rule: dict[str, Any]) -> None:

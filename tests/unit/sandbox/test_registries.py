@@ -465,7 +465,7 @@ def test_the_log_counts_and_holds_no_secret(shop: Shop) -> None:
     name = shop.repository()
     shop.copy(f"docker://{TRAINING}:v1", f"docker://{HOST}/{name}:v1")
     calls = shop.registries.calls()
-    assert set(calls[0]) == {"name", "method", "host", "path", "authorization", "status", "received", "sent"}
+    assert set(calls[0]) == {"name", "method", "host", "path", "authorization", "status", "received", "sent", "broken"}
     assert password not in json.dumps(calls)
     assert basic(password).partition(" ")[2] not in json.dumps(calls)
     uploads = [call for call in calls if call["method"] == "PATCH"]
@@ -520,6 +520,39 @@ def test_an_answer_can_be_garbage(shop: Shop) -> None:
     shop.login()
     shop.registries.fail("GET .*/manifests/v1", answer="garbage")
     shop.skopeo("inspect", "--authfile", str(shop.authfile), f"docker://{TRAINING}:v1", fails="manifest")
+
+
+def test_a_field_is_taken_out_of_a_manifest(shop: Shop) -> None:
+    shown = basic(shop.login())
+    url = f"{HOST}/v2/runpod-gpu-training/manifests/v1"
+    shop.registries.fail("GET .*/manifests/v1", answer={"remove": "$.layers[*].size"})
+    shop.registries.fail("GET .*/manifests/v1", answer={"null": "$.absent"})
+    lacking, whole = (shop.ask(url, Authorization=shown, Accept=ANY) for dummy in range(2))
+    assert (lacking.status, whole.body) == (200, SINGLE.manifest)
+    assert int(lacking.headers["Content-Length"]) == len(lacking.body)
+    expected = json.loads(SINGLE.manifest)
+    for layer in expected["layers"]:
+        del layer["size"]
+    assert json.loads(lacking.body) == expected
+    assert [call["broken"] for call in shop.registries.calls()] == [True, False]
+
+
+def test_requests_of_all_servers_are_recorded_and_can_be_broken_again(shop: Shop) -> None:
+    url = f"{HOST}/v2/runpod-gpu-training/manifests/v1"
+
+    def look() -> Answer:
+        return shop.ask(url, Authorization=basic(shop.login()), Accept=ANY)
+
+    with shop.sandbox.recording() as calls:
+        look()
+    assert [(call.server, call.name) for call in calls] == [
+        ("aws", "ecr:GetAuthorizationToken"),
+        ("registries", f"GET {url}"),
+    ]
+    assert "$.layers[*].digest" in calls[1].fields
+    [rule] = [one for one in calls[1].rules() if one["answer"] == {"null": "$.layers"}]
+    shop.sandbox.fail(**rule)
+    assert [json.loads(look().body)["layers"] for dummy in range(2)] == [None, json.loads(SINGLE.manifest)["layers"]]
 
 
 # Formats

@@ -20,6 +20,7 @@ GPU = {"pools": ["ADA_24"], "count": 1}
 ENDPOINT = {"name": "ep", "image": "demo:1", "type": "QUEUE", "scaling": QUEUE, "gpu": GPU}
 ARN = "arn:aws:ecr:us-east-1:123456789012:repository/team/app"
 URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/app"
+LAST_PAGE = {"nextCursor": None, "hasNextPage": False}
 
 
 class Account:
@@ -252,6 +253,160 @@ def test_unknown_query_parameters_are_ignored(account, path):
     assert account.call("GET", path, query={"name": "x", "page": "2"})[0] == 200
 
 
+# Pages
+
+
+def pages(account, path, key, **query):
+    """Return the ids of each page of a listing."""
+    found = []
+    while True:
+        status, document = account.call("GET", path, query=query)
+        assert status == 200, document
+        found.append([item["id"] for item in document[key]])
+        pagination = document["pagination"]
+        assert pagination["hasNextPage"] is (pagination["nextCursor"] is not None)
+        if not pagination["hasNextPage"]:
+            return found
+        query["cursor"] = pagination["nextCursor"]
+
+
+SEEDED = {"registries": "registries", "registries/delegations": "delegations", "templates": "templates"}
+SEEDED |= {"serverless": "endpoints", "pods": "pods", "clusters": "clusters"}
+
+
+@pytest.mark.parametrize(("path", "key"), SEEDED.items())
+def test_a_listing_comes_in_pages_of_the_size_that_is_asked_for(account, path, key):
+    ids = [account.simulator.seed(key, {})["id"] for dummy in range(5)]
+    assert pages(account, f"/v2/{path}", key) == [ids]
+    assert pages(account, f"/v2/{path}", key, limit="1000") == [ids]
+    assert pages(account, f"/v2/{path}", key, limit="2") == [ids[:2], ids[2:4], ids[4:]]
+    assert pages(account, f"/v2/{path}", key, limit="5") == [ids]
+
+
+def test_parts_of_an_endpoint_and_the_catalogue_come_in_pages(account):
+    made = account.endpoint(workers={"min": 3})
+    account.call("PATCH", f"/v2/serverless/{made['id']}", {"image": "demo:2"})
+    workers = pages(account, f"/v2/serverless/{made['id']}/workers", "workers", limit="2")
+    releases = pages(account, f"/v2/serverless/{made['id']}/releases", "releases", limit="1")
+    assert ([len(page) for page in workers], [len(page) for page in releases]) == ([2, 1], [1, 1])
+    assert account.simulator.state()["endpoints"][0]["reads"] == 2
+    assert [len(page) for page in pages(account, "/v2/catalog/gpus", "gpus", limit="10")] == [10, 9]
+
+
+def test_the_server_may_give_less_than_is_asked_for(account):
+    ids = [account.simulator.seed("templates", {})["id"] for dummy in range(5)]
+    account.simulator.switch(page_size=2)
+    assert pages(account, "/v2/templates", "templates", limit="4") == [ids[:2], ids[2:4], ids[4:]]
+    account.simulator.switch(paging="short", page_size=1000)
+    assert pages(account, "/v2/templates", "templates") == [[], ids[:3], [], ids[3:4], [], ids[4:]]
+    assert pages(account, "/v2/templates", "templates", limit="1") == [part for one in ids for part in ([], [one])]
+    assert pages(account, "/v2/pods", "pods") == [[]]
+
+
+def test_a_page_goes_on_behind_what_was_given_whatever_happens_between(account):
+    first, second, third = (account.simulator.seed("templates", {})["id"] for dummy in range(3))
+    page = account.call("GET", "/v2/templates", query={"limit": "2"})[1]
+    assert [item["id"] for item in page["templates"]] == [first, second]
+    account.call("DELETE", f"/v2/templates/{first}")
+    fourth = account.simulator.seed("templates", {})["id"]
+    query = {"cursor": page["pagination"]["nextCursor"]}
+    asked_twice = [account.call("GET", "/v2/templates", query=query)[1]["templates"] for dummy in range(2)]
+    assert [[item["id"] for item in rest] for rest in asked_twice] == [[third, fourth]] * 2
+
+
+def test_a_cursor_of_another_listing_is_refused(account):
+    for key in ("templates", "templates", "registries", "registries"):
+        account.simulator.seed(key, {})
+    one, other = (account.endpoint(workers={"min": 2})["id"] for dummy in range(2))
+    foreign = account.call("GET", "/v2/registries", query={"limit": "1"})[1]["pagination"]["nextCursor"]
+    theirs = account.call("GET", f"/v2/serverless/{one}/workers", query={"limit": "1"})[1]["pagination"]["nextCursor"]
+    for path, cursor in (
+        ("/v2/templates", foreign),
+        ("/v2/templates", "invented"),
+        ("/v2/templates", ""),
+        (f"/v2/serverless/{other}/workers", theirs),
+        (f"/v2/serverless/{one}/releases", theirs),
+    ):
+        status, document = account.call("GET", path, query={"cursor": cursor})
+        assert (status, document["errors"]) == (422, ["cursor: not a cursor of this listing"])
+    account.simulator.reset()
+    assert account.call("GET", "/v2/registries", query={"cursor": foreign})[0] == 422
+
+
+@pytest.mark.parametrize("limit", ["0", "1001", "-1", "1.5", "many", "", " 1"])
+def test_a_limit_outside_its_bounds_is_refused(account, limit):
+    assert account.call("GET", "/v2/templates", query={"limit": limit})[0] == 422
+
+
+def test_an_older_server_knows_nothing_of_pages(account):
+    account.simulator.switch(paging="absent", page_size=1)
+    made = [account.template(name=name) for name in ("a", "b")]
+    query = {"limit": "0", "cursor": "invented"}
+    assert account.call("GET", "/v2/templates", query=query) == (200, {"templates": made})
+
+
+def test_a_broken_server_leads_from_a_page_to_itself(account):
+    account.simulator.switch(paging="repeating", page_size=1)
+    made = [account.template(name=name) for name in ("a", "b")]
+    first = account.call("GET", "/v2/templates")[1]
+    again = account.call("GET", "/v2/templates", query={"cursor": first["pagination"]["nextCursor"]})[1]
+    assert first == again
+    assert (first["templates"], first["pagination"]["hasNextPage"]) == (made[:1], True)
+
+
+# The catalogue
+
+STOCK = {"include": "AVAILABILITY", "product": "SERVERLESS"}
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({}, 200),
+        (STOCK, 200),
+        ({**STOCK, "product": "POD,SERVERLESS", "count": "2"}, 200),
+        ({"include": "AVAILABILITY"}, 400),
+        ({"product": "SERVERLESS"}, 400),
+        ({"count": "1"}, 400),
+        ({"countryCodes": "FR"}, 400),
+        ({"include": "PRICE", "product": "SERVERLESS"}, 422),
+        ({**STOCK, "product": "SERVERLESS,OTHER"}, 422),
+        ({**STOCK, "count": "0"}, 422),
+        ({**STOCK, "count": "many"}, 422),
+    ],
+)
+def test_stock_is_asked_for_together_with_a_product(account, query, status):
+    got, document = account.call("GET", "/v2/catalog/gpus", query=query)
+    assert got == status
+    if status == 200:
+        assert all(("availability" in gpu) is ("include" in query) for gpu in document["gpus"])
+
+
+def test_every_pool_of_the_catalogue_makes_an_endpoint_and_no_other_does(account):
+    gpus = account.call("GET", "/v2/catalog/gpus", query=STOCK)[1]["gpus"]
+    pools = {gpu["pool"] for gpu in gpus}
+    assert None in pools
+    assert all(("serverless" in gpu["price"]) is (gpu["pool"] is not None) for gpu in gpus)
+    for pool in pools - {None}:
+        account.endpoint(gpu={"pools": [pool], "count": 1})
+    status, document = account.call("POST", "/v2/serverless", {**ENDPOINT, "gpu": {"pools": ["ADA_24", "ADA_25"]}})
+    assert (status, document["detail"]) == (400, "unknown GPU pool: ADA_25")
+
+
+def test_stock_is_what_the_switch_says(account):
+    account.simulator.switch(gpu_availability={"NVIDIA L4": "NONE", "NVIDIA A40": "LOW"})
+
+    def stock(**query):
+        gpus = account.call("GET", "/v2/catalog/gpus", query={**STOCK, **query})[1]["gpus"]
+        return {gpu["id"]: (gpu["availability"], "dataCenters" in gpu) for gpu in gpus}
+
+    found = stock()
+    assert found["NVIDIA L4"] == ("NONE", False)
+    assert found["NVIDIA A40"] == ("LOW", True)
+    assert found["NVIDIA GeForce RTX 4090"] == ("HIGH", True)
+    assert set(stock(count="9").values()) == {("NONE", False)}
+
+
 # Rate limits
 
 
@@ -297,7 +452,7 @@ def test_a_credential_shows_id_and_name_only(account):
     made = account.registry()
     assert made == {"id": made["id"], "name": "ecr"}
     assert account.call("GET", f"/v2/registries/{made['id']}") == (200, made)
-    assert account.call("GET", "/v2/registries") == (200, {"registries": [made]})
+    assert account.call("GET", "/v2/registries") == (200, {"registries": [made], "pagination": LAST_PAGE})
     [held] = account.simulator.state()["registries"]
     assert (held["username"], held["password"]) == ("AWS", "first")
 
@@ -405,7 +560,10 @@ def test_a_delegation_takes_the_forms_that_are_switched_on(account, resource, fo
         assert (document["awsUser"], document["awsRegion"]) == ("123456789012", "us-east-1")
         assert (document["repository"], document["tag"], document["name"]) == ("team/app", tag, "d")
         assert document["createdAt"] == "2027-01-15T08:00:00Z"
-        assert account.call("GET", "/v2/registries/delegations") == (200, {"delegations": [document]})
+        assert account.call("GET", "/v2/registries/delegations") == (
+            200,
+            {"delegations": [document], "pagination": LAST_PAGE},
+        )
 
 
 @pytest.mark.parametrize(
@@ -434,6 +592,8 @@ def test_a_template_has_every_field_with_its_default(account):
     made = account.template()
     defaults = {
         "args": "",
+        "cmd": [],
+        "entrypoint": [],
         "disk": 50,
         "env": {},
         "ports": [],
@@ -447,7 +607,7 @@ def test_a_template_has_every_field_with_its_default(account):
         "allowedCudaVersions": [],
     }
     assert made == {**TEMPLATE, **defaults, "id": made["id"]}
-    assert account.call("GET", "/v2/templates") == (200, {"templates": [made]})
+    assert account.call("GET", "/v2/templates") == (200, {"templates": [made], "pagination": LAST_PAGE})
     account.simulator.switch(default_disk=10)
     assert account.template(name="other")["disk"] == 10
 
@@ -488,6 +648,8 @@ def test_a_patch_changes_what_it_names(account, body, after):
         {"registry": "unknown"},
         {"serverless": True, "mounts": {"persistent": {"size": 20, "path": "/w"}}},
         {"name": "taken"},
+        {"ports": ["8888"]},
+        {"args": "serve", "cmd": ["other"]},
     ],
 )
 def test_rules_for_templates_hold_for_post_and_patch(account, body):
@@ -505,7 +667,7 @@ def test_foreign_public_templates_can_be_read_and_no_more(account):
     status, document = account.call("GET", path)
     assert (status, document["registry"]) == (200, None)
     assert account.call("GET", f"/v2/templates/{secret['id']}")[0] == 404
-    assert account.call("GET", "/v2/templates") == (200, {"templates": []})
+    assert account.call("GET", "/v2/templates") == (200, {"templates": [], "pagination": LAST_PAGE})
     assert account.call("PATCH", path, {"image": "x"})[0] == 404
     assert account.call("DELETE", path)[0] == 404
 
@@ -518,11 +680,101 @@ def test_whose_template_names_count(account, scope, status):
 
 
 def test_a_template_in_use_cannot_be_deleted(account):
-    free, used, bound = (account.template(name=name) for name in ("free", "used", "bound"))
+    free, used, bound, clustered = (account.template(name=name) for name in ("free", "used", "bound", "clustered"))
     account.simulator.seed("pods", {"template": used["id"]})
     account.simulator.seed("endpoints", {"boundTemplate": bound["id"]})
-    statuses = [account.call("DELETE", f"/v2/templates/{made['id']}")[0] for made in (free, used, bound)]
-    assert statuses == [204, 400, 400]
+    account.simulator.seed("clusters", {"template": clustered["id"]})
+    account.simulator.seed("clusters", {"template": free["id"], "owner": "other"})
+    statuses = [account.call("DELETE", f"/v2/templates/{made['id']}")[0] for made in (free, used, bound, clustered)]
+    assert statuses == [204, 400, 400, 400]
+
+
+def test_a_cluster_is_listed_with_the_template_that_its_pods_were_made_from(account):
+    made = account.simulator.seed("clusters", {"template": "t1"})
+    status, document = account.call("GET", f"/v2/clusters/{made['id']}")
+    assert (status, document["template"], document["compute"]["podCount"]) == (200, "t1", 2)
+    assert account.call("GET", "/v2/clusters") == (200, {"clusters": [document], "pagination": LAST_PAGE})
+    assert "template" not in account.call("GET", f"/v2/clusters/{account.simulator.seed('clusters', {})['id']}")[1]
+
+
+@pytest.mark.parametrize(
+    ("port", "status"),
+    [
+        ("8888/http", 201),
+        ("22/tcp", 201),
+        ("65535/tcp", 201),
+        ("65536/tcp", 400),
+        ("0/tcp", 400),
+        ("080/http", 400),
+        ("8888", 400),
+        ("http", 400),
+        ("8888/", 400),
+        ("8888/HTTP", 400),
+        ("8888/udp", 400),
+        ("8888:80/http", 400),
+        ("8888/http,22/tcp", 400),
+        (" 8888/http", 400),
+        ("", 400),
+    ],
+)
+def test_ports_are_a_number_and_a_protocol(account, port, status):
+    assert account.call("POST", "/v2/templates", {**TEMPLATE, "ports": ["1/tcp", port]})[0] == status
+    assert account.call("POST", "/v2/serverless", {**ENDPOINT, "ports": ["1/tcp", port]})[0] == status
+
+
+# What the container runs
+
+
+@pytest.mark.parametrize(
+    ("asked", "args", "cmd", "entrypoint"),
+    [
+        ({}, "", [], []),
+        ({"args": "serve --name 'a b'"}, "serve --name 'a b'", ["serve", "--name", "a b"], []),
+        ({"args": "don't"}, "don't", ["don't"], []),
+        ({"args": '{"other": 1}'}, '{"other": 1}', ["{other:", "1}"], []),
+        ({"cmd": ["serve", "a b"]}, "serve 'a b'", ["serve", "a b"], []),
+        ({"cmd": []}, "", [], []),
+        ({"entrypoint": ["sh"]}, '{"entrypoint": ["sh"], "cmd": []}', [], ["sh"]),
+        (
+            {"entrypoint": ["sh", "-c"], "cmd": ["a b"]},
+            '{"entrypoint": ["sh", "-c"], "cmd": ["a b"]}',
+            ["a b"],
+            ["sh", "-c"],
+        ),
+        ({"args": "serve  x", "cmd": ["serve", "x"], "entrypoint": []}, "serve  x", ["serve", "x"], []),
+        ({"args": '{"entrypoint": ["sh"], "cmd": ["x"]}'}, '{"entrypoint": ["sh"], "cmd": ["x"]}', ["x"], ["sh"]),
+    ],
+)
+def test_args_are_how_cmd_and_entrypoint_are_stored(account, asked, args, cmd, entrypoint):
+    shown = {"args": args, "cmd": cmd, "entrypoint": entrypoint}
+    for made in (account.template(**asked), account.endpoint(**asked), account.simulator.seed("pods", asked)):
+        assert {field: made[field] for field in shown} == shown
+
+
+@pytest.mark.parametrize(
+    ("asked", "args", "cmd", "entrypoint"),
+    [
+        ({"image": "demo:2"}, '{"entrypoint": ["sh"], "cmd": ["x"]}', ["x"], ["sh"]),
+        ({"cmd": ["y"]}, '{"entrypoint": ["sh"], "cmd": ["y"]}', ["y"], ["sh"]),
+        ({"entrypoint": []}, "x", ["x"], []),
+        ({"args": "y z"}, "y z", ["y", "z"], []),
+        ({"args": ""}, "", [], []),
+    ],
+)
+def test_a_patch_of_one_half_of_the_command_keeps_the_other(account, asked, args, cmd, entrypoint):
+    before = {"cmd": ["x"], "entrypoint": ["sh"]}
+    shown = {"args": args, "cmd": cmd, "entrypoint": entrypoint}
+    for path, made in (("templates", account.template(**before)), ("serverless", account.endpoint(**before))):
+        changed = account.call("PATCH", f"/v2/{path}/{made['id']}", asked)[1]
+        assert {field: changed[field] for field in shown} == shown
+
+
+def test_a_command_of_an_endpoint_goes_over_that_of_its_template(account):
+    template = account.template(serverless=True, cmd=["x"], entrypoint=["sh"])["id"]
+    made = account.endpoint(templateId=template, cmd=["y"])
+    assert (made["cmd"], made["entrypoint"]) == (["y"], ["sh"])
+    assert account.endpoint(templateId=template)["args"] == '{"entrypoint": ["sh"], "cmd": ["x"]}'
+    assert account.endpoint(templateId=template, args="z")["entrypoint"] == []
 
 
 # Serverless endpoints
@@ -535,7 +787,7 @@ def test_an_endpoint_fills_in_what_was_left_out(account):
     assert (made["timeout"], made["flashboot"], made["registry"]) == (0, "OFF", None)
     assert made["requestUrls"]["purgeQueue"] == f"https://api.runpod.ai/v2/{made['id']}/purge-queue"
     assert "cpu" not in made and "templateId" not in made
-    assert account.call("GET", "/v2/serverless") == (200, {"endpoints": [made]})
+    assert account.call("GET", "/v2/serverless") == (200, {"endpoints": [made], "pagination": LAST_PAGE})
 
 
 def test_a_cpu_endpoint_with_a_load_balancer(account):
@@ -562,12 +814,29 @@ def test_a_cpu_endpoint_with_a_load_balancer(account):
         ({"gpu": {**GPU, "allowedCudaVersions": [], "minCudaVersion": "12.1"}}, 201),
         ({"registry": "unknown"}, 400),
         ({"templateId": "unknown"}, 404),
+        ({"templateId": "pods"}, 422),
+        ({"ports": ["8888"]}, 400),
+        ({"args": "serve", "entrypoint": ["serve"]}, 400),
+        ({"args": "serve", "cmd": ["serve"], "entrypoint": []}, 201),
+        ({"workers": {"min": 2, "max": 1}}, 400),
+        ({"workers": {"min": 4}}, 400),
+        ({"workers": {"min": 1, "max": 1}}, 201),
+        ({"workers": {"max": 0}}, 201),
+        ({"type": "LOAD_BALANCER"}, 422),
+        ({"type": "LOAD_BALANCER", "scaling": COUNT, "workers": {"idleTimeout": 5}}, 201),
         ({"scaling": COUNT, "workers": {"idleTimeout": 5}}, 422),
         ({"scaling": COUNT}, 201),
     ],
 )
 def test_rules_for_a_new_endpoint(account, changes, status):
+    account.simulator.seed("templates", {"id": "pods", "name": "for pods"})
     assert account.call("POST", "/v2/serverless", {**ENDPOINT, **changes})[0] == status
+
+
+@pytest.mark.parametrize(("field", "status"), [("gpu", 400), ("scaling", 422), ("type", 422), ("image", 422)])
+def test_an_endpoint_says_what_it_runs_on_and_how_it_scales(account, field, status):
+    body = {key: value for key, value in ENDPOINT.items() if key != field}
+    assert account.call("POST", "/v2/serverless", body)[0] == status
 
 
 @pytest.mark.parametrize("cpu", [{"id": "cpu3c", "vcpuCount": 6}, {"id": "unknown", "vcpuCount": 2}])
@@ -605,6 +874,10 @@ def test_a_template_is_applied_once_and_the_body_wins(account):
         ({"scaling": COUNT}, 200, {"scaling": COUNT, "workers": {"min": 0, "max": 3}}),
         ({"scaling": COUNT, "workers": {"idleTimeout": 5}}, 422, {}),
         ({"registry": "unknown"}, 400, {}),
+        ({"ports": ["8888"]}, 400, {}),
+        ({"workers": {"min": 4}}, 400, {}),
+        ({"workers": {"min": 4, "max": 4}}, 200, {"workers": {"min": 4, "max": 4, "idleTimeout": 10}}),
+        ({"gpu": {"pools": ["ADA_25"]}}, 400, {}),
         ({"cpu": [{"id": "cpu3c", "vcpuCount": 2}]}, 400, {}),
         ({"gpu": {"excludedTypes": ["NVIDIA L4"]}}, 422, {}),
         ({"gpu": {"minCudaVersion": "12.1"}}, 400, {}),
@@ -646,7 +919,7 @@ def test_an_endpoint_takes_its_bound_template_along(account):
     path = f"/v2/serverless/{endpoint['id']}"
     assert "boundTemplate" not in account.call("GET", path)[1]
     assert [account.call("DELETE", path)[0] for dummy in range(2)] == [204, 404]
-    assert account.call("GET", "/v2/templates") == (200, {"templates": [other]})
+    assert account.call("GET", "/v2/templates") == (200, {"templates": [other], "pagination": LAST_PAGE})
 
 
 # Releases and workers of serverless endpoints
@@ -678,6 +951,7 @@ def test_an_endpoint_starts_with_the_workers_it_always_has(account):
     [
         ({"image": "demo:2"}, 2),
         ({"registry": None}, 2),
+        ({"cmd": ["serve"]}, 2),
         ({"env": {"A": "1"}, "timeout": 5}, 2),
         ({"timeout": 5, "workers": {"max": 5}, "scaling": COUNT}, 1),
         ({"name": "other", "gpu": {"count": 2}, "dataCenterIds": ["EU-RO-1"]}, 1),

@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 CONTAINER = {
     "image": Row({"image": "app:1"}, {"image": "app:2"}, {"image": ""}, "image must not be empty"),
-    "args": Row({"args": "serve"}, {"args": "serve --fast"}, {"args": ""}),
+    "args": Row({"args": "serve"}, {"args": "serve --fast"}, {"args": ""}, moved={"args", "cmd"}),
     "disk": Row({"disk": 80}, {"disk": 90}, {"disk": 0}, "disk must be at least 1"),
     "env": Row({"env": {"A": "x", "B": 1}}, {"env": {"A": "y", "C": 2.5}}, {"env": {}}),
     "ports": Row({"ports": ["8888/http", "22/tcp"]}, {"ports": ["22/tcp"]}, {"ports": []}),
@@ -96,7 +96,7 @@ ENDPOINT = {
         {"template": "second"},
         {"template": ""},
         "template must not be empty",
-        moved={"args", "disk", "env", "ports", "registry"},
+        moved={"args", "cmd", "disk", "env", "ports", "registry"},
     ),
     "type": Row(
         {"type": "QUEUE"}, {"type": "LOAD_BALANCER", **COUNT}, unchangeable="of type QUEUE, which RunPod cannot"
@@ -146,6 +146,8 @@ ENDPOINT = {
     ),
     "network_volumes": Row({"network_volumes": ["v1", "v2"]}, {"network_volumes": ["v2"]}, {"network_volumes": []}),
 }
+# How RunPod reads the args; the option is for how it stores them.
+READ_FROM_ARGS = {"cmd", "entrypoint"}
 # What says which thing is meant and what a run does; the name of a template is what it is found by.
 NO_FIELDS = {
     "template": {"name", "state"},
@@ -209,9 +211,9 @@ def test_every_option_has_its_row(kind: str, rows: Json) -> None:
 def test_every_field_of_the_api_has_its_option() -> None:
     for action in ("Create", "Update"):
         taken = SCHEMAS[f"{action}TemplateRequest"]["properties"]
-        assert set(taken) == set(_template.FIELDS.values())
-    asked = SCHEMAS["CreateEndpointRequest"]["properties"]
-    assert set(asked) - {"templateId"} == set(_endpoint.FIELDS.values())  # a template is sent as what it says
+        assert set(taken) == set(_template.FIELDS.values()) | READ_FROM_ARGS
+    asked = set(SCHEMAS["CreateEndpointRequest"]["properties"]) - {"templateId"}  # a template is sent as what it says
+    assert asked == set(_endpoint.FIELDS.values()) | READ_FROM_ARGS
     blocks = {
         "gpu": CREATE_GPU["properties"],
         "cpu": CPU_SELECTION,
@@ -282,7 +284,8 @@ def known(thing: Json | None) -> Json | None:
     """Return what of a thing, as results show it, can be known before RunPod has made it."""
     if thing is None:
         return None
-    rest = {key: value for key, value in thing.items() if key not in {"id", "created_at", "request_urls"}}
+    unknown = {"id", "created_at", "request_urls", *READ_FROM_ARGS}
+    rest = {key: value for key, value in thing.items() if key not in unknown}
     if "cpu" in rest:
         rest["cpu"] = [{**config, "memory": None} for config in rest["cpu"]]
     return rest

@@ -385,7 +385,7 @@ def test_the_module_needs_no_region(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(
-        ecr_public_repo.AnsibleAWSModule,
+        ecr_public_repo.AwsModule,
         "client",
         lambda dummy, service, region, **more: world.connect(service, region),
     )

@@ -32,7 +32,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import fo
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_check import (
     Clients,
     NotPullableError,
+    anonymous_identity,
+    caller_identity,
+    check_images,
     run,
+    stored_identity,
     verdict,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
@@ -597,3 +601,34 @@ def test_a_login_that_is_given_is_whole(capsys: pytest.CaptureFixture[str]) -> N
         with patch_module_args(given), pytest.raises(SystemExit):
             ecr_pull_check.main()
         assert "missing" in json.loads(capsys.readouterr().out)["msg"]
+
+
+# What others than the module call
+
+
+def test_images_are_checked_without_a_module(world: World) -> None:
+    world.keep()
+    world.ecr.push_image(linux("amd64"), "v1")
+    identity, missing = stored_identity(world.aws, STORE)
+    found = check_images(world.aws, world.opener, [f"{APP}:v1", f"{APP}:v2"], identity)
+    assert missing == "" and [one["pullable"] for one in found] == [True, False]
+    assert found[0] == world.only(AS_USER)
+
+
+def test_images_are_checked_as_the_caller_or_as_nobody(world: World) -> None:
+    world.ecr.push_image(linux("arm64"), "v1")
+    [found] = check_images(world.aws, world.opener, [f"{APP}:v1"], caller_identity(), "linux/arm64")
+    assert found["pullable"] is True
+    world.registries[ELSEWHERE].image("v1")
+    [found] = check_images(world.aws, world.registries, [f"{ELSEWHERE}:v1"], anonymous_identity())
+    assert found["pullable"] is True and found["platforms"] == ["linux/amd64"]
+
+
+def test_a_deadline_tells_how_long_a_refusal_may_pass(world: World) -> None:
+    world.keep(created=NOW)
+    world.ecr.push_image(linux("amd64"), "v1")
+    for deadline, naps in ((None, []), (NOW + timedelta(seconds=30), [1])):
+        world.ecr.errors = [refusal("AccessDeniedException")] * (len(naps) + 1)
+        identity = stored_identity(world.aws, STORE)[0]
+        [found] = check_images(world.aws, world.opener, [f"{APP}:v1"], identity, deadline=deadline)
+        assert (found["pullable"], world.naps) == (bool(naps), naps)

@@ -281,18 +281,21 @@ def test_a_new_credential_holds_the_pull_users_token(world: World) -> None:
         "password": world.ecr.minted[0],
     }
     assert world.ecr.identities[0]["aws_access_key_id"] == KEY.access_key_id
+    registry = {
+        "id": "reg_1",
+        "name": "ecr",
+        "logical_name": "ecr",
+        "region": "us-east-1",
+        "expires_at": "2026-08-01T12:00:00Z",
+    }
     assert outcome.results == {
-        "registry": {
-            "id": "reg_1",
-            "name": "ecr",
-            "logical_name": "ecr",
-            "region": "us-east-1",
-            "expires_at": "2026-08-01T12:00:00Z",
-        },
+        "registry": registry,
+        "registries": [{**registry, "refreshed": True, "repointed": [], "in_use_by": []}],
         "expires_at": "2026-08-01T12:00:00Z",
         "refreshed": True,
         "repointed": [],
         "in_use_by": [],
+        "images": [],
     }
     assert outcome.after == outcome.results["registry"]
     assert world.store.tags()["gpuops.runpod/reg_1"] == f"2026-08-01T12:00:00Z {KEY.access_key_id}"
@@ -641,7 +644,7 @@ def test_cluster_pods_are_looked_at_too(world: World, monkeypatch: pytest.Monkey
     monkeypatch.setattr(world.runpod, "open", noting)
     world.runpod.add("ecr")
     world.run(ABSENT)
-    assert "https://runpod.test/v2/pods?includeClusterPods=true" in urls
+    assert "https://runpod.test/v2/pods?includeClusterPods=true&limit=1000" in urls
 
 
 @pytest.mark.parametrize("before", [1, 2, 3], ids=["templates", "endpoints", "pods"])
@@ -719,9 +722,9 @@ def test_no_secret_shows_in_errors_though_the_server_echoes_it(world: World, sta
 @pytest.mark.parametrize(
     "options, says",
     [
-        ({}, "state is present but any of the following are missing: image, registry_region"),
-        ({"image": "i", "registry_region": "r"}, "mutually exclusive: image|registry_region"),
-        ({"name": None, "registry_region": "r"}, "one of the following is required: name, secret_store"),
+        ({}, "state is present but any of the following are missing: image, images, registry_region, "),
+        ({"image": "i", "registry_region": "r"}, "mutually exclusive: image|images|registry_region|registry_regions"),
+        ({"name": None, "registry_region": "r"}, "one of the following is required: name, user, secret_store"),
     ],
 )
 def test_options_that_do_not_fit(options: dict[str, Any], says: str, capsys: pytest.CaptureFixture[str]) -> None:

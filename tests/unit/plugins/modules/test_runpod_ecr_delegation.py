@@ -174,6 +174,7 @@ def test_an_image_with_an_odd_host_is_warned_of() -> None:
         ({"repository_arns": [APP], "resource_form": "arn_with_tag"}, "arn_with_tag carries a tag"),
         ({"name": ""}, "name is empty"),
         ({"propagation_timeout": -1}, "propagation_timeout: -1 must be at least 0"),
+        ({"propagation_timeout": 10**12}, "propagation_timeout: 1000000000000 must be .* at most 86400"),
     ],
 )
 def test_what_is_wrong_with_the_options_is_said_before_a_request(options: Json, says: str) -> None:
@@ -236,13 +237,13 @@ def test_the_next_form_is_tried_after_a_refusal_only(refusals: int) -> None:
     assert asked(fake) == [f"{APP}:v1", IMAGE, APP][: refusals + 1]
     assert (outcome.changed, outcome.results["delegations"][0]["created"]) == (True, True)
     assert outcome.results["delegations"][0]["tag"] == ("latest" if refusals == 2 else "v1")
-    assert fake.calls[-1][2] == {"resource": asked(fake)[-1], "name": "mine"}
+    assert fake.calls[-2][2] == {"resource": asked(fake)[-1], "name": "mine"}
 
 
 def test_a_name_that_is_not_set_is_not_sent() -> None:
     fake = FakeRunpod()
     go(fake)
-    assert fake.calls[-1] == ("POST", "/registries/delegations", {"resource": f"{APP}:v1"})
+    assert fake.calls[-2] == ("POST", "/registries/delegations", {"resource": f"{APP}:v1"})
 
 
 def test_a_form_that_was_taken_is_tried_first_from_then_on() -> None:
@@ -286,7 +287,7 @@ def test_a_refusal_is_asked_again_while_the_policy_may_be_new() -> None:
     assert go(fake, propagation_timeout=90).changed
     assert fake.naps == [2, 4]
     once = [POST, POST, POST, LIST]
-    assert fake.requests() == [LIST, *once, *once, POST]
+    assert fake.requests() == [LIST, *once, *once, POST, LIST]
 
 
 @pytest.mark.parametrize(
@@ -336,7 +337,7 @@ def test_a_lost_answer_is_looked_up_and_what_is_there_adopted(lost: Any) -> None
     if not isinstance(lost, Lost):
         fake.answers.append((200, {}, {"delegations": [{"id": "id-1", **delegated({"resource": APP})}]}))
     outcome = go(fake)
-    assert fake.requests() == [LIST, POST, LIST]
+    assert fake.requests() == [LIST, POST, LIST, LIST]
     assert [(found["id"], found["created"]) for found in outcome.results["delegations"]] == [("id-1", True)]
 
 

@@ -199,28 +199,21 @@ def test_no_template_is_bound_so_a_shared_one_stays(runpod: SimulatedRunpod) -> 
 
 
 def test_a_lost_answer_makes_no_second_endpoint(runpod: SimulatedRunpod) -> None:
-    runpod.answers = [None, None, Lost()]
+    runpod.answers = [None, None, None, Lost()]
     made = go(runpod, NEW).results["endpoint"]
     assert [endpoint["id"] for endpoint in runpod.state("endpoints")] == [made["id"]]
 
 
 def test_a_lost_answer_without_effect_is_an_error(runpod: SimulatedRunpod) -> None:
-    runpod.answers = [None, None, TimeoutError("timed out")]
+    runpod.answers = [None, None, None, TimeoutError("timed out")]
     with pytest.raises(CollectionError, match="nothing was created: run again"):
         go(runpod, NEW)
     assert runpod.writes() == ["POST /serverless"]
 
 
-def test_two_new_ones_after_a_lost_answer_are_an_error(runpod: SimulatedRunpod) -> None:
-    twins = [{"id": "a", "name": "demo"}, {"id": "b", "name": "demo"}]
-    runpod.answers = [None, None, TimeoutError("timed out"), (200, {}, {"endpoints": twins})]
-    with pytest.raises(ConflictError, match="ids a, b"):
-        go(runpod, NEW)
-
-
 def test_a_refused_write_is_reported_and_not_retried(runpod: SimulatedRunpod) -> None:
-    with pytest.raises(ApiError, match="POST /serverless: HTTP 400: unknown GPU pool: RTX"):
-        go(runpod, NEW, gpu={"pools": ["RTX"]})
+    with pytest.raises(ApiError, match="POST /serverless: HTTP 400: not a GPU type in the selected pools: A40"):
+        go(runpod, NEW, gpu={"pools": ["ADA_24"], "excluded_types": ["A40"]})
     assert (runpod.writes(), runpod.naps) == (["POST /serverless"], [])
 
 
@@ -234,11 +227,11 @@ def test_a_spent_quota_is_waited_for(runpod: SimulatedRunpod) -> None:
     ("answer", "says"),
     [
         ({"id": "e", "name": "demo"}, "holds other values than were sent for image, .*registry"),
-        ({}, "did not answer with the endpoint"),
+        ({}, "POST /serverless: the answer has no id"),
     ],
 )
 def test_what_runpod_did_not_take_is_an_error(runpod: SimulatedRunpod, answer: Json, says: str) -> None:
-    runpod.answers = [None, None, (201, {}, answer)]
+    runpod.answers = [None, None, None, (201, {}, answer)]
     with pytest.raises(CollectionError, match=says):
         go(runpod, NEW)
 
@@ -385,7 +378,7 @@ def test_a_worker_that_does_not_come_up_is_told_when_the_time_is_over(runpod: Si
 
 def test_an_endpoint_that_runpod_does_not_know_yet_is_waited_for(runpod: SimulatedRunpod) -> None:
     unknown = refusal(404, "resource not found")
-    runpod.answers = [None, None, None, unknown]
+    runpod.answers = [None, None, None, None, None, unknown]
     assert go(runpod, NEW).results["release"] == {"version": None, "rollout": None, "changes": []}
     runpod.answers = [None, None, unknown, None]
     go(runpod, FOLLOWED)
@@ -414,3 +407,13 @@ def test_options_that_do_not_fit_are_refused(options: Json, says: str, capsys: C
     with patch_module_args({"api_key": "key-of-the-unit-tests", **options}), pytest.raises(SystemExit):
         main()
     assert says in json.loads(capsys.readouterr().out)["msg"]
+
+
+@pytest.mark.parametrize(("option", "value"), [("workers", 3), ("gpu", True), ("cpu", [3]), ("scaling", 0.5)])
+def test_a_number_in_place_of_a_mapping_is_an_error_that_names_the_option(
+    option: str, value: Any, capsys: Capture
+) -> None:
+    given = {"api_key": "key-of-the-unit-tests", "name": "demo", option: value}
+    with patch_module_args(given), pytest.raises(SystemExit):
+        main()
+    assert f"{option} must be a dictionary of options" in json.loads(capsys.readouterr().out)["msg"]

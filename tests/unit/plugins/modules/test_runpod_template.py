@@ -44,7 +44,7 @@ def test_nine_steps() -> None:
 def test_what_is_created_is_what_was_asked_for_and_the_disk() -> None:
     fake = FakeRunpod(registries=REGISTRIES)
     run(V1, False, fake.client)
-    assert fake.calls[-1] == (
+    assert fake.calls[-2] == (
         "POST",
         "/templates",
         {

@@ -3,16 +3,53 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 import shlex
+import subprocess
+from pathlib import Path
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import Rule, module_call, worst_first
+import pytest
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import (
+    Rule,
+    module_call,
+    shell_command,
+    worst_first,
+)
 
 ROW = Rule("broken", "error", "{what} is broken", "mend {what}")
+HOSTILE = [
+    "{{ lookup('pipe', 'touch carried-out') }}",
+    "{% for x in [lookup('pipe', 'touch carried-out')] %}{% endfor %}",
+    "#jinja2: variable_start_string:'[[', variable_end_string:']]'\n[[ lookup('pipe', 'touch carried-out') ]]",
+    "'; touch carried-out; '",
+    '"; touch carried-out; "',
+    "$(touch carried-out)",
+    "`touch carried-out`",
+    "x\ntouch carried-out\n",
+    "x & touch carried-out || > carried-out",
+    "-e x=1 state=present \\' \\u007b\\u007b \\",
+    "\x1b]0;title\x07\x1b[31mred\x7f\x9b31m\x00",
+    "\u202egnp.exe \u00e9\U0001f600 \u2028 \ufeff",
+    '{"__ansible_vault": "x"}',
+]
 
 
 def test_a_row_is_filled_with_facts() -> None:
     filled = {"code": "broken", "severity": "error", "cause": "{a} is broken", "remedy": "mend {a}"}
     assert ROW.filled({"what": "{a}", "unused": 1}) == filled
+
+
+def test_a_row_quotes_what_is_a_word_of_a_command() -> None:
+    row = Rule("broken", "error", "{what!r}", "aws iam mend --name {what!q} --others {what}")
+    remedy = row.filled({"what": "x; rm y"})["remedy"]
+    assert remedy == "aws iam mend --name 'x; rm y' --others x; rm y"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_nothing_of_a_row_is_carried_out_by_a_terminal(name: str) -> None:
+    filled = ROW.filled({"what": name})
+    assert (filled["cause"] + filled["remedy"]).isprintable()
 
 
 def test_the_worst_comes_first_and_the_others_keep_their_order() -> None:
@@ -21,7 +58,44 @@ def test_the_worst_comes_first_and_the_others_keep_their_order() -> None:
     assert [one["at"] for one in found] == [1, 3, 2, 0]
 
 
-def test_a_call_of_a_module_is_one_that_a_shell_takes() -> None:
-    call = module_call("runpod_template", name="it's", disk=50)
-    words = ["ansible", "localhost", "-m", "gpuops.runpod.runpod_template", "-a", '{"name": "it\'s", "disk": 50}']
+def test_a_call_of_a_module_is_short_where_its_options_are_plain() -> None:
+    call = module_call("runpod_template", name="team/app-1", disk=50)
+    words = ["ansible", "localhost", "-m", "gpuops.runpod.runpod_template", "-a", '{"name": "team/app-1", "disk": 50}']
     assert shlex.split(call) == words
+
+
+def pasted(command: str, folder: Path) -> list[str]:
+    """Return the arguments that a program gets when a command is pasted into a shell in an empty folder."""
+    program, work = folder / "bin", folder / "work"
+    work.mkdir()
+    program.mkdir()
+    for name in ("ansible", "aws"):
+        (program / name).write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
+        (program / name).chmod(0o755)
+    environment = {"PATH": f"{program}:/usr/bin:/bin", "LANG": "C.UTF-8"}
+    done = subprocess.run(["sh", "-c", command], cwd=work, env=environment, capture_output=True, check=True)
+    assert (list(work.iterdir()), done.stderr) == ([], b"")
+    return done.stdout.decode().split("\0")[:-1]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_call_of_a_module_is_data_to_the_shell_and_to_ansible(name: str, tmp_path: Path) -> None:
+    call = module_call("runpod_template", name=name, repositories=[name], secret_store={"name": name})
+    assert call.isprintable() and call.isascii()
+    *before, arguments = pasted(call, tmp_path)
+    assert before == ["localhost", "-m", "gpuops.runpod.runpod_template", "-a"]
+    marked = {"__ansible_unsafe": name}
+    assert json.loads(arguments) == {"name": marked, "repositories": [marked], "secret_store": {"name": marked}}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_command_is_one_that_the_shell_takes_as_words(name: str, tmp_path: Path) -> None:
+    words = ("aws", "iam", "delete-user-policy", "--policy-name", name)
+    command = shell_command(*words)
+    assert command.isprintable()
+    if name.isprintable():
+        assert pasted(command, tmp_path) == list(words[1:])
+    else:  # said in words, as nobody can type it
+        assert command.startswith(
+            "by hand, for one of its values cannot be typed, what aws iam delete-user-policy does"
+        )

@@ -11,8 +11,14 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.masking import (
     CHANGED,
     MASK,
+    NO_LOG,
     mask_arguments,
     mask_env,
+    mask_login,
+    mask_secrets,
+    printable,
+    secret_values,
+    texts,
     to_diff,
     to_result,
 )
@@ -22,6 +28,9 @@ SPEC: Json = {
     "env": {"type": "dict"},
     "items": {"type": "list", "elements": "dict", "options": {"name": {"type": "str"}, "env": {"type": "dict"}}},
     "mount": {"type": "dict", "options": {"size": {"type": "int"}}},
+    "key": {"type": "str", "no_log": True, "aliases": ["old_key"]},
+    "logins": {"type": "list", "elements": "dict", "options": {"password": {"type": "str", "no_log": True}}},
+    "url": {"type": "str"},
 }
 
 
@@ -67,7 +76,57 @@ def test_a_difference_tells_which_values_changed_and_not_to_what(before: Any, af
         ({"items": '[{"env": {"K": "v"}}]'}, {"items": MASK}),
         ({"items": {"env": {"K": "v"}}}, {"items": {"env": {"K": MASK}}}),
         ({"items": None, "mount": {"size": 1}}, {"items": None, "mount": {"size": 1}}),
+        ({"key": "hush", "old_key": "hush"}, {"key": NO_LOG, "old_key": NO_LOG}),
+        ({"key": None, "logins": [{"password": ["hush"]}]}, {"key": None, "logins": [{"password": NO_LOG}]}),
+        ({"url": "https://me:hush@host/v2"}, {"url": f"https://{MASK}@host/v2"}),
     ],
 )
-def test_arguments_are_echoed_without_the_values_of_env(given: Json, echo: Json) -> None:
+def test_arguments_are_echoed_without_secrets(given: Json, echo: Json) -> None:
     assert mask_arguments(given, SPEC) == echo
+
+
+def test_the_secrets_of_arguments_are_found_at_any_depth() -> None:
+    given = {"old_key": "one", "logins": [{"password": ["two", {"a": 3}]}, None], "name": "four", "key": True, "x": "y"}
+    assert secret_values(given, SPEC) == {"one", "two", "3"}
+    assert texts(None) == set()
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [
+        ("with long-enough-a and b7", f"with {MASK} and {MASK}"),
+        ("xlong-enough-ay", f"x{MASK}y"),  # a long one is found inside of words too
+        ("b77 xb7 b7.", f"b77 xb7 {MASK}."),
+        ({"b7": ["b7", 7, None], "t": ("b7",)}, {"b7": [MASK, 7, None], "t": [MASK]}),
+        (r'as JSON: "quo\"te"', f'as JSON: "{MASK}"'),
+        ("long-enough-a-and-more", MASK),  # the longest first
+    ],
+)
+def test_secrets_are_masked_wherever_they_occur(value: Any, masked: Any) -> None:
+    assert mask_secrets(value, ["long-enough-a", "long-enough-a-and-more", "b7", 'quo"te', ""]) == masked
+
+
+def test_without_secrets_nothing_is_masked() -> None:
+    assert mask_secrets("as it is", []) == "as it is"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("plain, \u00e4\u4e2d \U0001f600", "plain, \u00e4\u4e2d \U0001f600"),
+        ("\x1b]0;owned\x07", r"\x1b]0;owned\x07"),
+        ("a\nb\tc\rd\x9bm", r"a\nb\tc\rd\x9bm"),
+        ("\u202egnp.exe\u2028", r"\u202egnp.exe\u2028"),
+        (17, "17"),
+    ],
+)
+def test_foreign_text_is_printable(text: object, said: str) -> None:
+    assert printable(text) == said
+
+
+def test_line_breaks_of_our_own_are_kept() -> None:
+    assert printable("a\nb\x1b", keep="\n") == "a\nb\\x1b"
+
+
+def test_an_address_is_shown_without_its_login() -> None:
+    assert mask_login("see https://a:b@c.d/e and mail@x.y") == f"see https://{MASK}@c.d/e and mail@x.y"

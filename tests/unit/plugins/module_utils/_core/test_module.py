@@ -11,7 +11,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.module import EnvModule, Run, execute
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.module import CollectionModule, Run, execute
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import ARGUMENTS, runpod_client
@@ -43,7 +43,7 @@ def end(run: Run, key: str | None, capsys: Capture, **given: Any) -> Json:
     """Return what a module with this run answers."""
     args = {"api_key": "key-of-the-unit-tests", **ECHO, **given}
     with patch_module_args(args), pytest.raises(SystemExit):
-        execute(EnvModule(SPEC, supports_check_mode=True), run, key, runpod_client)
+        execute(CollectionModule(SPEC, supports_check_mode=True), run, key, runpod_client)
     return json.loads(capsys.readouterr().out)
 
 
@@ -151,8 +151,19 @@ def test_the_system_log_holds_no_value_of_env(capsys: Capture, monkeypatch: pyte
 
     monkeypatch.setattr(AnsibleModule, "log", log)
     with patch_module_args({"api_key": "key-of-the-unit-tests", "name": "demo", "env": {"TOKEN": VALUE}}):
-        module = EnvModule(SPEC)
+        module = CollectionModule(SPEC)
     module.log("a message of its own")
     assert "name=demo" in logged[0] and "TOKEN" in logged[0]
     assert VALUE not in logged[0] and "key-of-the-unit-tests" not in logged[0]
     assert logged[1] == "a message of its ownNone"
+
+
+def test_escape_sequences_reach_no_terminal(capsys: Capture) -> None:
+    def warned(params: Json, check_mode: bool, client: Client) -> Result:
+        return Result(False, None, None, {}, ("mind \x1b[2J this\nand that",))
+
+    def refused(params: Json, check_mode: bool, client: Client) -> Result:
+        raise ApiError("no \x1b[2J", 400)
+
+    assert r"mind \x1b[2J this" in str(end(warned, None, capsys)["warnings"][-1]["event"]["msg"])
+    assert end(refused, None, capsys)["msg"] == r"no \x1b[2J"

@@ -24,6 +24,7 @@ FACTS = {
     "kind": "tag",
     "other": "eu-west-1",
     "place": "account 123456789012 in us-east-1",
+    "what": "an HTML page in place of a manifest",
     "platform": "linux/amd64",
     "platforms": "linux/arm64",
     "region": "us-east-1",
@@ -45,6 +46,9 @@ ABSENT = "The repository with name 'app' does not exist in the registry with id 
 ENDED = "Your authorization token has expired. Reauthenticate and try again."
 CASES = [  # what AWS, registries, container runtimes and this collection say
     ("WrongRegion", "", "wrong_region"),
+    ("MANIFEST_DAMAGED", "a manifest whose layers[0] has no size", "manifest_damaged"),
+    ("UNEXPECTED_ANSWER", "an HTML page in place of a manifest", "unexpected_answer"),
+    ("ResponseParserError", "Unable to parse response", "unexpected_answer"),
     ("WrongAccount", "", "wrong_account"),
     ("RepositoryNotFoundException", ABSENT, "repository_not_found"),
     ("NAME_UNKNOWN", ABSENT, "repository_not_found"),

@@ -22,7 +22,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_probe impo
     facts,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import Image, parse
-from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Login, Registry
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Login, Registry, digest_of
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Answer, Registries, error
 
@@ -286,3 +286,19 @@ def test_layers_that_a_runtime_would_not_get_are_an_error() -> None:
         by_registry(Cloud(), registries).configuration(HUB, "sha256:c")
     assert caught.value.finding["code"] == "layer_host_blocked" and caught.value.finding["severity"] == "error"
     assert "secret" not in str(caught.value.finding)
+
+
+@pytest.mark.parametrize(
+    "manifest, changed, code",
+    [
+        ('{"config": {"digest": "d"}}', True, "unexpected_answer"),
+        ('{"config": {"digest": "d"}}', False, "manifest_damaged"),
+        ('{"mediaType": "x"}', True, "unexpected_answer"),
+    ],
+)
+def test_a_manifest_that_was_changed_on_its_way_is_not_blamed_on_the_image(
+    manifest: str, changed: bool, code: str
+) -> None:
+    digest = "sha256:other" if changed else digest_of(manifest.encode())
+    image = {"imageId": {"imageDigest": digest}, "imageManifest": manifest}
+    assert refused(by_api(Cloud(batch_get_image={"images": [image], "failures": []})))["code"] == code

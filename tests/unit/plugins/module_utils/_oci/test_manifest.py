@@ -9,11 +9,14 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.manifest import (
+    DamagedManifestError,
+    NotAManifestError,
     checked,
     choose,
     is_image,
     is_index,
     offers,
+    parse,
     platform_of,
     read,
     same,
@@ -38,11 +41,11 @@ INDEX = {
 
 @pytest.mark.parametrize("text", ["", "not json", "[]", '"text"'])
 def test_what_is_no_manifest_reads_as_empty(text: str) -> None:
-    assert read(text) == {}
+    assert read(text.encode()) == {}
 
 
 def test_a_manifest_is_read() -> None:
-    assert read('{"config": {}}') == {"config": {}}
+    assert read(b'{"config": {}}') == {"config": {}}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_platform_of(described: dict[str, Any], platform: str) -> None:
 
 def test_size_is_that_of_the_configuration_and_all_layers() -> None:
     assert size({"config": {"size": 10}, "layers": [{"size": 200}, {"size": 3000}]}) == 3210
-    assert size({"config": {"digest": "sha256:c"}}) == 0
+    assert size({"config": {"size": 10}, "layers": []}) == 10
 
 
 @pytest.mark.parametrize("platform", ["linux", "linux/amd64/v1/x", "Linux/AMD64", "", "linux/"])
@@ -115,3 +118,19 @@ def test_malformed_platforms_are_refused(platform: str) -> None:
 
 def test_a_platform_is_taken_as_given() -> None:
     assert checked("linux/arm64/v8") == "linux/arm64/v8"
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "said"),
+    [
+        (b'{"error": "blocked"}', NotAManifestError, "other JSON"),
+        (b'{"manifests": 1}', DamagedManifestError, "manifests is no list"),
+        (b'{"manifests": [null]}', DamagedManifestError, r"manifests\[0\] is no object"),
+        (b'{"manifests": [{"digest": "d", "platform": 1}]}', DamagedManifestError, "platform is no object"),
+        (b'{"config": {"digest": "d", "size": 1}}', DamagedManifestError, "layers is no list"),
+        (b'{"config": {"digest": "d"}, "layers": []}', DamagedManifestError, "config has no size"),
+    ],
+)
+def test_what_a_manifest_lacks_is_named(text: bytes, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        parse(text)

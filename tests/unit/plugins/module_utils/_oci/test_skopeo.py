@@ -347,3 +347,8 @@ def test_a_thread_leaves_signals_alone() -> None:
 )
 def test_what_another_try_may_mend(text: str, public: bool, expected: bool) -> None:
     assert is_transient(text, public) is expected
+
+
+def test_a_skopeo_that_names_no_digest_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SkopeoError, match="did not say which digest"):
+        _skopeo.digest_in(tmp_path / "digest")

@@ -185,3 +185,11 @@ def test_timestamps_of_any_zone_are_taken() -> None:
 def test_what_is_no_moment_is_refused(text: Any) -> None:
     with pytest.raises(InputError, match=r"credential_expiry\.r1: .* is not a timestamp such as"):
         moments({"r1": text})
+
+
+def test_findings_show_foreign_names_printably() -> None:
+    held = account(templates=[thing("\x1b[2Jt\u202e", "lost", PRIVATE)], delegations=[delegation(APP)])
+    found = next(one for one in findings(held, None, NOW) if one["code"] == "credential_gone")
+    assert found["name"] == "\x1b[2Jt\u202e"  # the data is as RunPod has it
+    assert r"The template \x1b[2Jt\u202e refers to" in found["cause"]
+    assert "\x1b" not in found["cause"] + found["remedy"] and "\u202e" not in found["cause"] + found["remedy"]

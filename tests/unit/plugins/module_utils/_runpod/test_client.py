@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import http.client
 import io
+import socket
+import ssl
+import time
 from email.message import Message
 from threading import Event
 from typing import Any
@@ -20,22 +23,26 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     NotFoundError,
     TransportError,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import (
-    Client,
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.masking import mask_secrets
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.answers import (
     api_error,
-    base_url,
     details,
-    opener,
     page_title,
     problem_of,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import (
+    Client,
+    base_url,
+    opener,
     read,
     retry_delay,
     secrets_in,
     within,
-    without,
 )
 from ansible_collections.gpuops.runpod.tests.sandbox import contract
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import KEY, FakeRunpod, refusal
+from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod
 
 BODY = {"name": "demo", "password": "a-password-of-some-length"}
 
@@ -129,7 +136,7 @@ def test_details(problem: Json, said: str) -> None:
         (None, []),
         ({"name": "a-long-enough-name"}, []),
         ({"password": "12345678"}, ["12345678"]),
-        ({"env": {"A": "12345678", "B": "1234567"}}, ["12345678"]),  # short ones would blot out harmless words
+        ({"env": {"A": "12345678", "B": "1234567"}}, ["12345678", "1234567"]),
         ({"env": None}, []),
     ],
 )
@@ -139,7 +146,7 @@ def test_secrets_in(body: Json | None, secrets: list[str]) -> None:
 
 def test_secrets_are_blotted_out_at_any_depth() -> None:
     echo = {"detail": "bad hush!", "errors": ["hush!", {"at": "hush!"}], "status": 400}
-    assert without(echo, ["hush!"]) == {
+    assert mask_secrets(echo, ["hush!"]) == {
         "detail": "bad ********",
         "errors": ["********", {"at": "********"}],
         "status": 400,
@@ -156,14 +163,14 @@ def test_secrets_are_blotted_out_at_any_depth() -> None:
         (405, {"detail": "no"}, "does not offer"),
         (429, {"detail": "no"}, "quota"),
         (500, {}, "does api_url point at RunPod's API v2"),
-        (400, {"error": "x", "status": 400}, "RunPod's API v1"),
-        (400, {"message": "x"}, "RunPod's API v1"),
+        (400, {"error": "no free GPUs", "status": 400}, "GET /x: HTTP 400: no free GPUs"),
+        (400, {"message": "x"}, "GET /x: HTTP 400: x"),
         (302, {}, "redirected"),
     ],
 )
 def test_an_error_says_cause_and_remedy(status: int, problem: Json, said: str) -> None:
     error = api_error("GET", "/x", status, problem)
-    assert said in str(error)
+    assert said in str(error) and "v1" not in str(error)
     assert error.as_result() == {"msg": str(error), "status": status, "problem": problem}
 
 
@@ -254,11 +261,19 @@ def test_a_spent_minute_is_waited_for_and_a_spent_day_is_not() -> None:
     assert fake.naps == [12.0]
 
 
-@pytest.mark.parametrize("body", [b"<html>hello</html>", b"\xff\xfe\xfd"])
-def test_a_success_that_is_not_json_is_an_error(body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"<html><title>Log in</title></html>", "the answer is an HTML page \\('Log in'\\)"),
+        (b"\xff\xfe\xfd", "the answer is not JSON"),
+        (b"[" * 100_000, "the answer is not JSON"),
+        (b"", "the answer is empty"),
+    ],
+)
+def test_a_success_that_is_not_json_is_an_error(body: bytes, said: str) -> None:
     fake = FakeRunpod()
     fake.answers = [(200, {}, body)]
-    with pytest.raises(ApiError, match="the answer is not JSON") as caught:
+    with pytest.raises(ApiError, match=f"GET /registries: HTTP 200: {said}") as caught:
         fake.client.get("/registries")
     assert caught.value.status == 200
 
@@ -386,6 +401,7 @@ def test_what_ends_in_time_is_as_it_was() -> None:
         (b'{"title": "No"}', None),
         (b"<html><body>It works!</body></html>", ""),
         (b"\n<!DOCTYPE html><head><Title lang='en'> Bad Gateway </title>", "Bad Gateway"),
+        (b"<title>\x1b[31mred</title>", r"\x1b[31mred"),
     ],
 )
 def test_page_title(body: bytes, title: str | None) -> None:
@@ -416,7 +432,178 @@ def test_what_a_key_may_not_do_is_named(method: str, path: str, lacks: str) -> N
     assert lacks in str(api_error(method, path, 403, {"detail": "access denied"}))
 
 
-@pytest.mark.parametrize("timeout", [0, -1])
-def test_a_timeout_of_nothing_is_refused(timeout: int) -> None:
-    with pytest.raises(InputError, match="api_timeout must be at least 1"):
+@pytest.mark.parametrize("timeout", [0, -1, 3601, 10**12])
+def test_a_timeout_that_cannot_be_waited_for_is_refused(timeout: int) -> None:
+    with pytest.raises(InputError, match="api_timeout must be 1 to 3600"):
         opener({"api_timeout": timeout, "validate_certs": True, "ca_path": None})
+
+
+def test_a_long_page_costs_no_time() -> None:
+    begun = time.monotonic()
+    assert page_title(b"<title " * 50_000) == ""
+    assert time.monotonic() - begun < 1
+
+
+def test_short_values_of_the_environment_are_not_repeated() -> None:
+    fake = FakeRunpod()
+    fake.answers = [refusal(422, 'env.PIN: "4711" and env.QUOTED: a\\"b are no good, 47110 is')]
+    with pytest.raises(ApiError) as caught:
+        fake.client.post("/templates", {"name": "demo", "env": {"PIN": "4711", "QUOTED": 'a"b', "EMPTY": ""}})
+    assert str(caught.value).endswith('env.PIN: "********" and env.QUOTED: ******** are no good, 47110 is')
+
+
+# Pages
+
+
+@pytest.mark.parametrize("paging", ["full", "short", "absent"])
+@pytest.mark.parametrize("path", ["/pods?includeClusterPods=true", "/templates"])
+def test_a_listing_is_read_to_its_end(paging: str, path: str) -> None:
+    runpod = SimulatedRunpod()
+    key = path.strip("/").partition("?")[0]
+    names = {runpod.seed(key, name=f"thing-{number}")["name"] for number in range(7)}
+    runpod.simulator.world.set_switches({"paging": paging, "page_size": 3})
+    assert {thing["name"] for thing in runpod.client.items(path, key)} == names
+    assert set(runpod.requests()) == {f"GET {path}"}
+
+
+@pytest.mark.parametrize("trouble", [refusal(403, "no"), (200, {}, {}), refusal(422, "cursor: not one")])
+def test_a_later_page_that_fails_fails_the_listing(trouble: Any) -> None:
+    fake = FakeRunpod()
+    fake.answers = [(200, {}, page([{"id": "r1", "name": "one"}], "next")), trouble]
+    with pytest.raises(ApiError, match="GET /registries: "):
+        fake.client.items("/registries", "registries")
+
+
+def page(items: list[Json], cursor: Any = None) -> Json:
+    return {"registries": items, "pagination": {"nextCursor": cursor, "hasNextPage": cursor is not None}}
+
+
+def test_an_item_that_moves_between_pages_is_listed_once() -> None:
+    fake, one, two = FakeRunpod(), {"id": "r1", "name": "one"}, {"id": "r2", "name": "two"}
+    fake.answers = [(200, {}, page([one, two], "next")), (200, {}, page([two]))]
+    assert fake.client.items("/registries", "registries") == [one, two]
+
+
+def test_a_page_that_leads_to_itself_is_an_error() -> None:
+    runpod = SimulatedRunpod()
+    runpod.simulator.world.set_switches({"paging": "repeating"})
+    with pytest.raises(ApiError, match="GET /templates: a page names one as the next that was there before"):
+        runpod.client.items("/templates", "templates")
+
+
+def test_pages_without_end_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MOST_PAGES", 3)
+    fake = FakeRunpod()
+    fake.answers = [(200, {}, page([], f"c{number}")) for number in range(3)]
+    with pytest.raises(ApiError, match="GET /registries: after 3 pages there is no end"):
+        fake.client.items("/registries", "registries")
+
+
+@pytest.mark.parametrize(
+    "pagination", ["next", [], {"nextCursor": "c"}, {"hasNextPage": True}, {"hasNextPage": True, "nextCursor": 5}]
+)
+def test_a_page_that_does_not_say_how_to_go_on_is_an_error(pagination: Any) -> None:
+    fake = FakeRunpod()
+    fake.answers = [(200, {}, {"registries": [], "pagination": pagination})]
+    with pytest.raises(ApiError, match="does not say whether and where its next page is"):
+        fake.client.items("/registries", "registries")
+
+
+# Hosts that cannot be reached
+
+
+def bound() -> socket.socket:
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.settimeout(10)
+    return listening
+
+
+@pytest.mark.parametrize(
+    ("failure", "said", "naps"),
+    [
+        (URLError(socket.gaierror(-2, "Name or service not known")), "host name is not known: check api_url", [1.0]),
+        (URLError(ConnectionRefusedError(111, "Connection refused")), "Nothing listens there: check host and", [1.0]),
+        (URLError(OSError(113, "No route to host")), "No connection can be made", [1.0]),
+        (URLError(ssl.SSLCertVerificationError("self-signed")), "The certificate is not trusted.*or ca_path", []),
+        (URLError(ssl.SSLError("wrong version number")), "does not speak TLS there: check scheme and port", []),
+        (http.client.BadStatusLine("SSH-2.0"), "does not speak HTTP there: check scheme and port", []),
+        (client.Silence("no connection after 4 seconds"), "No connection can be made", []),
+    ],
+)
+def test_a_host_that_never_answered_is_given_up_soon(failure: Exception, said: str, naps: list[float]) -> None:
+    fake = FakeRunpod()
+    fake.answers = [failure] * 5
+    with pytest.raises(TransportError, match=f"GET /registries: no answer from https://runpod.test/v2: .*{said}"):
+        fake.client.get("/registries")
+    assert fake.naps == naps
+
+
+def test_a_host_that_has_answered_is_waited_for() -> None:
+    fake = FakeRunpod()
+    fake.client.get("/registries")
+    fake.answers = [URLError(ConnectionRefusedError(111, "Connection refused"))] * 4
+    assert fake.client.get("/registries") == {"registries": []}
+    assert fake.naps == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_a_port_where_nothing_listens_is_named_within_seconds() -> None:
+    with bound() as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    options = {"api_timeout": 30, "validate_certs": True, "ca_path": None}
+    begun = time.monotonic()
+    with pytest.raises(TransportError, match="Connection refused. Nothing listens there"):
+        Client(url, KEY, opener(options), timeout=30).get("/registries")
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_a_host_that_is_silent_is_waited_for_when_it_takes_connections(
+    accepts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE", 0.05)
+    monkeypatch.setattr(client, "PROBE", 0.5)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    class Silent:
+        def open(self, *dummy: Any, **options: Any) -> Any:
+            Event().wait(0.3)
+            raise HTTPError("u", 401, "", Message(), io.BytesIO(b""))
+
+    with bound() as listening:
+        port = listening.getsockname()[1]
+        if not accepts:
+            listening.close()
+        made = Client(f"http://127.0.0.1:{port}", KEY, Silent(), timeout=5)
+        with pytest.raises(ApiError if accepts else TransportError, match="401" if accepts else "no connection after"):
+            made.get("/registries")
+
+
+def test_behind_a_proxy_the_host_itself_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setattr(socket, "create_connection", lambda address: pytest.fail(f"tried {address}"))
+    FakeRunpod().client._probe()
+
+
+def test_a_call_that_takes_longer_than_the_probe_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "PATIENCE", 0.01)
+    assert within(5, lambda: Event().wait(0.1) or "done") == "done"  # type: ignore[comparison-overlap, arg-type, return-value]
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (
+            "https://puller:hush-hush@api.runpod.io/v2",
+            "api_url 'https://.*@api.runpod.io/v2' holds a user",
+        ),
+        ("puller:hush-hush@api.runpod.io", "api_url 'api.runpod.io' is not an address"),
+        ("https://api.runpod.io:port/v2", "its port is no number"),
+        ("https://api.runpod.io:99999", "its port is no number"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_without_its_password(url: str, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        base_url(url)
+    assert "hush-hush" not in str(caught.value)

@@ -10,6 +10,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.doc_fragments.runpod import ModuleDocFragment
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.module import CollectionModule, execute
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import ARGUMENTS, runpod_client
 
@@ -41,7 +42,18 @@ def test_the_connection_may_come_from_the_environment(monkeypatch: pytest.Monkey
     assert (client.url, client.token) == ("http://127.0.0.1:8080/v2", "key-of-the-environment")
 
 
-def test_the_key_is_required(capsys: Capture) -> None:
+def test_a_missing_key_is_an_error_that_names_the_variable(capsys: Capture) -> None:
     with patch_module_args({}), pytest.raises(SystemExit):
-        AnsibleModule(ARGUMENTS)
-    assert "api_key" in json.loads(capsys.readouterr().out)["msg"]
+        execute(CollectionModule(ARGUMENTS), lambda *dummy: pytest.fail("ran"), None, runpod_client)
+    assert json.loads(capsys.readouterr().out)["msg"] == (
+        "api_key is missing: set it, or the environment variable RUNPOD_API_KEY, to an API key."
+    )
+
+
+def test_a_password_in_the_address_is_not_echoed(capsys: Capture) -> None:
+    given = {"api_key": "k", "api_url": "https://me:hush-hush@proxy.example/v2", "_ansible_inject_invocation": True}
+    with patch_module_args(given), pytest.raises(SystemExit):
+        execute(CollectionModule(ARGUMENTS), lambda *dummy: pytest.fail("ran"), None, runpod_client)
+    answer = json.loads(capsys.readouterr().out)
+    assert "holds a user or password" in answer["msg"] and "hush-hush" not in json.dumps(answer)
+    assert answer["invocation"]["module_args"]["api_url"] == "https://********@proxy.example/v2"

@@ -11,14 +11,15 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fields import (
     OPTIONS,
-    Step,
     check,
     desired,
     field_changes,
     plan,
     prediction,
+    released,
     validation_errors,
 )
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.fields import Step
 
 DELAY = {"type": "QUEUE_DELAY", "queueDelay": 4}
 COUNT = {"type": "REQUEST_COUNT", "requestCount": 2}
@@ -51,7 +52,7 @@ def given(**options: Any) -> Json:
             {"id": "", "template": "", "image": ""},
             [f"{name} must not be empty" for name in ("id", "template", "image")],
         ),
-        ({"disk": 0, "timeout": -1}, ["disk must be at least 1", "timeout must be at least 0"]),
+        ({"disk": 0, "timeout": -1}, ["disk must be at least 1 (GB)", "timeout must be at least 0"]),
         ({"env": {"A": None}}, ["env.A must be a string: quote it"]),
         ({"gpu": {"excluded_types": [" "]}}, ["gpu.excluded_types has an empty entry"]),
         ({"gpu": {"allowed_cuda_versions": ["12"]}}, ["gpu.allowed_cuda_versions: '12' is not of the form '12.8'"]),
@@ -82,7 +83,7 @@ def test_faults(options: Json, says: list[str]) -> None:
         ({"image": "app:1"}, "required: name, id"),
         ({"name": "demo", "gpu": {}, "cpu": []}, "mutually exclusive"),
         ({"name": "demo", "colour": "red"}, "colour"),
-        ({"name": "demo", "disk": 0, "timeout": -1}, "^disk must be at least 1; timeout must be at least 0.$"),
+        ({"name": "demo", "disk": 0, "timeout": -1}, r"^disk must be at least 1 \(GB\); timeout must be at least 0.$"),
     ],
 )
 def test_options_are_checked_as_written(options: Json, says: str) -> None:
@@ -146,17 +147,17 @@ def test_without_a_template_only_what_was_set_is_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "changed", "released"),
+    ("step", "action", "changes"),
     [
-        (Step(None, None, None), False, []),
-        (Step(ENDPOINT, None, None), True, []),
-        (Step(ENDPOINT, {}, ENDPOINT), False, []),
-        (Step(ENDPOINT, {"env": {}, "timeout": 5, "image": "app:2"}, ENDPOINT), True, ["image", "env"]),
-        (Step(None, {"image": "app:2"}, ENDPOINT), True, []),
+        (Step("demo", None, None, None), "unchanged", []),
+        (Step("demo", ENDPOINT, None, None), "delete", []),
+        (Step("demo", ENDPOINT, {}, ENDPOINT), "unchanged", []),
+        (Step("demo", ENDPOINT, {"env": {}, "timeout": 5, "image": "app:2"}, ENDPOINT), "change", ["image", "env"]),
+        (Step("demo", None, {"image": "app:2"}, ENDPOINT), "create", []),
     ],
 )
-def test_what_a_step_does(step: Step, changed: bool, released: list[str]) -> None:
-    assert (step.changed, step.released) == (changed, released)
+def test_what_a_step_does(step: Step, action: str, changes: list[str]) -> None:
+    assert (step.action, released(step)) == (action, changes)
 
 
 def test_the_idle_timeout_comes_and_goes_with_the_scaling() -> None:
@@ -167,4 +168,4 @@ def test_the_idle_timeout_comes_and_goes_with_the_scaling() -> None:
 
 def test_an_endpoint_of_unknown_type_is_not_contradicted() -> None:
     unknown = {key: value for key, value in ENDPOINT.items() if key != "type"}
-    assert not plan(given(name="demo", type="LOAD_BALANCER"), [unknown], None, []).changed
+    assert not plan(given(name="demo", type="LOAD_BALANCER"), [unknown], None, []).fields

@@ -14,15 +14,14 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     InputError,
     Json,
 )
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.fields import Step, differing
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import (
     DEFAULTS,
     FIELDS,
     OPTIONS,
     IgnoredFieldError,
-    Step,
     check,
     desired,
-    field_changes,
     plan,
     read,
     read_back,
@@ -41,12 +40,13 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import (
 
 UNSET: Json = {option: None for option in OPTIONS} | {"name": "demo", "state": "present"}
 REGISTRIES = [{"id": "r1", "name": "one"}, {"id": "r2", "name": "two"}, {"id": "r3", "name": "two"}]
+BARE: Json = {"cmd": [], "entrypoint": []}
 MOUNT = {"size": 20, "path": "/data"}
 
 
 def test_each_option_but_state_has_its_field() -> None:
     assert set(OPTIONS) - {"state"} == set(FIELDS)
-    assert set(DEFAULTS) == set(TEMPLATE) == set(FIELDS.values()) - {"name", "image"}
+    assert set(DEFAULTS) == set(TEMPLATE) | {"cmd", "entrypoint"} == set(FIELDS.values()) - {"name", "image"}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_desired(options: Json, fields: Json) -> None:
     ],
 )
 def test_delta(current: Json, fields: Json, left: Json) -> None:
-    assert field_changes(current, fields) == left
+    assert differing(current, fields) == left
 
 
 @pytest.mark.parametrize(
@@ -187,19 +187,19 @@ def test_two_templates_with_the_name_are_an_error_whatever_is_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "prediction"),
+    ("options", "held", "after"),
     [
-        (Step("demo", template("demo"), None), None),
-        (Step("demo", template("demo"), {}), template("demo")),
-        (Step("demo", template("demo"), {"disk": 80}), template("demo", disk=80)),
-        (
-            Step("demo", None, {"name": "demo", "image": "a", "disk": 80}),
-            {**DEFAULTS, "name": "demo", "image": "a", "disk": 80},
-        ),
+        ({"state": "absent"}, {}, None),
+        ({}, {}, template("demo")),
+        ({"disk": 80}, {}, template("demo", disk=80)),
+        ({"image": "a", "disk": 80}, None, {**DEFAULTS, "name": "demo", "image": "a", "disk": 80}),
     ],
 )
-def test_a_prediction_is_the_whole_template_without_the_id_it_will_get(step: Step, prediction: Json | None) -> None:
-    assert step.prediction == prediction
+def test_a_prediction_is_the_whole_template_without_the_id_it_will_get(
+    options: Json, held: Json | None, after: Json | None
+) -> None:
+    templates = [] if held is None else [template("demo", **held)]
+    assert plan({**UNSET, "image": "app:1", **options}, templates, []).after == (after and {**after, **BARE})
 
 
 @pytest.mark.parametrize(
@@ -217,17 +217,17 @@ def test_credentials_are_read_only_when_one_is_named(items: list[Json], requests
     assert (fake.requests(), warnings) == (requests, ())
 
 
-NEW = Step("demo", None, {"name": "demo", "image": "app:1", "disk": 50, "registry": "r1"})
+NEW = Step("demo", None, {"name": "demo", "image": "app:1", "disk": 50, "registry": "r1"}, None)
 
 
 def test_a_step_is_one_request() -> None:
     fake = FakeRunpod()
     made = write(fake.client, NEW)
-    assert made == {**TEMPLATE, "id": "id-1", "name": "demo", "image": "app:1", "registry": "r1"}
-    assert write(fake.client, Step("demo", made, {"disk": 80})) == {**made, "disk": 80}
-    assert write(fake.client, Step("demo", made, {})) == made
-    assert write(fake.client, Step("demo", made, None)) is None
-    assert write(fake.client, Step("demo", None, None)) is None
+    assert made == {**TEMPLATE, **BARE, "id": "id-1", "name": "demo", "image": "app:1", "registry": "r1"}
+    assert write(fake.client, Step("demo", made, {"disk": 80}, None)) == {**made, "disk": 80}
+    assert write(fake.client, Step("demo", made, {}, None)) == made
+    assert write(fake.client, Step("demo", made, None, None)) is None
+    assert write(fake.client, Step("demo", None, None, None)) is None
     assert fake.requests() == ["POST /templates", "PATCH /templates/id-1", "DELETE /templates/id-1"]
 
 
@@ -246,7 +246,7 @@ def test_a_field_that_the_api_ignored_is_an_error_with_what_it_holds() -> None:
         IgnoredFieldError, match=r"id t-demo\) but holds other values than were sent for disk, registry\."
     ) as caught:
         write(fake.client, NEW)
-    assert caught.value.template == held
+    assert caught.value.template == {**held, **BARE}
 
 
 @pytest.mark.parametrize("answer", [None, [], {}, {"name": "demo"}])
@@ -259,11 +259,11 @@ def test_a_template_in_use_is_not_deleted_and_the_api_says_why() -> None:
     fake = FakeRunpod(templates=[template("demo")])
     fake.answers = [refusal(400, "template is in use by a pod")]
     with pytest.raises(CollectionError, match="DELETE /templates/t-demo: HTTP 400: template is in use by a pod"):
-        write(fake.client, Step("demo", template("demo"), None))
+        write(fake.client, Step("demo", template("demo"), None, None))
 
 
 def test_a_template_that_is_gone_already_is_as_good_as_deleted() -> None:
-    assert write(FakeRunpod().client, Step("demo", template("demo"), None)) is None
+    assert write(FakeRunpod().client, Step("demo", template("demo"), None, None)) is None
 
 
 def test_a_result_has_the_names_of_the_options_and_no_value_of_env() -> None:
@@ -288,7 +288,11 @@ def test_the_two_modules_document_the_same_options() -> None:
         for name in ("runpod_template", "runpod_templates")
     )
     documented = yaml.safe_load(one.DOCUMENTATION)["options"]
-    assert yaml.safe_load(many.DOCUMENTATION)["options"]["templates"]["suboptions"] == documented
+    assert documented.pop("adopt")["default"] is False
+    of_many = yaml.safe_load(many.DOCUMENTATION)["options"]
+    assert of_many["templates"]["suboptions"] == documented
+    general = {option: text for option, text in documented.items() if option not in ("name", "state")}
+    assert of_many["defaults"]["suboptions"] == general
     assert list(documented) == list(OPTIONS)
     returned = yaml.safe_load(one.RETURN)["template"]["contains"]
     assert yaml.safe_load(many.RETURN)["templates"]["contains"] == returned

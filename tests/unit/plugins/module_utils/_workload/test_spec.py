@@ -12,7 +12,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec impor
     leftovers,
     public_images,
     public_users,
-    results,
     templates,
     users,
     workloads,
@@ -132,45 +131,6 @@ def test_a_region_without_a_credential_needs_none_and_an_image_may_have_a_public
 
 def test_templates_without_credentials_are_to_be_absent() -> None:
     assert templates(workloads([TRAINING], {})) == [{"name": "runpod-gpu-training", "state": "absent"}]
-
-
-def test_results_join_by_image_and_by_name() -> None:
-    image = TRAINING["image"]
-    joined = results(
-        workloads([TRAINING], {}),
-        source=[{"image": image, "digest": "sha256:1"}],
-        proof=[{"image": image, "pullable": True}],
-        templates=[{"name": "other", "id": "x"}, {"name": "runpod-gpu-training", "id": "t1"}],
-    )
-    assert joined == [
-        {
-            "name": "runpod-gpu-training",
-            "image": image,
-            "digest": "sha256:1",
-            "template_id": "t1",
-            "endpoint_id": None,
-            "public_image": None,
-            "pullable": True,
-        }
-    ]
-
-
-def test_what_is_run_and_proved_is_the_public_image() -> None:
-    image, public = TRAINING["image"], "public.ecr.aws/alias/app:v1"
-    [joined] = results(
-        workloads([{**TRAINING, "endpoint": {"name": "inference"}}], {}),
-        source=[],
-        proof=[{"image": image, "pullable": False}, {"image": public, "pullable": True}],
-        templates=[],
-        endpoints=[{"name": "other", "id": "x"}, {"name": "inference", "id": "e1"}],
-        images={image: public},
-    )
-    assert (joined["public_image"], joined["pullable"], joined["endpoint_id"]) == (public, True, "e1")
-
-
-def test_what_is_not_known_is_null_in_the_results() -> None:
-    [joined] = results(workloads([TRAINING], {}), source=[], proof=[], templates=[])
-    assert (joined["digest"], joined["template_id"], joined["pullable"]) == (None, None, None)
 
 
 def test_the_workloads_own_templates_and_endpoints_are_no_users() -> None:

@@ -1,0 +1,210 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection, pure: what RunPod's answers must look like, and what is said about those that do not.
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from .._core.errors import ApiError, Json, NotFoundError
+from .._core.masking import printable
+
+WRONG_API = "does api_url point at RunPod's API v2?"
+TITLE_WITHIN = 4096  # bytes of a page
+REMEDIES = {
+    401: "The API key is missing, malformed or expired: check api_key or RUNPOD_API_KEY.",
+    404: "It does not exist, or this API key may not see it.",
+    405: "This API does not offer the call.",
+    429: "The quota of this API key is spent: run again later, run less often, or ask RunPod for a higher limit.",
+}
+# First part of a path -> what the key needs access to.
+AREAS = {
+    "registries": "registry credentials",
+    "templates": "templates",
+    "serverless": "serverless endpoints",
+    "pods": "pods",
+}
+# What a listing holds -> the texts that each item has. Names of endpoints and pods are not promised.
+REQUIRED = {
+    "templates": ("id", "name"),
+    "registries": ("id", "name"),
+    "delegations": ("id", "awsUser", "awsRegion", "repository"),
+    "endpoints": ("id",),
+    "pods": ("id",),
+    "workers": ("id",),
+}
+# What an item may have or lack.
+OPTIONAL = {
+    **{name: (str, "a text") for name in ("name", "image", "registry", "status", "tag", "args")},
+    **{name: (dict, "an object") for name in ("env", "mounts", "scaling", "gpu", "workers")},
+    **{name: (list, "a list") for name in ("ports", "cpu", "allowedCudaVersions", "dataCenterIds", "networkVolumes")},
+}
+ITEMS = {
+    "/registries/delegations": "delegations",
+    "/registries": "registries",
+    "/templates": "templates",
+    "/serverless": "endpoints",
+    "/pods": "pods",
+}
+
+
+# Errors
+
+
+def problem_of(body: bytes) -> Json:
+    """Return the problem document of an error answer, or {} when the body is anything else."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def details(problem: Json) -> str:
+    """Return what the problem says, without the validator's noise.
+
+    A missing key makes RunPod's validator report every valid key as additional too; then only the missing one counts.
+    """
+    reported = problem.get("errors") or []
+    errors = [str(error) for error in (reported if isinstance(reported, list) else [reported])]
+    missing = [error for error in errors if "missing propert" in error]
+    parts = [problem.get("detail") or problem.get("title") or problem.get("error") or problem.get("message") or ""]
+    parts += missing or errors
+    return printable(": ".join(str(part) for part in parts if part))
+
+
+def page_title(body: bytes) -> str | None:
+    """Return the title of an HTML page, or None when the body is anything else."""
+    start = body[:TITLE_WITHIN].lstrip()
+    if not start.startswith(b"<"):
+        return None
+    title = re.search(rb"<title[^<>]{0,100}>([^<]{1,200})", start, re.IGNORECASE)
+    return printable(title[1].decode(errors="replace").strip()) if title else ""
+
+
+def page(title: str) -> str:
+    """Return what an HTML page in place of an answer means."""
+    return (
+        f"the answer is an HTML page ({title!r}), so it is not RunPod's API that {{}}; "
+        f"look at proxies and firewalls on the way, and {WRONG_API}"
+    )
+
+
+def missing_access(method: str, path: str) -> str:
+    """Return the remedy for a 403. Of all scopes only the one for the update of a credential is documented."""
+    area = re.split(r"[/?]", path)[1]
+    access = "read" if method == "GET" else "write"
+    scope = " (scope secrets:write)" if (method, area) == ("PATCH", "registries") else ""
+    return (
+        f"The API key is valid but lacks {access} access to {AREAS.get(area, area)}{scope}: "
+        "give it that in RunPod's console."
+    )
+
+
+def api_error(method: str, path: str, status: int, problem: Json, title: str | None = None) -> ApiError:
+    """Return the typed error of an answer, with what the server said and what to do about it.
+
+    `title` is that of the HTML page that came instead of a problem document: RunPod's API has not sent it.
+    """
+    remedy = missing_access(method, path) if status == 403 else REMEDIES.get(status)
+    text = details(problem) or f"the answer is not a problem document; {WRONG_API}"
+    if title is not None:
+        text, remedy = page(title).format("refused"), None
+    if status in range(300, 400):
+        text = "redirected, which is not followed because the API key would go along: correct api_url"
+    if remedy:
+        text += f" {remedy}" if text.endswith((".", "?", ")")) else f". {remedy}"
+    message = f"{method} {path}: HTTP {status}: {text}"
+    return (NotFoundError if status == 404 else ApiError)(message, status, problem)
+
+
+# Shapes
+
+
+def parsed(method: str, path: str, status: int, body: bytes) -> Any:
+    """Return the JSON of a success, or None for 204."""
+    if status == 204:
+        return None
+    call, title = f"{method} {path}: HTTP {status}", page_title(body)
+    if title is not None:
+        raise ApiError(f"{call}: {page(title).format('answered')}", status)
+    if body.strip() in (b"", b"null"):
+        if method == "DELETE":
+            return None
+        raise ApiError(f"{call}: the answer is empty; {WRONG_API}", status)
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise ApiError(f"{call}: the answer is not JSON; {WRONG_API}", status) from None
+
+
+def unfit(call: str, what: str, document: Any = None) -> ApiError:
+    """Return the error of a success that is none, with what the answer says itself."""
+    said = details(document) if isinstance(document, dict) else ""
+    return ApiError(f"{call}: {what}{f' ({said})' if said else ''}; {WRONG_API}", 200)
+
+
+def not_refused(call: str, document: Any) -> None:
+    """Raise for a success whose body says that it is none."""
+    if isinstance(document, dict) and "id" not in document and any(document.get(key) for key in ("error", "errors")):
+        raise unfit(call, "the answer is an error", document)
+
+
+def one(method: str, path: str, document: Any) -> Json:
+    """Return an answer that has to be an object, and one with an id where it shows an item."""
+    call = f"{method} {path}"
+    if not isinstance(document, dict):
+        raise unfit(call, "the answer is no object")
+    kind = item_kind(method, path)
+    if kind is None:
+        not_refused(call, document)
+        return document
+    return item(call, kind, document, "the answer")
+
+
+def item_kind(method: str, path: str) -> str | None:
+    """Return what the answer of a call shows one of; None for anything but that."""
+    plain = path.partition("?")[0]
+    if plain in ITEMS:
+        return ITEMS[plain] if method == "POST" else None
+    return ITEMS.get(plain.rpartition("/")[0])
+
+
+def items(path: str, key: str, document: Any) -> list[Json]:
+    """Return what a page of a listing holds under its key; an answer without it is an error, never an empty list."""
+    call = f"GET {path}"
+    listed = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise unfit(call, f"the answer has no list {key!r}", document)
+    return [item(call, key, each, "an item") for each in listed]
+
+
+def item(call: str, kind: str, thing: Any, what: str) -> Json:
+    """Return an item whose fields are what they have to be; one without a name has an empty one."""
+    if not isinstance(thing, dict):
+        raise unfit(call, f"{what} is no object")
+    for name in REQUIRED.get(kind, ("id",)):
+        if thing.get(name) in (None, ""):
+            raise unfit(call, f"{what} has no {name}", thing)
+        if not isinstance(thing[name], str):
+            raise unfit(call, f"{what} has {name} that is no text: {printable(thing[name])[:80]}")
+    for name, (kinds, meant) in OPTIONAL.items():
+        if thing.get(name) is not None and not isinstance(thing[name], kinds):
+            raise unfit(call, f"{what} ({printable(thing['id'])}) has {name} that is not {meant}")
+    return thing if thing.get("name") is not None else {**thing, "name": ""}
+
+
+def next_cursor(path: str, document: Json) -> str | None:
+    """Return where the next page starts; None after the last one. Older answers say nothing of pages."""
+    told = document.get("pagination")
+    if told is None:
+        return None
+    more = told.get("hasNextPage") if isinstance(told, dict) else None
+    cursor = told.get("nextCursor") if isinstance(told, dict) else None
+    if not isinstance(more, bool) or (more and not (cursor and isinstance(cursor, str))):
+        raise unfit(f"GET {path}", "the answer does not say whether and where its next page is")
+    return cursor if more else None

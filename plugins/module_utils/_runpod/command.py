@@ -1,0 +1,52 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: what a container runs. RunPod stores `cmd` and `entrypoint` as one string, `args`: a shell
+# string for cmd alone, else both as JSON. Its answers show args alone, or all three. Pure.
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from .._core.errors import Json
+
+LISTS = ("cmd", "entrypoint")
+
+
+def parsed(args: str) -> dict[str, list[str]]:
+    """Return the lists that args stand for."""
+    try:
+        document = json.loads(args)
+    except ValueError:
+        document = None
+    if isinstance(document, dict) and document and document.keys() <= set(LISTS):
+        return {field: document.get(field) or [] for field in LISTS}
+    try:
+        return {"cmd": shlex.split(args), "entrypoint": []}
+    except ValueError:  # a quote without its other half
+        return {"cmd": [args], "entrypoint": []}
+
+
+def stored(cmd: list[str], entrypoint: list[str]) -> str:
+    return json.dumps({"entrypoint": entrypoint, "cmd": cmd}) if entrypoint else shlex.join(cmd)
+
+
+def with_command(thing: Mapping[str, Any]) -> Json:
+    """Return a template or endpoint with all three, whichever of them an answer has."""
+    shown = {field: thing[field] for field in LISTS if isinstance(thing.get(field), list)}
+    lists = {**parsed(thing.get("args") or ""), **shown}
+    return {**thing, **lists, "args": thing.get("args") or stored(**lists)}
+
+
+def predicted_command(current: Mapping[str, Any], sent: Mapping[str, Any]) -> Json:
+    """Return all three after these fields were sent; nothing when none of them was."""
+    if "args" in sent:
+        return {"args": sent["args"], **parsed(sent["args"])}
+    if not sent.keys() & set(LISTS):
+        return {}
+    lists = {field: sent.get(field, current[field]) for field in LISTS}
+    return {"args": stored(**lists), **lists}

@@ -1,0 +1,44 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the options and the run of the module runpod_ecr_audit.
+
+from __future__ import annotations
+
+from .._core.errors import Json
+from .._core.result import Result
+from .._pull_user.inventory import EVENT_OPTIONS, check_events
+from . import planning
+from .audit_look import observe
+from .desired import desired_state
+from .look import Clients, Look
+from .report import audit
+
+# What only writes are about.
+UNASKED = {
+    "intent",
+    "acknowledge_public",
+    "adopt",
+    "min_validity_hours",
+    "propagation_timeout",
+    "public_force",
+    "release_quarantine",
+    "retire_after_hours",
+    "verify",
+}
+OPTIONS: Json = {
+    **{name: option for name, option in planning.OPTIONS.items() if name not in UNASKED},
+    "events": {"type": "dict", "options": EVENT_OPTIONS},
+}
+# Nothing that is young is waited for, and nothing is published by a look.
+AS_AUDIT = {"intent": "audit", "check_mode": True, "propagation_timeout": 0, "acknowledge_public": True, "adopt": True}
+
+
+def run(params: Json, dummy: bool, clients: Clients) -> Result:
+    check_events(params["events"])
+    unasked = {name: planning.OPTIONS[name].get("default") for name in UNASKED}
+    desired = desired_state({**unasked, **params, **AS_AUDIT})
+    observed = observe(desired, Look.through(clients), params["events"])
+    claims = desired.claims(observed.account_id(desired))
+    return Result(False, None, None, {"audit": audit(desired, observed), "handover": {"claims": claims}})

@@ -1,0 +1,205 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: what an operator wants, typed, from the options of a plan. Pure.
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from .._aws.secret_store import STORE_OPTIONS
+from .._core.errors import InputError, Json
+from .spec import workloads
+
+FOLDERS = {"secretsmanager": "runpod-ecr/", "ssm": "/runpod-ecr/"}
+STATEMENT = "AllowRunpodPull"
+
+# What starts like a variable of the role and is one, besides its options.
+OTHER_VARIABLES = {
+    "audit",
+    "audits",
+    "hosts",
+    "result",
+    "results",
+    "state",
+    "image",
+    "aws",
+    "api",
+    "audit_report",
+    "audit_fail_on",
+    "audit_events",
+}
+
+
+class DesiredState(NamedTuple):
+    """What is wanted: the workloads, complete, and the options that they share."""
+
+    intent: str
+    items: list[Json]
+    options: Json
+
+    @property
+    def access(self) -> str:
+        return str(self.options["access"])
+
+    @property
+    def by_user(self) -> bool:
+        """Whether RunPod pulls as a pull user."""
+        return self.access == "credential" and self.options["pull_identity"] == "user"
+
+    @property
+    def images(self) -> list[str]:
+        return unique(item["image"] for item in self.items)
+
+    @property
+    def regions(self) -> list[str]:
+        return sorted(unique(item["region"] for item in self.items))
+
+    @property
+    def repositories(self) -> list[str]:
+        """The ARNs of the images' repositories."""
+        return sorted(unique(item["repository_arn"] for item in self.items))
+
+    @property
+    def store(self) -> Json:
+        """The entry of the pull user in the secret store."""
+        given = {key: value for key, value in (self.options["secret_store"] or {}).items() if value is not None}
+        kind = given.get("type", "secretsmanager")
+        defaults = {**dict.fromkeys(STORE_OPTIONS), "type": kind, "name": FOLDERS[kind] + self.options["user_name"]}
+        return {**defaults, **given}
+
+    def credential_name(self, region: str, account: str) -> str:
+        return str(self.options["credential_name"] or f"{self.options['user_name']}-{account}-{region}")
+
+    def claims(self, account: str) -> Json:
+        """Return what no other host of a play may have too; the pull user's `account` may be unknown.
+
+        By default the names of credentials differ when the users do.
+        """
+        endpoints = [item["endpoint"] for item in self.items if item["endpoint"]]
+        named = self.access == "credential" and (self.options["credential_name"] or not self.by_user)
+        return {
+            "user": self.options["user_name"] if self.by_user else "",
+            "account": account,
+            "templates": [item["name"] for item in self.items],
+            "endpoints": [endpoint.get("id") or endpoint["name"] for endpoint in endpoints],
+            "credentials": [self.credential_name(region, account) for region in self.regions] if named else [],
+        }
+
+    @property
+    def credential_patterns(self) -> list[str]:
+        """The names of the credentials as patterns, for who does not know the account."""
+        given, user = self.options["credential_name"], re.escape(self.options["user_name"])
+        return [re.escape(given)] if given else [rf"{user}-\d{{12}}-{re.escape(region)}" for region in self.regions]
+
+    @property
+    def public_names(self) -> dict[str, str]:
+        """ARN of a private repository -> name of the public one."""
+        given = self.options["public_repository"]
+        return {arn: given or arn.partition(":repository/")[2] for arn in self.repositories}
+
+
+def unique(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def desired_state(params: Json) -> DesiredState:
+    """Return what the options want. Raises one InputError that tells all that is wrong with them."""
+    wrong = misspelt(params["variables"] or [], params)
+    items: list[Json] = []
+    if params["intent"] != "quarantine":
+        try:
+            items = workloads(
+                given_workloads(params), {"serverless": True, **(params["template"] or {})}, params["endpoint"]
+            )
+        except InputError as error:
+            wrong.append(str(error))
+    desired = DesiredState(params["intent"], items, params)
+    wrong += [text for rule in RULES for text in rule(desired)]
+    if wrong:
+        raise InputError(" ".join(wrong))
+    return desired
+
+
+def given_workloads(params: Json) -> list[Json]:
+    """Return the list of workloads; a single image is a list of one."""
+    given = params["workloads"] or ([{"image": params["image"]}] if params["image"] else [])
+    if not any(isinstance(one, dict) and one.get("image") for one in given):
+        raise InputError("Name an image in runpod_ecr_image, or a list of workloads in runpod_ecr_workloads.")
+    return given
+
+
+def misspelt(variables: Iterable[str], params: Json) -> list[str]:
+    """Return what is wrong with the names of variables that start like the role's."""
+    known = {f"runpod_ecr_{name}" for name in (*params, *OTHER_VARIABLES)}
+    return [
+        f"{name} is no variable of the role runpod_ecr{nearest(name, known)}."
+        for name in sorted(set(variables) - known)
+    ]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {close[0]}" if close else ""
+
+
+# What is wrong with the options together
+
+
+def one_credential_name(desired: DesiredState) -> list[str]:
+    if not desired.options["credential_name"] or len(desired.regions) < 2:
+        return []
+    return [
+        f"runpod_ecr_credential_name is one name, but the images lie in {' and '.join(desired.regions)}, and a token "
+        "works for one region. Leave the variable unset."
+    ]
+
+
+def publishing_is_meant(desired: DesiredState) -> list[str]:
+    if desired.access != "public" or desired.intent != "converge" or desired.options["acknowledge_public"]:
+        return []
+    return [
+        "With runpod_ecr_access=public everybody on the internet can pull the images, without a login. Deleting them "
+        "later does not recall what was pulled. When that is meant, set runpod_ecr_acknowledge_public=true."
+    ]
+
+
+def one_public_name(desired: DesiredState) -> list[str]:
+    if desired.access != "public" or not desired.options["public_repository"] or len(desired.repositories) < 2:
+        return []
+    return [
+        f"runpod_ecr_public_repository is one name, but the images lie in {' and '.join(desired.repositories)}. Leave "
+        "the variable unset."
+    ]
+
+
+def something_to_do(desired: DesiredState) -> list[str]:
+    texts = {
+        "refresh": f"With runpod_ecr_access={desired.access} RunPod holds no token, so there is nothing to refresh.",
+        "rotate": "Only a pull user has a key to rotate, that is with runpod_ecr_access=credential and "
+        "runpod_ecr_pull_identity=user.",
+        "quarantine": "Only a pull user can be put in quarantine. Take the access back with runpod_ecr_state=absent, "
+        "or RunPod's grant with gpuops.runpod.ecr_pull_grant.",
+    }
+    possible = desired.access == "credential" if desired.intent == "refresh" else desired.by_user
+    return [texts[desired.intent]] if desired.intent in texts and not possible else []
+
+
+def times(desired: DesiredState) -> list[str]:
+    hours = desired.options["min_validity_hours"]
+    if 0 < hours < 12:
+        return []
+    return [f"runpod_ecr_min_validity_hours is {hours:g}: it must be more than 0 and less than 12, a token's life."]
+
+
+RULES: list[Callable[[DesiredState], list[str]]] = [
+    one_credential_name,
+    publishing_is_meant,
+    one_public_name,
+    something_to_do,
+    times,
+]

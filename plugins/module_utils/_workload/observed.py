@@ -1,0 +1,117 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the account as an audit found it, typed. What could not be read says why.
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from .._core.errors import DENIED, ApiError, AwsError, CollectionError, Json
+from .._core.result import Result
+from .._runpod.credential_replacement import logical
+from .desired import DesiredState
+from .plan import Step
+
+
+class Failure(NamedTuple):
+    """A read that failed; `code` is equal for what fails alike."""
+
+    text: str
+    code: str = ""
+    refused: bool = False
+
+    @classmethod
+    def of(cls, error: CollectionError) -> Failure:
+        code = error.code if isinstance(error, AwsError) else str(getattr(error, "status", ""))
+        refused = code in DENIED if isinstance(error, AwsError) else isinstance(error, ApiError) and error.status == 403
+        return cls(str(error), code or type(error).__name__, refused)
+
+
+class EndpointLook(NamedTuple):
+    """An endpoint of a workload as it is and as it should be, and how far its workers are."""
+
+    before: Json | None
+    after: Json | None
+    release: Json | None
+
+
+class ObservedState(NamedTuple):
+    """What each read brought, a Failure, or None where the way of access does not need it."""
+
+    now: datetime
+    identity: str | Failure  # whose ARN it was looked as
+    images: list[Json] | Failure  # by whoever runs this
+    proof: list[Json] | Failure | None  # by whoever pulls
+    user: Json | Failure | None
+    trail: list[Json] | Failure | None
+    user_preview: Result | Failure | None
+    policies: list[Json] | Failure | None
+    public: dict[str, Result | Failure]  # by the names of the public repositories
+    public_images: dict[str, str]  # by the private ones
+    mirror: list[Json] | Failure | None
+    runpod: dict[str, list[Json] | Failure]  # by kind
+    runpod_findings: list[Json]
+    templates: list[Step] | Failure | None
+    endpoints: dict[str, EndpointLook | Failure]
+
+    @property
+    def users(self) -> list[Json]:
+        return read(self.user, {"users": []})["users"]
+
+    @property
+    def user_findings(self) -> list[Json]:
+        return read(self.user, {"findings": []})["findings"]
+
+    def held(self, kind: str) -> list[Json]:
+        """Return what RunPod holds of a kind; nothing where that could not be read."""
+        return read(self.runpod[kind], [])
+
+    def was_read(self, kind: str) -> bool:
+        return not isinstance(self.runpod[kind], Failure)
+
+    @property
+    def expiry(self) -> dict[str, str]:
+        """Id of a credential -> when its token ends, as the secret store tells."""
+        stores = [each["secret_store"] for each in self.users if each["secret_store"]]
+        return {token["registry_id"]: token["expires_at"] for store in stores for token in store["tokens"]}
+
+    def delegations(self, arn: str) -> list[Json]:
+        return [each for each in self.held("delegations") if each["repository_arn"] == arn]
+
+    def account_id(self, desired: DesiredState) -> str:
+        """Return the account of whoever pulls; where nobody tells, that of the first image."""
+        pulls = [each["arn"] for each in self.users] if desired.by_user else []
+        known = [*pulls, *([self.identity] if isinstance(self.identity, str) else []), *desired.repositories]
+        return str(known[0].split(":")[4])
+
+    def credential_names(self, desired: DesiredState) -> dict[str, str]:
+        """Return region -> name of its credential."""
+        if desired.access != "credential":
+            return {}
+        account = self.account_id(desired)
+        return {region: desired.credential_name(region, account) for region in desired.regions}
+
+    def current(self, desired: DesiredState, region: str) -> list[Json]:
+        """Return the credential of a region at RunPod; while it is being replaced there are two."""
+        name = self.credential_names(desired).get(region)
+        return [each for each in self.held("registries") if logical(each["name"]) == name]
+
+    def cut_off(self, desired: DesiredState, item: Json) -> bool:
+        """Return whether RunPod lacks the credential or the delegation of a workload."""
+        if desired.access == "credential":
+            return self.was_read("registries") and not self.current(desired, item["region"])
+        by_delegation = desired.access == "delegation" and self.was_read("delegations")
+        return by_delegation and not self.delegations(item["repository_arn"])
+
+    def pullable(self, desired: DesiredState, item: Json) -> bool | None:
+        """Return whether the image was pulled as whoever pulls it; None where nothing tells."""
+        image = self.public_images.get(item["image"], item["image"])
+        return next((each["pullable"] for each in read(self.proof, []) if each["image"] == image), None)
+
+
+def read[T](found: T | Failure | None, default: T) -> T:
+    """Return what a read brought."""
+    return default if found is None or isinstance(found, Failure) else found

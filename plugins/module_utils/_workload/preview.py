@@ -1,0 +1,246 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: what each module predicts for a plan, with the options that the role's tasks give it.
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from .._aws.secret_entry import keyless
+from .._aws.secret_store import store_of
+from .._core.errors import InputError, Json
+from .._core.result import Result
+from .._ecr import image_mirror, public_catalog, pull_check, pull_grant
+from .._ecr import public_repository as public
+from .._pull_user import pull_user as users
+from .._runpod import account as accounts
+from .._runpod import delegation as delegations
+from .._runpod import ecr_credential, endpoint_fields
+from .._runpod import endpoint as endpoints
+from .._runpod import template as template_fields
+from .._runpod import templates as bulk
+from .._runpod.fields import Step
+from .desired import STATEMENT, DesiredState
+from .look import LISTINGS, Look
+
+NEVER = 0
+CATALOG = (*public_catalog.FIELDS, "logo")
+
+
+def patience(desired: DesiredState) -> int:
+    """Return how many seconds a right that is young may take to arrive. A preview waits for none."""
+    return NEVER if desired.options["check_mode"] else int(desired.options["propagation_timeout"])
+
+
+def caller(look: Look) -> Json:
+    return look.aws.call("sts", "get_caller_identity")
+
+
+# The pull user
+
+
+def user_options(desired: DesiredState, **changed: Any) -> Json:
+    """Return all options of ecr_pull_user, the defaults where nothing is said."""
+    return {
+        "name": desired.options["user_name"],
+        "state": "present",
+        "path": desired.options["user_path"],
+        "permissions_boundary": None,
+        "user_tags": None,
+        "purge_tags": True,
+        "policy": "repositories",
+        "repositories": None,
+        "purge_repositories": False,
+        "pull_through": False,
+        "key_state": "present",
+        "rotate_after_days": None,
+        "retire_after_hours": 24,
+        "release_quarantine": False,
+        "secret_store": desired.store,
+        "propagation_timeout": desired.options["propagation_timeout"],
+        **changed,
+    }
+
+
+def preview_user(look: Look, options: Json) -> Result:
+    return users.run(options, True, look.aws)
+
+
+def pull_user(look: Look, desired: DesiredState) -> Result:
+    given = desired.options
+    return preview_user(
+        look,
+        user_options(
+            desired,
+            permissions_boundary=given["user_permissions_boundary"],
+            user_tags=given["user_tags"],
+            policy=given["user_policy"],
+            repositories=[*desired.repositories, *(given["user_repositories"] or [])],
+            purge_repositories=given["purge_repositories"],
+            release_quarantine=given["release_quarantine"],
+        ),
+    )
+
+
+def rotated_user(look: Look, desired: DesiredState) -> Result:
+    ages = {name: desired.options[name] for name in ("rotate_after_days", "retire_after_hours")}
+    return preview_user(look, user_options(desired, **ages))
+
+
+def quarantined_user(look: Look, desired: DesiredState) -> Result:
+    return preview_user(look, user_options(desired, path="/runpod/", state="quarantined"))
+
+
+def removed_user(look: Look, desired: DesiredState) -> Result:
+    return preview_user(look, user_options(desired, path="/runpod/", state="absent"))
+
+
+def policy_of_user(look: Look, desired: DesiredState) -> Json:
+    policy: Json = preview_user(look, user_options(desired)).results["policy"]
+    return policy
+
+
+def narrowed_user(look: Look, desired: DesiredState, repositories: list[str]) -> Result:
+    return preview_user(look, user_options(desired, repositories=repositories, purge_repositories=True))
+
+
+# ECR
+
+
+def check_images(
+    look: Look, images: list[str], identity: str, store: Json | None = None, timeout: int = NEVER
+) -> list[Json]:
+    """Return what ecr_pull_check tells of images, for linux/amd64."""
+    who = {"caller": pull_check.caller_identity, "anonymous": pull_check.anonymous_identity}
+    puller = who[identity]() if identity in who else pull_check.stored_identity(look.aws, store or {}, timeout)[0]
+    return pull_check.check_images(look.aws, look.opener, images, puller)
+
+
+def grant(look: Look, desired: DesiredState, state: str, repositories: list[str] | None = None) -> Result:
+    options = {
+        "repositories": desired.repositories if repositories is None else repositories,
+        "account_id": None,
+        "statement_id": STATEMENT,
+        "principal_arns": desired.options["pull_role_arns"],
+        "state": state,
+    }
+    return pull_grant.run(options, True, look.aws)
+
+
+def public_repository(look: Look, desired: DesiredState, name: str, state: str) -> Result:
+    options = {
+        "name": name,
+        "state": state,
+        "acknowledge_public": desired.options["acknowledge_public"],
+        "catalog_data": {**dict.fromkeys(CATALOG), **(desired.options["public_catalog_data"] or {})},
+        "tags": None,
+        "purge_tags": True,
+        "force": True,
+    }
+    return public.run(options, True, public.Clients(look.aws, lambda path: Path(path).read_bytes()))
+
+
+def mirror(look: Look, desired: DesiredState, images: dict[str, str]) -> Result:
+    """A mirror gets the digest of its source, not one that is asked for."""
+    options = {
+        **dict.fromkeys(("source", "destination", "image_tags", "source_auth", "destination_auth")),
+        "images": [
+            {"source": source, "destination": target.partition("@")[0], "image_tags": None}
+            for source, target in images.items()
+        ],
+        "platforms": "all",
+        "platform": "linux/amd64",
+        "retries": 3,
+        "allow_suspected_secrets": desired.options["allow_suspected_secrets"],
+    }
+    return image_mirror.run(options, True, image_mirror.Clients(look.aws, look.registry, look.skopeo))
+
+
+# RunPod
+
+
+def account(look: Look, kinds: Iterable[str] = LISTINGS) -> Json:
+    """Return what runpod_info tells of the account."""
+    return accounts.run({"gather": list(kinds), "credential_expiry": None}, True, look.api).results
+
+
+def account_of_key(look: Look, desired: DesiredState) -> str:
+    """Return the account of who pulls, without a call to IAM. Raises InputError when the store has no key yet."""
+    if not desired.by_user:
+        return str(caller(look)["Account"])
+    store = store_of(look.aws, desired.store)
+    entry = store.read()
+    missing = keyless(entry, store.name)
+    if entry is None or missing:
+        raise InputError(missing)
+    return entry.arn.split(":")[4]
+
+
+def credential(
+    look: Look, desired: DesiredState, region: str, name: str, force: bool = False, state: str = "present"
+) -> Result:
+    options = {
+        "name": name,
+        "image": None,
+        "registry_region": region,
+        "secret_store": desired.store if desired.by_user else None,
+        "min_validity_hours": desired.options["min_validity_hours"],
+        "force": force,
+        "propagation_timeout": NEVER,
+        "state": state,
+    }
+    return ecr_credential.run(options, True, ecr_credential.Clients(look.aws, look.api))
+
+
+def delegation(look: Look, desired: DesiredState, given: list[str], state: str) -> Result:
+    """`given` are images, or ARNs of repositories."""
+    arns = state == "absent"
+    options = {
+        "images": None if arns else given,
+        "repository_arns": given if arns else None,
+        "tag": None,
+        "name": None,
+        "resource_form": "auto",
+        "propagation_timeout": desired.options["propagation_timeout"],
+        "state": state,
+    }
+    return delegations.run(options, True, look.api)
+
+
+def validated(spec: Json, options: Json) -> Json:
+    parameters: Json = ArgumentSpecValidator(spec).validate(options).validated_parameters
+    return parameters
+
+
+def templates(look: Look, desired: DesiredState, items: list[Json]) -> tuple[list[Step], tuple[str, ...]]:
+    """Return what is to be done about each template, and warnings."""
+    options = {
+        "templates": [validated(template_fields.OPTIONS, item) for item in items],
+        "adopt": desired.options["adopt"],
+        "prune": False,
+    }
+    bulk.require_sound(options["templates"])
+    complete = bulk.complete_items(options)
+    state = bulk.State(*template_fields.read(look.api, complete, True))
+    return bulk.plan_all(options, complete, state), state.warnings
+
+
+def endpoint_options(options: Json) -> Json:
+    return validated(endpoint_fields.OPTIONS, options)
+
+
+def endpoint(look: Look, desired: DesiredState, given: Json) -> Step:
+    options = {**endpoint_options(given), "adopt": desired.options["adopt"]}
+    listed = look.api.items("/serverless", "endpoints")
+    current = endpoint_fields.find(listed, options)
+    template, registries, dummy = endpoints.read(look.api, options, True, current)
+    step = endpoint_fields.plan(options, listed, template, registries)
+    if endpoint_fields.new_pools(step):
+        endpoint_fields.require_known_pools(step, endpoints.read_catalog(look.api))
+    return step

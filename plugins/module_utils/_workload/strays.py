@@ -1,0 +1,113 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: what at RunPod uses these workloads' repositories and is none of theirs, by its owner, and
+# what has none. Pure.
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .._core.errors import Json
+from .._oci.reference import repository_of
+from .._runpod.references import KINDS, in_use
+from .desired import DesiredState
+from .observed import ObservedState
+from .spec import leftovers, others
+
+LOST = {"access_missing", "credential_gone"}  # of a template or an endpoint, when its credential or delegation went
+UNNAMED = (
+    "Add it to the workloads of this audit, or, once you know that nobody needs it, take it away in RunPod's console."
+)
+
+
+def foreign(desired: DesiredState, observed: ObservedState) -> list[tuple[str, Json]]:
+    """Return what runs an image of the workloads' repositories, with its kind, and is none of theirs."""
+    repositories = set(desired.repositories)
+    current = in_use({kind: observed.held(kind) for kind in KINDS})
+    return [
+        (kind, thing)
+        for kind, thing in others(desired.items, current)
+        if (image := repository_of(thing.get("image"))) and image.repository_arn in repositories
+    ]
+
+
+def owner_of(observed: ObservedState, thing: Json) -> str:
+    """Return the id of the credential or the delegation that a thing pulls by; empty for nobody's."""
+    if thing.get("registry"):
+        return str(thing["registry"])
+    image = repository_of(thing.get("image"))
+    delegations = observed.delegations(image.repository_arn) if image else []
+    return str(delegations[0]["id"]) if delegations else ""
+
+
+def ours(desired: DesiredState, observed: ObservedState) -> set[str]:
+    """Return the ids of the credentials, or the delegations, that this run keeps."""
+    if desired.access == "delegation":
+        return {each["id"] for arn in desired.repositories for each in observed.delegations(arn)}
+    return {each["id"] for region in desired.regions for each in observed.current(desired, region)}
+
+
+def owners(observed: ObservedState) -> dict[str, str]:
+    """Return the credentials and the delegations by their ids, in words."""
+    names = {each["id"]: f"the credential {each['name']}" for each in observed.held("registries")}
+    return names | {each["id"]: f"the delegation of {each['repository_arn']}" for each in observed.held("delegations")}
+
+
+def neighbours(desired: DesiredState, observed: ObservedState) -> list[Json]:
+    """Return what other credentials and delegations serve from these repositories, by them: that is somebody else's."""
+    own, names = ours(desired, observed), owners(observed)
+    found: dict[str, list[Json]] = {}
+    for kind, thing in foreign(desired, observed):
+        owner = owner_of(observed, thing)
+        if owner in names and owner not in own:
+            found.setdefault(owner, []).append({"kind": kind, "id": thing["id"], "name": thing["name"]})
+    return [{"owner": names[owner], "id": owner, "serves": things} for owner, things in found.items()]
+
+
+def orphans(desired: DesiredState, observed: ObservedState) -> list[Json]:
+    """Return what nothing needs, what another way of access has left, and keys that are not in the store."""
+    found = [*unused(desired, observed), *unnamed(desired, observed)]
+    known = [one["id"] for one in found]
+    found += [
+        one for one in left(desired, observed) if not any(f"({identifier})" in one["cause"] for identifier in known)
+    ]
+    for one in observed.user_findings:
+        if one["code"] in ("foreign_key", "key_inactive"):
+            found.append(orphan("key", None, one["user"], one["cause"], one["remedy"]))
+    return found
+
+
+def unused(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
+    """Credentials and delegations that nothing refers to; this run's own are to be there."""
+    own = ours(desired, observed)
+    for one in observed.runpod_findings:
+        if one["code"] in ("credential_unused", "delegation_unused") and one["id"] not in own:
+            yield orphan(one["kind"], one["id"], one["name"], one["cause"], one["remedy"])
+
+
+def unnamed(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
+    """Templates that this run's own access serves, and that are none of its workloads'."""
+    own, names = ours(desired, observed), owners(observed)
+    for kind, thing in foreign(desired, observed):
+        owner = owner_of(observed, thing)
+        if kind == "template" and owner in own:
+            cause = (
+                f"The template {thing['name']} ({thing['id']}) runs {thing['image']} by {names[owner]}, and no "
+                "workload of this audit names it."
+            )
+            yield orphan("template", thing["id"], thing["name"], cause, UNNAMED)
+
+
+def left(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
+    """What another way of access has left."""
+    held = {kind: observed.held(kind) for kind in ("registries", "delegations")}
+    for message in leftovers(desired.items, held, desired.access, desired.credential_patterns):
+        cause, dummy, remedy = message.partition(" When ")
+        yield orphan("access", None, None, cause, f"When {remedy}")
+
+
+def orphan(kind: str, identifier: str | None, name: str | None, cause: str, remedy: str) -> Json:
+    """Return a thing without an owner."""
+    return {"kind": kind, "id": identifier, "name": name, "cause": cause, "remedy": remedy}

@@ -1,0 +1,70 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: what a run tells on the terminal, in lines.
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .._core.errors import Json
+from .plan import Plan, Step
+
+KINDS = {"user": "pull user", "grant": "repository policy", "public_repository": "public repository", "mirror": "image"}
+VERBS = {"create": "+", "change": "~", "delete": "-", "prove": "?"}
+PROVED = {True: "the pull is proved", False: "cannot be pulled", None: "the pull is not proved"}
+
+
+def change_lines(steps: Iterable[Step]) -> list[str]:
+    """Return a line for each step that is needed."""
+    return [
+        f"{VERBS[step.action]} {KINDS.get(step.step, step.step)} {step.name}"
+        + (f" ({step.reason})" if step.reason else "")
+        for step in steps
+        if step.needed
+    ]
+
+
+def state_lines(result: Json) -> list[str]:
+    """Return a line for each workload and for each token."""
+    return [
+        *(workload_line(workload) for workload in result["workloads"]),
+        *(token_line(credential) for credential in result["credentials"]),
+        *(["The access key of the pull user is due for rotation."] if result["rotation_due"] else []),
+    ]
+
+
+def workload_line(workload: Json) -> str:
+    ids = {kind: workload[f"{kind}_id"] for kind in ("template", "endpoint")}
+    parts = [f"{kind} {identifier}" for kind, identifier in ids.items() if identifier is not None]
+    runs = workload["public_image"] or workload["image"]
+    return "; ".join([f"{workload['name']}: {runs}", *parts, PROVED[workload["pullable"]]])
+
+
+def token_line(credential: Json) -> str:
+    ends = credential.get("expires_at")
+    what = f"its token ends at {ends}" if ends else "when its token ends is not known"
+    return f"credential {credential['name']}: {what}"
+
+
+def shown_step(step: Step) -> Json:
+    return {"step": step.step, "name": step.name, "action": step.action, "reason": step.reason} | differing(step)
+
+
+def differing(step: Step) -> Json:
+    """Return what a step changes: of two states of one thing only the parts that differ."""
+    before, after = step.before, step.after
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [key for key in after if after[key] != before.get(key)]
+        before, after = ({key: state.get(key) for key in keys} for state in (before, after))
+    return {"before": before, "after": after}
+
+
+def diff_of(plan: Plan) -> tuple[Json, Json]:
+    """Return all that changes, under the names of the steps."""
+    needed = [
+        (f"{step.step} {step.name}", differing(step)) for step in plan.steps if step.needed and step.action != "prove"
+    ]
+    before = {name: parts["before"] for name, parts in needed if parts["before"]}
+    return before, {name: parts["after"] for name, parts in needed if parts["after"]}

@@ -1,0 +1,296 @@
+#!/usr/bin/python
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: runpod_ecr_plan
+short_description: Plan what lets RunPod pull images from Amazon ECR
+description:
+  - Looks at both clouds once, in one process, and tells step by step what a run of the role
+    P(gpuops.runpod.runpod_ecr#role) would do for these options, and why. It is to this job what a plan is to Terraform.
+  - Nothing is ever written. The role runs it first, and then only the steps that are needed. In check mode the role
+    runs nothing else.
+  - Each step is planned over the account as the steps before it leave it. A credential that is still to be made is
+    known to the template that is going to refer to it, say.
+  - Where nothing of the pull user is going to change, the look proves the pull as that user, or anonymously with
+    O(access=public).
+  - Whatever can be wrong with the options is reported at once, before anything is asked. Whatever is wrong with the
+    images, or in the way at RunPod, is an error here, before anything is changed.
+author: The gpuops.runpod authors (@gpuops)
+version_added: 0.2.0
+extends_documentation_fragment:
+  - gpuops.runpod.runpod
+  - gpuops.runpod.secret_store
+  - gpuops.runpod.attributes
+  - gpuops.runpod.attributes.both_groups
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+options:
+  intent:
+    description:
+      - What the run is for.
+      - V(converge) lets RunPod pull the images, and makes templates and endpoints.
+      - V(refresh) keeps the tokens fresh, V(rotate) replaces an old access key.
+      - V(quarantine) shuts the pull user off, V(absent) removes what a run made.
+    type: str
+    choices:
+      - converge
+      - refresh
+      - rotate
+      - quarantine
+      - absent
+    default: converge
+  access:
+    description: How RunPod reaches the images.
+    type: str
+    choices:
+      - credential
+      - delegation
+      - public
+    default: credential
+  image:
+    description: URI of one image in a private ECR repository, when O(workloads) is not set.
+    type: str
+  template:
+    description: Options of every template, as M(gpuops.runpod.runpod_template) takes them.
+    type: dict
+  endpoint:
+    description: Options of every serverless endpoint, as M(gpuops.runpod.runpod_endpoint) takes them. Empty means none.
+    type: dict
+  workloads:
+    description:
+      - The images with their templates and endpoints, each merged over O(template) and O(endpoint).
+      - A workload has an C(image), and may have a C(template) and an C(endpoint).
+    type: list
+    elements: dict
+  pull_identity:
+    description: As whom RunPod pulls with O(access=credential).
+    type: str
+    choices:
+      - user
+      - caller
+    default: user
+  user_name:
+    description: Name of the pull user.
+    type: str
+    default: runpod-ecr-access
+  user_path:
+    description: IAM path of the pull user.
+    type: str
+    default: /runpod/
+  user_tags:
+    description: Tags of the pull user. When not set they are left alone.
+    type: dict
+  user_permissions_boundary:
+    description: ARN of its permissions boundary. When not set it is left alone, an empty text removes it.
+    type: str
+  user_policy:
+    description: What the pull user may pull, as O(gpuops.runpod.ecr_pull_user#module:policy).
+    type: str
+    choices:
+      - repositories
+      - pull_only
+      - read_only
+    default: repositories
+  user_repositories:
+    description: Further repositories that it may pull, as names, ARNs or wildcards.
+    type: list
+    elements: str
+  purge_repositories:
+    description: Whether it loses the repositories that are not named.
+    type: bool
+    default: false
+  rotate_after_days:
+    description: Age in days at which its key is due for rotation.
+    type: int
+    default: 90
+  retire_after_hours:
+    description: Used with O(intent=rotate), as O(gpuops.runpod.ecr_pull_user#module:retire_after_hours).
+    type: int
+    default: 24
+  release_quarantine:
+    description: Whether a pull user in quarantine is released.
+    type: bool
+    default: false
+  min_validity_hours:
+    description: A token that works for less than this is renewed.
+    type: float
+    default: 9
+  credential_name:
+    description: Name of the credential at RunPod. When not set, C(<user>-<account>-<region>).
+    type: str
+  verify:
+    description: Whether the pull is proved.
+    type: bool
+    default: true
+  pull_role_arns:
+    description: RunPod's roles for O(access=delegation). When not set, those that it published last.
+    type: list
+    elements: str
+  acknowledge_public:
+    description: Must be V(true) for O(access=public).
+    type: bool
+    default: false
+  public_repository:
+    description: Name of the repository in ECR Public. When not set, that of the private one.
+    type: str
+  public_catalog_data:
+    description: Its catalogue data, as O(gpuops.runpod.ecr_public_repo#module:catalog_data).
+    type: dict
+  public_force:
+    description: Whether O(intent=absent) deletes the public repository with all its images.
+    type: bool
+    default: false
+  allow_suspected_secrets:
+    description: Whether images are published whose configuration holds what looks like secrets.
+    type: bool
+    default: false
+  adopt:
+    description: Whether templates and endpoints are taken over that run another repository's image.
+    type: bool
+    default: false
+  propagation_timeout:
+    description:
+      - Seconds for which a refusal may mean that a right has not arrived yet. In check mode nothing is waited for.
+    type: int
+    default: 90
+  variables:
+    description: Names of variables that start with C(runpod_ecr_). One that the role does not know is an error.
+    type: list
+    elements: str
+attributes:
+  diff_mode:
+    details:
+      - The diff shows what the run would change.
+notes:
+  - The module reads only, and RV(ignore:changed) is always false.
+  - "The RunPod API key needs to read registry credentials, templates, serverless endpoints, and with O(intent=absent)
+    pods."
+  - >-
+    IAM actions for O(access=credential): C(iam:GetUser), C(iam:GetUserPolicy), C(iam:ListUserPolicies),
+    C(iam:ListAttachedUserPolicies), C(iam:ListGroupsForUser), C(iam:GetPolicy), C(iam:GetPolicyVersion),
+    C(iam:ListAccessKeys), C(iam:GetAccessKeyLastUsed), C(secretsmanager:GetSecretValue),
+    C(secretsmanager:DescribeSecret), or C(ssm:GetParameter) and C(ssm:ListTagsForResource), and C(ecr:BatchGetImage)
+    and C(ecr:GetDownloadUrlForLayer) where the pull user cannot prove the pull yet.
+  - >-
+    IAM actions for O(access=delegation): C(ecr:GetRepositoryPolicy), C(ecr:BatchGetImage) and
+    C(ecr:GetDownloadUrlForLayer).
+  - >-
+    IAM actions for O(access=public): C(ecr:GetAuthorizationToken), C(ecr:BatchGetImage),
+    C(ecr:GetDownloadUrlForLayer), C(ecr-public:GetAuthorizationToken), C(ecr-public:DescribeRegistries),
+    C(ecr-public:DescribeRepositories), C(ecr-public:GetRepositoryCatalogData), C(ecr-public:ListTagsForResource) and
+    C(sts:GetServiceBearerToken).
+seealso:
+  - module: gpuops.runpod.ecr_pull_user
+  - module: gpuops.runpod.runpod_ecr_credential
+  - module: gpuops.runpod.runpod_templates
+"""
+
+EXAMPLES = r"""
+- name: See what a run for this image would do
+  gpuops.runpod.runpod_ecr_plan:
+    image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+    template:
+      serverless: true
+  register: planned
+
+- name: Show its steps
+  ansible.builtin.debug:
+    msg: "{{ planned.changes }}"
+
+- name: See what would go when the access is taken back
+  gpuops.runpod.runpod_ecr_plan:
+    intent: absent
+    image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+"""
+
+RETURN = r"""
+steps:
+  description: All steps in their order, those that need nothing included.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    step:
+      description:
+        - Its kind, one of V(user), V(grant), V(delegation), V(public_repository), V(mirror), V(credential), V(proof),
+          V(template) and V(endpoint).
+      type: str
+      returned: always
+      sample: template
+    name:
+      description: What it is about.
+      type: str
+      returned: always
+      sample: runpod-gpu-training
+    action:
+      description: One of V(create), V(change), V(delete), V(prove) and V(none).
+      type: str
+      returned: always
+      sample: create
+    reason:
+      description: Why it is needed.
+      type: str
+      returned: always
+      sample: does not exist
+    before:
+      description: What is, as far as it differs.
+      type: raw
+      returned: always
+    after:
+      description: What will be, as far as it differs. Secrets are masked.
+      type: raw
+      returned: always
+needed:
+  description: The kinds of the steps that are needed.
+  type: list
+  elements: str
+  returned: success
+  sample:
+    - user
+    - credential
+    - proof
+    - template
+changes:
+  description: The steps that are needed, in lines for the terminal.
+  type: list
+  elements: str
+  returned: success
+  sample:
+    - + template runpod-gpu-training (does not exist)
+summary:
+  description: The workloads and tokens, in lines for the terminal.
+  type: list
+  elements: str
+  returned: success
+  sample:
+    - "runpod-gpu-training: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1; the pull is proved"
+result:
+  description: The result C(runpod_ecr_result) of the role, as it will be. What is not known before has no id.
+  type: dict
+  returned: success
+handover:
+  description:
+    - What the tasks of the role hand over to the modules of the steps. There is no secret in it.
+  type: dict
+  returned: success
+"""
+
+from ..module_utils._aws.module import AwsModule
+from ..module_utils._aws.secret_store import STORE_OPTIONS
+from ..module_utils._core.module import execute
+from ..module_utils._runpod.connection import ARGUMENTS
+from ..module_utils._workload.planning import OPTIONS, connect, run
+
+
+def main() -> None:
+    spec = {**ARGUMENTS, **OPTIONS, "secret_store": {"type": "dict", "options": STORE_OPTIONS, "no_log": False}}
+    execute(AwsModule(argument_spec=spec, supports_check_mode=True), run, None, connect)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role's own tasks in this process: Ansible's templates and the modules' code, without a process for each task.
+
+It knows the keywords that the role uses, and refuses any other.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible._internal._templating._utils import Omit
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
+
+from .worker import Json, Runs
+
+ROLE = Path(__file__).resolve().parents[2] / "roles" / "runpod_ecr"
+MODULES = "ansible_collections.gpuops.runpod.plugins.modules"
+OURS = "gpuops.runpod."
+BUILTIN = "ansible.builtin."
+KEYWORDS = {
+    *("name", "when", "vars", "register", "loop", "loop_control", "changed_when", "diff", "module_defaults"),
+    *("block", "rescue", "run_once"),
+}
+LOADER = DataLoader()
+
+
+class TaskError(Exception):
+    """A task that failed, with its result."""
+
+    def __init__(self, result: Json) -> None:
+        super().__init__(result["msg"])
+        self.result = result
+
+
+class Played(NamedTuple):
+    """What became of a run: the modules in their order, which of them reported a change, and why it failed."""
+
+    ran: list[str]
+    changed: list[str]
+    failure: str
+    variables: Json
+
+    @property
+    def plan(self) -> Json:
+        plan: Json = self.variables["__runpod_ecr_plan"]
+        return plan
+
+    @property
+    def result(self) -> Json:
+        result: Json = self.variables["runpod_ecr_result"]
+        return result
+
+
+class Role:
+    """Runs entry points of the role against the clouds of `runs`."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+
+    def play(self, entry: str = "main", check: bool = False, **given: Any) -> Played:
+        play = Play(self._runs, check, given)
+        failure = ""
+        try:
+            play.include(f"{entry}.yml", {})
+        except TaskError as error:
+            failure = str(error)
+        return Played(play.ran, play.changed, failure, play.variables)
+
+
+class Play:
+    """One run, with its variables."""
+
+    def __init__(self, runs: Runs, check: bool, given: Json) -> None:
+        self._runs = runs
+        self._check = check
+        self.ran: list[str] = []
+        self.changed: list[str] = []
+        magic = {
+            "ansible_check_mode": check,
+            "ansible_diff_mode": False,
+            "ansible_play_hosts_all": ["localhost"],
+            "inventory_hostname": "localhost",
+            "omit": Omit,
+        }
+        self.variables: Json = {**load("defaults/main.yml"), **load("vars/main.yml"), **given, **magic}
+
+    def include(self, file: str, scope: Json, folder: str = "tasks") -> None:
+        path = next(path for path in (ROLE / folder / file, ROLE / "tasks" / file) if path.exists())
+        for task in load(path.relative_to(ROLE)):
+            self.task(task, scope, str(path.parent.relative_to(ROLE)))
+
+    def task(self, task: Json, scope: Json, folder: str) -> None:
+        scope = {**scope, **task.get("vars", {})}
+        if "loop" not in task:
+            self._once(task, scope, folder)
+            return
+        results = []
+        for item in self._template(task["loop"], scope):
+            results.append(
+                self._once({**task, "register": ""}, {**scope, task["loop_control"]["loop_var"]: item}, folder)
+            )
+        if "register" in task:
+            changed = any(result.get("changed") for result in results)
+            self.variables[task["register"]] = {"changed": changed, "results": results}
+
+    def _once(self, task: Json, scope: Json, folder: str) -> Json:
+        [action] = [key for key in task if key not in KEYWORDS] or ["block"]
+        if not self._holds(task.get("when", []), scope):
+            result: Json = {"changed": False, "skipped": True}
+        elif action == "block":
+            return self._block(task, scope, folder)
+        else:
+            result = self._act(action, task, scope, folder)
+        if task.get("register"):
+            self.variables[task["register"]] = result
+        if "changed_when" in task and action.startswith(OURS):
+            result["changed"] = self._holds(task["changed_when"], scope)
+        if result["changed"]:
+            self.changed.append(action.removeprefix(OURS))
+        return result
+
+    def _block(self, task: Json, scope: Json, folder: str) -> Json:
+        try:
+            for each in task["block"]:
+                self.task(each, scope, folder)
+        except TaskError as error:
+            if "rescue" not in task:
+                raise
+            self.variables["ansible_failed_result"] = error.result
+            for each in task["rescue"]:
+                self.task(each, scope, folder)
+        return {"changed": False}
+
+    def _act(self, action: str, task: Json, scope: Json, folder: str) -> Json:
+        arguments = self._template(task[action], scope)
+        name = action.removeprefix(BUILTIN)
+        if action.startswith(OURS):
+            return self._module(action.removeprefix(OURS), arguments)
+        if name in ("include_tasks", "import_tasks"):
+            self.include(arguments, scope, folder)
+        elif name == "set_fact":
+            self.variables.update(arguments)
+        elif name == "fail":
+            raise TaskError({"msg": arguments["msg"]})
+        elif name == "assert":
+            if not self._holds(task[action]["that"], scope):
+                raise TaskError({"msg": arguments["fail_msg"]})
+        elif name != "debug":
+            raise AssertionError(f"the role uses {action}, which is not known here")
+        return {"changed": False}
+
+    def _module(self, name: str, arguments: Json) -> Json:
+        self.ran.append(name)
+        module = import_module(f"{MODULES}.{name}")
+        arguments = {key: value for key, value in arguments.items() if value is not Omit}
+        try:
+            found = self._runs.outcome(
+                module, {key: value for key, value in arguments.items() if value is not Omit}, self._check
+            )
+        except CollectionError as error:
+            result = error.as_result()
+            if result.get("changed"):
+                self.changed.append(name)
+            raise TaskError({"changed": False, **result, "failed": True}) from error
+        return {"changed": found.changed, **found.results}
+
+    def _holds(self, given: Any, scope: Json) -> bool:
+        conditions = given if isinstance(given, list) else [given]
+        templar = self._templar(scope)
+        return all(templar.evaluate_conditional(each) for each in conditions)
+
+    def _template(self, given: Any, scope: Json) -> Any:
+        return self._templar(scope).template(given)
+
+    def _templar(self, scope: Json) -> Templar:
+        return Templar(LOADER, variables={**self.variables, **scope})
+
+
+def load(path: str | Path) -> Any:
+    return LOADER.load_from_file(str(ROLE / path), trusted_as_template=True)

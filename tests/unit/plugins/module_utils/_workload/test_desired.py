@@ -1,0 +1,121 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.desired import DesiredState, desired_state
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.planning import OPTIONS
+
+EAST = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/app:v1"
+SEOUL = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/team/app:v1"
+BOTH = [{"image": EAST}, {"image": SEOUL, "template": {"name": "seoul"}}]
+ENDPOINT = {
+    "type": "QUEUE",
+    "gpu": {"pools": ["ADA_24"]},
+    "scaling": {"type": "QUEUE_DELAY", "queue_delay": 4},
+}
+
+
+def desired(**options: Any) -> DesiredState:
+    defaults = {name: option.get("default") for name, option in OPTIONS.items()}
+    return desired_state({**defaults, "secret_store": None, "image": EAST, **options})
+
+
+def refusal(**options: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        desired(**options)
+    return str(caught.value)
+
+
+def test_one_image_is_a_list_of_one_workload() -> None:
+    [item] = desired().items
+    assert (item["name"], item["template"]["serverless"], item["endpoint"]) == ("team-app", True, None)
+
+
+def test_workloads_are_merged_over_the_options_of_all() -> None:
+    given = [{"image": EAST, "template": {"disk": 7}}, {"image": SEOUL, "template": {"name": "seoul"}}]
+    wished = desired(workloads=given, template={"disk": 9, "env": {"A": "1"}}, endpoint=ENDPOINT)
+    assert [item["template"]["disk"] for item in wished.items] == [7, 9]
+    assert wished.regions == ["ap-northeast-2", "us-east-1"]
+    assert [item["endpoint"]["name"] for item in wished.items] == ["team-app", "seoul"]
+
+
+def test_a_quarantine_needs_no_image() -> None:
+    assert desired(intent="quarantine", image=None).items == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"image": None}, "Name an image in runpod_ecr_image"),
+        ({"workloads": [{}]}, "Name an image in runpod_ecr_image"),
+        ({"credential_name": "mine", "workloads": BOTH}, "credential_name is one name"),
+        ({"access": "public"}, "everybody on the internet"),
+        (
+            {
+                "access": "public",
+                "acknowledge_public": True,
+                "public_repository": "x",
+                "workloads": BOTH,
+            },
+            "public_repository is one name",
+        ),
+        ({"intent": "refresh", "access": "delegation"}, "nothing to refresh"),
+        ({"intent": "rotate", "pull_identity": "caller"}, "Only a pull user has a key to rotate"),
+        ({"intent": "quarantine", "access": "public"}, "Only a pull user can be put in quarantine"),
+        ({"min_validity_hours": 12}, "runpod_ecr_min_validity_hours is 12"),
+        ({"min_validity_hours": 0}, "runpod_ecr_min_validity_hours is 0"),
+        ({"template": {"state": "absent"}}, "runpod_ecr_template: state cannot be set"),
+        ({"workloads": [{"image": EAST, "template": {"image": "x"}}]}, "Workload 1: template: image cannot be set"),
+        (
+            {"workloads": [{"image": EAST, "endpoint": {"registry": "x"}}]},
+            "Workload 1: endpoint: registry cannot be set",
+        ),
+        ({"workloads": [{"image": EAST, "endpoint": 3}]}, "Workload 1: endpoint is not a dictionary"),
+        ({"variables": ["runpod_ecr_imgae"]}, "runpod_ecr_imgae is no variable of the role runpod_ecr; did you mean"),
+        ({"variables": ["runpod_ecr_zzzzzzzzzzzz"]}, "runpod_ecr_zzzzzzzzzzzz is no variable of the role runpod_ecr."),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, Any], words: str) -> None:
+    assert words in refusal(**options)
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    said = refusal(image="nonsense:", variables=["runpod_ecr_imgae"], min_validity_hours=13)
+    assert [said.count(words) for words in ("Workload 1", "no variable", "min_validity_hours is 13")] == [1, 1, 1]
+
+
+def test_variables_that_the_role_knows_are_no_fault() -> None:
+    known = ["runpod_ecr_image", "runpod_ecr_state", "runpod_ecr_result", "runpod_ecr_hosts", "runpod_ecr_adopt"]
+    assert desired(variables=known).images == [EAST]
+
+
+def test_the_entry_is_named_after_the_user_unless_it_is_named() -> None:
+    assert desired().store["name"] == "runpod-ecr/runpod-ecr-access"
+    assert desired(secret_store={"type": "ssm", "name": None}).store["name"] == "/runpod-ecr/runpod-ecr-access"
+    assert desired(secret_store={"type": "ssm", "name": "/mine"}).store["name"] == "/mine"
+
+
+def test_a_host_claims_what_no_other_may_have() -> None:
+    both = desired(endpoint={**ENDPOINT, "id": "e1"}, credential_name="mine").claims("123456789012")
+    assert both == {
+        "user": "runpod-ecr-access",
+        "account": "123456789012",
+        "templates": ["team-app"],
+        "endpoints": ["e1"],
+        "credentials": ["mine"],
+    }
+    assert desired().claims("1")["credentials"] == []
+    lent = desired(pull_identity="caller").claims("123456789012")
+    assert (lent["user"], lent["credentials"]) == ("", ["runpod-ecr-access-123456789012-us-east-1"])
+
+
+def test_credentials_are_found_without_their_account() -> None:
+    assert desired().credential_patterns == [r"runpod\-ecr\-access-\d{12}-us\-east\-1"]
+    assert desired(credential_name="a.b").credential_patterns == [r"a\.b"]

@@ -1,0 +1,237 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the plan says is what the run does: from every start, for every wish, and nothing is left to do afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from unittest.mock import patch
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.system.conftest import ENDPOINT, IMAGE, REGISTRY, SEOUL, USER, House
+from tests.system.role import Role
+from tests.system.worker import Json
+
+OTHER_IMAGE = f"{REGISTRY}/runpod-gpu-inference:v1"
+MODULES = {  # kind of a step -> the module that takes it
+    "user": "ecr_pull_user",
+    "grant": "ecr_pull_grant",
+    "delegation": "runpod_ecr_delegation",
+    "public_repository": "ecr_public_repo",
+    "mirror": "ecr_image_mirror",
+    "credential": "runpod_ecr_credential",
+    "template": "runpod_templates",
+    "endpoint": "runpod_endpoint",
+}
+
+# Where a run starts
+
+
+def empty(dummy: House) -> None: ...
+
+
+def converged(house: House) -> None:
+    house.arrange(endpoint=ENDPOINT)
+
+
+def another_image(house: House) -> None:
+    house.arrange(OTHER_IMAGE)
+
+
+def two_regions(house: House) -> None:
+    house.arrange(IMAGE, SEOUL, endpoint=ENDPOINT)
+
+
+def quarantined(house: House) -> None:
+    house.arrange(endpoint=ENDPOINT)
+    house.arrange(access="quarantined")
+
+
+def delegated(house: House) -> None:
+    house.arrange(access="delegation")
+
+
+def public(house: House) -> None:
+    house.arrange(access="public")
+
+
+def lent(house: House) -> None:
+    house.arrange(access="caller")
+
+
+def policy_gone(house: House) -> None:
+    converged(house)
+    house.client("iam").delete_user_policy(UserName=USER, PolicyName="gpuops-runpod-pull")
+
+
+def policy_wider(house: House) -> None:
+    house.arrange(IMAGE, OTHER_IMAGE)
+
+
+def user_tagged(house: House) -> None:
+    converged(house)
+    house.client("iam").tag_user(UserName=USER, Tags=[{"Key": "team", "Value": "research"}])
+
+
+def key_gone(house: House) -> None:
+    converged(house)
+    [key] = house.keys()
+    house.client("iam").delete_access_key(UserName=USER, AccessKeyId=key)
+
+
+def two_keys(house: House) -> None:
+    converged(house)
+    house.call("ecr_pull_user", rotated())
+
+
+def entry_gone(house: House) -> None:
+    converged(house)
+    house.client("secretsmanager").delete_secret(SecretId=f"runpod-ecr/{USER}", ForceDeleteWithoutRecovery=True)
+
+
+def token_near_its_end(house: House) -> None:
+    converged(house)
+    [registry] = house.runpod()["registries"]
+    [key] = house.keys()
+    tag = {"Key": f"gpuops.runpod/{registry['id']}", "Value": f"2020-01-01T00:00:00Z {key}"}
+    house.client("secretsmanager").tag_resource(SecretId=f"runpod-ecr/{USER}", Tags=[tag])
+
+
+def token_of_another_key(house: House) -> None:
+    converged(house)
+    [registry] = house.runpod()["registries"]
+    tag = {"Key": f"gpuops.runpod/{registry['id']}", "Value": "2099-01-01T00:00:00Z AKIAIOSFODNN7EXAMPLE"}
+    house.client("secretsmanager").tag_resource(SecretId=f"runpod-ecr/{USER}", Tags=[tag])
+
+
+def credential_gone(house: House) -> None:
+    converged(house)
+    [registry] = house.runpod()["registries"]
+    address = f"{house.sandbox.environment['RUNPOD_API_BASE_URL']}/v2/registries/{registry['id']}"
+    key = house.sandbox.environment["RUNPOD_API_KEY"]
+    urlopen(Request(address, method="DELETE", headers={"Authorization": f"Bearer {key}"})).close()
+
+
+def template_changed(house: House) -> None:
+    converged(house)
+    house.call("runpod_template", {"name": "runpod-gpu-training", "disk": 77, "env": {"MODE": "hand"}})
+
+
+def template_gone(house: House) -> None:
+    house.arrange()
+    house.call("runpod_template", {"name": "runpod-gpu-training", "state": "absent"})
+
+
+def endpoint_changed(house: House) -> None:
+    converged(house)
+    house.call("runpod_endpoint", {"name": "runpod-gpu-training", "workers": {"max": 7}})
+
+
+def pod_uses_the_token(house: House) -> None:
+    converged(house)
+    [registry] = house.runpod()["registries"]
+    house.sandbox.runpod.seed("pods", {"name": "trainer", "image": IMAGE, "registry": registry["id"]})
+
+
+def foreign_user(house: House) -> None:
+    house.client("iam").create_user(UserName=USER, Path="/runpod/")
+
+
+def rotated() -> Json:
+    return {"name": USER, "rotate_after_days": 0, "secret_store": {"name": f"runpod-ecr/{USER}"}}
+
+
+STARTS: list[Callable[[House], None]] = [
+    *(empty, converged, another_image, two_regions, quarantined, delegated, public, lent, policy_gone, policy_wider),
+    *(user_tagged, key_gone, two_keys, entry_gone, token_near_its_end, token_of_another_key, credential_gone),
+    *(template_changed, template_gone, endpoint_changed, pod_uses_the_token, foreign_user),
+]
+
+# What is wished for
+
+WISHES: dict[str, Json] = {
+    "converge": {"runpod_ecr_image": IMAGE, "runpod_ecr_endpoint": ENDPOINT},
+    "another image": {"runpod_ecr_image": OTHER_IMAGE},
+    "two regions": {"runpod_ecr_workloads": [{"image": IMAGE}, {"image": SEOUL, "endpoint": ENDPOINT}]},
+    "only these": {
+        "runpod_ecr_image": IMAGE,
+        "runpod_ecr_purge_repositories": True,
+        "runpod_ecr_user_tags": {"team": "mlops"},
+    },
+    "another template": {"runpod_ecr_image": IMAGE, "runpod_ecr_template": {"env": {"MODE": "new"}, "disk": 60}},
+    "delegation": {"runpod_ecr_image": IMAGE, "runpod_ecr_access": "delegation"},
+    "public": {"runpod_ecr_image": IMAGE, "runpod_ecr_access": "public", "runpod_ecr_acknowledge_public": True},
+    "release": {"runpod_ecr_image": IMAGE, "runpod_ecr_release_quarantine": True},
+    "quarantine": {"runpod_ecr_state": "quarantined"},
+    "absent": {"runpod_ecr_image": IMAGE, "runpod_ecr_endpoint": ENDPOINT, "runpod_ecr_state": "absent"},
+    "delegation absent": {
+        "runpod_ecr_image": IMAGE,
+        "runpod_ecr_access": "delegation",
+        "runpod_ecr_state": "absent",
+    },
+    "public absent": {
+        "runpod_ecr_image": IMAGE,
+        "runpod_ecr_access": "public",
+        "runpod_ecr_public_force": True,
+        "runpod_ecr_state": "absent",
+    },
+    "rotate": {"entry": "rotate", "runpod_ecr_image": IMAGE, "runpod_ecr_rotate_after_days": 0},
+    "refresh": {"entry": "refresh", "runpod_ecr_image": IMAGE},
+}
+EVERYWHERE = ("converge", "absent")
+MORE = {
+    "empty": set(WISHES) - {*EVERYWHERE},
+    "converged": set(WISHES) - {*EVERYWHERE},
+    "another_image": {"two regions", "only these"},
+    "two_regions": {"only these", "rotate", "refresh"},
+    "quarantined": {"release", "rotate", "refresh", "quarantine"},
+    "delegated": {"delegation", "delegation absent", "public"},
+    "public": {"public", "public absent", "delegation"},
+    "user_tagged": {"only these"},
+    "policy_wider": {"only these"},
+    "two_keys": {"rotate", "quarantine"},
+    "token_near_its_end": {"refresh", "rotate"},
+    "token_of_another_key": {"refresh"},
+    "credential_gone": {"refresh", "delegation"},
+    "pod_uses_the_token": {"delegation"},
+    "foreign_user": {"quarantine", "rotate"},
+}
+
+
+def pairs() -> Iterator[tuple[Callable[[House], None], str]]:
+    for start in STARTS:
+        yield from ((start, wish) for wish in WISHES if wish in EVERYWHERE or wish in MORE.get(start.__name__, ()))
+
+
+@pytest.mark.parametrize(
+    ("start", "wish"), list(pairs()), ids=lambda one: one if isinstance(one, str) else one.__name__
+)
+def test_the_plan_is_what_the_run_does(house: House, start: Callable[[House], None], wish: str) -> None:
+    start(house)
+    role, variables = Role(house.runs), {"entry": "main", **WISHES[wish]}
+    with patch.dict(os.environ, house.environment()):
+        house.sandbox.forget_calls()
+        foreseen = role.play(check=True, **variables)
+        assert house.writes() == []
+
+        done = role.play(**variables)
+        if foreseen.failure:
+            assert done.failure == foreseen.failure
+            assert "Nothing was changed." in done.failure and house.writes() == []
+            return
+        assert done.failure == ""
+        planned = {MODULES[kind] for kind in foreseen.plan["needed"] if kind != "proof"}
+        assert set(done.changed) == planned
+        assert bool(foreseen.changed) == bool(planned)
+        assert json.dumps(foreseen.plan["steps"]).count("RUNPOD") == 0
+
+        if wish != "rotate":  # which is due again at once, when every key is old enough
+            house.sandbox.forget_calls()
+            again = role.play(**variables)
+            assert (again.failure, again.plan["needed"], again.ran) == ("", [], ["runpod_ecr_plan"])
+            assert house.writes() == []
