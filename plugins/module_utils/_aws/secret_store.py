@@ -170,7 +170,7 @@ class SecretsManager(SecretStore):
                 ClientRequestToken=str(uuid5(NAMESPACE_OID, entry.version)),
             )
         except AwsError as error:
-            if error.code == "ResourceExistsException":
+            if error.code in {"ResourceExistsException", self.GONE} or being_deleted(error):
                 return None
             raise
         return wanted._replace(version=answer["VersionId"])
@@ -251,6 +251,9 @@ class ParameterStore(SecretStore):
         """A write cannot be made to depend on what is there, so one that replaced another run's value puts it back."""
         value = encode(wanted, run=token_hex(8))
         number = self._put(value, Overwrite=True)["Version"] - 1
+        if number == 0:  # it was deleted meanwhile, and the write has made it anew, without its tags
+            self.delete()
+            return None
         former = f"{self.name}:{number}"
         replaced = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(former), self.UNSETTLED)[
             "Value"

@@ -79,6 +79,11 @@ class EntryLock:
         if self.entry.lock:
             self.write(lock=None)
 
+    def delete(self) -> None:
+        """Remove the entry, and the lock with it. It is not released even when the answer is lost."""
+        self.entry = self.entry._replace(lock=None)
+        self.context.store.delete()
+
     def _keep(self, entry: Entry | None) -> None:
         if entry is None:
             raise self._lost()

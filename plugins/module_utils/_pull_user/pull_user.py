@@ -424,7 +424,7 @@ def apply_present(lock: EntryLock, state: UserState, plan: UserPlan) -> UserStat
         remove_keys(aws, name, plan.keys.delete)
         write_tags(aws, name, tag, gone)
         keys = keys_after(keys, plan.keys)
-        context.store.delete()
+        lock.delete()
     if entry and entry.key:
         tag = {**tag, entry.key.access_key_id: KEY_MARK}
     return plan.after._replace(
@@ -479,7 +479,7 @@ def apply_removal(context: KeyContext, lock: EntryLock | None, state: UserState,
             write_tags(aws, name, tag, untag)
             after = after._replace(user={**state.user, "tags": tags_after(tags, tag, untag)})
     if lock:
-        context.store.delete()
+        lock.delete()
     return after
 
 

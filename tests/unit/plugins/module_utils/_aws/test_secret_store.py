@@ -81,6 +81,14 @@ def test_write_that_is_sent_twice_because_an_answer_was_lost_counts_once(account
     assert put and store.read() == put
 
 
+def test_entry_that_another_run_deletes_meanwhile_is_not_made_anew(store: SecretStore) -> None:
+    made = store.create("puller", NOTED)
+    assert made
+    store.delete()
+    assert store.put(made, Entry(made.arn, KEY, NOW)) is None
+    assert store.read() is None
+
+
 def test_refused_write_is_an_error(account: Account, store: SecretStore) -> None:
     made = store.create("puller", NOTED)
     for call in ("secretsmanager:put_secret_value", "ssm:put_parameter"):
