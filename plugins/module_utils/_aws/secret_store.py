@@ -28,6 +28,7 @@ STORE_OPTIONS: Json = {
     "kms_key_id": {"type": "str", "no_log": False},
     "tags": {"type": "dict"},
 }
+PUT_BACK = 2.0  # seconds in which another run puts back a value that it should not have replaced
 SETTLING = timedelta(seconds=10)  # how long a new parameter may take until it can be read
 
 
@@ -227,7 +228,7 @@ class ParameterStore(SecretStore):
                     f"The parameter {self.name} has the type {parameter['Type']}, which is not encrypted: name another "
                     "entry in secret_store, or remove this one."
                 )
-            return decode(parameter["ARN"], parameter["Value"])._replace(version=digest(parameter["Value"]))
+            return decode(parameter["ARN"], parameter["Value"])._replace(version=version_of(parameter))
         return None
 
     def tags(self) -> dict[str, str]:
@@ -244,23 +245,22 @@ class ParameterStore(SecretStore):
         with tolerating(self.GONE):
             parameter = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(self.name), self.UNSETTLED)
             if parameter["Value"] == value:
-                return wanted._replace(arn=parameter["ARN"], version=digest(value))
+                return wanted._replace(arn=parameter["ARN"], version=version_of(parameter))
         return None
 
     def put(self, entry: Entry, wanted: Entry) -> Entry | None:
         """A write cannot be made to depend on what is there, so one that replaced another run's value puts it back."""
+        if not self._holds(entry):
+            return None
         value = encode(wanted, run=token_hex(8))
-        number = self._put(value, Overwrite=True)["Version"] - 1
-        if number == 0:  # it was deleted meanwhile, and the write has made it anew, without its tags
-            self.delete()
+        number = self._overwrite(value) - 1
+        if number == 0:
             return None
         former = f"{self.name}:{number}"
-        replaced = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(former), self.UNSETTLED)[
-            "Value"
-        ]
-        if digest(replaced) in (entry.version, digest(value)):  # the latter when the write was sent twice
-            return wanted._replace(version=digest(value))
-        self._put(replaced, Overwrite=True)
+        replaced = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(former), self.UNSETTLED)
+        if is_version(replaced, entry) or replaced["Value"] == value:  # the latter when the write was sent twice
+            return wanted._replace(version=version_of({"Version": number + 1, "Value": value}))
+        self._overwrite(replaced["Value"])
         return None
 
     def tag(self, tags: dict[str, str]) -> None:
@@ -276,6 +276,25 @@ class ParameterStore(SecretStore):
         with tolerating(self.GONE):
             self._call("delete_parameter", Name=self.name)
 
+    def _overwrite(self, value: str) -> int:
+        """Write a value and return its number; one that was deleted meanwhile, and is made anew so, is removed."""
+        number = self._put(value, Overwrite=True)["Version"]
+        if number == 1:
+            self.delete()
+        return number
+
+    def _holds(self, entry: Entry) -> bool:
+        """Return whether the value is the known one, or is so again once another run has put it back."""
+        if self._is(entry):
+            return True
+        self.aws.sleep(PUT_BACK)
+        return self._is(entry)
+
+    def _is(self, entry: Entry) -> bool:
+        with tolerating(self.GONE):
+            return is_version(self._get(self.name), entry)
+        return False
+
     def _get(self, name: str) -> Json:
         return self._call("get_parameter", Name=name, WithDecryption=True)["Parameter"]
 
@@ -288,9 +307,19 @@ class ParameterStore(SecretStore):
         return {"ResourceType": "Parameter", "ResourceId": self.name}
 
 
-def digest(value: str) -> str:
+def version_of(parameter: Json) -> str:
     """Return what tells a parameter's value from others without showing it."""
-    return sha256(value.encode()).hexdigest()
+    return f"{parameter['Version']} {sha256(parameter['Value'].encode()).hexdigest()}"
+
+
+def is_version(parameter: Json, entry: Entry) -> bool:
+    """Return whether a parameter is what the entry was read from, or that value put back.
+
+    A value without a note or a lock may come again in the course of things, so it goes by its number alone.
+    """
+    number, digest = entry.version.split()
+    unique = entry.lock is not None or entry.pending is not None
+    return version_of(parameter).split()[0] == number or (unique and version_of(parameter).split()[1] == digest)
 
 
 STORES: dict[str, type[SecretStore]] = {"secretsmanager": SecretsManager, "ssm": ParameterStore}

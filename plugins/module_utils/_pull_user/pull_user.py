@@ -15,7 +15,7 @@ from .._aws.client import Aws
 from .._aws.ecr_token import verify_key
 from .._aws.secret_entry import GRANTED, MANAGED, QUARANTINED, Entry, TokenRecord, quarantine, token_records
 from .._aws.secret_store import store_of
-from .._core.errors import CollectionError, ConflictError, Json
+from .._core.errors import AwsError, CollectionError, ConflictError, Json
 from .._core.result import PartialError, Result
 from .._core.time import format_time
 from .._oci.reference import repository_arn
@@ -139,6 +139,16 @@ def finish(context: KeyContext, params: Json, before: UserState, after: UserStat
 
 
 def read(context: KeyContext, params: Json) -> UserState:
+    """Return what is there; again when somebody removes the user meanwhile."""
+    try:
+        return read_once(context, params)
+    except AwsError as error:
+        if error.code != "NoSuchEntity":
+            raise
+    return read_once(context, params)
+
+
+def read_once(context: KeyContext, params: Json) -> UserState:
     """Return what is there; the entry comes first, since its lock then vouches for the rest.
 
     What is not ours is a ConflictError.
