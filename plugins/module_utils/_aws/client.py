@@ -20,6 +20,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
 from .._core.errors import DENIED, EXPIRED, AwsError, InputError, Json
+from .answer import Answer, checked, malformed
 from .secret_entry import KeyPair
 
 # Codes that amazon.aws' own list lacks though a second try mends them.
@@ -31,6 +32,9 @@ RETRIED = [
     "ConcurrentModification",
     "TooManyUpdates",
 ]
+
+READS = ("Get", "List", "Describe", "Lookup", "Batch")  # what the names of calls that change nothing begin with
+UNPARSED = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # what botocore's parsers fail with
 
 
 def remedy(code: str, call: str, as_pull_user: bool) -> str:
@@ -47,7 +51,7 @@ def remedy(code: str, call: str, as_pull_user: bool) -> str:
         return f"Allow {call} for {who}, and look for an explicit deny, a boundary or a service control policy."
     if code in {"NoCredentialsError", "PartialCredentialsError"}:
         return "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile."
-    if code == "ResponseParserError":
+    if code in {"ResponseParserError", "IncompleteReadError"} or code.isdigit():
         return "What answered is not AWS: check the proxy and endpoint_url."
     if code in {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"}:
         return "Check the region, its activation, DNS, the proxy and endpoint_url."
@@ -59,6 +63,8 @@ def aws_error(failure: Exception, call: str, as_pull_user: bool = False) -> AwsE
     answer: Json = getattr(failure, "response", None) or {}
     code = answer.get("Error", {}).get("Code") or type(failure).__name__
     text = answer.get("Error", {}).get("Message") or str(failure)
+    if code == "ResponseParserError":
+        text = text.partition("\n")[0]  # what follows is the answer itself, which may hold a secret
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     advice = remedy(code, call, as_pull_user)
     return AwsError(f"{call}: {code}: {text}" + (f" {advice}" if advice else ""), call, code, text, status)
@@ -95,6 +101,7 @@ class Aws:
         self.config = config or {}
         self.clock = clock
         self.sleep = sleep
+        self.writes: list[str] = []  # the calls that changed something, in order
         self._clients: dict[tuple[Any, ...], Any] = {}
 
     def call(
@@ -106,29 +113,39 @@ class Aws:
         identity: KeyPair | None = None,
         once: bool = False,
         **request: Any,
-    ) -> Json:
+    ) -> Answer:
         """Return the answer of one operation, named as in boto3.
 
         `identity` makes the call as the owner of that key, without the operator's session token. `once` sends it a
         single time, for what must not be repeated when the answer is lost.
         """
-        name = f"{service}:" + "".join(part.capitalize() for part in operation.split("_"))
         client = self._client(service, region or self.region, identity, once)
+        action = client.meta.method_to_api_mapping[operation]
+        name = f"{service}:{action}"
         try:
-            return getattr(client, operation)(**request, **({} if once else {"aws_retry": True}))
+            answer = getattr(client, operation)(**request, **({} if once else {"aws_retry": True}))
         except (
             botocore.exceptions.ClientError,
             botocore.exceptions.BotoCoreError,
             botocore.parsers.ResponseParserError,
         ) as failure:
             raise aws_error(failure, name, as_pull_user=identity is not None) from failure
+        except UNPARSED as failure:
+            raise malformed(name, "a structure", f"has another form ({type(failure).__name__})") from failure
+        if not action.startswith(READS):
+            self.writes.append(name)
+        shape = client.meta.service_model.operation_model(action).output_shape
+        return checked(name, shape, answer) if shape else Answer(name, "", answer)
 
     def pages(self, service: str, operation: str, key: str, **request: Any) -> list[Any]:
         """Return all items under `key` of an IAM-style listing (IsTruncated and Marker)."""
         answer = self.call(service, operation, **request)
         items = list(answer[key])
         while answer.get("IsTruncated"):
-            answer = self.call(service, operation, Marker=answer["Marker"], **request)
+            marker = answer["Marker"]
+            answer = self.call(service, operation, Marker=marker, **request)
+            if answer.get("IsTruncated") and answer["Marker"] == marker:
+                raise malformed(answer.call, "Marker", "leads to the same page again")
             items += answer[key]
         return items
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from .._core.errors import Json
 from .._core.time import format_time
+from .answer import Answer, malformed
 from .client import Aws
 
 PAGE = 50  # events, the most that CloudTrail gives at once
@@ -51,22 +52,26 @@ class PullEvents:
         return self.aws.call("cloudtrail", "lookup_events", region=region, **request)
 
 
-def is_pull(event: Json) -> bool:
+def is_pull(event: Answer) -> bool:
     """Return whether an event is the one that each pull of an image begins with; one for each layer follows."""
     return (event.get("EventSource"), event.get("EventName")) == ("ecr.amazonaws.com", "BatchGetImage")
 
 
-def pull(event: Json, region: str, key_id: str) -> Json:
+def pull(event: Answer, region: str, key_id: str) -> Json:
     """Return what an event tells of a pull; one that was refused names no image."""
-    reported = json.loads(event["CloudTrailEvent"])
-    request = reported.get("requestParameters") or {}
+    try:
+        reported = json.loads(event["CloudTrailEvent"])
+        request = reported.get("requestParameters") or {}
+        images = [image.get("imageTag") or image.get("imageDigest") for image in request.get("imageIds", [])]
+    except (ValueError, TypeError, AttributeError):
+        raise malformed(event.call, event.path + "CloudTrailEvent", "is no record of a call") from None
     return {
         "time": format_time(event["EventTime"].astimezone(UTC)),
         "access_key_id": key_id,
         "region": region,
         "registry_id": request.get("registryId"),
         "repository": request.get("repositoryName"),
-        "images": [image.get("imageTag") or image.get("imageDigest") for image in request.get("imageIds", [])],
+        "images": images,
         "source_ip": reported.get("sourceIPAddress"),
         "user_agent": reported.get("userAgent"),
         "error_code": reported.get("errorCode"),

@@ -10,8 +10,9 @@ import base64
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from .._core.errors import AwsError, CollectionError, Json
+from .._core.errors import AwsError, CollectionError
 from .._core.time import retry_until
+from .answer import Answer, malformed
 from .client import Aws
 from .secret_entry import KeyPair
 
@@ -30,6 +31,8 @@ class Token(NamedTuple):
 def get_token(aws: Aws, region: str, identity: KeyPair | None = None) -> Token:
     """Return a token for the ECR registries of a region, minted as the owner of the key or as the caller."""
     answer = aws.call("ecr", "get_authorization_token", region=region, identity=identity)
+    if not answer["authorizationData"]:
+        raise malformed(answer.call, "authorizationData", "is empty")
     return _token(answer["authorizationData"][0])
 
 
@@ -39,8 +42,13 @@ def get_public_token(aws: Aws) -> Token:
     return _token(data)
 
 
-def _token(data: Json) -> Token:
-    username, dummy, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
+def _token(data: Answer) -> Token:
+    try:
+        username, dummy, password = base64.b64decode(data["authorizationToken"]).decode().partition(":")
+    except ValueError:
+        raise malformed(data.call, "authorizationToken", "is no token") from None
+    if not (username and password):
+        raise malformed(data.call, "authorizationToken", "is no token")
     return Token(username, password, data["expiresAt"].astimezone(UTC))
 
 

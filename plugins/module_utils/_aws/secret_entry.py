@@ -36,10 +36,10 @@ class KeyPair(NamedTuple):
 
 
 class KeyReservation(NamedTuple):
-    """The note made before CreateAccessKey: it locks the entry and tells an orphan from a foreign key afterwards.
+    """The note made before CreateAccessKey, which tells an orphan from a foreign key afterwards.
 
-    `since` is when the note was made, `known_key_ids` which keys the user had then; `abandoned` says that the run which
-    made it knows that it failed.
+    `since` is when the note was made, `known_key_ids` which keys the user had then; `abandoned` says that no key of it
+    is on its way: the run that made it failed and knows it, or has not come to a key yet.
     """
 
     since: datetime
@@ -50,14 +50,15 @@ class KeyReservation(NamedTuple):
 class Entry(NamedTuple):
     """What the store holds: a key, a note about one being made, both (while a key is rotated), or neither.
 
-    `deleted` marks an entry in its recovery window, whose value cannot be read. `version` tells this value from any
-    that was written before or after it.
+    `lock` is when the run that is changing the pull user wrote last. `deleted` marks an entry in its recovery window,
+    whose value cannot be read. `version` tells this value from any that was written before or after it.
     """
 
     arn: str
     key: KeyPair | None = None
     created: datetime | None = None
     pending: KeyReservation | None = None
+    lock: datetime | None = None
     deleted: bool = False
     version: str = ""
 
@@ -72,23 +73,24 @@ class TokenRecord(NamedTuple):
     access_key_id: str
 
 
-def encode(key: KeyPair | None, created: datetime | None, pending: KeyReservation | None, run: str = "") -> str:
+def encode(entry: Entry, run: str = "") -> str:
     """Return the entry's value: flat JSON, so that other tools can read the key too.
 
-    `run` tells the note of one run from an equal one of another; nobody needs it afterwards.
+    `run` tells the value of one run from an equal one of another; nobody needs it afterwards.
     """
     value: Json = {}
-    if key and created:
+    key, pending, run_id = entry.key, entry.pending, {"run": run} if run else {}
+    if key and entry.created:
         value = {
             "access_key_id": key.access_key_id,
             "secret_access_key": key.secret_access_key,
-            "created": format_time(created),
+            "created": format_time(entry.created),
         }
     if pending:
-        note: Json = {"since": format_time(pending.since), "known_key_ids": sorted(pending.known_key_ids)}
-        if run:
-            note["run"] = run
+        note = {"since": format_time(pending.since), "known_key_ids": sorted(pending.known_key_ids), **run_id}
         value["pending"] = {**note, "abandoned": True} if pending.abandoned else note
+    if entry.lock:
+        value["lock"] = {"since": format_time(entry.lock), **run_id}
     return json.dumps(value)
 
 
@@ -96,21 +98,27 @@ def decode(arn: str, text: str) -> Entry:
     """Return the entry that encode wrote. Anything else is not ours and an error that repeats nothing of it."""
     try:
         value = json.loads(text)
-        note = value.get("pending")
+        note, locked = value.get("pending"), value.get("lock")
         pending = note and KeyReservation(
             parse_time(note["since"]), tuple(note["known_key_ids"]), bool(note.get("abandoned", False))
         )
-        if "access_key_id" not in value:
-            if not pending:
-                raise KeyError("access_key_id")
-            return Entry(arn, pending=pending)
+        lock = parse_time(locked["since"]) if locked else None
+        if "access_key_id" not in value and (pending or lock):
+            return Entry(arn, pending=pending, lock=lock)
         key = KeyPair(value["access_key_id"], value["secret_access_key"])
-        return Entry(arn, key, parse_time(value["created"]), pending)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ConflictError(
-            f"The secret store's entry {arn} does not hold what this collection writes (JSON with access_key_id, "
-            "secret_access_key and created): name another entry in secret_store, or remove this one."
-        ) from None
+        if not all(key_part and isinstance(key_part, str) for key_part in key):
+            raise TypeError("a key is two texts")
+        return Entry(arn, key, parse_time(value["created"]), pending, lock)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise not_ours(arn) from None
+
+
+def not_ours(arn: str) -> ConflictError:
+    """Return the error of an entry with another content; it repeats nothing of that."""
+    return ConflictError(
+        f"The secret store's entry {arn} does not hold what this collection writes (JSON with access_key_id, "
+        "secret_access_key and created): name another entry in secret_store, or remove this one."
+    )
 
 
 def token_records(tags: dict[str, str]) -> dict[str, TokenRecord]:
@@ -142,7 +150,10 @@ def keyless(entry: Entry | None, name: str) -> str:
     why = "does not exist"
     if entry is not None:
         why = "is being deleted" if entry.deleted else "holds no key yet, only a note that one is being made"
-    return f"The secret store's entry {name} {why}: ecr_pull_user makes it."
+    return (
+        f"The secret store's entry {name} {why}: ecr_pull_user makes it. Run the playbook gpuops.runpod.runpod_ecr "
+        "first, or the module gpuops.runpod.ecr_pull_user with the same secret_store."
+    )
 
 
 def quarantine(tags: dict[str, str], thing: str) -> str:

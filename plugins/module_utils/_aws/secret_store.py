@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 from secrets import token_hex
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ from uuid import NAMESPACE_OID, uuid5
 from .._core.errors import AwsError, ConflictError, InputError, Json
 from .._core.time import retry_until
 from .client import Aws, tolerating
-from .secret_entry import MANAGED, OURS, Entry, KeyPair, KeyReservation, decode, encode
+from .secret_entry import MANAGED, OURS, Entry, decode, encode, not_ours
 
 # Mirrored by the documentation fragment gpuops.runpod.secret_store.
 STORE_OPTIONS: Json = {
@@ -28,6 +28,7 @@ STORE_OPTIONS: Json = {
     "kms_key_id": {"type": "str", "no_log": False},
     "tags": {"type": "dict"},
 }
+PUT_BACK = 2.0  # seconds in which another run puts back a value that it should not have replaced
 SETTLING = timedelta(seconds=10)  # how long a new parameter may take until it can be read
 
 
@@ -64,17 +65,15 @@ class SecretStore(ABC):
         """Return the entry's tags; one that is not there has none."""
 
     @abstractmethod
-    def create(self, user: str, pending: KeyReservation) -> Entry | None:
-        """Make the entry with a note, tagged as ours, and return it.
+    def create(self, user: str, wanted: Entry) -> Entry | None:
+        """Make the entry, tagged as ours, and return it.
 
         The name is a lock: None says that it is taken, by another run's entry or by one that is just being deleted.
         """
 
     @abstractmethod
-    def put(
-        self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
-    ) -> Entry | None:
-        """Write the value in the place of the one that `entry` is, and return the new entry.
+    def put(self, entry: Entry, wanted: Entry) -> Entry | None:
+        """Write what is wanted in the place of what `entry` is, and return the new entry.
 
         None says that another run has written since, and that its value stands.
         """
@@ -135,6 +134,8 @@ class SecretsManager(SecretStore):
             if being_deleted(error):
                 return Entry(self._call("describe_secret", SecretId=self.name)["ARN"], deleted=True)
             raise
+        if "SecretBinary" in answer:
+            raise not_ours(answer["ARN"])
         return decode(answer["ARN"], answer["SecretString"])._replace(version=answer["VersionId"])
 
     def tags(self) -> dict[str, str]:
@@ -143,14 +144,14 @@ class SecretsManager(SecretStore):
             return {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
         return {}
 
-    def create(self, user: str, pending: KeyReservation) -> Entry | None:
+    def create(self, user: str, wanted: Entry) -> Entry | None:
         options = {"KmsKeyId": self.kms_key_id} if self.kms_key_id else {}
         try:
             answer = self._call(
                 "create_secret",
                 Name=self.name,
                 Description=self._description(user),
-                SecretString=encode(None, None, pending),
+                SecretString=encode(wanted),
                 Tags=tag_list({**self.user_tags, MANAGED: user}),
                 **options,
             )
@@ -158,24 +159,22 @@ class SecretsManager(SecretStore):
             if error.code == "ResourceExistsException" or being_deleted(error):
                 return None
             raise
-        return Entry(answer["ARN"], pending=pending, version=answer["VersionId"])
+        return wanted._replace(arn=answer["ARN"], version=answer["VersionId"])
 
-    def put(
-        self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
-    ) -> Entry | None:
+    def put(self, entry: Entry, wanted: Entry) -> Entry | None:
         """A version's id follows from that of the version before it, and AWS takes one value only for an id."""
         try:
             answer = self._call(
                 "put_secret_value",
                 SecretId=self.name,
-                SecretString=encode(key, created, pending, run=token_hex(8)),
+                SecretString=encode(wanted, run=token_hex(8)),
                 ClientRequestToken=str(uuid5(NAMESPACE_OID, entry.version)),
             )
         except AwsError as error:
-            if error.code == "ResourceExistsException":
+            if error.code in {"ResourceExistsException", self.GONE} or being_deleted(error):
                 return None
             raise
-        return Entry(entry.arn, key, created, pending, version=answer["VersionId"])
+        return wanted._replace(version=answer["VersionId"])
 
     def tag(self, tags: dict[str, str]) -> None:
         self._call("tag_resource", SecretId=self.name, Tags=tag_list(tags))
@@ -229,7 +228,7 @@ class ParameterStore(SecretStore):
                     f"The parameter {self.name} has the type {parameter['Type']}, which is not encrypted: name another "
                     "entry in secret_store, or remove this one."
                 )
-            return decode(parameter["ARN"], parameter["Value"])._replace(version=digest(parameter["Value"]))
+            return decode(parameter["ARN"], parameter["Value"])._replace(version=version_of(parameter))
         return None
 
     def tags(self) -> dict[str, str]:
@@ -238,30 +237,30 @@ class ParameterStore(SecretStore):
             return {tag["Key"]: tag["Value"] for tag in answer["TagList"]}
         return {}
 
-    def create(self, user: str, pending: KeyReservation) -> Entry | None:
+    def create(self, user: str, wanted: Entry) -> Entry | None:
         """Unlike Secrets Manager, this one does not know a call that is sent again because its answer was lost."""
-        value = encode(None, None, pending, run=token_hex(8))
+        value = encode(wanted, run=token_hex(8))
         with tolerating("ParameterAlreadyExists"):
             self._put(value, Description=self._description(user), Tags=tag_list({**self.user_tags, MANAGED: user}))
         with tolerating(self.GONE):
             parameter = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(self.name), self.UNSETTLED)
             if parameter["Value"] == value:
-                return Entry(parameter["ARN"], pending=pending, version=digest(value))
+                return wanted._replace(arn=parameter["ARN"], version=version_of(parameter))
         return None
 
-    def put(
-        self, entry: Entry, key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
-    ) -> Entry | None:
+    def put(self, entry: Entry, wanted: Entry) -> Entry | None:
         """A write cannot be made to depend on what is there, so one that replaced another run's value puts it back."""
-        value = encode(key, created, pending, run=token_hex(8))
-        number = self._put(value, Overwrite=True)["Version"] - 1
+        if not self._holds(entry):
+            return None
+        value = encode(wanted, run=token_hex(8))
+        number = self._overwrite(value) - 1
+        if number == 0:
+            return None
         former = f"{self.name}:{number}"
-        replaced = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(former), self.UNSETTLED)[
-            "Value"
-        ]
-        if digest(replaced) in (entry.version, digest(value)):  # the latter when the write was sent twice
-            return Entry(entry.arn, key, created, pending, version=digest(value))
-        self._put(replaced, Overwrite=True)
+        replaced = retry_until(self.aws, self.aws.clock() + SETTLING, lambda: self._get(former), self.UNSETTLED)
+        if is_version(replaced, entry) or replaced["Value"] == value:  # the latter when the write was sent twice
+            return wanted._replace(version=version_of({"Version": number + 1, "Value": value}))
+        self._overwrite(replaced["Value"])
         return None
 
     def tag(self, tags: dict[str, str]) -> None:
@@ -277,6 +276,25 @@ class ParameterStore(SecretStore):
         with tolerating(self.GONE):
             self._call("delete_parameter", Name=self.name)
 
+    def _overwrite(self, value: str) -> int:
+        """Write a value and return its number; one that was deleted meanwhile, and is made anew so, is removed."""
+        number = self._put(value, Overwrite=True)["Version"]
+        if number == 1:
+            self.delete()
+        return number
+
+    def _holds(self, entry: Entry) -> bool:
+        """Return whether the value is the known one, or is so again once another run has put it back."""
+        if self._is(entry):
+            return True
+        self.aws.sleep(PUT_BACK)
+        return self._is(entry)
+
+    def _is(self, entry: Entry) -> bool:
+        with tolerating(self.GONE):
+            return is_version(self._get(self.name), entry)
+        return False
+
     def _get(self, name: str) -> Json:
         return self._call("get_parameter", Name=name, WithDecryption=True)["Parameter"]
 
@@ -289,9 +307,19 @@ class ParameterStore(SecretStore):
         return {"ResourceType": "Parameter", "ResourceId": self.name}
 
 
-def digest(value: str) -> str:
+def version_of(parameter: Json) -> str:
     """Return what tells a parameter's value from others without showing it."""
-    return sha256(value.encode()).hexdigest()
+    return f"{parameter['Version']} {sha256(parameter['Value'].encode()).hexdigest()}"
+
+
+def is_version(parameter: Json, entry: Entry) -> bool:
+    """Return whether a parameter is what the entry was read from, or that value put back.
+
+    A value without a note or a lock may come again in the course of things, so it goes by its number alone.
+    """
+    number, digest = entry.version.split()
+    unique = entry.lock is not None or entry.pending is not None
+    return version_of(parameter).split()[0] == number or (unique and version_of(parameter).split()[1] == digest)
 
 
 STORES: dict[str, type[SecretStore]] = {"secretsmanager": SecretsManager, "ssm": ParameterStore}

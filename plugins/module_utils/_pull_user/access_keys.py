@@ -33,14 +33,13 @@ class AccessKey(NamedTuple):
 
 
 class KeyPlan(NamedTuple):
-    """What to do. With `wait`, look again later; else delete, forget, deactivate and create, in this order.
+    """What to do: delete, deactivate, then create or forget.
 
     `forget` drops a note that a dead run left beside a good key. `blocked` are the reasons why there is no good key and
     none can be made; `postponed` those why a rotation that is due waits for the end of the last one, `stuck` those why
     it cannot be done at all. The good key stays in both.
     """
 
-    wait: bool = False
     delete: tuple[str, ...] = ()
     deactivate: tuple[str, ...] = ()
     create: bool = False
@@ -75,13 +74,6 @@ def appeared(key: AccessKey, pending: KeyReservation) -> bool:
     return not pending.abandoned and key.id not in pending.known_key_ids and key.created >= pending.since - SKEW
 
 
-def locked(pending: KeyReservation | None, now: datetime, lock_seconds: float) -> bool:
-    """Return whether the run that made the note may still be at work."""
-    if pending is None or pending.abandoned:
-        return False
-    return abs((now - pending.since).total_seconds()) < lock_seconds
-
-
 def is_due(key: AccessKey, now: datetime, rotate_after_days: float | None) -> bool:
     """Return whether a key has reached the age at which it is to be replaced; without an age, none has."""
     return rotate_after_days is not None and now - key.created >= timedelta(days=rotate_after_days)
@@ -95,19 +87,19 @@ def plan_keys(
     pending: KeyReservation | None,
     fresh: Iterable[TokenRecord],
     now: datetime,
-    lock_seconds: float,
+    busy: bool = False,
     rotate_after_days: float | None = None,
     retire_after_hours: float | None = None,
 ) -> KeyPlan:
     """Return what to do about a pull user's keys, so that one good key is in the store and none that works is lost.
 
     `marked` are the ids that the user's tags name as ours, `stored_id` is the id in the store, `fresh` what the entry's
-    freshness tags say. A key is never rotated without rotate_after_days and never retired without retire_after_hours.
+    freshness tags say; `busy` leaves a good key to the run that is at work. A key is never rotated without
+    rotate_after_days and never retired without retire_after_hours.
     """
     stored = next((key for key in keys if key.id == stored_id), None)
-    if locked(pending, now, lock_seconds):
-        due = bool(stored and is_due(stored, now, rotate_after_days))
-        return KeyPlan(wait=stored is None or due, rotation_due=due)
+    if busy and stored and not is_due(stored, now, rotate_after_days):
+        return KeyPlan()
     whose = owners(keys, marked, stored_id, pending)
     orphans = tuple(key.id for key in keys if whose[key.id] == ORPHAN)
     rest = [key for key in keys if key.id not in orphans]

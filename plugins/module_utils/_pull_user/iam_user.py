@@ -11,12 +11,13 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from .._aws.client import Aws, tolerating
-from .._aws.secret_entry import MANAGED, OURS, Entry
+from .._aws.secret_entry import MANAGED, OURS, Entry, TokenRecord
 from .._aws.secret_store import SecretStore
 from .._core.errors import DENIED, AwsError, ConflictError, InputError, Json
 from . import pull_policy as _policy
 from .access_keys import AccessKey
-from .policy_attachment import AttachedPolicies, read_policies
+from .entry_lock import LockLostError
+from .policy_attachment import AttachedPolicies
 
 SECRET = "gpuops.runpod/secret"  # the tag of a user that names its entry in the secret store, by ARN
 # A key's own tag has the key's id as its name, which is where the AWS console keeps the description of a key.
@@ -25,15 +26,27 @@ KEY_ID = re.compile(r"A[A-Z0-9]{15,127}")
 RANDOM_SUFFIX = re.compile(r"(:secretsmanager:.*)-[A-Za-z0-9]{6}$")  # Secrets Manager appends it to the name in an ARN
 
 
-class UserSnapshot(NamedTuple):
-    """What a run read before it writes anything. `user` None means that there is none."""
+class UserState(NamedTuple):
+    """A pull user and what belongs to it, as it was read or as a run leaves it. `user` None means that there is none.
+
+    `tokens` are those at RunPod that the entry's tags tell of, `others` is what keeps the user from being deleted, and
+    `promised` is a key that is still to be made.
+    """
 
     partition: str
     account: str
     user: Json | None
-    rights: AttachedPolicies
-    keys: tuple[AccessKey, ...]
-    entry: Entry | None
+    policies: AttachedPolicies = AttachedPolicies()
+    keys: tuple[AccessKey, ...] = ()
+    entry: Entry | None = None
+    tokens: tuple[TokenRecord, ...] = ()
+    denied: bool = False
+    others: tuple[Json, ...] = ()
+    promised: bool = False
+
+    @property
+    def tags(self) -> Json:
+        return self.user["tags"] if self.user else {}
 
 
 class UserChange(NamedTuple):
@@ -44,28 +57,6 @@ class UserChange(NamedTuple):
     permissions_boundary: str | None = None
     tag: Json = {}
     untag: tuple[str, ...] = ()
-
-
-def read_snapshot(aws: Aws, store: SecretStore, name: str, user: Json | None, kind: str | None = None) -> UserSnapshot:
-    """Read what belongs to the user, for a wanted kind of policy. What is not ours is a ConflictError."""
-    identity = user["arn"] if user else aws.call("sts", "get_caller_identity")["Arn"]
-    partition, account = identity.split(":")[1], identity.split(":")[4]
-    if user:
-        check_user(user, store.arn(partition, account))
-    rights = read_policies(aws, user, kind) if user else AttachedPolicies()
-    keys, entry = find_held(aws, store, name) if user else ((), store.read())
-    if entry:
-        check_entry(store, entry, name, user)
-    return UserSnapshot(partition, account, user, rights, keys, entry)
-
-
-def find_held(aws: Aws, store: SecretStore, name: str) -> tuple[tuple[AccessKey, ...], Entry | None]:
-    """Return the user's keys and the entry; when it holds another key, that may just have been made: look again."""
-    keys = find_keys(aws, name)
-    entry = store.read()
-    if entry and entry.key and entry.key.access_key_id not in {key.id for key in keys}:
-        keys = find_keys(aws, name)
-    return keys, entry
 
 
 def find_user(aws: Aws, name: str) -> Json | None:
@@ -90,8 +81,8 @@ def find_keys(aws: Aws, user: str) -> tuple[AccessKey, ...]:
     for key in aws.pages("iam", "list_access_keys", "AccessKeyMetadata", UserName=user):
         used = aws.call("iam", "get_access_key_last_used", AccessKeyId=key["AccessKeyId"])["AccessKeyLastUsed"]
         date = used.get("LastUsedDate")
-        place = (used["ServiceName"], used["Region"]) if date else (None, None)
-        keys.append(AccessKey(key["AccessKeyId"], key["Status"], key["CreateDate"], date, *place))
+        where = (used.get("ServiceName"), used.get("Region")) if date else (None, None)
+        keys.append(AccessKey(key["AccessKeyId"], key["Status"], key["CreateDate"], date, *where))
     return tuple(keys)
 
 
@@ -164,7 +155,7 @@ def is_purged(key: str) -> bool:
     return not (key.startswith((OURS, "aws:")) or KEY_ID.fullmatch(key))
 
 
-def user_after(found: UserSnapshot, name: str, change: UserChange) -> Json:
+def user_after(found: UserState, name: str, change: UserChange) -> Json:
     """Return the user as the change leaves it."""
     user = found.user or {"name": name, "path": change.path, "tags": {}, "permissions_boundary": None}
     path = change.path or user["path"]
@@ -183,10 +174,11 @@ def tags_after(tags: Json, tag: Json, untag: tuple[str, ...]) -> Json:
     return {key: value for key, value in {**tags, **tag}.items() if key not in untag}
 
 
-def write_user(aws: Aws, name: str, change: UserChange) -> bool:
-    """Make the user, or change what differs. Returns whether another run has made it meanwhile."""
+def write_user(aws: Aws, name: str, change: UserChange) -> None:
+    """Make the user, or change what differs."""
     if change.create:
-        return create_user(aws, name, change)
+        create_user(aws, name, change)
+        return
     if change.path is not None:
         aws.call("iam", "update_user", UserName=name, NewPath=change.path)
     if change.permissions_boundary:
@@ -199,14 +191,10 @@ def write_user(aws: Aws, name: str, change: UserChange) -> bool:
     elif change.permissions_boundary == "":
         aws.call("iam", "delete_user_permissions_boundary", UserName=name)
     write_tags(aws, name, change.tag, change.untag)
-    return False
 
 
-def create_user(aws: Aws, name: str, change: UserChange) -> bool:
-    """Make the user. One that is there by now and ours is as good: the call was repeated, or another run was faster.
-
-    Returns whether it was there.
-    """
+def create_user(aws: Aws, name: str, change: UserChange) -> None:
+    """Make the user. One that is there by now and ours is looked at anew: LockLostError."""
     options: Json = {"PermissionsBoundary": change.permissions_boundary} if change.permissions_boundary else {}
     try:
         aws.call("iam", "create_user", UserName=name, Path=change.path, Tags=tag_list(change.tag), **options)
@@ -218,9 +206,7 @@ def create_user(aws: Aws, name: str, change: UserChange) -> bool:
             raise ConflictError(spelled_otherwise(name, spelling_of(aws, name))) from error
         if MANAGED not in user["tags"]:
             raise ConflictError(f"{error} Somebody else made the user {name} just now: choose another name.") from error
-        write_tags(aws, name, change.tag, ())
-        return True
-    return False
+        raise LockLostError(f"{error} Run again.") from error
 
 
 def spelling_of(aws: Aws, name: str) -> str:
@@ -276,7 +262,7 @@ HANGING = [
 ]
 
 
-def find_remaining(aws: Aws, name: str, keys: tuple[AccessKey, ...], ours: Collection[str]) -> list[Json]:
+def find_others(aws: Aws, name: str, keys: tuple[AccessKey, ...], ours: Collection[str]) -> list[Json]:
     """Return what keeps the user from being deleted but for our policy: {kind, name, remedy}.
 
     `keys` are those of others, `ours` the ARNs of the managed policies that were attached by us.

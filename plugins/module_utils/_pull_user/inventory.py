@@ -24,7 +24,8 @@ from .audit import (
     store_place,
 )
 from .iam_user import find_keys, find_user
-from .policy_attachment import find_document
+from .options import MOST_DAYS, PATH_PREFIX, check_name, check_number
+from .policy_attachment import default_document, find_document
 
 EVENT_OPTIONS: Json = {
     "regions": {"type": "list", "elements": "str"},
@@ -51,9 +52,14 @@ def run(params: Json, dummy: bool, aws: Aws) -> Result:
 
 def check(params: Json) -> None:
     """Raise InputError for options that make no sense."""
+    if params["name"] is not None:
+        check_name(params["name"])
+    check_number("rotate_after_days", params["rotate_after_days"], 0, MOST_DAYS)
     prefix, store = params["path_prefix"], params["secret_store"]
     if prefix is not None and not prefix.startswith("/"):
         raise InputError(f"path_prefix {prefix!r} must start with a slash; / means all users of the account.")
+    if prefix is not None and not PATH_PREFIX.fullmatch(prefix):
+        raise InputError(f"path_prefix {prefix!r}: only printable ASCII without spaces may follow the slash.")
     if prefix is not None and store and store["name"]:
         raise InputError(
             "secret_store.name is the entry of one user: give name instead of path_prefix, or leave it out."
@@ -117,16 +123,7 @@ def managed_documents(aws: Aws, user: Json, attached: list[Json]) -> dict[str, J
     """Return ARN -> document of what is attached to the user; only policies of this collection are read."""
     account = user["arn"].split(":")[4]
     arns = [policy["PolicyArn"] for policy in attached]
-    return {arn: managed_document(aws, arn) if kind_of(arn, account) == "customer_managed" else None for arn in arns}
-
-
-def managed_document(aws: Aws, arn: str) -> Json | None:
-    """Return what a customer managed policy says now; None when it is gone."""
-    with tolerating("NoSuchEntity"):
-        version = aws.call("iam", "get_policy", PolicyArn=arn)["Policy"]["DefaultVersionId"]
-        answer = aws.call("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
-        return answer["PolicyVersion"]["Document"]
-    return None
+    return {arn: default_document(aws, arn) if kind_of(arn, account) == "customer_managed" else None for arn in arns}
 
 
 def read_store(aws: Aws, given: Json, user: Json) -> StoreState:

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -51,13 +52,15 @@ class CustomerPolicy(NamedTuple):
 class AttachedPolicies(NamedTuple):
     """What a user has of the four ways. `made` are those that the user's tag records.
 
-    `attached` are those of AWS' policies that are recorded or wanted, and attached by whomever.
+    `attached` are those of AWS' policies that are recorded or wanted, and attached by whomever. `others_size` are the
+    characters of the user's other inline policies, when they matter.
     """
 
     made: frozenset[str] = frozenset()
     inline: Json | None = None
     customer: CustomerPolicy | None = None
     attached: frozenset[str] = frozenset()
+    others_size: int = 0
 
     @property
     def document(self) -> Json | None:
@@ -75,6 +78,24 @@ class AttachedPolicies(NamedTuple):
         current = {INLINE} if self.inline is not None else set()
         current |= {CUSTOMER} if self.customer else set()
         return frozenset((current | self.attached) & self.made)
+
+
+class DesiredPolicy(NamedTuple):
+    """What the options want: `asked` are repositories by ARN, `arn` is where a managed policy would be made."""
+
+    user: str
+    partition: str
+    kind: str
+    asked: list[str] | None
+    purge: bool
+    pull_through: bool
+    arn: str
+
+    def document(self, rights: AttachedPolicies) -> Json | None:
+        """Return the document as it should be; None when no document is wanted."""
+        if self.kind in OF_AWS or self.asked is None:
+            return None
+        return _policy.desired_document(rights.document, self.asked, self.purge, self.pull_through)
 
 
 class PolicyChange(NamedTuple):
@@ -138,19 +159,35 @@ def plan_record(tags: Json, made: frozenset[str] | None) -> tuple[Json, tuple[st
 # Reading
 
 
-def read_policies(aws: Aws, user: Json, kind: str | None = None) -> AttachedPolicies:
-    """Read what the record names, and whether the policy of AWS is attached that is wanted."""
+def read_policies(aws: Aws, user: Json | None, desired: DesiredPolicy | None = None) -> AttachedPolicies:
+    """Read what the record names, and what decides where a document that is wanted goes."""
+    if user is None:
+        return read_target(aws, AttachedPolicies(), desired, exists=False)
     made, name = recorded(user["tags"]), user["name"]
     partition, account = user["arn"].split(":")[1], user["arn"].split(":")[4]
-    relevant = made | {way for way in OF_AWS if way == kind}
+    relevant = made | {way for way in OF_AWS if desired and way == desired.kind}
     listed = attached_policies(aws, name) if relevant - {INLINE} else {}
     own = customer_arn(partition, account, user["path"], name)
-    return AttachedPolicies(
+    rights = AttachedPolicies(
         made,
         find_document(aws, name, _policy.NAME) if INLINE in made else None,
         find_customer(aws, name, own, listed) if CUSTOMER in made else None,
         frozenset(way for way in relevant & OF_AWS.keys() if policy_of_aws(partition, way) in listed),
     )
+    return read_target(aws, rights, desired, exists=True)
+
+
+def read_target(aws: Aws, rights: AttachedPolicies, desired: DesiredPolicy | None, exists: bool) -> AttachedPolicies:
+    """Read besides how much room is left for a document that changes, and whether a managed policy of ours is there."""
+    document = desired.document(rights) if desired else None
+    if not (desired and document) or unchanged_way(rights, document):
+        return rights
+    if exists and policy_size(document) <= _policy.LIMIT:
+        rights = rights._replace(others_size=other_policies_size(aws, desired.user))
+    if choose(desired.user, rights, document) == CUSTOMER and rights.customer is None:
+        listed = attached_policies(aws, desired.user) if exists else {}
+        rights = rights._replace(customer=find_customer(aws, desired.user, desired.arn, listed))
+    return rights
 
 
 def attached_policies(aws: Aws, user: str) -> dict[str, str]:
@@ -200,49 +237,36 @@ def attached_arns(partition: str, rights: AttachedPolicies) -> set[str]:
 # Deciding
 
 
-def choose(aws: Aws, user: str, rights: AttachedPolicies, document: Json, exists: bool) -> str:
-    """Return whether the document goes into the inline policy or into the customer managed one.
-
-    One that stays the same stays where it is. Raises InputError when neither can hold it.
-    """
+def unchanged_way(rights: AttachedPolicies, document: Json) -> str | None:
+    """Return the way that says this already; one that stays the same stays where it is."""
     if rights.made == {INLINE} and not _policy.differs(rights.inline, document):
         return INLINE
     if rights.customer and rights.made == {CUSTOMER} and not _policy.differs(rights.customer.document, document):
         return CUSTOMER
-    _policy.check_size(user, document)
-    room = _policy.LIMIT - policy_size(document)
-    if room >= 0 and exists:
-        room -= other_policies_size(aws, user)
-    return INLINE if room >= 0 else CUSTOMER
+    return None
 
 
-def plan_policies(
-    aws: Aws,
-    params: Json,
-    rights: AttachedPolicies,
-    asked: list[str] | None,
-    partition: str,
-    account: str,
-    exists: bool,
-) -> tuple[AttachedPolicies, PolicyChange]:
-    """Return the rights as they are, and what to do to get to the policy that the options want.
+def choose(user: str, rights: AttachedPolicies, document: Json) -> str:
+    """Return whether the document goes into the inline policy or into the customer managed one.
 
-    `asked` are the ARNs of the repositories. Raises InputError when no policy can hold them, and ConflictError when
-    somebody else made a policy of the name of ours.
+    Raises InputError when neither can hold it.
     """
-    user, kind = params["name"], params["policy"]
-    if kind in OF_AWS:
-        return rights, plan_change(rights, kind, None, policy_of_aws(partition, kind))
-    if asked is None:
-        return rights, PolicyChange()
-    purge, pull_through = params["purge_repositories"], params["pull_through"]
-    document = _policy.desired_document(rights.document, asked, purge, pull_through)
-    target = choose(aws, user, rights, document, exists)
-    arn = customer_arn(partition, account, params["path"], user)
-    if target == CUSTOMER and rights.customer is None:
-        listed = attached_policies(aws, user) if exists else {}
-        rights = rights._replace(customer=find_customer(aws, user, arn, listed))
-    return rights, plan_change(rights, target, document, rights.customer.arn if rights.customer else arn)
+    stays = unchanged_way(rights, document)
+    if stays:
+        return stays
+    _policy.check_size(user, document)
+    return INLINE if policy_size(document) + rights.others_size <= _policy.LIMIT else CUSTOMER
+
+
+def plan_policies(rights: AttachedPolicies, desired: DesiredPolicy) -> PolicyChange:
+    """Return what to do to get to the policy that is wanted. Raises InputError when no policy can hold it."""
+    if desired.kind in OF_AWS:
+        return plan_change(rights, desired.kind, None, policy_of_aws(desired.partition, desired.kind))
+    document = desired.document(rights)
+    if document is None:
+        return PolicyChange()
+    target = choose(desired.user, rights, document)
+    return plan_change(rights, target, document, rights.customer.arn if rights.customer else desired.arn)
 
 
 def plan_change(rights: AttachedPolicies, target: str, document: Json | None, arn: str) -> PolicyChange:
@@ -269,6 +293,17 @@ def grants(rights: AttachedPolicies, move: PolicyChange) -> bool:
     return move.attach and (bool(move.detach) or move.target in OF_AWS or _policy.grows(rights.granted, move.document))
 
 
+def policies_after(rights: AttachedPolicies, move: PolicyChange) -> AttachedPolicies:
+    """Return the rights as the move leaves them."""
+    if move.target is None or move.record is None:
+        return rights
+    if move.target in OF_AWS:
+        return AttachedPolicies(move.record, attached=frozenset({move.target}))
+    if move.target == CUSTOMER and move.document:
+        return AttachedPolicies(move.record, customer=CustomerPolicy(move.arn, move.document, True))
+    return AttachedPolicies(move.record, move.document)
+
+
 def current_view(user: str, rights: AttachedPolicies) -> PolicyView:
     """Return the policy that gives the user its rights now."""
     ways = [way for way in WAYS if way in rights.there] or sorted(rights.attached)
@@ -289,14 +324,13 @@ def policy_view(user: str, way: str | None, document: Json | None) -> PolicyView
 # Writing
 
 
-def attach(
-    aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, propagation_timeout: datetime, is_new: bool
-) -> None:
-    """Make the policy of the target and give it to the user."""
-    deadline = propagation_timeout if is_new or move.target == CUSTOMER else None
+def attach(aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, deadline: datetime, is_new: bool) -> None:
+    """Make the policy of the target, give it to the user, and see it there."""
+    patience = deadline if is_new or move.target == CUSTOMER else None
     if move.target == INLINE and move.document:
         request: Json = {"PolicyName": _policy.NAME, "PolicyDocument": compact(move.document)}
-        retry_until(aws, deadline, lambda: aws.call("iam", "put_user_policy", UserName=user, **request), SOON)
+        retry_until(aws, patience, lambda: aws.call("iam", "put_user_policy", UserName=user, **request), SOON)
+        see(aws, lambda: find_document(aws, user, _policy.NAME), move.document, deadline)
         return
     if move.target == CUSTOMER and move.document:
         if rights.customer is None:
@@ -305,9 +339,31 @@ def attach(
             prune(aws, move.arn, MOST_VERSIONS - 1)
             text = compact(move.document)
             aws.call("iam", "create_policy_version", PolicyArn=move.arn, PolicyDocument=text, SetAsDefault=True)
+        see(aws, lambda: default_document(aws, move.arn), move.document, deadline)
         if rights.customer and rights.customer.attached:
             return
-    retry_until(aws, deadline, lambda: aws.call("iam", "attach_user_policy", UserName=user, PolicyArn=move.arn), SOON)
+    retry_until(aws, patience, lambda: aws.call("iam", "attach_user_policy", UserName=user, PolicyArn=move.arn), SOON)
+
+
+def see(aws: Aws, read: Callable[[], Json | None], document: Json, deadline: datetime) -> None:
+    """Return once IAM shows what was written, so that the next run adds to it and not to what was there before."""
+    pause = 1.0
+    while _policy.differs(read(), document):
+        if aws.clock() >= deadline:
+            raise ConflictError(
+                "IAM does not show the policy that was just written: somebody else may be changing it. Run again."
+            )
+        aws.sleep(pause)
+        pause = min(pause * 2, 8.0)
+
+
+def default_document(aws: Aws, arn: str) -> Json | None:
+    """Return what a managed policy says now, or None."""
+    with tolerating("NoSuchEntity"):
+        version = aws.call("iam", "get_policy", PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        answer = aws.call("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
+        return answer["PolicyVersion"]["Document"]
+    return None
 
 
 def create_customer(aws: Aws, user: str, arn: str, document: Json) -> None:
@@ -367,6 +423,9 @@ def delete_customer(aws: Aws, arn: str) -> list[Json]:
 def prune(aws: Aws, arn: str, keep: int) -> None:
     """Delete the oldest versions of a managed policy, until it has this many; the default one stays."""
     versions = aws.pages("iam", "list_policy_versions", "Versions", PolicyArn=arn)
-    spare = sorted(int(current["VersionId"][1:]) for current in versions if not current["IsDefaultVersion"])
-    for number in spare[: max(len(versions) - keep, 0)]:
-        aws.call("iam", "delete_policy_version", PolicyArn=arn, VersionId=f"v{number}")
+    spare = sorted(
+        (current for current in versions if not current["IsDefaultVersion"]),
+        key=lambda current: (current["CreateDate"], len(current["VersionId"]), current["VersionId"]),
+    )
+    for version in spare[: max(len(versions) - keep, 0)]:
+        aws.call("iam", "delete_policy_version", PolicyArn=arn, VersionId=version["VersionId"])

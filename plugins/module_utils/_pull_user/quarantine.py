@@ -9,16 +9,85 @@ from __future__ import annotations
 
 from .._aws.client import Aws, tolerating
 from .._aws.policy_document import compact
-from .._aws.secret_entry import QUARANTINED
-from .._aws.secret_store import SecretStore
+from .._aws.secret_entry import QUARANTINED, Entry
+from .._core.errors import InputError, Json
+from .._core.result import Result
+from .._core.time import format_time
+from . import policy_attachment as _attach
 from . import pull_policy as _policy
-from .iam_user import write_tags
+from .access_keys import ACTIVE, FOREIGN
+from .entry_lock import KeyContext
+from .iam_user import UserState, check_entry, check_user, find_keys, find_user, tags_after, write_tags
+from .key_rotation import deactivate_keys
 from .policy_attachment import DENY, find_document
+from .user_result import build_result, owners_of
 
 DOCUMENT = {
     "Version": "2012-10-17",
     "Statement": [{"Sid": "Quarantine", "Effect": "Deny", "Action": "*", "Resource": "*"}],
 }
+
+FOREIGN_STAY = (
+    "The user {0} has active access keys that this collection did not make and leaves as they are: {1}. They have no "
+    "rights while it is quarantined. To deactivate one: aws iam update-access-key --user-name {0} --status Inactive "
+    "--access-key-id ID"
+)
+
+
+def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
+    """Take the rights, which ends tokens in use too and needs nothing of the store, then deactivate our keys.
+
+    It waits for no lock: the deny outweighs whatever another run is about to grant.
+    """
+    aws, name = context.aws, context.user
+    user = find_user(aws, name)
+    if user is None:
+        raise InputError(f"There is no IAM user {name} to quarantine.")
+    arn = user["arn"].split(":")
+    check_user(user, context.store.arn(partition=arn[1], account=arn[4]))
+    inline = find_document(aws, name, _policy.NAME)
+    denied = is_denied(aws, name) and inline is None
+    tag = {} if QUARANTINED in user["tags"] else {QUARANTINED: format_time(aws.clock())}
+    if not check_mode:
+        if not denied:
+            deny(aws, name)
+        write_tags(aws, name, tag, ())
+    before = read(context, user)
+    before = before._replace(policies=before.policies._replace(inline=inline))
+    whose = owners_of(before)
+    active = [key.id for key in before.keys if key.status == ACTIVE]
+    ours = tuple(key_id for key_id in active if whose[key_id] != FOREIGN)
+    if not check_mode:
+        deactivate_keys(aws, name, ours)
+    told = tell_readers(context, before.entry, check_mode)
+    after = before._replace(
+        user={**user, "tags": tags_after(user["tags"], tag, ())},
+        policies=before.policies._replace(inline=None),
+        keys=tuple(key._replace(status="Inactive") if key.id in ours else key for key in before.keys),
+    )
+    foreign = [key_id for key_id in active if key_id not in ours]
+    warnings = (FOREIGN_STAY.format(name, ", ".join(foreign)),) if foreign else ()
+    return build_result(context, params, bool(not denied or tag or ours or told), before, after, warnings=warnings)
+
+
+def read(context: KeyContext, user: Json) -> UserState:
+    """Return what is there besides the rights that are gone."""
+    aws, store, arn = context.aws, context.store, user["arn"].split(":")
+    policies = _attach.read_policies(aws, user)
+    entry = store.read()
+    keys = find_keys(aws, context.user)
+    if entry:
+        check_entry(store, entry, context.user, user)
+    return UserState(arn[1], arn[4], user, policies, keys, entry)
+
+
+def tell_readers(context: KeyContext, entry: Entry | None, check_mode: bool) -> bool:
+    """Tag the entry, so that readers of the key, which do not ask IAM, know. Returns whether that was needed."""
+    if entry is None or entry.deleted or QUARANTINED in context.store.tags():
+        return False
+    if not check_mode:
+        context.store.tag({QUARANTINED: format_time(context.aws.clock())})
+    return True
 
 
 def is_denied(aws: Aws, user: str) -> bool:
@@ -31,13 +100,6 @@ def deny(aws: Aws, user: str) -> None:
     """Deny the user everything. Our policy goes before, since both together may not fit into what IAM allows."""
     remove_policy(aws, user, _policy.NAME)
     aws.call("iam", "put_user_policy", UserName=user, PolicyName=DENY, PolicyDocument=compact(DOCUMENT))
-
-
-def untag(aws: Aws, store: SecretStore, user: str, entry_is_there: bool) -> None:
-    """Drop the tags; the user's goes last, so that a release which dies before can be finished."""
-    if entry_is_there:
-        store.untag([QUARANTINED])
-    write_tags(aws, user, {}, (QUARANTINED,))
 
 
 def remove_policy(aws: Aws, user: str, name: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from .._aws.answer import Answer
 from .._aws.client import Aws
 from .._core.errors import Json
 from .._oci.registry_client import Login, Registry
@@ -38,9 +39,9 @@ class ReadOnlyAws(Aws):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._answers: dict[tuple[Any, ...], Json] = {}
+        self._answers: dict[tuple[Any, ...], Answer] = {}
 
-    def call(self, service: str, operation: str, **request: Any) -> Json:
+    def call(self, service: str, operation: str, **request: Any) -> Answer:
         if not operation.startswith(READS):
             raise AssertionError(f"a look calls {service}:{operation}")
         identity = request.get("identity")

@@ -67,6 +67,7 @@ class Caller:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self.meta = client.meta
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         def call(aws_retry: bool = False, **request: Any) -> Any:

@@ -329,6 +329,7 @@ class Recorder:
         self.account = account
         self.service = service
         self.moto = moto
+        self.meta = moto.meta
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         def call(aws_retry: bool = False, **request: Any) -> Any:

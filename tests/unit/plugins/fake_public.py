@@ -87,6 +87,7 @@ class Retrying:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self.meta = client.meta
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         return lambda aws_retry=False, **request: getattr(self._client, operation)(**request)

@@ -208,6 +208,7 @@ class PublicRecorder:
     def __init__(self, account: Observed) -> None:
         self.account = account
         self.client = account.public.connect("ecr-public", "us-east-1")
+        self.meta = self.client.meta
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         def call(**request: Any) -> Any:

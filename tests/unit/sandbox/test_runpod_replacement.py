@@ -17,6 +17,7 @@ import pytest
 from moto import mock_aws
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
+    Entry,
     KeyPair,
     KeyReservation,
     token_records,
@@ -72,8 +73,8 @@ class House:
         if self.cloud.store.entries():  # of the house before
             self.cloud.store.remove()
         self.store = store_of(self.aws, self.cloud.store.options, "puller")
-        entry = self.store.create("puller", KeyReservation(self.cloud.now, ()))
-        assert entry and self.store.put(entry, KEY, self.cloud.now - timedelta(days=30), None)
+        entry = self.store.create("puller", Entry("", pending=KeyReservation(self.cloud.now, ())))
+        assert entry and self.store.put(entry, Entry(entry.arn, KEY, self.cloud.now - timedelta(days=30)))
 
     # The opener of RunPod's client
 

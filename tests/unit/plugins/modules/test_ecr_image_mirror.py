@@ -32,7 +32,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_image_mirror
-from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import refusal
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client, refusal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries, Repository, digest_of
 
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -60,6 +60,7 @@ class FakeAws:
 
     def __init__(self, world: World, region: str = "eu-west-1") -> None:
         self.world, self.region = world, region
+        self.meta = client("ecr").meta
         self.aws = Aws(self.connect, region, clock=lambda: world.now, sleep=self.sleep)
 
     def sleep(self, seconds: float) -> None:
@@ -99,6 +100,7 @@ class FakeAws:
 class PublicTokens:
     def __init__(self, aws: FakeAws) -> None:
         self.aws = aws
+        self.meta = client("ecr-public").meta
 
     def get_authorization_token(self, **dummy: Any) -> Json:
         return {"authorizationData": self.aws.token("public.ecr.aws")}

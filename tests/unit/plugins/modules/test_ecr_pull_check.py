@@ -19,7 +19,12 @@ from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import GRANTED, KeyPair, KeyReservation
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
+    GRANTED,
+    Entry,
+    KeyPair,
+    KeyReservation,
+)
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
@@ -36,6 +41,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_check impo
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
@@ -67,6 +73,7 @@ class Ecr:
     """
 
     def __init__(self) -> None:
+        self.meta = client("ecr").meta
         self.manifests: dict[str, str] = {}
         self.tags: dict[str, str] = {}
         self.configs: dict[str, dict[str, Any]] = {}
@@ -147,9 +154,9 @@ class World:
         self.now += timedelta(seconds=seconds)
 
     def keep(self, key: KeyPair | None = KEY, created: datetime = NOW - timedelta(days=30)) -> None:
-        made = self.store.create("puller", KeyReservation(NOW, ()))
+        made = self.store.create("puller", Entry("", pending=KeyReservation(NOW, ())))
         if made and key:
-            self.store.put(made, key, created, None)
+            self.store.put(made, Entry(made.arn, key, created))
 
     def run(self, params: dict[str, Any] | None = None, check_mode: bool = False, **options: Any) -> Result:
         given = params or OPTIONS
@@ -451,9 +458,9 @@ def test_a_store_that_cannot_be_read_is_no_verdict_on_the_image(world: World) ->
         raise refusal("AccessDeniedException", "not authorized to perform: secretsmanager:DescribeSecret")
 
     world.store.read()
-    for key, client in world.aws._clients.items():
+    for key, made in world.aws._clients.items():
         if key[0] == "secretsmanager":
-            client.describe_secret = refuse
+            made.describe_secret = refuse
     with pytest.raises(AwsError, match="secretsmanager:DescribeSecret"):
         world.run(AS_USER)
 

@@ -68,6 +68,7 @@ class Spy:
 
     def __init__(self, world: World, client: Any, region: str) -> None:
         self.world, self.client, self.region = world, client, region
+        self.meta = client.meta
 
     def __getattr__(self, operation: str) -> Callable[..., Json]:
         def call(**request: Any) -> Json:

@@ -45,6 +45,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credenti
     run,
 )
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import note
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
@@ -148,6 +149,7 @@ class Ecr:
     """Mints tokens that live for twelve hours; `refusals` are met first."""
 
     def __init__(self) -> None:
+        self.meta = client("ecr").meta
         self.minted: list[str] = []
         self.identities: list[dict[str, Any]] = []
         self.refusals: list[str] = []
@@ -184,8 +186,8 @@ class World:
         self.store = store_of(aws, store)
 
     def keep(self, key: KeyPair | None, created: datetime = LONG_AGO, pending: KeyReservation | None = None) -> None:
-        entry = self.store.read() or self.store.create("puller", PENDING)
-        assert entry and self.store.put(entry, key, created, pending)
+        entry = self.store.read() or self.store.create("puller", Entry("", pending=PENDING))
+        assert entry and self.store.put(entry, Entry(entry.arn, key, created, pending))
 
     def password(self) -> str:
         return next(iter(self.runpod.current.values()))["password"]

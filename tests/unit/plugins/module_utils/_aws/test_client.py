@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import botocore.exceptions
 import botocore.parsers
@@ -14,9 +14,19 @@ import pytest
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws, aws_client, aws_error, tolerating
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, InputError
-from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import refusal
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client, refusal
 
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+
+
+class SpyClient(NamedTuple):
+    """A client whose every operation has the same answer."""
+
+    answer: Callable[..., Any]
+    meta: Any
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        return self.answer
 
 
 class Spy:
@@ -29,7 +39,7 @@ class Spy:
 
     def __call__(self, service: str, **options: Any) -> Any:
         self.made.append({"service": service, **options})
-        return SimpleNamespace(list_things=self.answer)
+        return SpyClient(self.answer, client(service).meta)
 
     def answer(self, **request: Any) -> Any:
         self.requests.append(request)
@@ -44,16 +54,16 @@ class Spy:
 def test_call_returns_the_answer_and_asks_for_retries(connect: Callable[..., Any]) -> None:
     answer = Aws(connect, "us-east-1").call("sts", "get_caller_identity")
     assert answer["Account"] == "123456789012"
-    spy = Spy({"Things": []})
-    Aws(spy, "us-east-1").call("iam", "list_things", Path="/")
+    spy = Spy({"Users": []})
+    Aws(spy, "us-east-1").call("iam", "list_users", Path="/")
     assert spy.requests == [{"Path": "/", "aws_retry": True}]
     assert spy.made[0]["retry_decorator"] and "aws_config" not in spy.made[0]
 
 
 def test_answer_that_is_none_of_aws_is_an_error_of_unknown_outcome() -> None:
     page = botocore.parsers.ResponseParserError("Unable to parse response, invalid XML received")
-    with pytest.raises(AwsError, match="iam:ListThings: .*What answered is not AWS") as caught:
-        Aws(Spy(page), "us-east-1").call("iam", "list_things")
+    with pytest.raises(AwsError, match="iam:ListUsers: .*What answered is not AWS") as caught:
+        Aws(Spy(page), "us-east-1").call("iam", "list_users")
     assert caught.value.status is None
 
 
@@ -61,14 +71,14 @@ def test_client_is_made_once_for_each_service_region_identity_and_kind() -> None
     spy = Spy()
     aws = Aws(spy, "us-east-1")
     for options in ({}, {"region": "us-east-1"}, {"region": "eu-west-1"}, {"identity": KEY}, {"once": True}, {}):
-        aws.call("iam", "list_things", **options)
+        aws.call("iam", "list_users", **options)
     assert len(spy.made) == 4
     assert [made["region"] for made in spy.made] == ["us-east-1", "eu-west-1", "us-east-1", "us-east-1"]
 
 
 def test_call_as_a_key_does_not_send_the_operators_session_token() -> None:
     spy = Spy()
-    Aws(spy, "us-east-1").call("ecr", "list_things", identity=KEY)
+    Aws(spy, "us-east-1").call("ecr", "describe_repositories", identity=KEY)
     assert spy.made[0]["aws_access_key_id"] == KEY.access_key_id
     assert spy.made[0]["aws_secret_access_key"] == KEY.secret_access_key
     assert spy.made[0]["aws_session_token"] is None
@@ -77,15 +87,16 @@ def test_call_as_a_key_does_not_send_the_operators_session_token() -> None:
 def test_call_to_be_made_once_is_never_repeated() -> None:
     spy = Spy(refusal("Throttling", 400))
     with pytest.raises(AwsError):
-        Aws(spy, "us-east-1", {"proxies": {}}).call("iam", "list_things", once=True)
+        Aws(spy, "us-east-1", {"proxies": {}}).call("iam", "list_users", once=True)
     assert spy.requests == [{}]
     assert "retry_decorator" not in spy.made[0]
     assert spy.made[0]["aws_config"] == {"proxies": {}, "retries": {"total_max_attempts": 1}}
 
 
 def test_pages_are_put_together() -> None:
-    spy = Spy({"Things": [1], "IsTruncated": True, "Marker": "m"}, {"Things": [2], "IsTruncated": False})
-    assert Aws(spy, "us-east-1").pages("iam", "list_things", "Things", Path="/") == [1, 2]
+    one, two = {"UserName": "one"}, {"UserName": "two"}
+    spy = Spy({"Users": [one], "IsTruncated": True, "Marker": "m"}, {"Users": [two], "IsTruncated": False})
+    assert Aws(spy, "us-east-1").pages("iam", "list_users", "Users", PathPrefix="/") == [one, two]
     assert [request.get("Marker") for request in spy.requests] == [None, "m"]
 
 
@@ -114,9 +125,27 @@ def test_error_tells_the_code_the_words_of_aws_and_the_remedy(
     assert error.as_result()["error"] == {"call": "iam:GetUser", "code": code, "message": error.text}
 
 
+def test_page_that_leads_to_itself_is_an_error_not_a_loop() -> None:
+    page = {"Users": [], "IsTruncated": True, "Marker": "m"}
+    with pytest.raises(AwsError, match="iam:ListUsers: MalformedAnswer: in the answer Marker leads to the same page"):
+        Aws(Spy(page, page, page), "us-east-1").pages("iam", "list_users", "Users")
+
+
+def test_calls_that_write_are_noted() -> None:
+    aws = Aws(Spy({}, refusal("AccessDenied"), {}), "us-east-1")
+    aws.call("iam", "delete_user", UserName="x")
+    with pytest.raises(AwsError):
+        aws.call("iam", "create_user", UserName="x")
+    aws.call("iam", "list_users")
+    assert aws.writes == ["iam:DeleteUser"]
+
+
 def test_failure_of_a_call_names_it_and_who_made_it() -> None:
-    with pytest.raises(AwsError, match="ecr:ListThings: AccessDenied: refused Allow ecr:ListThings for the pull user"):
-        Aws(Spy(refusal("AccessDenied")), "us-east-1").call("ecr", "list_things", identity=KEY, once=True)
+    with pytest.raises(
+        AwsError,
+        match="ecr:DescribeRepositories: AccessDenied: refused Allow ecr:DescribeRepositories for the pull user",
+    ):
+        Aws(Spy(refusal("AccessDenied")), "us-east-1").call("ecr", "describe_repositories", identity=KEY, once=True)
 
 
 def test_tolerating_lets_only_the_named_codes_pass() -> None:

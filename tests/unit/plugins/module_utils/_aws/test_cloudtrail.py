@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.cloudtrail import PullEvents
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
 
 Json = dict[str, Any]
@@ -123,3 +124,12 @@ def test_no_pause_is_longer_than_needed(account: Account) -> None:
     account.now += timedelta(seconds=0.5)
     trail.pulls("us-east-1", KEY)
     assert account.naps == [0.25]
+
+
+@pytest.mark.parametrize(
+    "record", ["<html>", "[]", '{"requestParameters": 5}', '{"requestParameters": {"imageIds": 5}}']
+)
+def test_record_that_cannot_be_read_is_an_error_that_names_it(account: Account, record: str) -> None:
+    account.events["us-east-1", KEY] = [{**event(account, 1), "CloudTrailEvent": record}]
+    with pytest.raises(AwsError, match=r"cloudtrail:LookupEvents: .*Events\[\]\.CloudTrailEvent is no record"):
+        pulls(account)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.answer import Answer
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import get_token, verify_key
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
@@ -19,11 +20,17 @@ START = datetime(2026, 8, 1, 12, tzinfo=UTC)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 
 
+def answer(token: str) -> Answer:
+    path = "authorizationData[]."
+    return Answer("ecr:GetAuthorizationToken", path, {"authorizationToken": token, "expiresAt": START})
+
+
 class Ticking(Aws):
     """Answers from a script of error codes ("" is a success), and lets time pass only while it sleeps."""
 
-    def __init__(self, *script: str) -> None:
+    def __init__(self, *script: str, token: list[Answer] | None = None) -> None:
         self.script = list(script)
+        self.token = token
         self.calls: list[tuple[str, str | None, KeyPair | None]] = []
         self.now = START
         self.naps: list[float] = []
@@ -33,13 +40,14 @@ class Ticking(Aws):
         self.naps.append(seconds)
         self.now += timedelta(seconds=seconds)
 
-    def call(self, service: str, operation: str, **options: Any) -> dict[str, Any]:
+    def call(self, service: str, operation: str, **options: Any) -> Answer:
         self.calls.append((operation, options.get("region"), options.get("identity")))
         code = self.script.pop(0) if self.script else ""
         if code:
             raise AwsError(f"refused: {code}", operation, code, "refused", 403)
         token = base64.b64encode(b"AWS:pa:ss").decode()
-        return {"authorizationData": [{"authorizationToken": token, "expiresAt": START}]}
+        data = [answer(token)] if self.token is None else self.token
+        return Answer("ecr:GetAuthorizationToken", "", {"authorizationData": data})
 
 
 def attempt(aws: Ticking) -> Any:
@@ -107,3 +115,17 @@ def test_key_that_is_not_accepted_in_time_is_an_error_with_a_remedy() -> None:
     ) as caught:
         verify_key(aws, KEY, [], START + timedelta(seconds=20))
     assert sum(aws.naps) == 20 and KEY.secret_access_key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "token", ["<html>", "QVdT", base64.b64encode(b"AWS:").decode(), base64.b64encode(b"\xff\xfe:x").decode()]
+)
+def test_what_is_no_token_is_an_error_that_does_not_repeat_it(token: str) -> None:
+    with pytest.raises(AwsError, match="ecr:GetAuthorizationToken: .*authorizationToken is no token") as caught:
+        get_token(Ticking(token=[answer(token)]), "eu-west-1")
+    assert token not in str(caught.value)
+
+
+def test_answer_without_a_token_is_an_error() -> None:
+    with pytest.raises(AwsError, match="ecr:GetAuthorizationToken: .*authorizationData is empty"):
+        get_token(Ticking(token=[]), "eu-west-1")

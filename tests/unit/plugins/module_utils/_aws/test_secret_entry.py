@@ -30,19 +30,24 @@ NOTE = KeyReservation(NOW, ("B", "A"))
 
 
 @pytest.mark.parametrize(
-    ("key", "created", "pending"),
-    [(KEY, NOW, None), (None, None, NOTE), (KEY, NOW, NOTE), (None, None, NOTE._replace(abandoned=True))],
+    "entry",
+    [
+        Entry(ARN, KEY, NOW),
+        Entry(ARN, pending=NOTE),
+        Entry(ARN, KEY, NOW, NOTE),
+        Entry(ARN, pending=NOTE._replace(abandoned=True)),
+        Entry(ARN, KEY, NOW, lock=NOW),
+        Entry(ARN, lock=NOW),
+        Entry(ARN, KEY, NOW, NOTE, NOW),
+    ],
 )
-def test_what_is_encoded_is_decoded(
-    key: KeyPair | None, created: datetime | None, pending: KeyReservation | None
-) -> None:
-    entry = decode(ARN, encode(key, created, pending))
-    expected = pending and pending._replace(known_key_ids=("A", "B"))
-    assert entry == Entry(ARN, key, created, expected)
+def test_what_is_encoded_is_decoded(entry: Entry) -> None:
+    expected = entry.pending and entry.pending._replace(known_key_ids=("A", "B"))
+    assert decode(ARN, encode(entry, run="1")) == entry._replace(pending=expected)
 
 
 def test_value_is_flat_so_that_other_tools_can_read_it() -> None:
-    assert encode(KEY, NOW, None) == (
+    assert encode(Entry(ARN, KEY, NOW)) == (
         '{"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", '
         '"created": "2026-08-01T12:00:00Z"}'
     )
@@ -61,6 +66,11 @@ def test_value_is_flat_so_that_other_tools_can_read_it() -> None:
         '{"access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": "topsecret", "created": "yesterday"}',
         '{"pending": {"since": "topsecret"}}',
         '{"pending": "topsecret"}',
+        '{"lock": "topsecret"}',
+        '{"lock": {"since": "topsecret"}}',
+        '{"access_key_id": 5, "secret_access_key": "topsecret", "created": "2026-08-01T12:00:00Z"}',
+        '{"access_key_id": "", "secret_access_key": "topsecret", "created": "2026-08-01T12:00:00Z"}',
+        "[" * 100_000,
     ],
 )
 def test_value_of_another_form_is_refused_without_repeating_it(text: str) -> None:
@@ -123,5 +133,6 @@ def test_keyless(entry: Entry | None, words: str) -> None:
 
 
 def test_runs_tell_their_equal_notes_apart() -> None:
-    one, two = encode(None, None, NOTE, run="1"), encode(None, None, NOTE, run="2")
-    assert one != two and decode(ARN, one) == decode(ARN, two)
+    for entry in (Entry(ARN, pending=NOTE), Entry(ARN, KEY, NOW, lock=NOW)):
+        one, two = encode(entry, run="1"), encode(entry, run="2")
+        assert one != two and decode(ARN, one) == decode(ARN, two)

@@ -21,6 +21,7 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Accoun
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 NOTE = KeyReservation(NOW, ("A", "B"))
+NOTED = Entry("", pending=NOTE, lock=NOW)
 SECRETS: dict[str, Any] = {"type": "secretsmanager", "name": "mine", "region": None, "kms_key_id": None, "tags": None}
 SSM: dict[str, Any] = {**SECRETS, "type": "ssm", "name": "/mine/key"}
 
@@ -40,11 +41,11 @@ def store(account: Account, options: dict[str, Any]) -> SecretStore:
 
 def test_entry_from_its_making_to_its_end(store: SecretStore) -> None:
     assert store.read() is None and store.tags() == {}
-    made = store.create("puller", NOTE)
+    made = store.create("puller", NOTED)
     assert made is not None and made.arn.startswith(store.arn("aws", "123456789012"))
-    assert store.read() == made == Entry(made.arn, pending=NOTE, version=made.version)
+    assert store.read() == made == NOTED._replace(arn=made.arn, version=made.version)
     assert store.tags() == {MANAGED: "puller", "cost": "7"}
-    put = store.put(made, KEY, NOW, None)
+    put = store.put(made, Entry(made.arn, KEY, NOW, None))
     assert put and store.read() == put == Entry(made.arn, KEY, NOW, version=put.version)
     store.tag({"one": "1", "two": "2"})
     store.untag(["one"])
@@ -52,18 +53,18 @@ def test_entry_from_its_making_to_its_end(store: SecretStore) -> None:
     store.delete()
     store.delete()  # what is gone is as good as deleted
     assert store.read() is None and store.tags() == {}
-    assert store.create("puller", NOTE)  # the name is free at once
+    assert store.create("puller", NOTED)  # the name is free at once
 
 
 def test_write_from_knowledge_that_is_out_of_date_changes_nothing(store: SecretStore) -> None:
-    made = store.create("puller", NOTE)
+    made = store.create("puller", NOTED)
     assert made
-    theirs = store.put(made, KEY, NOW, NOTE)
+    theirs = store.put(made, Entry(made.arn, KEY, NOW, NOTE))
     assert theirs
-    assert store.put(made, None, None, NOTE) is None
-    assert store.put(made, KEY, NOW, NOTE) is None  # not even what means the same
+    assert store.put(made, Entry(made.arn, None, None, NOTE)) is None
+    assert store.put(made, Entry(made.arn, KEY, NOW, NOTE)) is None  # not even what means the same
     assert store.read() == theirs
-    assert store.put(theirs, KEY, NOW, None)
+    assert store.put(theirs, Entry(theirs.arn, KEY, NOW, None))
 
 
 def test_write_that_is_sent_twice_because_an_answer_was_lost_counts_once(account: Account, store: SecretStore) -> None:
@@ -72,33 +73,41 @@ def test_write_that_is_sent_twice_because_an_answer_was_lost_counts_once(account
         service, dummy, operation = name.partition(":")
         getattr(client(service), operation)(**request)
 
-    made = store.create("puller", NOTE)
+    made = store.create("puller", NOTED)
     for call in ("secretsmanager:put_secret_value", "ssm:put_parameter"):
         account.before[call] = first_try
     assert made
-    put = store.put(made, KEY, NOW, None)
+    put = store.put(made, Entry(made.arn, KEY, NOW, None))
     assert put and store.read() == put
 
 
+def test_entry_that_another_run_deletes_meanwhile_is_not_made_anew(store: SecretStore) -> None:
+    made = store.create("puller", NOTED)
+    assert made
+    store.delete()
+    assert store.put(made, Entry(made.arn, KEY, NOW)) is None
+    assert store.read() is None
+
+
 def test_refused_write_is_an_error(account: Account, store: SecretStore) -> None:
-    made = store.create("puller", NOTE)
+    made = store.create("puller", NOTED)
     for call in ("secretsmanager:put_secret_value", "ssm:put_parameter"):
         account.before[call] = refusal("AccessDeniedException")
     assert made
     with pytest.raises(AwsError, match="AccessDenied"):
-        store.put(made, KEY, NOW, None)
+        store.put(made, Entry(made.arn, KEY, NOW, None))
 
 
 def test_second_maker_of_an_entry_learns_that_it_lost(store: SecretStore) -> None:
-    assert store.create("puller", NOTE)
-    assert store.create("puller", NOTE) is None
+    assert store.create("puller", NOTED)
+    assert store.create("puller", NOTED) is None
 
 
 def test_entry_whose_making_is_refused_is_an_error(account: Account, store: SecretStore) -> None:
     account.before["secretsmanager:create_secret"] = refusal("InvalidRequestException", 400, "no such key")
     account.before["ssm:put_parameter"] = refusal("InvalidKeyId")
     with pytest.raises(AwsError, match="CreateSecret: Inv.*no such key|PutParameter: InvalidKeyId"):
-        store.create("puller", NOTE)
+        store.create("puller", NOTED)
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "DecryptionFailure", "InvalidRequestException"])
@@ -199,7 +208,7 @@ def test_default_name_that_the_store_does_not_take_asks_for_one(account: Account
 
 def test_entry_in_its_recovery_window_is_seen_and_restored(account: Account) -> None:
     store = store_of(account.aws(), SECRETS)
-    made = store.create("puller", NOTE)
+    made = store.create("puller", NOTED)
     assert made
     client("secretsmanager").delete_secret(SecretId="mine")
     assert store.read() == Entry(made.arn, deleted=True)
@@ -208,8 +217,15 @@ def test_entry_in_its_recovery_window_is_seen_and_restored(account: Account) -> 
 
 
 def test_kms_key_is_used_when_the_secret_is_made(account: Account) -> None:
-    store_of(account.aws(), {**SECRETS, "kms_key_id": "alias/mine"}).create("puller", NOTE)
+    store_of(account.aws(), {**SECRETS, "kms_key_id": "alias/mine"}).create("puller", NOTED)
     assert client("secretsmanager").describe_secret(SecretId="mine")["KmsKeyId"] == "alias/mine"
+
+
+def test_binary_secret_is_refused_like_any_entry_of_somebody_else(account: Account) -> None:
+    client("secretsmanager").create_secret(Name="mine", SecretBinary=b"topsecret")
+    with pytest.raises(ConflictError, match="does not hold what this collection writes") as caught:
+        store_of(account.aws(), SECRETS).read()
+    assert "topsecret" not in str(caught.value)
 
 
 # Parameter Store
@@ -219,16 +235,16 @@ def test_kms_key_is_named_whenever_a_parameter_is_written(account: Account) -> N
     def key() -> str:
         return client("ssm").describe_parameters()["Parameters"][0]["KeyId"]
 
-    made = store_of(account.aws(), SSM).create("puller", NOTE)
+    made = store_of(account.aws(), SSM).create("puller", NOTED)
     assert made and key() == "alias/aws/ssm"
-    store_of(account.aws(), {**SSM, "kms_key_id": "alias/mine"}).put(made, KEY, NOW, None)
+    store_of(account.aws(), {**SSM, "kms_key_id": "alias/mine"}).put(made, Entry(made.arn, KEY, NOW, None))
     assert key() == "alias/mine"
 
 
 def test_parameter_is_encrypted(account: Account) -> None:
     store = store_of(account.aws(), SSM)
-    made = store.create("puller", NOTE)
-    assert made and store.put(made, KEY, NOW, None)
+    made = store.create("puller", NOTED)
+    assert made and store.put(made, Entry(made.arn, KEY, NOW, None))
     assert client("ssm").get_parameter(Name="/mine/key")["Parameter"]["Type"] == "SecureString"
 
 
@@ -245,17 +261,17 @@ def test_parameter_that_is_made_twice_because_an_answer_was_lost_is_ours(account
 
     account.before["ssm:put_parameter"] = first_try
     store = store_of(account.aws(), SSM)
-    made = store.create("puller", NOTE)
+    made = store.create("puller", NOTED)
     assert made and made.arn == store.arn("aws", "123456789012") and store.read() == made
 
 
 def test_parameter_that_cannot_be_read_at_once_is_waited_for(account: Account) -> None:
     account.before["ssm:get_parameter"] = refusal("ParameterNotFound")
-    assert store_of(account.aws(), SSM).create("puller", NOTE)
+    assert store_of(account.aws(), SSM).create("puller", NOTED)
     assert account.naps == [1.0]
 
 
 def test_name_of_a_parameter_that_was_just_deleted_is_taken(account: Account) -> None:
     account.before["ssm:put_parameter"] = refusal("ParameterAlreadyExists")
-    assert store_of(account.aws(), SSM).create("puller", NOTE) is None
+    assert store_of(account.aws(), SSM).create("puller", NOTED) is None
     assert sum(account.naps) == 10.0

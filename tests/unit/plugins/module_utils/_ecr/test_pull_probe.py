@@ -23,6 +23,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_probe impo
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import Image, parse
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Login, Registry, digest_of
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Answer, Registries, error
 
 Json = dict[str, Any]
@@ -59,14 +60,15 @@ class Cloud:
         self.now += timedelta(seconds=seconds)
 
     def connect(self, service: str, region: str, **dummy: Any) -> Any:
-        return Operations(self, region)
+        return Operations(self, service, region)
 
 
 class Operations:
     """A client for one region."""
 
-    def __init__(self, cloud: Cloud, region: str) -> None:
+    def __init__(self, cloud: Cloud, service: str, region: str) -> None:
         self.cloud, self.region = cloud, region
+        self.meta = client(service).meta
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
         def call(aws_retry: bool, **request: Any) -> Any:

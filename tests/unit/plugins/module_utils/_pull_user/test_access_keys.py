@@ -17,7 +17,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_ke
     AccessKey,
     KeyPlan,
     is_due,
-    locked,
     owners,
     plan_keys,
 )
@@ -39,7 +38,7 @@ def plan(*keys: AccessKey, **changes: Any) -> KeyPlan:
         "pending": None,
         "fresh": (),
         "now": NOW,
-        "lock_seconds": 90,
+        "busy": False,
         "rotate_after_days": None,
         "retire_after_hours": None,
     }
@@ -80,21 +79,6 @@ def test_of_two_keys_that_appeared_neither_is_an_orphan() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pending", "expected"),
-    [
-        (None, False),
-        (YOUNG, True),
-        (YOUNG._replace(abandoned=True), False),
-        (KeyReservation(NOW - timedelta(seconds=90), ()), False),
-        (KeyReservation(NOW + timedelta(seconds=30), ()), True),  # the other machine's clock is ahead
-        (KeyReservation(NOW + DAY, ()), False),  # no clock is that wrong: nobody waits for a day
-    ],
-)
-def test_a_note_locks_while_it_is_young(pending: KeyReservation | None, expected: bool) -> None:
-    assert locked(pending, NOW, 90) is expected
-
-
-@pytest.mark.parametrize(
     ("age", "limit", "expected"), [(90 * DAY, 90, True), (90 * DAY - HOUR, 90, False), (900 * DAY, None, False)]
 )
 def test_age_at_which_a_key_is_due(age: timedelta, limit: int | None, expected: bool) -> None:
@@ -118,20 +102,23 @@ def test_age_at_which_a_key_is_due(age: timedelta, limit: int | None, expected: 
             KeyPlan(delete=("IDLE",), create=True),  # the older of two
         ),
         # A note is there
-        ([], {"pending": YOUNG}, KeyPlan(wait=True)),
-        ([key("X", timedelta(seconds=9))], {"pending": YOUNG}, KeyPlan(wait=True)),
+        ([], {"pending": YOUNG, "busy": True}, KeyPlan(create=True)),  # what is done if that run is dead
+        ([key("X", timedelta(seconds=9))], {"pending": YOUNG, "busy": True}, KeyPlan(delete=("X",), create=True)),
         ([], {"pending": YOUNG._replace(abandoned=True)}, KeyPlan(create=True)),
-        ([], {"pending": YOUNG, "lock_seconds": 30}, KeyPlan(create=True)),
         ([key("X", HOUR / 2)], {"pending": NOTE}, KeyPlan(delete=("X",), create=True)),
         ([key("X", HOUR / 2), key("KNOWN", DAY)], {"pending": NOTE}, KeyPlan(delete=("X",), create=True)),
         ([key("NEW", DAY), key("X", HOUR / 2)], {"pending": NOTE}, KeyPlan(delete=("X",), forget=True)),
-        ([key("NEW", DAY), key("X", HOUR / 2)], {"pending": YOUNG}, KeyPlan()),  # another run rotates it
+        ([key("NEW", DAY), key("X", HOUR / 2)], {"pending": YOUNG, "busy": True}, KeyPlan()),  # another run rotates it
         # One good key
         ([key("NEW", DAY)], {}, KeyPlan()),
         ([key("NEW", DAY)], {"rotate_after_days": 2}, KeyPlan()),
         ([key("NEW", DAY)], {"rotate_after_days": 1}, KeyPlan(create=True, rotation_due=True)),
-        ([key("NEW", DAY)], {"rotate_after_days": 1, "pending": YOUNG}, KeyPlan(wait=True, rotation_due=True)),
-        ([key("NEW", DAY)], {"rotate_after_days": 2, "pending": YOUNG}, KeyPlan()),
+        (
+            [key("NEW", DAY)],
+            {"rotate_after_days": 1, "pending": YOUNG, "busy": True},
+            KeyPlan(create=True, forget=True, rotation_due=True),
+        ),
+        ([key("NEW", DAY)], {"rotate_after_days": 2, "pending": YOUNG, "busy": True}, KeyPlan()),
         ([key("NEW", timedelta(0))], {"rotate_after_days": 0}, KeyPlan(create=True, rotation_due=True)),
         (
             [key("NEW", 9 * DAY), key("X", HOUR / 2)],

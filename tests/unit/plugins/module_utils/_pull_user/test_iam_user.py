@@ -13,7 +13,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_keys import AccessKey
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.iam_user import (
     UserChange,
-    UserSnapshot,
+    UserState,
     check_user,
     create_user,
     delete_user,
@@ -77,7 +77,7 @@ def test_names_of_tags_with_a_meaning_are_refused(name: str) -> None:
 
 
 def test_user_after_a_change() -> None:
-    found = UserSnapshot("aws", "123456789012", USER, None, (), None)
+    found = UserState("aws", "123456789012", USER, None, (), None)
     change = UserChange(path="/team/", permissions_boundary="", tag={"team": "y", "cost": "7"}, untag=(ID,))
     assert user_after(found, "puller", change) == {
         "name": "puller",

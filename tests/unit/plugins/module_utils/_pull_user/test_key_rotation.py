@@ -7,18 +7,20 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair, KeyReservation
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_keys import KeyPlan
-from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.key_rotation import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.entry_lock import (
+    EntryLock,
     KeyContext,
-    KeyState,
-    RotationResult,
+    LockLostError,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.iam_user import find_keys
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.key_rotation import (
     abandon,
-    ensure_key,
+    apply_keys,
     make_key,
-    read_state,
     refuse,
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, lost, refusal
@@ -27,85 +29,58 @@ OPTIONS: dict[str, Any] = {"type": "secretsmanager", "name": "mine", "region": N
 
 
 @pytest.fixture
-def place(account: Account) -> KeyContext:
-    """A user without keys, and a store without its entry."""
+def lock(account: Account) -> EntryLock:
+    """A user without keys, and an entry without one."""
     client("iam").create_user(UserName="puller")
     aws = account.aws()
-    return KeyContext(aws, store_of(aws, OPTIONS), "puller", 90)
+    made = EntryLock(KeyContext(aws, store_of(aws, OPTIONS), "puller", 90), None)
+    account.forget()
+    return made
 
 
 def new_key() -> Any:
-    return client("iam").create_access_key(UserName="puller")["AccessKey"]
+    return client("iam").create_access_key(UserName="puller")["AccessKey"]["AccessKeyId"]
 
 
-def test_key_is_made_between_the_note_and_the_store(place: KeyContext, account: Account) -> None:
-    theirs = new_key()["AccessKeyId"]
-    seen = []
-    account.before["iam:create_access_key"] = lambda: seen.append((account.secret("mine"), account.tags("puller")))
-    held = make_key(place, read_state(place), [])
-    assert held is not None and held.entry is not None and held.entry.key is not None
-    (note, tags) = seen[0]
-    assert note == {"pending": {"since": f"{account.now:%Y-%m-%dT%H:%M:%SZ}", "known_key_ids": [theirs]}}
-    assert tags == {"gpuops.runpod/secret": held.entry.arn}
-    assert account.secret("mine")["secret_access_key"] == held.entry.key.secret_access_key
-    assert read_state(place).entry == held.entry._replace(
-        created=held.entry.created and held.entry.created.replace(microsecond=0)
-    )
-    assert [key.id for key in held.keys] == [theirs, held.entry.key.access_key_id]
+def test_key_is_made_and_marked_between_the_note_and_the_store(lock: EntryLock, account: Account) -> None:
+    new_key()
+    theirs = find_keys(account.aws(), "puller")
+    seen: list[Any] = []
+    account.before["iam:create_access_key"] = lambda: seen.append(account.secret("mine")["pending"])
+    account.after["iam:tag_user"] = lambda: seen.append(account.tags("puller"))
+    made = make_key(lock, theirs, [])
+    assert seen[0]["known_key_ids"] == [theirs[0].id] and "abandoned" not in seen[0]
+    assert seen[1] == {made.id: "gpuops.runpod"}
+    held = account.secret("mine")
+    assert held["access_key_id"] == made.id and set(held) == {"access_key_id", "secret_access_key", "created"}
 
 
-def test_note_of_a_lost_key_takes_its_place_in_the_entry(place: KeyContext, account: Account) -> None:
-    held = make_key(place, read_state(place), [])
-    assert held
-    client("iam").delete_access_key(UserName="puller", AccessKeyId=held.keys[0].id)
-    account.after["iam:create_access_key"] = lost()
-    before = read_state(place)
-    with pytest.raises(AwsError):
-        make_key(place, before, [])
-    assert set(account.secret("mine")) == {"pending"}
-    assert account.keys("puller").keys() == {key.id for key in before.keys}
+def test_new_key_is_sent_once_and_its_answer_goes_nowhere_else(lock: EntryLock, account: Account) -> None:
+    make_key(lock, (), [])
+    assert account.calls.count("iam:create_access_key") == 1
+    assert isinstance(lock.entry.key, KeyPair)
+    secret = lock.entry.key.secret_access_key
+    assert [name for name, request in account.requests if secret in str(request)] == ["secretsmanager:put_secret_value"]
+    assert secret not in repr(lock.entry)
 
 
-def test_note_left_beside_a_good_key_is_dropped(place: KeyContext, account: Account) -> None:
-    held = make_key(place, read_state(place), [])
-    assert held and held.entry
-    place.store.put(held.entry, held.entry.key, held.entry.created, KeyReservation(account.now, ()))
-    done = ensure_key(place, read_state(place), lambda dummy: KeyPlan(forget=True), [])
-    assert done.wrote is True and done.current.entry and done.current.entry.key == held.entry.key
-    assert set(account.secret("mine")) == {"access_key_id", "secret_access_key", "created"}
+def test_note_left_beside_a_good_key_is_dropped(lock: EntryLock, account: Account) -> None:
+    assert apply_keys(lock, (), KeyPlan(forget=True), []) == ()
+    assert set(account.secret("mine")) == {"lock"}
 
 
-def test_nothing_to_do_writes_nothing(place: KeyContext, account: Account) -> None:
-    held = read_state(place)
-    assert ensure_key(place, held, lambda dummy: KeyPlan(), []) == RotationResult(held)
-    assert account.writes() == []
-
-
-def test_key_that_is_gone_already_counts_as_deleted(place: KeyContext, account: Account) -> None:
-    made = new_key()["AccessKeyId"]
-    held = read_state(place)
+def test_key_that_is_gone_already_counts_as_deleted(lock: EntryLock, account: Account) -> None:
+    made = new_key()
+    keys = find_keys(account.aws(), "puller")
     client("iam").delete_access_key(UserName="puller", AccessKeyId=made)
-    done = ensure_key(place, held, lambda dummy: KeyPlan(delete=(made,)), [])
-    assert done == RotationResult(KeyState((), None), wrote=True)
+    assert apply_keys(lock, keys, KeyPlan(delete=(made,)), []) == ()
 
 
-def test_pauses_double_up_to_eight_seconds(place: KeyContext, account: Account) -> None:
-    plans = [KeyPlan(wait=True)] * 6 + [KeyPlan()] * 2
-    ensure_key(place, KeyState((), None), lambda dummy: plans.pop(0), [])
-    assert account.naps == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
-
-
-def test_several_keys_that_appeared_are_not_touched_and_the_note_stays(place: KeyContext, account: Account) -> None:
-    made = (new_key()["AccessKeyId"], new_key()["AccessKeyId"])
-    abandon(place, Entry("arn"), KeyReservation(account.now, ()), made)
-    assert account.calls == [] and account.keys("puller").keys() == set(made)
-
-
-def test_failure_while_cleaning_up_does_not_hide_the_first_one(place: KeyContext, account: Account) -> None:
+def test_failure_while_cleaning_up_does_not_hide_the_first_one(lock: EntryLock, account: Account) -> None:
     account.after["iam:create_access_key"] = lost()
     account.before["iam:list_access_keys"] = lost()
     with pytest.raises(AwsError, match="iam:CreateAccessKey"):
-        make_key(place, KeyState((), None), [])
+        make_key(lock, (), [])
     assert "abandoned" not in account.secret("mine")["pending"]  # the next run waits, then finds the orphan
 
 
@@ -115,76 +90,53 @@ def test_refusal_names_every_reason_and_the_commands() -> None:
     refuse(KeyPlan(postponed=("later",)), "puller")
 
 
-def test_new_key_is_sent_once_and_its_answer_goes_nowhere_else(place: KeyContext, account: Account) -> None:
-    held = make_key(place, KeyState((), None), [])
-    assert account.calls.count("iam:create_access_key") == 1
-    assert held and held.entry and isinstance(held.entry.key, KeyPair)
-    secret = held.entry.key.secret_access_key
-    assert [name for name, request in account.requests if secret in str(request)] == ["secretsmanager:put_secret_value"]
-    assert secret not in repr(held)
-
-
-@pytest.mark.parametrize("plan", [KeyPlan(delete=("X",)), KeyPlan(forget=True)])
-def test_entry_that_another_run_writes_meanwhile_is_looked_at_again_before_anything_is_deleted(
-    place: KeyContext, account: Account, plan: KeyPlan
-) -> None:
-    made = make_key(place, read_state(place), [])
-    assert made and made.entry and made.entry.key
-    place.store.put(made.entry, made.entry.key, made.entry.created, KeyReservation(account.now, ()))
-    held = read_state(place)
-
-    def another_run() -> None:
-        theirs = Account()
-        store = store_of(theirs.aws(), OPTIONS)
-        entry = store.read()
-        assert entry and store.put(entry, entry.key, entry.created, KeyReservation(account.now, ("THEIRS",)))
-
-    account.before["secretsmanager:put_secret_value"] = another_run
-    done = ensure_key(place, held, lambda seen: plan if seen == held else KeyPlan(), [])
-    assert done.current.entry and done.current.entry.pending
-    assert done.current.entry.pending.known_key_ids == ("THEIRS",)
-    assert "iam:delete_access_key" not in account.calls
-
-
 def overtake() -> None:
     """Write the entry as another run."""
     theirs = Account()
     store = store_of(theirs.aws(), OPTIONS)
-    entry = store.read()
-    assert entry and store.put(entry, None, None, KeyReservation(theirs.now, ("THEIRS",)))
+    EntryLock(KeyContext(theirs.aws(), store, "puller", 90), store.read())
 
 
-def test_key_that_is_refused_to_the_slower_of_two_runs_is_no_error(place: KeyContext, account: Account) -> None:
+def test_key_of_a_run_that_was_overtaken_is_deleted_and_their_entry_stays(lock: EntryLock, account: Account) -> None:
+    account.after["iam:create_access_key"] = overtake
+    with pytest.raises(LockLostError):
+        make_key(lock, (), [])
+    assert account.keys("puller") == {} and "access_key_id" not in account.secret("mine")
+
+
+def test_key_that_is_refused_to_the_slower_of_two_runs_makes_it_look_again(lock: EntryLock, account: Account) -> None:
     def faster() -> None:
         overtake()
         raise refusal("LimitExceeded", 409)
 
     account.before["iam:create_access_key"] = faster
-    assert make_key(place, read_state(place), []) is None
-    assert account.secret("mine")["pending"]["known_key_ids"] == ["THEIRS"] and account.keys("puller") == {}
+    with pytest.raises(LockLostError):
+        make_key(lock, (), [])
 
 
-def test_key_that_is_refused_to_the_only_run_is_an_error(place: KeyContext, account: Account) -> None:
-    account.before["iam:create_access_key"] = refusal("LimitExceeded", 409)
-    with pytest.raises(AwsError, match="LimitExceeded"):
-        make_key(place, read_state(place), [])
-    assert account.secret("mine")["pending"]["abandoned"] is True
-
-
-def test_key_of_the_slower_of_two_runs_is_deleted_and_their_entry_stays(place: KeyContext, account: Account) -> None:
-    account.after["iam:create_access_key"] = overtake
-    assert make_key(place, read_state(place), []) is None
-    assert account.secret("mine")["pending"]["known_key_ids"] == ["THEIRS"] and account.keys("puller") == {}
-
-
-def test_key_that_cannot_be_stored_is_deleted_and_the_note_says_so(place: KeyContext, account: Account) -> None:
-    account.before["secretsmanager:put_secret_value"] = lost()
-    with pytest.raises(AwsError, match="PutSecretValue"):
-        make_key(place, read_state(place), [])
+@pytest.mark.parametrize("event", [refusal("LimitExceeded", 409), lost()])
+def test_key_that_cannot_be_made_leaves_nothing_and_the_note_says_so(
+    lock: EntryLock, account: Account, event: Exception
+) -> None:
+    account.before["iam:create_access_key"] = event
+    with pytest.raises(AwsError, match="CreateAccessKey"):
+        make_key(lock, (), [])
     assert account.secret("mine")["pending"]["abandoned"] is True and account.keys("puller") == {}
 
 
-def test_failure_to_note_the_failure_counts_as_nobody_elses_work(place: KeyContext, account: Account) -> None:
-    noted = place.store.create("puller", KeyReservation(account.now, ()))
-    account.before["secretsmanager:put_secret_value"] = lost()
-    assert noted and abandon(place, noted, KeyReservation(account.now, ()), ()) is True
+def test_answer_without_the_key_is_treated_as_lost(lock: EntryLock, account: Account) -> None:
+    def thin(moto: Any, request: Any) -> Any:
+        answer = moto.create_access_key(**request)
+        del answer["AccessKey"]["SecretAccessKey"]
+        return answer
+
+    account.create_access_key = thin  # type: ignore[method-assign]
+    with pytest.raises(AwsError, match=r"iam:CreateAccessKey: .*AccessKey\.SecretAccessKey is missing"):
+        make_key(lock, (), [])
+    assert account.secret("mine")["pending"]["abandoned"] is True and account.keys("puller") == {}
+
+
+def test_several_keys_that_appeared_are_not_touched_and_the_note_stays(lock: EntryLock, account: Account) -> None:
+    made = (new_key(), new_key())
+    abandon(lock, made)
+    assert account.calls == [] and account.keys("puller").keys() == set(made)

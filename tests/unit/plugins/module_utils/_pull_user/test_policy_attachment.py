@@ -3,15 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import policy_attachment as _attach
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.policy_attachment import (
     AttachedPolicies,
     CustomerPolicy,
+    DesiredPolicy,
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
 
@@ -20,12 +23,6 @@ ARN = "arn:aws:iam::123456789012:policy/runpod/gpuops-runpod-pull-puller"
 ONE = _policy.document(["arn:aws:ecr:us-east-1:123456789012:repository/one"])
 TWO = _policy.document(["arn:aws:ecr:us-east-1:123456789012:repository/two"])
 BOTH = _policy.merged(ONE, TWO)
-OPTIONS: dict[str, Any] = {
-    "name": "puller",
-    "path": "/runpod/",
-    "purge_repositories": False,
-    "pull_through": False,
-}
 
 
 def ways(text: str) -> frozenset[str]:
@@ -68,22 +65,27 @@ def test_record_of_nobody_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
-def test_arns_are_those_of_the_partition(account: Account, partition: str) -> None:
+def test_arns_are_those_of_the_partition(partition: str) -> None:
     arn = f"arn:{partition}:iam::aws:policy/AmazonEC2ContainerRegistry"
+    own = _attach.customer_arn(partition, "123456789012", "/runpod/", "puller")
     for kind, name in (("pull_only", "PullOnly"), ("read_only", "ReadOnly")):
-        options = {**OPTIONS, "policy": kind}
-        rights, move = _attach.plan_policies(
-            account.aws(), options, AttachedPolicies(), None, partition, "123456789012", True
-        )
-        assert move.arn == arn + name
-        attached = rights._replace(made=ways(kind), attached=ways(kind))
+        desired = DesiredPolicy("puller", partition, kind, None, False, False, own)
+        assert _attach.plan_policies(AttachedPolicies(), desired).arn == arn + name
+        attached = AttachedPolicies(ways(kind), attached=ways(kind))
         assert _attach.attached_arns(partition, attached) == {arn + name}
     many = [f"arn:{partition}:ecr:us-east-1:123456789012:repository/{number:060}" for number in range(40)]
-    options = {**OPTIONS, "policy": "repositories"}
-    dummy, move = _attach.plan_policies(
-        account.aws(), options, AttachedPolicies(), many, partition, "123456789012", False
-    )
+    desired = DesiredPolicy("puller", partition, "repositories", many, False, False, own)
+    move = _attach.plan_policies(AttachedPolicies(), desired)
     assert (move.target, move.arn) == ("customer", ARN.replace("arn:aws:", f"arn:{partition}:"))
+
+
+@pytest.mark.parametrize("others", [0, 2000])
+def test_other_inline_policies_leave_less_room(others: int) -> None:
+    desired = DesiredPolicy(
+        "puller", "aws", "repositories", ["arn:aws:ecr:us-east-1:1:repository/x"], False, False, ARN
+    )
+    move = _attach.plan_policies(AttachedPolicies(others_size=others), desired)
+    assert move.target == ("customer" if others else "inline")
 
 
 @pytest.mark.parametrize(
@@ -146,3 +148,20 @@ def test_plan_move(rights: AttachedPolicies, target: str, make: bool, take: str,
 
 def test_without_a_target_there_is_nothing_to_do() -> None:
     assert _attach.is_needed(_attach.PolicyChange()) is False
+
+
+def test_document_that_iam_never_shows_is_an_error_in_time(account: Account) -> None:
+    until = account.now + timedelta(seconds=20)
+    with pytest.raises(ConflictError, match="somebody else may be changing it"):
+        _attach.see(account.aws(), lambda: TWO, ONE, until)
+    assert account.naps == [1.0, 2.0, 4.0, 8.0, 8.0]
+
+
+def test_document_that_iam_shows_late_is_waited_for(account: Account) -> None:
+    shown = [None, TWO, ONE]
+    _attach.see(account.aws(), lambda: shown.pop(0), ONE, account.now + timedelta(seconds=20))
+    assert account.naps == [1.0, 2.0]
+
+
+def test_managed_policy_that_is_gone_shows_nothing(account: Account) -> None:
+    assert _attach.default_document(account.aws(), ARN) is None

@@ -1,0 +1,92 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the one place that checks what AWS answered, against botocore's own model of the answer.
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+from .._core.errors import AwsError, Json
+
+MALFORMED = "MalformedAnswer"
+KINDS: dict[str, Any] = {
+    "string": (str,),
+    "timestamp": (datetime,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "long": (int,),
+    "float": (int, float),
+    "double": (int, float),
+    "blob": (bytes,),
+    "map": (dict,),
+}
+ARN = re.compile(r"arn:[^:]+:[^:]+:[^:]*:[^:]*:.+")
+
+
+def malformed(call: str, field: str, why: str) -> AwsError:
+    """Return the error of an answer that lacks what it must have; the outcome of a write is unknown."""
+    text = f"{field} {why}"
+    remedy = "What answered may not be AWS: check the proxy and endpoint_url."
+    return AwsError(f"{call}: {MALFORMED}: in the answer {text}. {remedy}", call, MALFORMED, text)
+
+
+class Answer(Json):
+    """A structure of an answer: a key that is read and missing is an AwsError; `get` tolerates its absence."""
+
+    def __init__(self, call: str, path: str, fields: Json) -> None:
+        super().__init__(fields)
+        self.call = call
+        self.path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise malformed(self.call, self.path + key, "is missing")
+
+
+def checked(call: str, shape: Any, value: Any, path: str = "") -> Any:
+    """Return the answer with Answer for structures and without nulls. Raises AwsError for a value of another type."""
+    if shape.type_name == "structure":
+        if not isinstance(value, dict):
+            raise malformed(call, path.rstrip(".") or "it", "is no structure")
+        fields = {
+            key: checked(call, shape.members[key], field, f"{path}{key}.") if key in shape.members else field
+            for key, field in value.items()
+            if field is not None
+        }
+        return Answer(call, path, fields)
+    name = path.rstrip(".")
+    if shape.type_name == "list":
+        if not isinstance(value, list):
+            raise malformed(call, name, "is no list")
+        return [checked(call, shape.member, item, f"{name}[].") for item in value]
+    check_value(call, shape, value, name)
+    return value
+
+
+def check_value(call: str, shape: Any, value: Any, name: str) -> None:
+    """Raise AwsError when a single value is not what its name promises."""
+    if shape.name == "policyDocumentType" and shape.type_name == "string":  # which botocore has read as JSON
+        if not is_policy(value):
+            raise malformed(call, name, "is no policy document")
+    elif not isinstance(value, KINDS[shape.type_name]):
+        raise malformed(call, name, f"is no {shape.type_name}")
+    elif name.rpartition(".")[2].lower() == "arn" and not ARN.fullmatch(value):
+        raise malformed(call, name, "is no ARN")
+
+
+def is_policy(document: Any) -> bool:
+    """Return whether this has the form of a policy document."""
+    if not isinstance(document, dict):
+        return False
+    statements = document.get("Statement", [])
+    statements = statements if isinstance(statements, list) else [statements]
+    return all(isinstance(one, dict) and is_texts(one, "Action") and is_texts(one, "Resource") for one in statements)
+
+
+def is_texts(statement: Json, key: str) -> bool:
+    """Return whether a part of a statement is a text or a list of them, or not there."""
+    value = statement.get(key, [])
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))

@@ -1,0 +1,96 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the lock under which a pull user is changed. It is a part of its entry's value, because
+# the secret store is the only place that takes a write on the condition that nobody else has written since.
+#
+# Whoever takes it has read the entry before anything else, so what was read after it is true until it is released. One
+# that was not renewed within propagation_timeout belongs to a run that died, and the next run takes it over.
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from .._aws.client import Aws
+from .._aws.secret_entry import Entry, KeyReservation
+from .._aws.secret_store import SecretStore
+from .._core.errors import ConflictError
+
+
+class KeyContext(NamedTuple):
+    """Where a key is made and kept, and for how many seconds something new may take to arrive everywhere."""
+
+    aws: Aws
+    store: SecretStore
+    user: str
+    propagation_timeout: float
+
+    def deadline(self) -> datetime:
+        """Return until when to be patient with something that is new now."""
+        return self.aws.clock() + timedelta(seconds=self.propagation_timeout)
+
+
+class LockLostError(ConflictError):
+    """Another run has written the entry: look again."""
+
+
+def is_young(moment: datetime | None, now: datetime, seconds: float) -> bool:
+    """Return whether the run that wrote this moment may still be at work."""
+    return moment is not None and abs((now - moment).total_seconds()) < seconds
+
+
+def is_busy(entry: Entry | None, now: datetime, seconds: float) -> bool:
+    """Return whether another run may be changing the pull user."""
+    if entry is None:
+        return False
+    pending = entry.pending
+    making = pending.since if pending and not pending.abandoned else None
+    return is_young(entry.lock, now, seconds) or is_young(making, now, seconds)
+
+
+class EntryLock:
+    """The entry, while this run alone may change the pull user."""
+
+    def __init__(self, context: KeyContext, entry: Entry | None) -> None:
+        """Take the lock, which makes an entry that is not there. Raises LockLostError when another run was faster."""
+        self.context = context
+        if entry is None:
+            now = context.aws.clock()
+            note = KeyReservation(now, (), abandoned=True)
+            self._keep(context.store.create(context.user, Entry("", pending=note, lock=now)))
+        else:
+            self.entry = entry
+            self.write()
+
+    def write(self, **changes: Any) -> None:
+        """Change the entry, which renews the lock."""
+        wanted = self.entry._replace(**{"lock": self.context.aws.clock(), **changes})
+        self._keep(self.context.store.put(self.entry, wanted))
+
+    def check(self) -> None:
+        """Raise LockLostError when so much time has passed that another run may have taken over."""
+        if not is_young(self.entry.lock, self.context.aws.clock(), self.context.propagation_timeout):
+            raise self._lost()
+
+    def release(self) -> None:
+        """Let the next run begin, unless the last write did."""
+        if self.entry.lock:
+            self.write(lock=None)
+
+    def delete(self) -> None:
+        """Remove the entry, and the lock with it. It is not released even when the answer is lost."""
+        self.entry = self.entry._replace(lock=None)
+        self.context.store.delete()
+
+    def _keep(self, entry: Entry | None) -> None:
+        if entry is None:
+            raise self._lost()
+        self.entry = entry
+
+    def _lost(self) -> LockLostError:
+        return LockLostError(
+            f"The secret store refuses to write the entry {self.context.store.name}. It may still be being deleted, or "
+            "somebody has restored a former version of it; then write its value anew. Run again."
+        )
