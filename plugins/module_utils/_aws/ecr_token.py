@@ -55,8 +55,8 @@ def _token(data: Answer) -> Token:
 def verify_key(aws: Aws, key: KeyPair, regions: list[str], deadline: datetime) -> None:
     """Return once AWS accepts the key in every region, twice in a row: STS first, then ECR's tokens.
 
-    One success may come from a server that was quicker than its neighbours. Raises RunpodError when the key is still
-    refused at that moment.
+    One success may come from a server that was quicker than its neighbours. Raises CollectionError when the key is
+    still refused at that moment.
     """
 
     def accepted() -> None:

@@ -21,6 +21,7 @@ from .desired import DesiredState
 from .look import KNOWN_LATER, Look
 from .spec import leftovers, public_images, public_users, templates, users
 
+NO_GRANT = "does not let RunPod's roles pull as it should"
 NO_ALIAS = "alias-to-come"
 PUBLIC = "public.ecr.aws/"
 
@@ -68,13 +69,20 @@ class Plan(NamedTuple):
 def action_of(before: Any, after: Any, changed: bool) -> str:
     if not changed:
         return "none"
-    return "change" if before and after else "create" if after else "delete"
+    was, will_be = there(before), there(after)
+    return "change" if was and will_be else "create" if will_be else "delete"
+
+
+def there(state: Any) -> bool:
+    """Return whether a state shows anything; one of several things shows them by their names."""
+    return any(state.values()) if isinstance(state, dict) else bool(state)
 
 
 def step_of(step: str, name: str, found: Result, reason: str = "") -> Step:
     """Return the step that a module predicts."""
     action = action_of(found.before, found.after, found.changed)
-    return Step(step, name, action, reason or reason_of(action, found.before, found.after), found.before, found.after)
+    why = reason if reason and action == "change" else reason_of(action, found.before, found.after)
+    return Step(step, name, action, why, found.before, found.after)
 
 
 def reason_of(action: str, before: Any, after: Any) -> str:
@@ -249,7 +257,7 @@ def by_delegation(desired: DesiredState, look: Look) -> Access:
     grant = preview.grant(look, desired, "present")
     delegation = preview.delegation(look, desired, desired.images, "present")
     names = ", ".join(item["repository"] for item in desired.items)
-    steps = [step_of("grant", names, grant), step_of("delegation", names, delegation)]
+    steps = [step_of("grant", names, grant, NO_GRANT), step_of("delegation", names, delegation)]
     report = access_report(desired, None, delegations=delegation.results["delegations"])
     return Access(steps, {}, {}, source, [], report, [*unproven(desired), *delegation.warnings])
 
@@ -274,7 +282,7 @@ def by_public(desired: DesiredState, look: Look) -> Access:
     uris = {arn: f"{PUBLIC}{alias}/{name}" for arn, name in desired.public_names.items()}
     images = public_images(desired.items, uris)
     mirror = preview.mirror(look, desired, images)
-    steps.append(step_of("mirror", ", ".join(images), mirror))
+    steps.append(step_of("mirror", ", ".join(images), mirror, "is another one than the private image"))
     proof: list[Json] = []
     if desired.options["verify"]:
         if mirror.changed:
