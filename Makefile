@@ -2,7 +2,7 @@
 .PHONY: help demo test
 
 help:
-	@echo "make demo   run the playbook twice against an embedded sandbox of AWS and RunPod"
+	@echo "make demo   run each way of access, twice, and an audit, on an embedded sandbox of AWS and RunPod"
 	@echo "make test   run every check (single ones: CONTRIBUTING.md)"
 
 demo:

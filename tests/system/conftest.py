@@ -22,6 +22,7 @@ import pytest
 from tests.sandbox import contract
 from tests.sandbox.server import Sandbox
 
+from .role import Played, Role
 from .worker import Runs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,6 +105,12 @@ class House:
         self.runs.store = store
         with patch.dict(os.environ, self.environment()):
             run(*workloads, **options)
+
+    def role(self, entry: str = "main", *, check: bool = False, **options: Any) -> Played:
+        """Run the role for an image in this process; options are its variables without their prefix."""
+        variables = {f"runpod_ecr_{name}": value for name, value in {"image": IMAGE, **options}.items()}
+        with patch.dict(os.environ, self.environment()):
+            return Role(self.runs).play(entry, check, **variables)
 
     def call(self, module: str, options: dict[str, Any]) -> None:
         """Run a module in this process, which takes no time either."""

@@ -44,6 +44,7 @@ class Played(NamedTuple):
 
     ran: list[str]
     changed: list[str]
+    warnings: list[str]
     failure: str
     variables: Json
 
@@ -71,7 +72,7 @@ class Role:
             play.include(f"{entry}.yml", {})
         except TaskError as error:
             failure = str(error)
-        return Played(play.ran, play.changed, failure, play.variables)
+        return Played(play.ran, play.changed, play.warnings, failure, play.variables)
 
 
 class Play:
@@ -82,6 +83,7 @@ class Play:
         self._check = check
         self.ran: list[str] = []
         self.changed: list[str] = []
+        self.warnings: list[str] = []
         magic = {
             "ansible_check_mode": check,
             "ansible_diff_mode": False,
@@ -98,30 +100,31 @@ class Play:
 
     def task(self, task: Json, scope: Json, folder: str) -> None:
         scope = {**scope, **task.get("vars", {})}
-        if "loop" not in task:
-            self._once(task, scope, folder)
-            return
-        results = []
-        for item in self._template(task["loop"], scope):
-            results.append(
-                self._once({**task, "register": ""}, {**scope, task["loop_control"]["loop_var"]: item}, folder)
-            )
+        result = self._loop(task, scope, folder) if "loop" in task else self._once(task, scope, folder)
         if "register" in task:
-            changed = any(result.get("changed") for result in results)
-            self.variables[task["register"]] = {"changed": changed, "results": results}
+            self.variables[task["register"]] = result
+        if result.get("failed"):
+            raise TaskError(result)
+
+    def _loop(self, task: Json, scope: Json, folder: str) -> Json:
+        """As in Ansible, items after one that failed have their turn too, and the task tells no more than that."""
+        variable = task["loop_control"]["loop_var"]
+        items = self._template(task["loop"], scope)
+        results = [self._once(task, {**scope, variable: item}, folder) for item in items]
+        failed = (
+            {"failed": True, "msg": "One or more items failed"} if any("failed" in each for each in results) else {}
+        )
+        return {"changed": any(result["changed"] for result in results), "results": results, **failed}
 
     def _once(self, task: Json, scope: Json, folder: str) -> Json:
         [action] = [key for key in task if key not in KEYWORDS] or ["block"]
         if not self._holds(task.get("when", []), scope):
-            result: Json = {"changed": False, "skipped": True}
-        elif action == "block":
+            return {"changed": False, "skipped": True}
+        if action == "block":
             return self._block(task, scope, folder)
-        else:
-            result = self._act(action, task, scope, folder)
-        if task.get("register"):
-            self.variables[task["register"]] = result
+        result = self._act(action, task, scope, folder)
         if "changed_when" in task and action.startswith(OURS):
-            result["changed"] = self._holds(task["changed_when"], scope)
+            result["changed"] = self._holds(task["changed_when"], {**scope, task["register"]: result})
         if result["changed"]:
             self.changed.append(action.removeprefix(OURS))
         return result
@@ -161,14 +164,10 @@ class Play:
         module = import_module(f"{MODULES}.{name}")
         arguments = {key: value for key, value in arguments.items() if value is not Omit}
         try:
-            found = self._runs.outcome(
-                module, {key: value for key, value in arguments.items() if value is not Omit}, self._check
-            )
+            found = self._runs.outcome(module, arguments, self._check)
         except CollectionError as error:
-            result = error.as_result()
-            if result.get("changed"):
-                self.changed.append(name)
-            raise TaskError({"changed": False, **result, "failed": True}) from error
+            return {"changed": False, **error.as_result(), "failed": True}
+        self.warnings += found.warnings
         return {"changed": found.changed, **found.results}
 
     def _holds(self, given: Any, scope: Json) -> bool:

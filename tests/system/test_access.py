@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import json
-
 from .conftest import ENDPOINT, IMAGE, REGISTRY, USER, House
 
 DELEGATION = ("-e", "runpod_ecr_access=delegation")
-CALLER = ("-e", "runpod_ecr_pull_identity=caller")
+CALLER = {"pull_identity": "caller"}
+LEFT = "another way of access, is still there"
 OTHER_IMAGE = f"{REGISTRY}/runpod-gpu-inference:v1"
 
 
@@ -25,68 +24,57 @@ def granted(house: House, repository: str = "runpod-gpu-training") -> bool:
 
 
 def test_delegation_makes_nothing_secret_and_a_second_run_changes_nothing(house: House) -> None:
-    first = house.main_job(*DELEGATION, "-v")
+    first = house.main_job(*DELEGATION)
     assert first.code == 0, first.output
     assert (house.users(), house.secrets(), house.runpod()["registries"]) == ([], [], [])
     [delegation] = house.runpod()["delegations"]
     assert (delegation["awsUser"], delegation["repository"]) == ("123456789012", "runpod-gpu-training")
     assert granted(house)
-    assert "serverless" in first.output
+    assert "[WARNING]: RunPod documents delegation, a beta" in first.output
 
     house.sandbox.forget_calls()
-    second = house.main_job(*DELEGATION)
-    assert second.recap["changed"] == 0 == second.recap["failed"], second.output
+    second = house.role(access="delegation")
+    assert (second.failure, second.changed) == ("", [])
     assert len(house.sandbox.runpod_calls()) <= 4
 
 
 def test_check_mode_of_a_delegation_on_an_empty_account_writes_nothing(house: House) -> None:
-    run = house.main_job(*DELEGATION, "--check", "--diff", "-e", json.dumps({"runpod_ecr_endpoint": ENDPOINT}))
-    assert run.code == 0, run.output
-    assert run.recap["changed"] > 0
+    run = house.role(check=True, access="delegation", endpoint=ENDPOINT)
+    assert run.failure == ""
+    assert run.plan["needed"] == ["grant", "delegation", "template", "endpoint"]
     assert not granted(house)
     assert house.writes() == []
 
 
 def test_absent_takes_a_delegation_back_and_leaves_that_of_another_workload(house: House) -> None:
     house.arrange(IMAGE, OTHER_IMAGE, access="delegation")
-    gone = house.main_job(*DELEGATION, "-e", "runpod_ecr_state=absent")
-    assert gone.code == 0, gone.output
+    assert house.role(access="delegation", state="absent").failure == ""
     assert [held["repository"] for held in house.runpod()["delegations"]] == ["runpod-gpu-inference"]
     assert (granted(house), granted(house, "runpod-gpu-inference")) == (False, True)
 
 
 def test_the_old_way_stays_and_is_reported(house: House) -> None:
     house.arrange()
-    to_delegation = house.main_job(*DELEGATION, "-v")
-    assert to_delegation.code == 0, to_delegation.output
+    to_delegation = house.role(access="delegation")
+    assert to_delegation.failure == ""
     assert [template["registry"] for template in house.runpod()["templates"]] == [None]
     assert house.users() == [USER]
     [registry] = house.runpod()["registries"]
-    assert f"({registry['id']}), another way of access, is still there" in to_delegation.output
+    assert [warning for warning in to_delegation.warnings if f"({registry['id']}), {LEFT}" in warning]
+    assert to_delegation.warnings == to_delegation.result["warnings"]
 
 
 def test_the_caller_may_be_who_pulls(house: House) -> None:
-    first = house.main_job(*CALLER, "-v")
+    first = house.main_job("-e", "runpod_ecr_pull_identity=caller")
     assert first.code == 0, first.output
     assert (house.users(), house.secrets()) == ([], [])
     [registry] = house.runpod()["registries"]
     assert [template["registry"] for template in house.runpod()["templates"]] == [registry["id"]]
-    assert "RunPod can pull whatever arn:aws" in first.output
+    assert "[WARNING]: RunPod can pull whatever arn:aws" in first.output
 
-    again = house.main_job(*CALLER)
-    assert again.code == 0, again.output
+    assert house.role(**CALLER).failure == ""
     [renewed] = house.runpod()["registries"]
     assert renewed["id"] == registry["id"] and renewed["password"] != registry["password"]
 
-    gone = house.main_job(*CALLER, "-e", "runpod_ecr_state=absent")
-    assert gone.code == 0, gone.output
+    assert house.role(**CALLER, state="absent").failure == ""
     assert (house.runpod()["registries"], house.runpod()["templates"]) == ([], [])
-
-
-def test_an_endpoint_is_made(house: House) -> None:
-    first = house.main_job("-e", json.dumps({"runpod_ecr_endpoint": ENDPOINT}), "-v")
-    assert first.code == 0, first.output
-    [made] = house.runpod()["endpoints"]
-    [registry] = house.runpod()["registries"]
-    assert (made["name"], made["image"], made["registry"]) == ("runpod-gpu-training", IMAGE, registry["id"])
-    assert f'"endpoint_id": "{made["id"]}"' in first.output

@@ -87,7 +87,7 @@ def test_role_runs_among_the_roles_of_a_company(house: House, tmp_path: Path) ->
     assert not house.runpod()["templates"]
 
     done = company.changed()
-    assert done == {"training": foretold["training"], "inference": foretold["training"]}
+    assert done["training"] == done["inference"] > foretold["training"]  # whose plan foretells all steps in one task
     assert sorted(house.users()) == ["runpod-inference", "runpod-training"]
     assert company.changed("--limit", "inference") == {"inference": 0}
 

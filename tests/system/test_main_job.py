@@ -6,30 +6,54 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError
 
-from .conftest import ENDPOINT, IMAGE, REGISTRY, SEOUL, USER, House
+from .conftest import ENDPOINT, IMAGE, REGISTRY, SEOUL, USER, House, Run
 
 OTHER_IMAGE = f"{REGISTRY}/runpod-gpu-inference:v1"
 
 
-def test_a_second_run_changes_nothing(house: House) -> None:
-    first = house.main_job("-v")
+def tasks(run: Run) -> list[str]:
+    """Return the tasks of a run that were not skipped."""
+    told = re.split(r"^TASK \[", run.output, flags=re.MULTILINE)[1:]
+    return [each.partition("]")[0] for each in told if "\nskipping: " not in each]
+
+
+def calls(house: House) -> tuple[list[str], list[str]]:
+    """Return which calls both clouds got, without the ids that they gave."""
+    aws, runpod = house.sandbox.aws_calls(), house.sandbox.runpod_calls()
+    return sorted(call["name"] for call in aws), sorted(re.sub("[0-9a-z]{10,}", "ID", call["name"]) for call in runpod)
+
+
+def test_a_first_run_makes_everything_as_the_tasks_do_in_this_process_and_a_second_changes_nothing(
+    house: House,
+) -> None:
+    endpoint = {"runpod_ecr_endpoint": ENDPOINT}
+    assert house.role(endpoint=ENDPOINT).failure == ""
+    here = calls(house)
+    house.sandbox.reset()
+
+    first = house.main_job("-v", "-e", json.dumps(endpoint))
     assert first.code == 0, first.output
-    assert first.recap["changed"] > 0
+    assert first.recap["changed"] == 4  # user, credential, template, endpoint
+    assert len(tasks(first)) <= 16
+    assert calls(house) == here
     state = house.runpod()
-    assert '"expires_at"' in first.output
-    [registry], [key_id] = state["registries"], house.keys()
+    [made], [registry], [key_id] = state["endpoints"], state["registries"], house.keys()
+    assert (made["name"], made["image"], made["registry"]) == ("runpod-gpu-training", IMAGE, registry["id"])
+    assert f'"endpoint_id": "{made["id"]}"' in first.output and '"expires_at"' in first.output
     assert registry["username"] == "AWS"
     minted = [call for call in house.sandbox.aws_calls() if call["name"] == "ecr:GetAuthorizationToken"]
     assert {call["access_key"] for call in minted} == {key_id}  # the pull user's
 
     house.sandbox.forget_calls()
-    second = house.main_job("-v", "-e", "runpod_ecr_rotate_after_days=0")
+    second = house.main_job("-v", "-e", json.dumps({**endpoint, "runpod_ecr_rotate_after_days": 0}))
     assert second.recap["changed"] == 0 == second.recap["failed"], second.output
+    assert len(tasks(second)) <= 6
     assert house.runpod() == state
     assert len(house.sandbox.runpod_calls()) <= 4
     assert '"rotation_due": true' in second.output  # reported alone
@@ -38,8 +62,7 @@ def test_a_second_run_changes_nothing(house: House) -> None:
 
 def test_another_image_is_added_and_takes_nothing_away(house: House) -> None:
     house.arrange()
-    run = house.main_job(image=OTHER_IMAGE)
-    assert run.code == 0, run.output
+    assert house.role(image=OTHER_IMAGE).failure == ""
     assert house.pullable() == {"runpod-gpu-training", "runpod-gpu-inference"}
     assert len(house.runpod()["templates"]) == 2
     assert len(house.runpod()["registries"]) == 1
@@ -55,9 +78,50 @@ def test_check_mode_on_an_empty_account_predicts_and_writes_nothing(house: House
 
 def test_what_tests_arrange_is_what_a_run_makes_and_check_mode_sees_no_change(house: House) -> None:
     house.arrange()
-    run = house.main_job("--check", "--diff")
-    assert run.code == 0, run.output
-    assert run.recap["changed"] == 0 == run.recap["failed"], run.output
+    run = house.role(check=True)
+    assert (run.failure, run.changed, run.plan["needed"]) == ("", [], [])
+
+
+def test_a_failure_after_the_first_write_says_what_is_done_and_a_plain_re_run_continues(house: House) -> None:
+    house.sandbox.fail("^POST /v2/templates$", answer={"status": 403, "body": {"detail": "no"}}, times=None)
+    failed = house.main_job()
+    assert failed.code != 0 and failed.recap["changed"] == 2, failed.output
+    last = failed.output.rpartition("fatal: ")[2]
+    assert "lacks write access to templates" in last and "Nothing was changed" not in last
+    assert "Already done: the pull user, the credentials at RunPod. A plain re-run continues." in last
+    [key], [registry] = house.keys(), house.runpod()["registries"]
+
+    house.sandbox.mend()
+    assert house.role().changed == ["runpod_templates"]
+    [template] = house.runpod()["templates"]
+    assert list(house.keys()) == [key] and template["registry"] == registry["id"]
+
+
+def test_a_look_that_fails_after_the_first_write_does_not_say_that_nothing_was_changed(house: House) -> None:
+    house.sandbox.fail("^GET /v2/templates$", answer={"status": 403, "body": {"detail": "no"}}, skip=3, times=None)
+    failed = house.role()
+    assert failed.changed == ["ecr_pull_user", "runpod_ecr_credential", "runpod_templates"]
+    assert failed.failure.startswith("GET /templates: HTTP 403")
+    assert failed.failure.endswith(
+        "Already done: the pull user, the credentials at RunPod, the templates. A plain re-run continues."
+    )
+
+
+def test_each_endpoint_that_cannot_be_removed_is_told_once_with_its_cause(house: House) -> None:
+    house.arrange(endpoint=ENDPOINT)
+    house.sandbox.fail("DELETE /v2/serverless/.*", answer={"status": 403, "body": {"detail": "no"}}, times=None)
+    failed = house.role(state="absent", endpoint=ENDPOINT)
+    assert failed.changed == [] and failed.failure.count("HTTP 403") == 1
+
+
+def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(house: House) -> None:
+    said = (
+        "Nothing was changed. runpod_ecr_acess is no variable of the role runpod_ecr; did you mean runpod_ecr_access."
+    )
+    run = house.main_job("--check", "-e", "runpod_ecr_acess=delegation")
+    assert run.code != 0 and f"Module failed: {said}" in run.output, run.output
+    assert house.role(acess="delegation").failure == said
+    assert house.sandbox.aws_calls() == house.sandbox.runpod_calls() == []
 
 
 def test_all_images_are_looked_at_before_anything_changes(house: House) -> None:
@@ -67,29 +131,22 @@ def test_all_images_are_looked_at_before_anything_changes(house: House) -> None:
         {"image": image, "template": {"name": f"template-{number}"}}
         for number, image in enumerate([good[0], bad[0], good[1], bad[1]])
     ]
-    run = house.main_job("-e", json.dumps({"runpod_ecr_workloads": workloads}))
-    assert run.code != 0 and run.recap["changed"] == 0
-    said = run.output.rpartition("Nothing was changed. ")[2]
-    assert said.startswith("2 of 4 images cannot be pulled.")
+    said = house.role(workloads=workloads).failure
+    assert said.startswith("Nothing was changed. 2 of 4 images cannot be pulled.")
     assert f"{bad[0]}: The repository runpod-gpu-training holds no image with the tag missing. Push it" in said
     assert f"{bad[1]}: The image is not for linux/amd64; it is for linux/arm64. Build it" in said
     assert "The other 2 can be pulled." in said and not any(f"{image}: " in said for image in good)
-    assert house.users() == [] and house.secrets() == []
-    assert house.runpod()["registries"] == [] and house.runpod()["templates"] == []
+    assert house.writes() == []
 
 
 def test_absent_removes_what_was_made_in_two_regions_and_a_converge_right_after_it_works(house: House) -> None:
-    endpoint = {"runpod_ecr_endpoint": ENDPOINT}
     house.arrange(IMAGE, SEOUL, endpoint=ENDPOINT)
     assert [len(house.runpod()[kind]) for kind in ("registries", "templates", "endpoints")] == [2, 2, 2]
-    variables = {"runpod_ecr_workloads": [{"image": IMAGE}, {"image": SEOUL}], "runpod_ecr_state": "absent", **endpoint}
-    absent = ("-e", json.dumps(variables))
-    foreseen = house.main_job(*absent, "--check")
+    workloads = [{"image": IMAGE}, {"image": SEOUL}]
+    absent = {"runpod_ecr_workloads": workloads, "runpod_ecr_state": "absent", "runpod_ecr_endpoint": ENDPOINT}
     house.sandbox.forget_calls()
-    gone = house.main_job(*absent)
+    gone = house.main_job("-e", json.dumps(absent))
     assert gone.code == 0, gone.output
-    # The same way through the tasks, but for the result, which a prediction does not publish.
-    assert foreseen.recap["skipped"] == gone.recap["skipped"] + 1
     deletions = [call["name"] for call in house.sandbox.aws_calls() if ":Delete" in call["name"]]
     assert deletions == [  # the policies first
         "iam:DeleteUserPolicy",
@@ -103,21 +160,17 @@ def test_absent_removes_what_was_made_in_two_regions_and_a_converge_right_after_
     held = house.runpod()
     assert (held["registries"], held["templates"], held["endpoints"]) == ([], [], [])
 
-    back = house.main_job()
-    assert back.code == 0, back.output
+    assert house.role().failure == ""
     assert list(house.keys().values()) == ["Active"]
 
 
 def test_absent_removes_a_key_that_is_kept_in_parameter_store(house: House) -> None:
     house.arrange(store="ssm")
-    ssm = ("-e", json.dumps({"runpod_ecr_secret_store": {"type": "ssm"}}))
-    gone = house.main_job(*ssm, "-e", "runpod_ecr_state=absent")
-    assert gone.code == 0, gone.output
+    assert house.role(state="absent", secret_store={"type": "ssm"}).failure == ""
     assert (house.users(), house.client("ssm").describe_parameters()["Parameters"]) == ([], [])
 
 
 def test_the_pull_user_may_have_a_policy_of_aws_and_go_back(house: House) -> None:
-    pull_only = ("-e", "runpod_ecr_user_policy=pull_only")
     attached = "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly"
 
     def policies() -> list[str]:
@@ -125,32 +178,29 @@ def test_the_pull_user_may_have_a_policy_of_aws_and_go_back(house: House) -> Non
         return [policy["PolicyArn"] for policy in listed]
 
     house.arrange()
-    run = house.main_job(*pull_only)
-    assert run.code == 0, run.output
+    assert house.role(user_policy="pull_only").failure == ""
     assert (policies(), house.pullable()) == ([attached], set())
 
     house.arrange(OTHER_IMAGE, policy="pull_only")
-    kept = house.main_job(*pull_only, "-e", "runpod_ecr_state=absent", image=OTHER_IMAGE)
-    assert kept.code == 0, kept.output
+    assert house.role(user_policy="pull_only", state="absent", image=OTHER_IMAGE).failure == ""
     assert policies() == [attached]
 
-    back = house.main_job()
-    assert back.code == 0, back.output
+    assert house.role().failure == ""
     assert (policies(), house.pullable()) == ([], {"runpod-gpu-training"})
 
 
 def test_absent_keeps_what_another_template_needs(house: House) -> None:
     house.arrange()
     house.arrange(OTHER_IMAGE)
-    run = house.main_job("-v", "-e", "runpod_ecr_state=absent")
-    assert run.code == 0, run.output
-    assert "runpod-gpu-inference" in run.output
+    run = house.role(state="absent")
+    assert run.failure == ""
+    assert [warning for warning in run.warnings if "runpod-gpu-inference" in warning] == run.warnings != []
     assert house.pullable() == {"runpod-gpu-inference"}
     assert [template["name"] for template in house.runpod()["templates"]] == ["runpod-gpu-inference"]
     assert len(house.runpod()["registries"]) == 1
     assert house.users() == [USER]
 
-    house.main_job("-e", "runpod_ecr_state=absent", image=OTHER_IMAGE)
+    assert house.role(state="absent", image=OTHER_IMAGE).failure == ""
     assert (house.users(), house.secrets(), house.runpod()["registries"]) == ([], [], [])
 
 
@@ -158,9 +208,9 @@ def test_absent_keeps_a_pull_user_whose_token_a_pod_uses(house: House) -> None:
     house.arrange()
     [registry] = house.runpod()["registries"]
     house.sandbox.runpod.seed("pods", {"name": "trainer", "image": IMAGE, "registry": registry["id"]})
-    run = house.main_job("-v", "-e", "runpod_ecr_state=absent")
-    assert run.code == 0, run.output
-    assert "trainer" in run.output
+    run = house.role(state="absent")
+    assert run.failure == ""
+    assert "trainer" in str(run.result["warnings"])
     assert house.users() == [USER]
     assert house.pullable() == {"runpod-gpu-training"}
 
@@ -170,8 +220,7 @@ def test_a_foreign_key_survives_a_lost_answer(house: House) -> None:
     with pytest.raises(AwsError, match="CreateAccessKey"):
         house.arrange()
     foreign = house.client("iam").create_access_key(UserName=USER)["AccessKey"]["AccessKeyId"]
-    run = house.main_job()
-    assert run.code == 0, run.output
+    assert house.role().failure == ""
     keys = house.keys()
     assert keys.pop(foreign) == "Active"
     assert list(keys.values()) == ["Active"]

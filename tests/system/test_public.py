@@ -10,17 +10,18 @@ from typing import Any
 
 from tests.sandbox.images import SAMPLES, Image, build, digest
 
-from .conftest import IMAGE, REGISTRY, House, Run
+from .conftest import IMAGE, REGISTRY, House
+from .role import Played
 
 NAME = "runpod-gpu-training"
 URI = f"public.ecr.aws/a1b2c3d4/{NAME}"
 DIGEST = digest(build(SAMPLES[0]).manifest)
-FORCE = {"runpod_ecr_state": "absent", "runpod_ecr_public_force": True}
+FORCE = {"state": "absent", "public_force": True}
+PUBLIC = {"access": "public", "acknowledge_public": True}
 
 
-def publish(house: House, *arguments: str, image: str = IMAGE, **variables: Any) -> Run:
-    given = {"runpod_ecr_access": "public", "runpod_ecr_acknowledge_public": True, **variables}
-    return house.main_job(*arguments, "-e", json.dumps(given), image=image)
+def publish(house: House, check: bool = False, **options: Any) -> Played:
+    return house.role(check=check, **PUBLIC, **options)
 
 
 def published(house: House) -> dict[str, list[str]]:
@@ -37,9 +38,10 @@ def template(house: House) -> dict[str, Any]:
 
 
 def test_check_mode_on_an_empty_account_lists_what_would_be_published(house: House) -> None:
-    run = publish(house, "--check", "--diff", "-v")
-    assert (run.code, run.recap["changed"]) == (0, 3), run.output
-    assert f'"public.ecr.aws/alias-to-come/{NAME}:v1": "{DIGEST}"' in run.output
+    run = publish(house, check=True)
+    assert (run.failure, run.plan["needed"]) == ("", ["public_repository", "mirror", "proof", "template"])
+    [shown] = [step["after"] for step in run.plan["steps"] if step["step"] == "mirror"]
+    assert shown == {f"public.ecr.aws/alias-to-come/{NAME}:v1": DIGEST}
     assert published(house) == {} and house.runpod()["templates"] == []
 
 
@@ -48,12 +50,14 @@ def test_nothing_is_repointed_before_the_pull_is_proved_and_a_second_run_changes
     house.arrange()
     before = template(house)
     house.sandbox.registries.fail(f"GET {URI.replace('/', '/v2/', 1)}/manifests/v1", answer={"status": 403}, times=None)
-    refused = publish(house)
-    assert refused.code != 0 and "cannot be pulled" in refused.output
+    refused = publish(house).failure
+    assert "cannot be pulled" in refused and "Nothing was changed." not in refused
+    assert refused.endswith("Already done: the public repositories, the public images. A plain re-run continues.")
     assert template(house) == before and published(house) == {NAME: ["v1"]}
 
     house.sandbox.registries.mend()
-    first = publish(house, "-v")
+    variables = {f"runpod_ecr_{name}": value for name, value in PUBLIC.items()}
+    first = house.main_job("-v", "-e", json.dumps(variables))
     assert first.code == 0, first.output
     assert (template(house)["image"], template(house)["registry"]) == (f"{URI}:v1", None)
     assert f'"public_image": "{URI}:v1"' in first.output and '"pullable": true' in first.output
@@ -61,34 +65,34 @@ def test_nothing_is_repointed_before_the_pull_is_proved_and_a_second_run_changes
 
     house.sandbox.forget_calls()
     again = publish(house)
-    assert (again.code, again.recap["changed"]) == (0, 0), again.output
+    assert (again.failure, again.changed) == ("", [])
     calls = [call for call in house.sandbox.registries.calls() if "/manifests/" in call["path"]]
     assert [(call["method"], call["host"]) for call in calls] == [("HEAD", "public.ecr.aws"), ("GET", "public.ecr.aws")]
     assert {call["method"] for call in house.sandbox.registries.calls()} <= {"HEAD", "GET"}
 
-    back = house.main_job("-v")
-    assert back.code == 0, back.output
+    back = house.role()
+    assert back.failure == ""
     assert template(house) == before
     [delegation] = house.runpod()["delegations"]
-    assert f"({delegation['id']}), another way of access, is still there" in back.output
-    assert f"The public image {URI}:v1, another way of access, is still there" in back.output
+    for left in (f"({delegation['id']})", f"The public image {URI}:v1"):
+        assert [warning for warning in back.warnings if f"{left}, another way of access, is still there" in warning]
 
 
 def test_absent_keeps_what_is_public_unless_forced_and_what_is_used_even_then(house: House) -> None:
-    by_digest = publish(house, image=f"{REGISTRY}/{NAME}@{DIGEST}", runpod_ecr_public_repository="demo")
-    assert by_digest.code == 0, by_digest.output
+    by_digest = publish(house, image=f"{REGISTRY}/{NAME}@{DIGEST}", public_repository="demo")
+    assert by_digest.failure == ""
     uri = URI.replace(NAME, "demo")
     assert template(house)["image"] == f"{uri}@{DIGEST}"
-    kept = publish(house, "-v", runpod_ecr_state="absent", runpod_ecr_public_repository="demo")
-    assert kept.code == 0 and "runpod_ecr_public_force=true" in kept.output
+    kept = publish(house, state="absent", public_repository="demo")
+    assert kept.failure == "" and "runpod_ecr_public_force=true" in str(kept.warnings)
     assert house.runpod()["templates"] == [] and published(house) == {"demo": []}
 
     pod = house.sandbox.runpod.seed("pods", {"name": "trainer", "image": f"{uri}@{DIGEST}"})
-    used = publish(house, "-v", **FORCE, runpod_ecr_public_repository="demo")
-    assert used.code == 0 and f"The pod trainer ({pod['id']}) runs {uri}" in used.output
+    used = publish(house, **FORCE, public_repository="demo")
+    assert used.failure == "" and f"The pod trainer ({pod['id']}) runs {uri}" in str(used.warnings)
     assert published(house) == {"demo": []}
     gone = publish(house, **FORCE)
-    assert (gone.code, gone.recap["changed"]) == (0, 0), gone.output
+    assert (gone.failure, gone.changed) == ("", [])
 
 
 def secret_image() -> Image:
@@ -105,9 +109,8 @@ def secret_image() -> Image:
 def test_a_suspected_secret_is_not_published_unless_it_was_looked_at(house: House) -> None:
     house.sandbox.registries.push(f"{REGISTRY}/{NAME}:leaky", secret_image())
     leaky = IMAGE.replace(":v1", ":leaky")
-    refused = publish(house, image=leaky)
-    assert refused.code != 0 and "HF_TOKEN" in refused.output and "abcdefghijklmnop" not in refused.output
+    refused = publish(house, image=leaky).failure
+    assert "HF_TOKEN" in refused and "abcdefghijklmnop" not in refused
     assert published(house) == {} and house.runpod()["templates"] == []
-    allowed = publish(house, image=leaky, runpod_ecr_allow_suspected_secrets=True)
-    assert allowed.code == 0, allowed.output
+    assert publish(house, image=leaky, allow_suspected_secrets=True).failure == ""
     assert published(house) == {NAME: ["leaky"]}

@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import json
-
 from .conftest import IMAGE, SEOUL, House, Run
 
-TWO_REGIONS = ("-e", json.dumps({"runpod_ecr_workloads": [{"image": IMAGE}, {"image": SEOUL}]}))
+TWO_REGIONS = [{"image": IMAGE}, {"image": SEOUL}]
 
 
 def refresh(house: House, *arguments: str) -> Run:
@@ -32,8 +30,8 @@ def test_only_what_ends_soon_is_renewed_without_asking_iam(house: House) -> None
     assert services == {"secretsmanager", "ecr"}
 
     house.sandbox.forget_calls()
-    second = refresh(house)
-    assert second.recap["changed"] == 0 == second.recap["failed"], second.output
+    second = house.role("refresh")
+    assert (second.failure, second.changed) == ("", [])
     assert [call["name"] for call in house.sandbox.runpod_calls()] == ["GET /v2/registries"]
 
 
@@ -42,26 +40,23 @@ def test_one_region_that_fails_does_not_keep_another_from_being_renewed(house: H
     house.arrange(IMAGE, SEOUL)
     house.sandbox.aws.switch(token_seconds=12 * 3600)
     seoul = next(held for held in house.runpod()["registries"] if "ap-northeast-2" in held["name"])
-    house.sandbox.fail(f"PATCH /v2/registries/{seoul['id']}", answer={"status": 403, "body": {"detail": "no"}})
+    house.sandbox.fail(f"PATCH /v2/registries/{seoul['id']}", answer={"status": 422, "body": {"detail": "no"}})
 
-    run = refresh(house, *TWO_REGIONS)
-    assert run.code != 0
-    assert "still works" in run.output or "works until" in run.output
+    run = house.role("refresh", workloads=TWO_REGIONS)
+    assert "still works" in run.failure or "works until" in run.failure
+    assert run.failure.endswith("Already done: the credentials at RunPod. A plain re-run continues.")
     held = {registry["id"]: registry["password"] for registry in house.runpod()["registries"]}
     assert held[seoul["id"]] == seoul["password"]
 
     house.sandbox.mend()
-    mended = refresh(house, *TWO_REGIONS)
-    assert mended.code == 0, mended.output
-    assert mended.recap["changed"] == 1
+    mended = house.role("refresh", workloads=TWO_REGIONS)
+    assert (mended.failure, mended.changed) == ("", ["runpod_ecr_credential"])
 
 
 def test_a_refresh_without_tokens_is_an_error(house: House) -> None:
-    run = refresh(house, "-e", "runpod_ecr_access=delegation")
-    assert run.code != 0 and "nothing to refresh" in run.output
+    assert "nothing to refresh" in house.role("refresh", access="delegation").failure
 
 
 def test_a_refresh_before_the_first_run_says_what_to_run(house: House) -> None:
-    run = refresh(house)
-    assert run.code != 0 and "ecr_pull_user" in run.output
+    assert "ecr_pull_user" in house.role("refresh").failure
     assert house.runpod()["registries"] == []

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gpuops.runpod authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What cannot be is said before anything changes: one run of the role after the other, all in one playbook."""
+"""What cannot be is said before anything changes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from typing import Any, NamedTuple
 
 from .conftest import ENDPOINT, IMAGE, REGISTRY, ROOT, House
 
-PUBLIC = {"runpod_ecr_access": "public", "runpod_ecr_acknowledge_public": True}
+PUBLIC = {"access": "public", "acknowledge_public": True}
 
 
 class Case(NamedTuple):
-    """Variables of the role or of its environment, and what is said of them."""
+    """Variables of the role, and what is said of them."""
 
     cause: str
     variables: dict[str, Any]
-    environment: dict[str, str] = {}
 
 
 def image(reference: str, cause: str) -> Case:
-    return Case(cause, {"runpod_ecr_image": reference})
+    return Case(cause, {"image": reference})
 
 
 CASES = [
@@ -36,37 +35,41 @@ CASES = [
     image(f"{REGISTRY}/runpod-gpu-training", "tag"),
     image("ghcr.io/team/app:v1", "ghcr.io"),
     image("", "runpod_ecr_image"),
-    Case("DEBUG", {"runpod_ecr_template": {"env": {"DEBUG": True}}}),
-    Case("10", {"runpod_ecr_template": {"persistent_mount": {"size": 5, "path": "/workspace"}, "serverless": False}}),
-    Case("dsik", {"runpod_ecr_template": {"dsik": 5}}),
-    Case("401", {}, {"RUNPOD_API_KEY": "wrong"}),
-    Case("api_key", {}, {"RUNPOD_API_KEY": ""}),
-    Case("region", {}, {"AWS_REGION": ""}),
-    Case("pools", {"runpod_ecr_endpoint": {**ENDPOINT, "gpu": {"pools": []}}}),
-    Case("wrokers", {"runpod_ecr_endpoint": {**ENDPOINT, "wrokers": {}}}),
-    Case("image cannot be set", {"runpod_ecr_endpoint": {**ENDPOINT, "image": IMAGE}}),
-    Case("Only a pull user", {"runpod_ecr_access": "delegation", "runpod_ecr_state": "quarantined"}),
-    Case("everybody on the internet can pull", {**PUBLIC, "runpod_ecr_acknowledge_public": False}),
+    Case("DEBUG", {"template": {"env": {"DEBUG": True}}}),
+    Case("10", {"template": {"persistent_mount": {"size": 5, "path": "/workspace"}, "serverless": False}}),
+    Case("dsik", {"template": {"dsik": 5}}),
+    Case("pools", {"endpoint": {**ENDPOINT, "gpu": {"pools": []}}}),
+    Case("wrokers", {"endpoint": {**ENDPOINT, "wrokers": {}}}),
+    Case("image cannot be set", {"endpoint": {**ENDPOINT, "image": IMAGE}}),
+    Case("Only a pull user", {"access": "delegation", "state": "quarantined"}),
+    Case("everybody on the internet can pull", {**PUBLIC, "acknowledge_public": False}),
     Case(
         "runpod_ecr_public_repository is one name",
         {
             **PUBLIC,
-            "runpod_ecr_public_repository": "one",
-            "runpod_ecr_workloads": [{"image": IMAGE}, {"image": f"{REGISTRY}/runpod-gpu-inference:v1"}],
+            "public_repository": "one",
+            "workloads": [{"image": IMAGE}, {"image": f"{REGISTRY}/runpod-gpu-inference:v1"}],
         },
     ),
-    Case("for private repositories only", {**PUBLIC, "runpod_ecr_public_repository": "a__b"}),
+    Case("for private repositories only", {**PUBLIC, "public_repository": "a__b"}),
 ]
 
 
-def tasks(number: int, case: Case) -> dict[str, Any]:
+# What the environment says, and what is said of it. The modules read it in processes of their own.
+ENVIRONMENTS = {
+    "401": {"RUNPOD_API_KEY": "wrong"},
+    "api_key": {"RUNPOD_API_KEY": ""},
+    "region": {"AWS_REGION": ""},
+}
+
+
+def tasks(number: int, environment: dict[str, str]) -> dict[str, Any]:
     """Return the tasks of a case: they end where the role fails, and note where it does not."""
     role = {"name": "gpuops.runpod.runpod_ecr"}
-    variables = {"runpod_ecr_image": IMAGE, **case.variables}
     return {
-        "environment": case.environment,
+        "environment": environment,
         "block": [
-            {"name": f"Case {number}", "ansible.builtin.include_role": role, "vars": variables},
+            {"name": f"Case {number}", "ansible.builtin.include_role": role, "vars": {"runpod_ecr_image": IMAGE}},
             {"name": "Note that it was taken", "ansible.builtin.debug": {"msg": "nothing was wrong"}},
         ],
         "rescue": [{"name": "Go on", "ansible.builtin.debug": {"msg": "it was refused"}}],
@@ -79,24 +82,32 @@ def playbook(folder: Path) -> Path:
         "connection": "local",
         "gather_facts": False,
         "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
-        "tasks": [tasks(number, case) for number, case in enumerate(CASES)],
+        "tasks": [tasks(number, environment) for number, environment in enumerate(ENVIRONMENTS.values())],
     }
     path = folder / "refusals.yml"
     path.write_text(json.dumps([play]))
     return path
 
 
-def test_what_cannot_be_is_said_before_anything_changes(house: House, tmp_path: Path) -> None:
+def nothing_was_changed(house: House) -> bool:
+    return house.writes() == [] and house.sandbox.aws.public.repositories == {}
+
+
+def test_what_cannot_be_is_said_before_anything_changes(house: House) -> None:
+    said = [house.role(**case.variables).failure for case in CASES]
+    assert [case.cause for case, each in zip(CASES, said, strict=True) if case.cause not in each] == []
+    assert [each for each in said if not each.startswith("Nothing was changed. ")] == []
+    assert nothing_was_changed(house)
+
+
+def test_an_environment_that_cannot_be_is_told_before_anything_changes(house: House, tmp_path: Path) -> None:
     run = house.play(playbook(tmp_path), ANSIBLE_COLLECTIONS_PATH=str(ROOT / "playbooks" / "collections"))
     assert run.code == 0, run.output
     assert run.recap["changed"] == 0 and "nothing was wrong" not in run.output, run.output
-    assert run.output.count("it was refused") == len(CASES)
+    assert run.output.count("it was refused") == len(ENVIRONMENTS)
     said = re.split(r"^TASK \[Case \d+\].*$", run.output, flags=re.MULTILINE)[1:]
     failures = [re.findall(r"^(?:\[ERROR\]|fatal|failed).*(?:\n(?!TASK|PLAY).*)*", each, re.MULTILINE) for each in said]
-    unsaid = {number: case.cause for number, case in enumerate(CASES) if case.cause not in str(failures[number])}
-    assert unsaid == {}, run.output
-    assert (house.users(), house.secrets()) == ([], [])
-    held = house.runpod()
-    assert (held["registries"], held["delegations"], held["templates"], held["endpoints"]) == ([], [], [], [])
-    assert house.sandbox.aws.public.repositories == {}
-    assert house.writes() == []
+    assert [cause for cause, told in zip(ENVIRONMENTS, failures, strict=True) if cause not in str(told)] == [], (
+        run.output
+    )
+    assert nothing_was_changed(house)

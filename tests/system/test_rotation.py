@@ -36,19 +36,18 @@ def test_rotation_puts_a_new_key_into_the_store_and_its_token_at_runpod(house: H
     assert refreshed["id"] == registry["id"] and refreshed["password"] != registry["password"]
     assert f"{old} is an older key" in run.output
 
-    assert rotate(house).recap["changed"] == 0
+    assert house.role("rotate").changed == []
 
 
 def test_a_key_that_is_not_old_stays(house: House) -> None:
     house.arrange()
     [key] = house.keys()
-    assert rotate(house).recap["changed"] == 0
+    assert (house.role("rotate").failure, house.role("rotate").changed) == ("", [])
     assert list(house.keys()) == [key]
 
 
 def test_rotation_makes_no_user(house: House) -> None:
-    run = rotate(house)
-    assert run.code != 0 and f"There is no IAM user {USER}" in run.output
+    assert house.role("rotate").failure.startswith(f"Nothing was changed. There is no IAM user {USER}")
     assert house.users() == []
 
 
@@ -70,12 +69,11 @@ def test_quarantine_ends_everything_until_it_is_released(house: House) -> None:
     assert house.keys() == {old: "Inactive"}
     assert house.client("iam").list_user_policies(UserName=USER)["PolicyNames"] == [DENY]
 
-    for run in (house.main_job(), rotate(house)):
-        assert run.code != 0 and "release_quarantine" in run.output
+    for entry in ("main", "rotate"):
+        assert "release_quarantine" in house.role(entry).failure
     assert house.client("iam").list_user_policies(UserName=USER)["PolicyNames"] == [DENY]
 
-    released = house.main_job("-e", "runpod_ecr_release_quarantine=true")
-    assert released.code == 0, released.output
+    assert house.role(release_quarantine=True).failure == ""
     [(new, status)] = house.keys().items()
     assert new != old and status == "Active"
 
@@ -83,6 +81,5 @@ def test_quarantine_ends_everything_until_it_is_released(house: House) -> None:
 def test_absent_works_from_quarantine(house: House) -> None:
     house.arrange()
     house.arrange(access="quarantined")
-    gone = house.main_job("-e", "runpod_ecr_state=absent")
-    assert gone.code == 0, gone.output
+    assert house.role(state="absent").failure == ""
     assert (house.users(), house.secrets(), house.runpod()["registries"]) == ([], [], [])

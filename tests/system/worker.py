@@ -259,6 +259,22 @@ def hurry(seconds: float) -> None:
     time.sleep(seconds / HASTE)
 
 
+def play_role(runs: Runs) -> None:
+    """Run the role as a first run does, with a plan before and after its steps."""
+    from .role import Role  # which knows these runs
+
+    played = Role(runs).play(runpod_ecr_image=IMAGE, runpod_ecr_secret_store={"type": runs.store})
+    assert not played.failure, played.failure
+
+
+RUNS: dict[str, Callable[[Runs], None]] = {
+    "converge": Runs.converge,
+    "role": play_role,
+    "rotate": Runs.rotate,
+    "renew": Runs.renew,
+}
+
+
 def serve(connection: Connection, barrier: Any, environment: dict[str, str]) -> None:
     """Take orders (the name of a run, the store, an offset in seconds) until there is none, and say how each went."""
     os.environ.clear()
@@ -270,7 +286,7 @@ def serve(connection: Connection, barrier: Any, environment: dict[str, str]) -> 
         barrier.wait(PATIENCE)
         time.sleep(offset)
         try:
-            getattr(runs, name)()
+            RUNS[name](runs)
             connection.send("")
         except Exception as error:
             connection.send(f"{name}: {type(error).__name__}: {error}")

@@ -106,4 +106,4 @@ def concerns_all(error: CollectionError) -> bool:
 
 
 # What AWS answers while a new key or a new right has not arrived everywhere (IAM is eventually consistent).
-NOT_YET = {"InvalidClientTokenId", "UnrecognizedClientException", *DENIED}
+NOT_YET = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", *DENIED})

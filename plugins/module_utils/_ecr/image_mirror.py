@@ -224,7 +224,8 @@ def digests_in(answer: Json, arn: str) -> dict[str, str | None]:
     """Return the digests by tag and by digest; those that are said not to be there have none."""
     call = "ecr:BatchGetImage"
     found: dict[str, str | None] = {}
-    for failure in field(answer, call, "failures", list):
+    failures = field(answer, call, "failures", list) if "failures" in answer or not answer.get("images") else []
+    for failure in failures:
         code = field(failure, call, "failureCode")
         if code != "ImageNotFound":
             text = str(failure.get("failureReason") or "")

@@ -34,7 +34,7 @@ def keep_one(
     """
     kept: dict[str, Json | CollectionError] = {}
     left = dict(made)
-    for attempt in range(1, ROUNDS + 1):
+    for _round in range(ROUNDS):
         settled = _settle(client, left, find_all, remove)
         kept |= {key: thing for key, thing in settled.items() if thing is not None}
         left = {}
@@ -43,7 +43,7 @@ def keep_one(
                 left[key] = create(key)
             except CollectionError as error:
                 kept[key] = error
-        if not left or attempt == ROUNDS:
+        if not left:
             break
     unsettled = "Other runs create and remove it at the same time: run again when they are over."
     return {**kept, **{key: CollectionError(unsettled) for key in left}}
@@ -60,7 +60,9 @@ def _settle(
     settled: dict[str, Json | CollectionError | None] = dict(made)
     to_delete: set[str] = set()
     contested = set(made)
-    for pause in (*PAUSES, LAST):
+    pauses = iter((*PAUSES, LAST))
+    while contested:
+        pause = next(pauses)
         found = find_all()
         rivals = {key: _rivals(found.get(key, ()), made[key]) for key in contested}
         contested = {key for key, ids in rivals.items() if ids}
@@ -68,9 +70,8 @@ def _settle(
         settled |= {key: error for key in sorted(lost) if (error := _removal_error(remove, made[key]))}
         to_delete |= lost
         contested -= lost
-        if not contested:
-            break
-        client.sleep(pause)
+        if contested:
+            client.sleep(pause)
     if to_delete:
         now = find_all()
         gone = {key for key in to_delete if settled[key] is made[key]}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._aws.client import Aws
 from .._aws.ecr_token import Token, get_token
@@ -52,7 +52,7 @@ LONGEST_PROPAGATION = 3600
 KEEP, REFRESH, REMOVE = "keep", "refresh", "remove"
 
 # Returns the reports on images that were tried with a token, a refusal of which may pass until that moment, or raises.
-Prove = Callable[[list[str], Token, datetime | None], list[Json]]
+Prove = Callable[[list[str], Token, Any], list[Json]]
 
 
 class Clients(NamedTuple):
@@ -141,7 +141,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     regions = regions_of(params)
     images = images_by_region(params.get("verify_images") or (), regions)
     current = read_entry(params, client.aws)
-    missing = refusal(current, check_mode) if params["state"] == "present" else ""
+    missing = refusal(current, check_mode, params.get("released", False)) if params["state"] == "present" else ""
     names = {region: name_of(params, current, region, client.aws) for region in regions}
     now = client.aws.clock()
     current = read_registries(params, current, list(filter(None, names.values())), client.api, now)
@@ -249,12 +249,15 @@ def read_entry(params: Json, aws: Aws) -> CredentialState:
     return CredentialState(store, entry, store.tags() if store and entry else {})
 
 
-def refusal(current: CredentialState, check_mode: bool) -> str:
-    """Return why the entry gives no key yet; outside of check mode that is an error, and a quarantine in both."""
+def refusal(current: CredentialState, check_mode: bool, released: bool) -> str:
+    """Return why the entry gives no key yet; outside of check mode that is an error, and a quarantine in both.
+
+    A preview may know that the entry will have been `released`.
+    """
     if current.store is None:
         return ""
     shut = quarantine(current.tags, f"The secret store's entry {current.store.name}")
-    if shut:
+    if shut and not released:
         raise ConflictError(shut)
     missing = keyless(current.entry, current.store.name)
     if missing and not check_mode:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 from .._core.errors import CollectionError, ConflictError, InputError, Json, NotFoundError
@@ -28,7 +27,7 @@ from .endpoint_fields import (
     require_known_pools,
     validation_errors,
 )
-from .fields import Step
+from .fields import IgnoredFieldError, Step
 from .rollout import READY, RolloutStatus, follow, read_status
 from .template import PATH as TEMPLATES
 
@@ -47,14 +46,6 @@ class RolloutError(ItemsFailedError):
         return {**super().as_result(), "workers": self.workers}
 
 
-class IgnoredFieldError(CollectionError):
-    """RunPod accepted a write and did not do all of it. `endpoint` is what it holds now."""
-
-    def __init__(self, message: str, endpoint: Json) -> None:
-        super().__init__(message)
-        self.endpoint = endpoint
-
-
 def run(params: Json, check_mode: bool, client: Client, clock: Callable[[], float] = time.monotonic) -> Result:
     shared.require_sound(validation_errors(params))
     endpoints = client.items(PATH, "endpoints")
@@ -64,7 +55,7 @@ def run(params: Json, check_mode: bool, client: Client, clock: Callable[[], floa
     try:
         after = step.after if check_mode else apply(client, step)
     except IgnoredFieldError as error:
-        raise ItemsFailedError(str(error), build_result(step, error.endpoint, None, warnings)) from error
+        raise ItemsFailedError(str(error), build_result(step, error.thing, None, warnings)) from error
     if step.action == "delete":
         warnings += (consequences(step.current or {}, check_mode),)
     observed = progress(params, check_mode, client, clock, after)
@@ -180,10 +171,8 @@ def keep_created(client: Client, step: Step, made: Json) -> Json:
     return kept
 
 
-def read_back(step: Step, answer: Any) -> Json:
+def read_back(step: Step, answer: Json) -> Json:
     """Return the answer to a write once it shows everything that was sent."""
-    if not isinstance(answer, dict) or not answer.get("id"):
-        raise CollectionError("RunPod did not answer with the endpoint that it was sent: run again.")
     endpoint = complete(answer)
     sent = {field: value for field, value in (step.fields or {}).items() if field != "type" or "type" in answer}
     lost = field_changes(endpoint, sent)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from .._core.errors import InputError, Json
+from .._core.errors import CollectionError, InputError, Json
 from .command import LISTS, parsed
 from .credential_replacement import credential
 
@@ -45,6 +45,14 @@ CONTAINER = {
 DISK: int = CONTAINER["disk"].default
 
 
+class IgnoredFieldError(CollectionError):
+    """RunPod accepted a write and did not do all of it. `thing` is what it holds now."""
+
+    def __init__(self, message: str, thing: Json) -> None:
+        super().__init__(message)
+        self.thing = thing
+
+
 class Step(NamedTuple):
     """What is to be done about one thing at RunPod.
 
@@ -64,10 +72,6 @@ class Step(NamedTuple):
         if self.current is None:
             return "create"
         return "change" if self.fields else "unchanged"
-
-    @property
-    def prediction(self) -> Json | None:
-        return self.after
 
 
 def specs(table: Mapping[str, Field]) -> Json:

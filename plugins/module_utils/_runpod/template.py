@@ -18,7 +18,7 @@ from .command import predicted_command, with_command
 from .create_once import TAKEN, create_once
 from .credential_replacement import missing
 from .duplicates import keep_one
-from .fields import CONTAINER, DISK, Field, Step
+from .fields import CONTAINER, DISK, Field, IgnoredFieldError, Step
 from .ownership import require_ours
 
 if TYPE_CHECKING:
@@ -52,14 +52,6 @@ FIELDS = shared.names(TABLE)
 DEFAULTS = shared.defaults(TABLE)
 
 
-class IgnoredFieldError(CollectionError):
-    """RunPod accepted a write and did not do all of it. `template` is what it holds now."""
-
-    def __init__(self, message: str, template: Json) -> None:
-        super().__init__(message)
-        self.template = template
-
-
 def run(params: Json, check_mode: bool, client: Client) -> Result:
     shared.require_sound(validation_errors(params))
     templates, registries, warnings = read(client, [params], check_mode)
@@ -67,7 +59,7 @@ def run(params: Json, check_mode: bool, client: Client) -> Result:
     try:
         after = step.after if check_mode else apply(client, step)
     except IgnoredFieldError as error:
-        raise ItemsFailedError(str(error), build_result(step, error.template, warnings)) from error
+        raise ItemsFailedError(str(error), build_result(step, error.thing, warnings)) from error
     return build_result(step, after, warnings)
 
 
@@ -256,10 +248,8 @@ def brought_up(client: Client, step: Step, kept: Json | CollectionError) -> Json
         return error
 
 
-def read_back(step: Step, answer: Any) -> Json:
+def read_back(step: Step, answer: Json) -> Json:
     """Return the answer to a write once it shows everything that was sent."""
-    if not isinstance(answer, dict) or not answer.get("id"):
-        raise CollectionError(f"RunPod did not answer with the template {step.name!r} that it was sent: run again.")
     template = complete(answer)
     lost = shared.differing(template, step.fields or {})
     if lost:

@@ -14,10 +14,9 @@ from .._core.items import ItemResult, failed_items, require_all
 from .._core.result import Result
 from .client import Client
 from .command import LISTS
-from .fields import Step
+from .fields import IgnoredFieldError, Step
 from .template import (
     OPTIONS,
-    IgnoredFieldError,
     complete,
     credentials_in_use,
     keep_created,
@@ -140,7 +139,7 @@ def attempt(client: Client, step: Step) -> ItemResult:
     try:
         return to_report(step, write(client, step))
     except IgnoredFieldError as error:
-        return to_report(step, error.template, error)
+        return to_report(step, error.thing, error)
     except CollectionError as error:
         return to_report(step, step.current, error)
 

@@ -169,7 +169,7 @@ def at_runpod(scene: Scene) -> Iterator[Finding]:
         links = tuple(AT_RUNPOD[kind] for kind in kinds if AT_RUNPOD[kind] in scene.chain)
         everything = kinds.keys() == scene.observed.runpod.keys()
         what = "What RunPod holds" if everything else f"What RunPod holds of {' and '.join(kinds)}"
-        one = failure(what, next(iter(kinds.values())), links, scene.everybody)
+        one = failure(what, [*kinds.values()][0], links, scene.everybody)
         severity = {"error": "error" if links else "warning", "info": "warning" if links else "info"}[one.severity]
         yield one._replace(severity=severity)
 
@@ -219,7 +219,7 @@ def refusals(scene: Scene) -> Iterator[Finding]:
                 "user": each["name"],
                 "before": f"let the one before through at {older[0]['time']}" if older else "no earlier one was read",
                 "time": newest["time"],
-                "code": newest["error_code"],
+                "refusal": newest["error_code"],
             }
             told = newest["error_message"]
             yield finding("pulls_refused", scene.everybody, told, refused[-1]["time"], **facts)

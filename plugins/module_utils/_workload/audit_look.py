@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from .._core.errors import CollectionError, Json
 from .._core.masking import to_diff
@@ -49,7 +50,7 @@ def observe(desired: DesiredState, look: Look, events: Json | None) -> ObservedS
     return containers(desired, look, found)
 
 
-def guarded[T](call: Callable[[], T]) -> T | Failure:
+def guarded(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except CollectionError as error:

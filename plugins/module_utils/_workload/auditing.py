@@ -20,6 +20,7 @@ UNASKED = {
     "intent",
     "acknowledge_public",
     "adopt",
+    "left_behind",
     "min_validity_hours",
     "propagation_timeout",
     "public_force",

@@ -73,7 +73,7 @@ RULES = {
     "pulls_refused": Rule(
         "user",
         "warning",
-        "AWS refused the {many} of {user} that CloudTrail noted, and {before}. The latest, at {time}: {code}: {raw}",
+        "AWS refused the {many} of {user} that CloudTrail noted, and {before}. The latest, at {time}: {refusal}: {raw}",
         "Mend what else is found here. Events take up to 15 minutes to arrive.",
     ),
     "user_drift": Rule("user", "warning", "The pull user {user} is not as the variables say: {parts}."),

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._core.errors import DENIED, ApiError, AwsError, CollectionError, Json
 from .._core.result import Result
@@ -112,6 +112,6 @@ class ObservedState(NamedTuple):
         return next((each["pullable"] for each in read(self.proof, []) if each["image"] == image), None)
 
 
-def read[T](found: T | Failure | None, default: T) -> T:
+def read(found: Any, default: Any) -> Any:
     """Return what a read brought."""
     return default if found is None or isinstance(found, Failure) else found

@@ -98,6 +98,7 @@ def converge(desired: DesiredState, look: Look) -> Plan:
     items = templates(desired.items, access.registries, access.images)
     template_steps, warnings = plan_templates(desired, look, items)
     endpoint_steps = plan_endpoints(desired, look)
+    left_behind = desired.options["left_behind"] or public_images_left(desired, template_steps)
     account = preview.account(look, ["registries", "delegations"])
     result = {
         **access.report,
@@ -105,7 +106,7 @@ def converge(desired: DesiredState, look: Look) -> Plan:
         "warnings": [
             *access.warnings,
             *warnings,
-            *public_images_left(desired, template_steps),
+            *left_behind,
             *leftovers(desired.items, account, desired.access, desired.credential_patterns),
         ],
     }
@@ -113,6 +114,7 @@ def converge(desired: DesiredState, look: Look) -> Plan:
         **access_values(desired, access),
         "templates": [{key: item[key] for key in ("name", "image", "registry") if key in item} for item in items],
         "endpoints": endpoint_values(desired, endpoint_steps),
+        "left_behind": left_behind,
     }
     return Plan([*access.steps, *template_steps, *endpoint_steps], result, values)
 

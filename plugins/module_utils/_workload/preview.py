@@ -165,7 +165,7 @@ def mirror(look: Look, desired: DesiredState, images: dict[str, str]) -> Result:
 # RunPod
 
 
-def account(look: Look, kinds: Iterable[str] = LISTINGS) -> Json:
+def account(look: Look, kinds: Iterable[str] = tuple(LISTINGS)) -> Json:
     """Return what runpod_info tells of the account."""
     return accounts.run({"gather": list(kinds), "credential_expiry": None}, True, look.api).results
 
@@ -193,6 +193,7 @@ def credential(
         "min_validity_hours": desired.options["min_validity_hours"],
         "force": force,
         "propagation_timeout": NEVER,
+        "released": desired.intent == "converge" and desired.options["release_quarantine"],
         "state": state,
     }
     return ecr_credential.run(options, True, ecr_credential.Clients(look.aws, look.api))

@@ -158,7 +158,7 @@ def reported(scene: Scene, reference: str) -> tuple[str, Json]:
     """Return what the checks tell of an image; the proof counts before the look as the caller."""
     checks = [*read(scene.observed.proof, []), *read(scene.observed.images, [])]
     reports = [each for each in checks if each["image"] == reference]
-    best = next((each for each in reports if each["digest"]), next(iter(reports), {}))
+    best: Json = next((each for each in reports if each["digest"]), next(iter(reports), {}))
     if not best:
         return "not looked at", {}
     facts = {key: best[key] for key in ("digest", "platforms", "size", "pullable")}

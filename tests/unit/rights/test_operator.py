@@ -446,6 +446,8 @@ USES: dict[str, tuple[Callable[[Observed], None], ...]] = {
     "runpod_ecr_credential": (use_credential,),
 }
 EVERY_MODULE = pytest.mark.parametrize("module", USES)
+# They make none but the reads of those; tests/unit/workload holds that they stay within what their pages list.
+COMPOSED = {"runpod_ecr_audit", "runpod_ecr_plan"}
 
 
 @cache
@@ -473,7 +475,7 @@ def test_every_module_that_calls_aws_is_used() -> None:
     group = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["action_groups"]["aws"]
     pages = {path.stem: path.read_text() for path in (ROOT / "plugins" / "modules").glob("*.py")}
     calling = [name for name, text in pages.items() if re.search("aws_client|AwsModule", text)]
-    assert sorted(calling) == sorted(USES) == sorted(name for name in group if isinstance(name, str))
+    assert sorted(calling) == sorted({*USES, *COMPOSED}) == sorted(name for name in group if isinstance(name, str))
 
 
 @EVERY_MODULE
@@ -481,6 +483,12 @@ def test_page_lists_what_the_module_calls_and_nothing_else(module: str) -> None:
     called = [asked_by(use) for use in USES[module]]
     assert set().union(*(actions(own) for own, dummy in called)) == rights.listed(module)
     assert set().union(*(actions(pull_users) for dummy, pull_users in called)) <= rights.PULL_USER
+
+
+@pytest.mark.parametrize("module", sorted(COMPOSED))
+def test_page_of_a_look_lists_nothing_that_no_module_lists(module: str) -> None:
+    others = set().union(*(rights.listed(name) for name in USES)) | rights.PULL_USER
+    assert rights.listed(module) and rights.listed(module) <= others
 
 
 def test_note_on_quarantine_lists_what_whoever_shuts_a_user_off_needs() -> None:

@@ -13,10 +13,12 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from ansible_collections.gpuops.runpod.tests.unit.plugins import rights
 from tests.system.conftest import ENDPOINT, IMAGE, REGISTRY, SEOUL, USER, House
 from tests.system.role import Role
 from tests.system.worker import Json
 
+LISTED = rights.listed("runpod_ecr_plan") | rights.FOR_EVERYBODY
 OTHER_IMAGE = f"{REGISTRY}/runpod-gpu-inference:v1"
 MODULES = {  # kind of a step -> the module that takes it
     "user": "ecr_pull_user",
@@ -218,6 +220,7 @@ def test_the_plan_is_what_the_run_does(house: House, start: Callable[[House], No
         house.sandbox.forget_calls()
         foreseen = role.play(check=True, **variables)
         assert house.writes() == []
+        assert {call["name"] for call in house.sandbox.aws_calls()} <= LISTED
 
         done = role.play(**variables)
         if foreseen.failure:

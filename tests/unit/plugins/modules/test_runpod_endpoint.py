@@ -17,7 +17,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     InputError,
     Json,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint import RolloutError, run
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fields import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_endpoint import main
@@ -254,6 +254,16 @@ def test_what_runpod_did_not_take_is_an_error(runpod: SimulatedRunpod, answer: J
         ),
         ({"name": "queue", "template": "pods"}, "template 'pods' .id t2. is for pods"),
         ({"name": "queue", "env": {"TOKEN": True}}, "env.TOKEN must be a string"),
+        ({"name": "queue", "ports": ["8000"]}, "ports: '8000' is not of the form"),
+        ({"name": "queue", "workers": {"min": 3, "max": 2}}, "workers.min must not be above workers.max"),
+        ({"name": "queue", "workers": {"min": 4}}, "would have at least 4 and at most 3 workers: set both"),
+        ({"name": "busy", "workers": {"max": 1}}, "would have at least 2 and at most 1 workers: set both"),
+        ({**NEW, "name": "fresh", "workers": {"min": 4}}, "would have at least 4 and at most 3 workers"),
+        ({"name": "queue", "gpu": {"pools": ["ADA_24", "ADA_42"]}}, "no serverless GPU pool ADA_42. Its pools are A"),
+        ({**NEW, "name": "fresh", "gpu": {"pools": ["A40"]}}, "no serverless GPU pool A40"),
+        ({**NEW, "name": "fresh", "gpu": None}, "these are required: gpu or cpu"),
+        ({**NEW, "name": "fresh", "scaling": None}, "these are required: scaling"),
+        ({"id": "e0", "type": "LOAD_BALANCER", "scaling": NEW["scaling"]}, "LOAD_BALANCER needs scaling.type"),
     ],
 )
 def test_what_cannot_be_is_an_error_before_anything_is_written(
@@ -266,10 +276,59 @@ def test_what_cannot_be_is_an_error_before_anything_is_written(
     runpod.seed("endpoints", name="cpu", cpu=[{"id": "cpu5c", "vcpuCount": 2, "memory": 4}])
     runpod.seed("endpoints", name="count", scaling=count, workers={"min": 0, "max": 3})
     runpod.seed("endpoints", name="balanced", type="LOAD_BALANCER", scaling=count)
+    runpod.seed("endpoints", name="busy", workers={"min": 2, "max": 3, "idleTimeout": 10})
     for check_mode in (True, False):
         with pytest.raises(InputError, match=says):
             go(runpod, options, check_mode)
     assert runpod.writes() == []
+
+
+def test_a_catalog_that_cannot_be_read_does_not_stop_a_run(runpod: SimulatedRunpod) -> None:
+    runpod.answers = [None, None, refusal(403, "no catalog")]
+    assert go(runpod, NEW).changed and runpod.answers == []
+    runpod.calls.clear()
+    with pytest.raises(InputError, match="no serverless GPU pool A40"):
+        go(runpod, {"name": "demo", "gpu": {"pools": ["A40"]}})
+    assert "GET /catalog/gpus?include=AVAILABILITY&product=SERVERLESS" in runpod.requests()
+
+
+def test_pools_that_an_endpoint_has_already_need_no_catalog(runpod: SimulatedRunpod) -> None:
+    go(runpod, NEW)
+    runpod.calls.clear()
+    go(runpod, NEW, workers={"max": 5})
+    assert not [request for request in runpod.requests() if "catalog" in request]
+
+
+def test_an_answer_that_lacks_fields_is_read_as_their_empty_values(runpod: SimulatedRunpod) -> None:
+    thin: Json = dict.fromkeys(("gpu", "workers", "args", "cmd", "env", "ports")) | {
+        "id": "e1",
+        "name": "demo",
+        "image": "app:1",
+    }
+    runpod.answers = [(200, {}, {"endpoints": [thin]}), refusal(404, "no release")]
+    wanted = {"env": {}, "ports": [], "cmd": [], "data_center_ids": [], "network_volumes": []}
+    outcome = go(runpod, {"name": "demo", **wanted}, check_mode=True)
+    assert not outcome.changed
+    shown = outcome.results["endpoint"]
+    assert (shown["env"], shown["entrypoint"], shown["workers"]) == ({}, [], {"min": 0, "max": 3, "idle_timeout": 10})
+
+
+@pytest.mark.parametrize("answer", [[], {}, {"name": "demo"}])
+def test_an_answer_to_a_change_that_is_no_endpoint_is_an_error(runpod: SimulatedRunpod, answer: Any) -> None:
+    runpod.seed("endpoints", name="demo")
+    runpod.answers = [None, (200, {}, answer)]
+    with pytest.raises(CollectionError, match="PATCH /serverless/.*: the answer (is no object|has no id)"):
+        go(runpod, {"name": "demo", "disk": 80})
+
+
+def test_a_creation_that_is_held_in_part_fails_with_the_endpoint_that_there_is(runpod: SimulatedRunpod) -> None:
+    held = {"id": "e1", "name": "demo", "type": "QUEUE", "image": "app:1", "disk": 20}
+    runpod.answers = [None, None, None, (201, {}, held)]
+    with pytest.raises(ItemsFailedError, match="holds other values than were sent for .*disk.*Run again") as caught:
+        go(runpod, NEW)
+    result = caught.value.as_result()
+    assert (result["changed"], result["endpoint"]["id"], result["endpoint"]["disk"]) == (True, "e1", 20)
+    assert "hush-hush" not in str(result)
 
 
 def test_a_string_that_means_two_templates_is_an_error(runpod: SimulatedRunpod) -> None:

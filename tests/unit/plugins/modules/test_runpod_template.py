@@ -24,6 +24,7 @@ V1 = {**UNSET, "image": "app:1", "env": {"TOKEN": "hush-hush-1", "N": 1}, "regis
 V2 = {**V1, "image": "app:2", "env": {"TOKEN": "hush-hush-2", "N": 1}, "ports": ["22/tcp"]}
 GONE = {**UNSET, "state": "absent"}
 REGISTRIES = [{"id": "r1", "name": "one"}]
+MOUNT: Json = {"size": 20, "path": "/data"}
 Capture = pytest.CaptureFixture[str]
 
 
@@ -120,6 +121,11 @@ def test_a_credential_to_come_is_predicted_by_its_name() -> None:
         ({**UNSET, "name": "fresh"}, InputError, "image is required"),
         ({**UNSET, "name": "twice"}, ConflictError, "ids a, b"),
         ({**UNSET, "persistent_mount": {"size": None, "path": None}}, InputError, "cannot take away"),
+        ({**UNSET, "serverless": True}, InputError, "would be serverless and have a persistent_mount: make the templ"),
+        ({**UNSET, "name": "bare", "persistent_mount": MOUNT}, InputError, "have a persistent_mount: leave it unset"),
+        ({**V1, "name": "fresh", "serverless": True, "persistent_mount": MOUNT}, InputError, "mount is for pods only"),
+        ({**UNSET, "persistent_mount": {**MOUNT, "size": 9}}, InputError, "persistent_mount.size must be at least 10"),
+        ({**UNSET, "ports": ["8888/udp"]}, InputError, "ports: '8888/udp' is not of the form"),
     ],
 )
 def test_what_cannot_be_is_an_error_before_anything_is_written(
@@ -127,6 +133,7 @@ def test_what_cannot_be_is_an_error_before_anything_is_written(
 ) -> None:
     held = [
         template("demo", mounts={"persistent": {"size": 20, "path": "/data"}}),
+        template("bare", serverless=True),
         template("twice", id="a"),
         template("twice", id="b"),
     ]
@@ -135,6 +142,21 @@ def test_what_cannot_be_is_an_error_before_anything_is_written(
         with pytest.raises(kind, match=says):
             run(params, check_mode, fake.client)
     assert fake.writes() == []
+
+
+def test_a_serverless_template_that_has_a_mount_already_may_be_changed_otherwise() -> None:
+    fake = FakeRunpod(templates=[template("demo", serverless=True, mounts={"persistent": MOUNT})])
+    assert run({**UNSET, "disk": 80}, False, fake.client).changed
+    assert run({**UNSET, "serverless": False, "disk": 90}, False, fake.client).changed
+    assert fake.current["templates"][0]["serverless"] is False
+
+
+def test_an_answer_that_lacks_fields_is_read_as_their_defaults() -> None:
+    fake = FakeRunpod(templates=[{"id": "t1", "name": "demo", "image": "app:1", "env": None, "ports": None}])
+    wanted = {"env": {}, "ports": [], "start_ssh": True, "serverless": False, "category": "NVIDIA", "cmd": []}
+    outcome = run({**UNSET, **wanted}, False, fake.client)
+    assert not outcome.changed and fake.writes() == []
+    assert (outcome.results["template"]["env"], outcome.results["template"]["start_ssh"]) == ({}, True)
 
 
 def test_a_refused_write_is_reported_and_not_retried() -> None:

@@ -17,7 +17,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.templates import run
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.templates import (
+    DEFAULT_OPTIONS,
+    over_defaults,
+    run,
+)
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_templates import main
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template
 
@@ -287,6 +291,69 @@ def test_no_value_of_env_is_in_a_result() -> None:
     assert "hush-hush" not in str(go(fake, items))
 
 
+def over(**options: Any) -> Json:
+    return {option: None for option in DEFAULT_OPTIONS} | options
+
+
+@pytest.mark.parametrize(
+    ("own", "defaults", "field", "value"),
+    [
+        ({}, {"disk": 80}, "disk", 80),
+        ({"disk": 90}, {"disk": 80}, "disk", 90),
+        ({"serverless": False}, {"serverless": True}, "serverless", False),
+        ({"ports": []}, {"ports": ["22/tcp"]}, "ports", []),
+        ({"args": ""}, {"args": "serve"}, "args", ""),
+        ({"env": {"B": "own", "C": 3}}, {"env": {"A": 1, "B": "all"}}, "env", {"A": "1", "B": "own", "C": "3"}),
+        ({"env": {}}, {"env": {"A": 1}}, "env", {"A": "1"}),
+        ({"registry": ""}, {"registry": "one"}, "registry", None),
+        ({}, {"registry": "one"}, "registry", "r1"),
+        ({}, {"image": "all:1"}, "image", "all:1"),
+    ],
+)
+def test_an_items_own_options_stand_over_the_defaults(own: Json, defaults: Json, field: str, value: Any) -> None:
+    fake = FakeRunpod(registries=REGISTRIES)
+    items, given = [item("a", **{"image": "app:1"} | own)], over(**defaults)
+    if field == "image":
+        items[0]["image"] = None
+    predicted = go(fake, items, check_mode=True, defaults=given).results["templates"]
+    done = go(fake, items, defaults=given).results["templates"]
+    made = fake.current["templates"][0]
+    assert made.get(field) == value
+    assert predicted == [{key: shown for key, shown in done[0].items() if key != "id"}]
+    assert not go(fake, items, defaults=given).changed
+
+
+@pytest.mark.parametrize(
+    ("own", "defaults", "command"),
+    [
+        ({"args": "run"}, {"cmd": ["serve"], "entrypoint": ["sh"]}, ("run", None, None)),
+        ({"cmd": ["run"]}, {"args": "serve"}, (None, ["run"], None)),
+        ({"cmd": ["run"]}, {"entrypoint": ["sh"]}, (None, ["run"], ["sh"])),
+        ({}, {"cmd": ["serve"]}, (None, ["serve"], None)),
+    ],
+)
+def test_a_command_of_an_item_replaces_one_of_the_other_form(own: Json, defaults: Json, command: Any) -> None:
+    merged = over_defaults(item("a", **own), over(**defaults))
+    assert (merged["args"], merged["cmd"], merged["entrypoint"]) == command
+
+
+def test_a_fault_of_the_defaults_is_said_once_and_one_that_they_make_is_said_of_the_item() -> None:
+    fake = FakeRunpod()
+    items = [
+        item("a", image="app:1"),
+        item("b", image="app:1", persistent_mount={"size": 20, "path": "/data"}),
+        item("c", image="app:1", disk=1),
+    ]
+    with pytest.raises(InputError) as caught:
+        go(fake, items, defaults=over(disk=0, ports=["22"], serverless=True))
+    assert str(caught.value) == (
+        "defaults: disk must be at least 1 (GB). "
+        "defaults: ports: '22' is not of the form 8888/http or 22/tcp, with a port from 1 to 65535. "
+        "Template 2 ('b'): persistent_mount is for pods only: leave it unset, or set serverless to false."
+    )
+    assert fake.calls == []
+
+
 def test_no_templates_are_fine() -> None:
     assert go(FakeRunpod(), []).results == {"templates": [], "summary": NONE, "failed_items": []}
 
@@ -298,6 +365,8 @@ def test_no_templates_are_fine() -> None:
         ({"templates": [], "prune": True}, "prune is True but all of the following are missing: prune_pattern"),
         ({"templates": [{"image": "app:1"}]}, "missing required arguments: name found in templates"),
         ({"templates": [{"name": "a", "dsik": 1}]}, "templates.dsik"),
+        ({"templates": [], "defaults": {"name": "a"}}, "defaults.name"),
+        ({"templates": [], "defaults": {"disk": 0}}, "defaults: disk must be at least 1 (GB)."),
         ({"templates": [{"name": "a"}, {"name": "a"}]}, "Templates 1 and 2 have the same name 'a'."),
     ],
 )

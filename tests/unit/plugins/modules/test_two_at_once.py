@@ -258,6 +258,31 @@ def test_what_is_taken_back_again_and_again_is_an_error(trouble: CollectionError
     assert str(kept["demo"]).startswith("no" if trouble else "Other runs create and remove it at the same time: run")
 
 
+@pytest.mark.parametrize("kind", ["endpoint", "template", "templates"])
+def test_what_both_runs_took_back_at_runpod_is_made_again(kind: str) -> None:
+    run, params, key, ids = PAIRS[kind]
+    path = "/serverless" if key == "endpoints" else "/templates"
+    runpod = SimulatedRunpod()
+    runpod.simulator.switch(duplicate_template_name="allowed")
+    plain = runpod.handle
+    seen: list[str] = []
+
+    def handle(method: str, where: str, body: Json | None) -> Any:
+        if method == "POST" and "POST" not in seen:
+            runpod.seed(key, id="0-rival", name="demo", image="app:1")
+        answer = plain(method, where, body)
+        if method == "DELETE":
+            plain("DELETE", f"{path}/0-rival", None)
+        seen.append(method)
+        return answer
+
+    runpod.handle = handle  # type: ignore[method-assign]
+    outcome = run(params, False, runpod.client)
+    left = [thing["id"] for thing in runpod.state(key)]
+    assert outcome.changed and sorted(ids(outcome.results)) == sorted(left) and "0-rival" not in left
+    assert (seen.count("DELETE"), seen.count("POST")) == (1, len(left) + 1)
+
+
 def test_a_delegation_that_both_took_back_is_asked_for_again() -> None:
     for refused in (False, True):
         runpod = SimulatedRunpod()

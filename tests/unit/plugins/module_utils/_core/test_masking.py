@@ -85,6 +85,13 @@ def test_arguments_are_echoed_without_secrets(given: Json, echo: Json) -> None:
     assert mask_arguments(given, SPEC) == echo
 
 
+def test_an_env_in_an_option_that_is_not_described_is_masked_by_key() -> None:
+    given = {"spec": {"template": {"env": {"TOKEN": "hush"}, "disk": 80}, "list": [{"env": {"A": "hush"}}, 1]}}
+    assert mask_arguments(given, {"spec": {"type": "raw"}}) == {
+        "spec": {"template": {"env": {"TOKEN": MASK}, "disk": 80}, "list": [{"env": {"A": MASK}}, 1]}
+    }
+
+
 def test_the_secrets_of_arguments_are_found_at_any_depth() -> None:
     given = {"old_key": "one", "logins": [{"password": ["two", {"a": 3}]}, None], "name": "four", "key": True, "x": "y"}
     assert secret_values(given, SPEC) == {"one", "two", "3"}

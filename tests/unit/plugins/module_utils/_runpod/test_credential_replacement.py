@@ -15,6 +15,9 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     Json,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_replacement import (
+    GONE,
+    NOT_OFFERED,
+    WRITTEN,
     apply_cleanup,
     check_name,
     clear,
@@ -24,6 +27,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_r
     pair,
     rank,
     renew,
+    replace,
     repoint,
     users_of,
 )
@@ -33,6 +37,21 @@ REGISTRIES = [{"id": "r1", "name": "one"}, {"id": "r2", "name": "two"}, {"id": "
 PLAIN, ALTERNATE = {"id": "p", "name": "ecr"}, {"id": "a", "name": "ecr-alt"}
 BOTH = [PLAIN, ALTERNATE]
 LOGIN = {"username": "u", "password": "secret-of-the-test"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome"),
+    [
+        ([None], WRITTEN),
+        ([refusal(404, "no such path"), (200, {}, PLAIN)], NOT_OFFERED),
+        ([refusal(404, "no such credential"), refusal(404, "no such credential")], GONE),
+        ([refusal(405, "not allowed")], NOT_OFFERED),
+    ],
+)
+def test_a_path_that_is_not_found_is_told_from_a_credential_that_is_gone(answers: list[Any], outcome: str) -> None:
+    fake = FakeRunpod(registries=[dict(PLAIN)])
+    fake.answers = list(answers)
+    assert replace(fake.client, PLAIN, LOGIN) == outcome and fake.answers == []
 
 
 @pytest.mark.parametrize("name", ["", "ecr-alt"])

@@ -14,9 +14,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fie
     check,
     desired,
     field_changes,
+    new_pools,
     plan,
     prediction,
     released,
+    require_known_pools,
     validation_errors,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.fields import Step
@@ -70,11 +72,64 @@ def given(**options: Any) -> Json:
             {"workers": {"min": -1, "idle_timeout": 3601}},
             ["workers.min must be at least 0"] + ["workers.idle_timeout must be at most 3600"],
         ),
+        ({"workers": {"min": 2, "max": 1}}, ["workers.min must not be above workers.max"]),
+        ({"workers": {"min": 2, "max": 2}}, []),
+        ({"ports": ["80"]}, ["ports: '80' is not of the form 8888/http or 22/tcp, with a port from 1 to 65535"]),
+        ({"args": "a", "cmd": ["a"]}, ["args and cmd exclude each other: args stands for both"]),
+        (
+            {"type": "LOAD_BALANCER", "scaling": {"type": "QUEUE_DELAY", "queue_delay": 1}},
+            ["an endpoint of type LOAD_BALANCER needs scaling.type REQUEST_COUNT"],
+        ),
+        ({"type": "LOAD_BALANCER"}, []),
+        ({"type": "LOAD_BALANCER", "scaling": {"type": "REQUEST_COUNT", "request_count": 1}}, []),
+        (
+            {"scaling": {"type": "QUEUE_DELAY", "queue_delay": float("inf")}},
+            ["scaling.queue_delay must be a number"],
+        ),
+        (
+            {"scaling": {"type": "QUEUE_DELAY", "queue_delay": float("nan")}},
+            ["scaling.queue_delay must be at least 0.5"],
+        ),
+        ({"gpu": {"pools": []}, "cpu": []}, ["gpu.pools must not be empty", "cpu must not be empty"]),
         ({"name": "demo", "gpu": {}, "workers": {}, "env": {}, "ports": []}, []),
     ],
 )
 def test_faults(options: Json, says: list[str]) -> None:
     assert validation_errors(given(**options)) == says
+
+
+@pytest.mark.parametrize(
+    ("current", "pools", "gpus", "says"),
+    [
+        (None, ["ADA_24"], [{"pool": "ADA_24"}], None),
+        (None, ["ADA_24"], [], None),
+        (None, ["ADA_24"], [{"pool": None}, {}], None),
+        ({"gpu": {"pools": ["OLD"]}}, ["OLD", "ADA_24"], [{"pool": "ADA_24"}], None),
+        ({"gpu": None}, ["OLD"], [{"pool": "B"}, {"pool": "A"}, {"pool": "A"}], "pool OLD. Its pools are A, B."),
+        (None, ["X", "Y"], [{"pool": "A"}], "no serverless GPU pool X, Y. Its pools are A."),
+    ],
+)
+def test_a_new_pool_must_be_in_the_catalog(
+    current: Json | None, pools: list[str], gpus: list[Json], says: str | None
+) -> None:
+    step = Step("demo", current, {"gpu": {"pools": pools}}, None)
+    if says is None:
+        require_known_pools(step, gpus)
+        return
+    with pytest.raises(InputError, match=says):
+        require_known_pools(step, gpus)
+
+
+def test_workers_that_cross_at_runpod_already_do_not_stop_another_change() -> None:
+    crossed = {**ENDPOINT, "workers": {"min": 3, "max": 2, "idleTimeout": 10}}
+    assert plan(given(name="demo", timeout=5000), [crossed], None, []).fields == {"timeout": 5000}
+    with pytest.raises(InputError, match="would have at least 3 and at most 1 workers: set both"):
+        plan(given(name="demo", workers={"max": 1}), [crossed], None, [])
+
+
+@pytest.mark.parametrize("fields", [None, {}, {"gpu": {"count": 2}}])
+def test_a_step_without_pools_asks_for_none(fields: Json | None) -> None:
+    assert new_pools(Step("demo", ENDPOINT, fields, None)) == []
 
 
 @pytest.mark.parametrize(
