@@ -11,11 +11,11 @@ from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
-from .._aws.client import Aws
+from .._aws.client import Aws, tolerating
 from .._aws.ecr_token import verify_key
 from .._aws.secret_entry import GRANTED, MANAGED, QUARANTINED, Entry, TokenRecord, quarantine, token_records
 from .._aws.secret_store import store_of
-from .._core.errors import AwsError, CollectionError, ConflictError, Json
+from .._core.errors import CollectionError, ConflictError, Json
 from .._core.result import PartialError, Result
 from .._core.time import format_time
 from .._oci.reference import repository_arn
@@ -139,12 +139,9 @@ def finish(context: KeyContext, params: Json, before: UserState, after: UserStat
 
 
 def read(context: KeyContext, params: Json) -> UserState:
-    """Return what is there; again when somebody removes the user meanwhile."""
-    try:
+    """Return what is there; again when somebody may have removed user or entry meanwhile."""
+    with suppress(ConflictError), tolerating("NoSuchEntity"):
         return read_once(context, params)
-    except AwsError as error:
-        if error.code != "NoSuchEntity":
-            raise
     return read_once(context, params)
 
 

@@ -25,7 +25,6 @@ WISHES: dict[str, dict[str, Any]] = {
     "b": {"repositories": ["team/b"], "user_tags": {"b": "1"}, "purge_tags": False},
     "rotate": {"repositories": ["team/app"], "rotate_after_days": 90},
     "absent": {"state": "absent"},
-    "keyless": {"repositories": ["team/c"], "key_state": "absent"},
 }
 
 
@@ -120,9 +119,7 @@ def check(account: Account, wishes: list[str], start: set[str]) -> None:
     assert wanted <= account.tags(NAME).keys()
     if "absent" not in wishes:
         assert start <= opened(account)
-    if "keyless" in wishes:
-        assert "c" in opened(account)
-    elif "absent" not in wishes or wishes == ["absent"]:
+    if "absent" not in wishes:
         assert works(account) and set(account.store.value()) == {"access_key_id", "secret_access_key", "created"}
 
 
