@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_user import run
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import BOTH_STORES, UNMEASURED, Account, client
 
@@ -162,3 +163,23 @@ def test_two_runs_at_once_without_a_key_lose_nothing(account: Account, seed: int
     a, b = ({**WISHES[name], "key_state": "absent"} for name in "ab")
     assert race(account, seed, a, b) == []
     assert opened(account) == {"a", "b"} and account.store.entries() == []
+
+
+def test_key_that_another_run_makes_while_this_one_reads_is_no_conflict(account: Account) -> None:
+    options = {**V1, "secret_store": account.store.options, "rotate_after_days": 90}
+    run(options, False, account.aws())
+    account.now += 90 * DAY
+    other = Turning(account, "other", Turns(0, account.now))
+    other.now = account.now
+    account.before["iam:list_access_keys"] = lambda: run(options, False, other.aws())
+    assert run(options, False, account.aws()).changed is False
+    assert len(account.keys(NAME)) == 2 and works(account)
+
+
+def test_entry_of_another_form_is_refused_unless_there_is_no_user_to_remove(account: Account) -> None:
+    client("secretsmanager").create_secret(Name=account.store.name, SecretBinary=b"theirs")
+    options = {**V1, "secret_store": account.store.options}
+    assert run({**options, "state": "absent"}, False, account.aws()).changed is False
+    with pytest.raises(ConflictError, match="does not hold what this collection writes"):
+        run(options, False, account.aws())
+    assert account.writes() == []

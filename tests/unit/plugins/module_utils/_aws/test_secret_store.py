@@ -241,6 +241,37 @@ def test_kms_key_is_named_whenever_a_parameter_is_written(account: Account) -> N
     assert key() == "alias/mine"
 
 
+def test_value_that_a_late_write_replaced_is_put_back(account: Account) -> None:
+    store = store_of(account.aws(), SSM)
+    made = store.create("puller", NOTED)
+    assert made
+
+    def another_run() -> None:
+        client("ssm").put_parameter(Name="/mine/key", Value="theirs", Overwrite=True)
+
+    account.before["ssm:put_parameter"] = another_run
+    assert store.put(made, Entry(made.arn, KEY, NOW)) is None
+    assert client("ssm").get_parameter(Name="/mine/key", WithDecryption=True)["Parameter"]["Value"] == "theirs"
+
+
+def test_value_that_a_late_write_replaces_in_a_deleted_parameter_does_not_come_back(account: Account) -> None:
+    store = store_of(account.aws(), SSM)
+    made = store.create("puller", NOTED)
+    assert made
+    account.before["ssm:put_parameter"] = store.delete
+    assert store.put(made, Entry(made.arn, KEY, NOW)) is None
+    assert store.read() is None
+
+
+def test_value_that_looks_as_before_is_another_one_when_it_was_written_since(account: Account) -> None:
+    store = store_of(account.aws(), SSM)
+    made = store.create("puller", NOTED)
+    free = made and store.put(made, Entry(made.arn, KEY, NOW))
+    locked = free and store.put(free, free._replace(lock=NOW))
+    assert free and locked and store.put(locked, locked._replace(lock=None))
+    assert store.put(free, free._replace(lock=NOW)) is None
+
+
 def test_parameter_is_encrypted(account: Account) -> None:
     store = store_of(account.aws(), SSM)
     made = store.create("puller", NOTED)
