@@ -53,6 +53,8 @@ def remedy(code: str, call: str, as_pull_user: bool) -> str:
         return "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile."
     if code in {"ResponseParserError", "IncompleteReadError"} or code.isdigit():
         return "What answered is not AWS: check the proxy and endpoint_url."
+    if code == "InvalidRegionError":
+        return "Set region, or AWS_REGION, to one that this lists: aws ec2 describe-regions --all-regions"
     if code in {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"}:
         return "Check the region, its activation, DNS, the proxy and endpoint_url."
     return ""

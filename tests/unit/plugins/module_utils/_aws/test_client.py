@@ -109,6 +109,13 @@ def test_pages_are_put_together() -> None:
         (refusal("LimitExceeded", 409), False, "LimitExceeded", 409, "iam:GetUser: LimitExceeded: refused"),
         (botocore.exceptions.NoCredentialsError(), False, "NoCredentialsError", None, "Set AWS_ACCESS_KEY_ID"),
         (
+            botocore.exceptions.InvalidRegionError(region_name="us east"),
+            False,
+            "InvalidRegionError",
+            None,
+            "aws ec2 describe-regions --all-regions",
+        ),
+        (
             botocore.exceptions.EndpointConnectionError(endpoint_url="https://aws.example"),
             False,
             "EndpointConnectionError",
