@@ -127,7 +127,9 @@ def test_a_quota_that_is_spent_for_an_hour(account: Sandbox, fails: Fails) -> No
 def test_a_page_in_place_of_json(account: Sandbox, fails: Fails) -> None:
     account.fail("GET /v2/templates", answer="garbage")
     said = fails(runpod_info, gather=["templates"])["msg"]
-    assert "GET /templates: HTTP 200: the answer is not JSON; does api_url point at RunPod's API v2?" in said
+    assert (
+        "GET /templates: HTTP 200: the answer is an HTML page" in said and "api_url point at RunPod's API v2?" in said
+    )
     account.fail("GET /v2/templates", answer={"status": 502, "body": PAGE})
     said = fails(runpod_info, gather=["templates"])["msg"]
     assert "HTTP 502: the answer is an HTML page ('502 Bad Gateway')" in said and "proxies and firewalls" in said
@@ -180,4 +182,4 @@ def test_nothing_hangs_past_its_timeout(fails: Fails, head: bytes) -> None:
 
 def test_a_timeout_of_nothing_is_refused(fails: Fails) -> None:
     said = fails(runpod_info, gather=["templates"], api_timeout=0)["msg"]
-    assert said == "api_timeout must be at least 1 (second), not 0."
+    assert said == "api_timeout must be 1 to 3600 (seconds), not 0."

@@ -50,10 +50,14 @@ class Row(NamedTuple):
 CONTAINER = {
     "image": Row({"image": "app:1"}, {"image": "app:2"}, {"image": ""}, "image must not be empty"),
     "args": Row({"args": "serve"}, {"args": "serve --fast"}, {"args": ""}, moved={"args", "cmd"}),
+    "cmd": Row({"cmd": ["serve"]}, {"cmd": ["serve", "--fast"]}, {"cmd": []}, moved={"args", "cmd"}),
+    "entrypoint": Row(
+        {"entrypoint": ["sh", "-c"]}, {"entrypoint": ["bash"]}, {"entrypoint": []}, moved={"args", "entrypoint"}
+    ),
     "disk": Row({"disk": 80}, {"disk": 90}, {"disk": 0}, "disk must be at least 1"),
     "env": Row({"env": {"A": "x", "B": 1}}, {"env": {"A": "y", "C": 2.5}}, {"env": {}}),
     "ports": Row({"ports": ["8888/http", "22/tcp"]}, {"ports": ["22/tcp"]}, {"ports": []}),
-    "registry": Row({"registry": "one"}, {"registry": "r2"}, {"registry": ""}),
+    "registry": Row({}, {"registry": "r2"}, {"registry": ""}),  # from one to another only by adopting
 }
 
 MOUNT = {"persistent_mount": {"size": 20, "path": "/data"}}
@@ -146,12 +150,10 @@ ENDPOINT = {
     ),
     "network_volumes": Row({"network_volumes": ["v1", "v2"]}, {"network_volumes": ["v2"]}, {"network_volumes": []}),
 }
-# How RunPod reads the args; the option is for how it stores them.
-READ_FROM_ARGS = {"cmd", "entrypoint"}
 # What says which thing is meant and what a run does; the name of a template is what it is found by.
 NO_FIELDS = {
     "template": {"name", "state"},
-    "endpoint": {"id", "state", "wait", "wait_timeout"},
+    "endpoint": {"id", "state", "adopt", "wait", "wait_timeout"},
 }
 
 
@@ -211,9 +213,9 @@ def test_every_option_has_its_row(kind: str, rows: Json) -> None:
 def test_every_field_of_the_api_has_its_option() -> None:
     for action in ("Create", "Update"):
         taken = SCHEMAS[f"{action}TemplateRequest"]["properties"]
-        assert set(taken) == set(_template.FIELDS.values()) | READ_FROM_ARGS
+        assert set(taken) == set(_template.FIELDS.values())
     asked = set(SCHEMAS["CreateEndpointRequest"]["properties"]) - {"templateId"}  # a template is sent as what it says
-    assert asked == set(_endpoint.FIELDS.values()) | READ_FROM_ARGS
+    assert asked == set(_endpoint.FIELDS.values())
     blocks = {
         "gpu": CREATE_GPU["properties"],
         "cpu": CPU_SELECTION,
@@ -221,7 +223,7 @@ def test_every_field_of_the_api_has_its_option() -> None:
         "scaling": {**QUEUE_DELAY["properties"], **REQUEST_COUNT["properties"]},
     }
     assert {name: set(block) for name, block in blocks.items()} == {
-        name: set(block.values()) for name, block in _endpoint.SUBFIELDS.items()
+        name: {field.name for field in table.values()} for name, table in _endpoint.SUBTABLES.items()
     }
 
 
@@ -284,7 +286,7 @@ def known(thing: Json | None) -> Json | None:
     """Return what of a thing, as results show it, can be known before RunPod has made it."""
     if thing is None:
         return None
-    unknown = {"id", "created_at", "request_urls", *READ_FROM_ARGS}
+    unknown = {"id", "created_at", "request_urls"}
     rest = {key: value for key, value in thing.items() if key not in unknown}
     if "cpu" in rest:
         rest["cpu"] = [{**config, "memory": None} for config in rest["cpu"]]

@@ -13,6 +13,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_info, runpod_template, runpod_templates
+from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import refusal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod
 
 UNSET: Json = {option: None for option in OPTIONS} | {"name": "demo", "state": "present"}
@@ -76,8 +77,9 @@ def test_the_least_template_gets_the_defaults_that_are_predicted(account: Simula
 
 
 def test_a_refused_template_tells_why(account: SimulatedRunpod) -> None:
-    with pytest.raises(ApiError, match="POST /templates: HTTP 400: .*mount"):
-        go(account, image="app:1", serverless=True, persistent_mount={"size": 20, "path": "/data"})
+    account.answers = [(200, {}, {"templates": []}), refusal(400, "this image is not allowed")]
+    with pytest.raises(ApiError, match="POST /templates: HTTP 400: this image is not allowed"):
+        go(account, image="app:1")
 
 
 def test_a_fleet_is_made_changed_and_pruned(account: SimulatedRunpod) -> None:
