@@ -130,7 +130,7 @@ def test_a_platform_is_taken_as_given() -> None:
         (b'{"config": {"digest": "d", "size": 1}}', DamagedManifestError, "layers is no list"),
         (b'{"config": {"digest": "d"}, "layers": []}', DamagedManifestError, "config has no size"),
         (b'{"config": {"digest": "d", "size": 1}, "layers": {}}', DamagedManifestError, "layers is no list"),
-        (b'{"config": {"digest": "d", "size": 1}, "layers": [7]}', DamagedManifestError, "layers[0] is no object"),
+        (b'{"config": {"digest": "d", "size": 1}, "layers": [7]}', DamagedManifestError, r"layers\[0\] is no object"),
     ],
 )
 def test_what_a_manifest_lacks_is_named(text: bytes, error: type[Exception], said: str) -> None:
