@@ -186,16 +186,28 @@ class House:
         return [name for name in aws if not name.partition(":")[2].startswith(reads)] + runpod
 
 
+def ancestors(process_id: int) -> Iterator[int]:
+    """Yield the processes that a process comes from. Raises OSError when one is gone."""
+    while process_id > 1:
+        stat = Path(f"/proc/{process_id}/stat").read_text()
+        process_id = int(stat.rpartition(")")[2].split()[1])
+        yield process_id
+
+
 @contextmanager
 def sampled_processes(samples: set[str], seconds: float = 0.02) -> Iterator[None]:
-    """Collect the command lines of all processes while the block runs."""
+    """Collect the command lines of the processes that come from this one while the block runs.
+
+    What else runs beside, such as Molecule, puts its environment on command lines.
+    """
     done = Event()
 
     def sample() -> None:
         while not done.wait(seconds):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 try:
-                    samples.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                    if os.getpid() in ancestors(int(path.parent.name)):
+                        samples.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
                 except OSError:
                     continue
 
