@@ -35,6 +35,14 @@ class ConflictError(CollectionError):
     """What exists belongs to somebody else or is ambiguous; nothing was changed."""
 
 
+class IgnoredFieldError(CollectionError):
+    """RunPod accepted a write and did not do all of it. `thing` is what it holds now."""
+
+    def __init__(self, message: str, thing: Json) -> None:
+        super().__init__(message)
+        self.thing = thing
+
+
 class TransportError(CollectionError):
     """No answer: the name, the connection, TLS or the timeout failed. The outcome of a write is unknown."""
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import quote
 
-from .._core.errors import CollectionError, ConflictError, InputError, Json, NotFoundError
+from .._core.errors import CollectionError, ConflictError, IgnoredFieldError, InputError, Json, NotFoundError
 from .._core.masking import to_diff, to_result
 from .._core.result import ItemsFailedError, Result
 from . import fields as shared
@@ -27,7 +27,7 @@ from .endpoint_fields import (
     require_known_pools,
     validation_errors,
 )
-from .fields import IgnoredFieldError, Step
+from .fields import Step
 from .rollout import READY, RolloutStatus, follow, read_status
 from .template import PATH as TEMPLATES
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from .._core.errors import CollectionError, InputError, Json
+from .._core.errors import InputError, Json
 from .command import LISTS, parsed
 from .credential_replacement import credential
 
@@ -43,14 +43,6 @@ CONTAINER = {
     "registry": Field("registry", {"type": "str"}, None),
 }
 DISK: int = CONTAINER["disk"].default
-
-
-class IgnoredFieldError(CollectionError):
-    """RunPod accepted a write and did not do all of it. `thing` is what it holds now."""
-
-    def __init__(self, message: str, thing: Json) -> None:
-        super().__init__(message)
-        self.thing = thing
 
 
 class Step(NamedTuple):

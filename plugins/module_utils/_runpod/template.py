@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._core.errors import ApiError, CollectionError, ConflictError, InputError, Json
+from .._core.errors import ApiError, CollectionError, ConflictError, IgnoredFieldError, InputError, Json
 from .._core.masking import to_diff, to_result
 from .._core.result import ItemsFailedError, Result, desired_fields, find_by_name
 from . import fields as shared
@@ -18,7 +18,7 @@ from .command import predicted_command, with_command
 from .create_once import TAKEN, create_once
 from .credential_replacement import missing
 from .duplicates import keep_one
-from .fields import CONTAINER, DISK, Field, IgnoredFieldError, Step
+from .fields import CONTAINER, DISK, Field, Step
 from .ownership import require_ours
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from .._core.errors import CollectionError, ConflictError, InputError, Json, concerns_all
+from .._core.errors import CollectionError, ConflictError, IgnoredFieldError, InputError, Json, concerns_all
 from .._core.items import ItemResult, failed_items, require_all
 from .._core.result import Result
 from .client import Client
 from .command import LISTS
-from .fields import IgnoredFieldError, Step
+from .fields import Step
 from .template import (
     OPTIONS,
     complete,

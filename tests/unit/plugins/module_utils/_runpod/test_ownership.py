@@ -40,7 +40,7 @@ CURRENT: Json = {"id": "t1", "name": "demo", "image": "app:1", "registry": "p", 
     ],
 )
 def test_spellings_tags_and_the_public_mirror_are_of_one_repository(one: str, other: str) -> None:
-    assert same_repository(one, other) and same_repository(other, one)
+    assert all(same_repository(*pair) for pair in ((one, other), (other, one)))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_spellings_tags_and_the_public_mirror_are_of_one_repository(one: str, ot
     ],
 )
 def test_another_name_host_account_or_region_is_another_repository(one: str, other: str) -> None:
-    assert not same_repository(one, other) and not same_repository(other, one)
+    assert not any(same_repository(*pair) for pair in ((one, other), (other, one)))
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ import pytest
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     CollectionError,
     ConflictError,
+    IgnoredFieldError,
     InputError,
     Json,
+    Step,
+    differing,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.fields import IgnoredFieldError, Step, differing
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import (
     DEFAULTS,
     FIELDS,
