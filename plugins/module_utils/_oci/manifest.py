@@ -64,21 +64,21 @@ def _faults(manifest: Json) -> Iterator[str]:
 
 
 def _faults_of_all(name: str, listed: Any, needed: tuple[str, ...]) -> Iterator[str]:
-    if not isinstance(listed, list):
+    if isinstance(listed, list):
+        for number, each in enumerate(listed):
+            yield from _faults_of(f"{name}[{number}]", each, needed)
+    else:
         yield f"{name} is no list"
-        return
-    for number, each in enumerate(listed):
-        yield from _faults_of(f"{name}[{number}]", each, needed)
 
 
 def _faults_of(name: str, descriptor: Any, needed: tuple[str, ...]) -> Iterator[str]:
+    kinds: dict[str, type] = {"digest": str, "size": int}
     if not isinstance(descriptor, dict):
         yield f"{name} is no object"
-        return
-    kinds: dict[str, type] = {"digest": str, "size": int}
-    yield from (f"{name} has no {key}" for key in needed if not isinstance(descriptor.get(key), kinds[key]))
-    if not isinstance(descriptor.get("platform") or {}, dict):
-        yield f"{name}.platform is no object"
+    else:
+        yield from (f"{name} has no {key}" for key in needed if not isinstance(descriptor.get(key), kinds[key]))
+        if not isinstance(descriptor.get("platform") or {}, dict):
+            yield f"{name}.platform is no object"
 
 
 def is_index(manifest: Json) -> bool:

@@ -14,9 +14,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     IgnoredFieldError,
     InputError,
     Json,
-    Step,
-    differing,
 )
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.fields import Step, differing
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import (
     DEFAULTS,
     FIELDS,
