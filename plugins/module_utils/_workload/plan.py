@@ -165,7 +165,7 @@ def by_pull_user(desired: DesiredState, look: Look) -> Access:
     user = preview.pull_user(look, desired)
     steps = [step_of("user", desired.options["user_name"], user)]
     account = user.results["user"]["arn"].split(":")[4]
-    pending = needs_proof(user)
+    pending = user.changed  # then the pull can only be proved once the run has changed the user
     source, proof = (look_at(desired, look), []) if pending else proved(desired, look)
     credential_steps, registries = plan_credentials(desired, look, account, force=new_key(user))
     steps += credential_steps
@@ -176,11 +176,6 @@ def by_pull_user(desired: DesiredState, look: Look) -> Access:
     )
     warnings = [*extra(user), *user.warnings]
     return Access(steps, ids_of(registries), {}, source, proof, report, warnings, account, "secret_store")
-
-
-def needs_proof(user: Result) -> bool:
-    """Return whether the pull as the user can only be proved once the run has changed it."""
-    return user.changed
 
 
 def new_key(user: Result) -> bool:
@@ -214,8 +209,12 @@ def proved(desired: DesiredState, look: Look) -> tuple[list[Json], list[Json]]:
     """Return what the images are, and the proof that the pull user can pull them."""
     if not desired.options["verify"]:
         return look_at(desired, look), []
-    proof = sound(preview.check_images(look, desired.images, "secret_store", desired.store, preview.patience(desired)))
+    proof = proof_of_user(desired, look)
     return proof, proof
+
+
+def proof_of_user(desired: DesiredState, look: Look) -> list[Json]:
+    return sound(preview.check_images(look, desired.images, "secret_store", desired.store, preview.patience(desired)))
 
 
 def plan_credentials(
@@ -410,9 +409,7 @@ def rotate(desired: DesiredState, look: Look) -> Plan:
     steps += credential_steps
     proof: list[Json] = []
     if desired.options["verify"] and not user.results["rotated"]:
-        proof = sound(
-            preview.check_images(look, desired.images, "secret_store", desired.store, preview.patience(desired))
-        )
+        proof = proof_of_user(desired, look)
     older = [key["id"] for key in user.results["access_keys"] if key["ours"] and not key["stored"]]
     access = Access([], {}, {}, proof, proof, {}, [])
     report = access_report(desired, name, credentials=registries, rotation_due=user.results["rotation_due"])
