@@ -33,7 +33,14 @@ RETRIED = [
     "TooManyUpdates",
 ]
 
-READS = ("Get", "List", "Describe", "Lookup", "Batch")  # what the names of calls that change nothing begin with
+READS = (
+    "Get",
+    "List",
+    "Describe",
+    "Lookup",
+    "Batch",
+    "Simulate",
+)  # what the names of calls that change nothing begin with
 UNPARSED = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # what botocore's parsers fail with
 
 
