@@ -292,8 +292,15 @@ ROWS = (
     Row(
         "Preflight",
         "optional: a preflight that tells every right, and the quota of users, before anything is written",
-        "iam:SimulatePrincipalPolicy GetRole GetAccountSummary",
+        "iam:SimulatePrincipalPolicy GetAccountSummary",
         ALL,
+        documents="preflight",
+    ),
+    Row(
+        "PreflightAsRole",
+        "optional: the same, run as a role that has a path",
+        "iam:GetRole",
+        f"{IAM}:role/*",
         documents="preflight",
     ),
 )

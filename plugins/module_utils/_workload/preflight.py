@@ -20,14 +20,13 @@ from .._runpod.answers import AREAS, REMEDIES, missing_access
 from . import planning
 from .desired import DesiredState, desired_state
 from .look import LISTINGS, Clients, Look
-from .preflight_look import judged
+from .preflight_look import has_user, judged
 from .preflight_rights import (
     MISSING,
     OK,
     UNKNOWN,
     Check,
     Place,
-    Verdict,
     facts_of,
     lines_of,
     needed_rights,
@@ -132,18 +131,7 @@ def rights(look: Look, desired: DesiredState, place: Place) -> Iterator[Check]:
         remedy = f"Allow iam:SimulatePrincipalPolicy for {place.arn}: docs/policies/preflight.json."
         text = f"{why}, so that rights to write are not told"
         yield Check("right", "iam:SimulatePrincipalPolicy", UNKNOWN, text, remedy, False)
-    yield from right_checks(at_once(found), desired, place)
-
-
-def at_once(found: list[Verdict]) -> list[Verdict]:
-    """Return the verdicts, each right once: the worst that is said of it."""
-    order = {OK: 0, UNKNOWN: 1, MISSING: 2}
-    worst: dict[tuple[str, tuple[str, ...]], Verdict] = {}
-    for verdict in found:
-        key = (verdict.right.action, verdict.right.resources)
-        if key not in worst or order[verdict.status] > order[worst[key].status]:
-            worst[key] = verdict
-    return list(worst.values())
+    yield from right_checks(found, desired, place)
 
 
 def store(look: Look, desired: DesiredState) -> Iterator[Check]:
@@ -334,15 +322,7 @@ def users_quota(look: Look, desired: DesiredState) -> Iterator[Check]:
         yield Check("quota", name, UNKNOWN, why, remedy, False)
         return
     text = f"{used} of {most} users"
-    if used < most or has_user(look, desired):
+    if used < most or has_user(look.aws, desired):
         yield Check("quota", name, OK, text)
     else:
         yield Check("quota", name, MISSING, text, "Remove users that nobody needs: AWS does not raise this quota.")
-
-
-def has_user(look: Look, desired: DesiredState) -> bool:
-    try:
-        look.aws.call("iam", "get_user", UserName=desired.options["user_name"])
-    except AwsError:
-        return False
-    return True

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from .._aws import rights as table
 from .._core.errors import DENIED, AwsError, Json
 from .._pull_user import pull_policy
 from .desired import DesiredState
@@ -115,10 +116,25 @@ def probe(aws: ReadOnlyAws, desired: DesiredState, place: Place, right: Right) -
             aws.call(one.service, one.operation, region=one.region, **one.request)
         except AwsError as error:
             if error.code in DENIED and right.action in error.text:
-                return Verdict(right, MISSING, "AWS denies it")
+                return denied(aws, desired, right)
             if not any(part in error.code for part in NOT_THERE):
                 return Verdict(right, UNKNOWN, error.code)
     return Verdict(right, OK)
+
+
+def denied(aws: ReadOnlyAws, desired: DesiredState, right: Right) -> Verdict:
+    """Return the verdict on what AWS refused. A user that does not exist is judged without its path."""
+    if right.row.resource == table.USERS and not has_user(aws, desired):
+        return Verdict(right, UNKNOWN, "without a simulation, AWS tells it once the user exists")
+    return Verdict(right, MISSING, "AWS denies it")
+
+
+def has_user(aws: ReadOnlyAws, desired: DesiredState) -> bool:
+    try:
+        aws.call("iam", "get_user", UserName=desired.options["user_name"])
+    except AwsError:
+        return False
+    return True
 
 
 def probes(right: Right, desired: DesiredState, place: Place) -> Iterator[Probe]:
@@ -214,6 +230,5 @@ def public_probes(action: str, right: Right, dummy: DesiredState, place: Place) 
         yield from (Probe("ecr-public", operation, request, PUBLIC_REGION) for request in given)
 
 
-def trail_probes(action: str, *dummy: object) -> Iterator[Probe]:
-    if action == "LookupEvents":
-        yield Probe("cloudtrail", "lookup_events", {"MaxResults": 1})
+def trail_probes(*dummy: object) -> Iterator[Probe]:
+    yield Probe("cloudtrail", "lookup_events", {"MaxResults": 1})

@@ -13,6 +13,7 @@ from .._aws import rights as table
 from .._aws.policy_document import policy_size
 from .._aws.secret_store import STORES
 from .._core.errors import Json
+from .._oci.reference import repository_arn
 from .._pull_user import pull_policy
 from .._pull_user.policy_attachment import OF_AWS, customer_arn, policy_of_aws
 from .desired import DesiredState
@@ -81,7 +82,7 @@ def facts_of(desired: DesiredState) -> set[str]:
         "managed": is_many(desired) or options["user_policy"] != "repositories",
         desired.access: True,
         "force": intent == "absent" and options["public_force"],
-        "events": intent == "audit" and options["events"],
+        "events": intent == "audit" and options["events"] is not None,
         "mirror": "ecr_image_mirror" in options["modules"],
         "users": "ecr_pull_user_info" in options["modules"],
     }
@@ -90,8 +91,12 @@ def facts_of(desired: DesiredState) -> set[str]:
 
 def is_many(desired: DesiredState) -> bool:
     """Return whether the repositories of the run are more than an inline policy holds."""
-    document = pull_policy.document([*desired.repositories, *(desired.options["user_repositories"] or [])])
-    return policy_size(document) > pull_policy.LIMIT
+    if not desired.repositories:
+        return False
+    dummy_arn, partition, dummy_service, region, account, dummy_name = desired.repositories[0].split(":", 5)
+    further = desired.options["user_repositories"] or []
+    arns = [*desired.repositories, *(repository_arn(name, partition, account, region) for name in further)]
+    return policy_size(pull_policy.document(arns)) > pull_policy.LIMIT
 
 
 def needed_rights(desired: DesiredState, place: Place) -> list[Right]:
