@@ -161,6 +161,10 @@ class Killed(BaseException):
     """The run's process dies."""
 
 
+# What goes wrong around a call. A run that dies before a call is one that died after the call before it.
+FAILURES = pytest.mark.parametrize(("moment", "fault"), [("before", lost), ("after", lost), ("after", Killed)])
+
+
 class Account:
     """Needs moto to be on; `connect` has the shape of AnsibleAWSModule.client.
 
