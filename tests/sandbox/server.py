@@ -81,6 +81,7 @@ class Sandbox:
         }
         self._session: Any = None
         self._clients: dict[tuple[Any, ...], Any] = {}
+        self._images: aws.Images | None = None
         self._urls: dict[str, str] = {}
         self._running = ExitStack()
 
@@ -195,9 +196,21 @@ class Sandbox:
 
     def _reset_aws(self) -> None:
         self.aws.reset()
+        if self._images is None:
+            self._seed()
+        else:
+            self.aws.put_images(self._images)
+            if self._registries:
+                self._registries.restore()
+
+    def _seed(self) -> None:
+        """Push the images that there are from the beginning, once: each reset brings them back."""
         if self._registries:
             self._registries.reset()
         images.seed(self.client)
+        self._images = self.aws.images()
+        if self._registries:
+            self._registries.backend.keep()
 
 
 @contextmanager
