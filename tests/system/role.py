@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from types import CodeType
 from typing import Any, NamedTuple
 
 from ansible._internal._templating._utils import Omit
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from jinja2 import Environment
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
 
@@ -29,6 +31,23 @@ KEYWORDS = {
     *("block", "rescue", "run_once"),
 }
 LOADER = DataLoader()
+
+
+# Ansible has an environment for each task, which compiles its templates anew: here each of them is compiled once.
+COMPILED: dict[tuple[type, str], CodeType] = {}
+compile_anew = Environment.compile
+
+
+def compile_once(environment: Environment, source: Any, *given: Any, **more: Any) -> Any:
+    known = (type(environment), repr(source))
+    if given or more:
+        return compile_anew(environment, source, *given, **more)
+    if known not in COMPILED:
+        COMPILED[known] = compile_anew(environment, source)
+    return COMPILED[known]
+
+
+Environment.compile = compile_once  # type: ignore[method-assign]
 
 
 class TaskError(Exception):
