@@ -248,7 +248,7 @@ def start(state: Path) -> None:
     command = [sys.executable, "-m", "tests.sandbox", "serve", "--state", str(state.resolve())]
     with (state / LOG).open("wb") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0, cwd=_root()
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=_root()
         )
     deadline = time.monotonic() + START_SECONDS
     while not (state / ENV_JSON).exists():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 with suppress(ImportError):  # AnsibleAWSModule says so in its own words before a call is made
@@ -95,7 +95,7 @@ class Aws:
         connect: Callable[..., Any],
         region: str,
         config: Json | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.connect = connect

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from .._aws.client import Aws
@@ -313,7 +313,7 @@ def fresh(existing: CredentialState, at: datetime) -> Json | None:
 
 def primary(current: CredentialState) -> Json | None:
     """Return the credential whose token works longest, as far as is known; the one with the plain name in doubt."""
-    never = datetime.min.replace(tzinfo=UTC)
+    never = datetime.min.replace(tzinfo=timezone.utc)
     return max(current.pair, key=lambda registry: expiry(current, registry) or never, default=None)
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import basic
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.module import CollectionModule, execute
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
 MODULES = sorted(path.stem for path in (PLUGINS / "modules").glob("*.py"))

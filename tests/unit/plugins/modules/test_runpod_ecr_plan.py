@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.look import Look, ReadOnlyAws, ReadOnlyRunpod
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.planning import OPTIONS, connect
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_plan
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import KEY
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod

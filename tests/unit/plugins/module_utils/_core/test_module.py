@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.module import CollectionModule, Run, execute
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 
 SPEC: Json = {
     **ARGUMENTS,

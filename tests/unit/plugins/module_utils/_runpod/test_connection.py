@@ -7,12 +7,12 @@ import json
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.doc_fragments.runpod import ModuleDocFragment
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.module import CollectionModule, execute
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 
 Capture = pytest.CaptureFixture[str]
 
