@@ -56,6 +56,14 @@ def test_a_look_makes_each_call_once_and_writes_nothing(account: Account) -> Non
         aws.call("iam", "create_user", UserName="x")
 
 
+def test_a_look_asks_again_once_it_has_waited(account: Account) -> None:
+    aws = ReadOnlyAws.of(account.aws())
+    for dummy in range(2):
+        aws.call("sts", "get_caller_identity")
+        aws.sleep(1)
+    assert len(account.calls) == 2 and account.naps == [1, 1]
+
+
 def test_a_look_shows_the_account_as_the_steps_before_leave_it() -> None:
     runpod = SimulatedRunpod()
     made = runpod.seed("registries", name="one", username="AWS", password="x")
