@@ -135,7 +135,7 @@ STORES: dict[str, Store] = {"secretsmanager": Secrets(), "ssm": Parameters()}
 BOTH_STORES = pytest.mark.parametrize("account", STORES, indirect=True)
 
 # For what breaks one call after the other: measuring takes half its time, and no line should need it to be covered.
-UNMEASURED = pytest.mark.no_cover
+UNMEASURED = pytest.mark.unmeasured
 
 
 def turn(account: Account, *conditions: bool) -> int:
@@ -159,6 +159,10 @@ def provide(arn: str) -> None:
 
 class Killed(BaseException):
     """The run's process dies."""
+
+
+# What goes wrong around a call. A run that dies before a call is one that died after the call before it.
+FAILURES = pytest.mark.parametrize(("moment", "fault"), [("before", lost), ("after", lost), ("after", Killed)])
 
 
 class Account:
