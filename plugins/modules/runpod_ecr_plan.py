@@ -158,12 +158,6 @@ options:
       - Seconds for which a refusal may mean that a right has not arrived yet. In check mode nothing is waited for.
     type: int
     default: 90
-  left_behind:
-    description:
-      - For the look after the steps. What the plan before them returned as C(handover.left_behind), warnings of what
-        cannot be seen any more. When set, even empty, no steps follow, and all warnings are shown.
-    type: list
-    elements: str
   variables:
     description: Names of variables that start with C(runpod_ecr_). One that the role does not know is an error.
     type: list
