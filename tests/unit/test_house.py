@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.markers import Marker
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ROOT / "tools" / "requirements"
@@ -48,7 +49,10 @@ def modules() -> list[str]:
 
 
 def pins(name: str) -> dict[str, str]:
-    return dict(re.findall(r"^([\w.-]+)==(\S+)", (LOCKS / name).read_text(), re.MULTILINE))
+    """The versions in a lock that are for the Pythons of `make test`."""
+    found = re.findall(r"^([\w.-]+)==(\S+)(?: ; (.*?))? \\$", (LOCKS / name).read_text(), re.MULTILINE)
+    newest = {"python_version": "3.13", "python_full_version": "3.13.0"}
+    return {name: version for name, version, when in found if not when or Marker(when).evaluate(newest)}
 
 
 def test_environment_of_the_tests_holds_that_of_the_demo() -> None:
