@@ -312,7 +312,7 @@ def run(state: Path, command: list[str]) -> int:
     signal.signal(signal.SIGTERM, _exit)
     with _claim(state):
         try:
-            with Sandbox(with_registries=True, files=state) as sandbox:
+            with Sandbox(with_registries=True, files=state.resolve()) as sandbox:
                 _write_environment(state, sandbox.environment)
                 code = _passed_on(command, sandbox.environment)
         finally:
