@@ -20,7 +20,7 @@ description:
   - Whatever can be wrong with the options is reported at once, before anything is asked. Whatever is wrong with the
     images, or in the way at RunPod, is an error here, before anything is changed.
 author: The gpuops.runpod authors (@gpuops)
-version_added: 0.2.0
+version_added: 1.0.0
 extends_documentation_fragment:
   - gpuops.runpod.runpod
   - gpuops.runpod.secret_store
@@ -28,7 +28,7 @@ extends_documentation_fragment:
   - gpuops.runpod.attributes.both_groups
   - amazon.aws.common.modules
   - amazon.aws.region.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 options:
   intent:
     description:
@@ -158,12 +158,6 @@ options:
       - Seconds for which a refusal may mean that a right has not arrived yet. In check mode nothing is waited for.
     type: int
     default: 90
-  left_behind:
-    description:
-      - For the look after the steps. What the plan before them returned as C(handover.left_behind), warnings of what
-        cannot be seen any more. When set, even empty, no steps follow, and all warnings are shown.
-    type: list
-    elements: str
   variables:
     description: Names of variables that start with C(runpod_ecr_). One that the role does not know is an error.
     type: list

@@ -265,7 +265,7 @@ def start(state: Path) -> None:
     command = [sys.executable, "-m", "tests.sandbox", "serve", "--state", str(state.resolve())]
     with (state / LOG).open("wb") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0, cwd=_root()
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=_root()
         )
     deadline = time.monotonic() + START_SECONDS
     while not (state / ENV_JSON).exists():
@@ -312,7 +312,7 @@ def run(state: Path, command: list[str]) -> int:
     signal.signal(signal.SIGTERM, _exit)
     with _claim(state):
         try:
-            with Sandbox(with_registries=True, files=state) as sandbox:
+            with Sandbox(with_registries=True, files=state.resolve()) as sandbox:
                 _write_environment(state, sandbox.environment)
                 code = _passed_on(command, sandbox.environment)
         finally:

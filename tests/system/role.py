@@ -19,6 +19,7 @@ from ansible.template import Templar
 from jinja2 import Environment
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.run_result import run_result
 
 from .worker import Json, Runs
 
@@ -129,7 +130,7 @@ class Play:
         """As in Ansible, items after one that failed have their turn too, and the task tells no more than that."""
         variable = task["loop_control"]["loop_var"]
         items = self._template(task["loop"], scope)
-        results = [self._once(task, {**scope, variable: item}, folder) for item in items]
+        results = [{**self._once(task, {**scope, variable: item}, folder), variable: item} for item in items]
         failed = (
             {"failed": True, "msg": "One or more items failed"} if any("failed" in each for each in results) else {}
         )
@@ -198,7 +199,9 @@ class Play:
         return self._templar(scope).template(given)
 
     def _templar(self, scope: Json) -> Templar:
-        return Templar(LOADER, variables={**self.variables, **scope})
+        templar = Templar(LOADER, variables={**self.variables, **scope})
+        templar._engine.environment.filters[f"{OURS}run_result"] = run_result
+        return templar
 
 
 def load(path: str | Path) -> Any:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from functools import cache
 from importlib import import_module
 from multiprocessing import get_context
@@ -25,7 +25,6 @@ from typing import Any
 from unittest.mock import patch
 
 import boto3
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
 from botocore.config import Config
 
@@ -47,6 +46,7 @@ from ansible_collections.gpuops.runpod.plugins.modules import (
     runpod_info,
     runpod_templates,
 )
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 
 Json = dict[str, Any]
 
@@ -64,7 +64,7 @@ SPAWN = get_context("spawn")
 
 
 def now() -> datetime:
-    return datetime.now(UTC)
+    return datetime.now(timezone.utc)
 
 
 @cache

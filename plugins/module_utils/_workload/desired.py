@@ -32,6 +32,7 @@ OTHER_VARIABLES = {
     "audit_report",
     "audit_fail_on",
     "audit_events",
+    "preflight_intent",
 }
 
 

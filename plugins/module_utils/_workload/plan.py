@@ -106,7 +106,6 @@ def converge(desired: DesiredState, look: Look) -> Plan:
     items = templates(desired.items, access.registries, access.images)
     template_steps, warnings = plan_templates(desired, look, items)
     endpoint_steps = plan_endpoints(desired, look)
-    left_behind = desired.options["left_behind"] or public_images_left(desired, template_steps)
     account = preview.account(look, ["registries", "delegations"])
     result = {
         **access.report,
@@ -114,7 +113,7 @@ def converge(desired: DesiredState, look: Look) -> Plan:
         "warnings": [
             *access.warnings,
             *warnings,
-            *left_behind,
+            *public_images_left(desired, template_steps),
             *leftovers(desired.items, account, desired.access, desired.credential_patterns),
         ],
     }
@@ -122,7 +121,6 @@ def converge(desired: DesiredState, look: Look) -> Plan:
         **access_values(desired, access),
         "templates": [{key: item[key] for key in ("name", "image", "registry") if key in item} for item in items],
         "endpoints": endpoint_values(desired, endpoint_steps),
-        "left_behind": left_behind,
     }
     return Plan([*access.steps, *template_steps, *endpoint_steps], result, values)
 
@@ -139,6 +137,7 @@ def access_values(desired: DesiredState, access: Access) -> Json:
         "identity": access.identity,
         "verify_images": verified_on_the_way(access.steps, desired),
         "public_repositories": public_names(desired),
+        "alias_to_come": any(NO_ALIAS in image for image in access.images.values()),
         "mirrors": mirrors,
     }
 

@@ -55,7 +55,6 @@ OPTIONS: Json = {
     "allow_suspected_secrets": {"type": "bool", "default": False, "no_log": False},
     "adopt": {"type": "bool", "default": False},
     "propagation_timeout": {"type": "int", "default": 90},
-    "left_behind": {"type": "list", "elements": "str"},
     "variables": {"type": "list", "elements": "str"},
 }
 
@@ -78,12 +77,7 @@ def run(params: Json, check_mode: bool, clients: Clients) -> Result:
     except CollectionError as error:
         raise NothingChangedError(error) from error
     before, after = diff_of(plan)
-    return Result(False, before, after, results(plan), warnings(plan, check_mode or params["left_behind"] is not None))
-
-
-def warnings(plan: Plan, last: bool) -> tuple[str, ...]:
-    """Return what the plan warns of, unless steps follow, after which another look tells what is."""
-    return tuple(plan.result["warnings"]) if last or not any(step.needed for step in plan.steps) else ()
+    return Result(False, before, after, results(plan), tuple(plan.result["warnings"]))
 
 
 def results(plan: Plan) -> Json:

@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from .._core.errors import Json
-from .plan import Plan, Step
+
+if TYPE_CHECKING:
+    from .plan import Plan, Step
 
 KINDS = {"user": "pull user", "grant": "repository policy", "public_repository": "public repository", "mirror": "image"}
 VERBS = {"create": "+", "change": "~", "delete": "-", "prove": "?"}

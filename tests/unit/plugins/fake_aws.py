@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import Any
 
@@ -174,7 +174,7 @@ class Account:
 
     def __init__(self, store: Store = STORES["secretsmanager"]) -> None:
         self.store = store
-        self.now = datetime.now(UTC)
+        self.now = datetime.now(timezone.utc)
         self.calls: list[str] = []
         self.requests: list[tuple[str, Json]] = []
         self.naps: list[float] = []

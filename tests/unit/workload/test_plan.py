@@ -238,3 +238,11 @@ def test_the_plan_is_what_the_run_does(house: House, start: Callable[[House], No
             again = role.play(**variables)
             assert (again.failure, again.plan["needed"], again.ran) == ("", [], ["runpod_ecr_plan"])
             assert house.writes() == []
+            assert lasting(done.result) == lasting(again.result)
+            assert set(again.result["warnings"]) <= set(done.result["warnings"])
+
+
+def lasting(result: Json) -> Json:
+    """Return what a result tells of how things are: what this run made, or moved away from, is told once."""
+    delegations = [{**one, "created": None} for one in result["delegations"]]
+    return {**result, "delegations": delegations, "warnings": None}

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     CollectionError,
@@ -18,6 +17,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_user import run
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_user
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
     FAILURES,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.auditing import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_audit, runpod_ecr_plan
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import KEY
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/app:v1"
