@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,10 @@ sys.exit(subprocess.call([{python!r}, "-m", "pip", "--python", sys.executable, "
 
 # Sanity tests that must have looked at something: ansible-test calls it a success when all targets are skipped.
 SANITY_THAT_COUNTS = ("import", "pylint", "use-argspec-type-path", "validate-modules")
+
+# The lines in which pytest, ansible-test, Molecule and linters name what failed, and how many of them end the output.
+FAILURE = re.compile(r"(FAILED|ERROR:?|CRITICAL) \S|fatal: \[|.*\bFailed!|\S+:\d+(:\d+)?: ")
+SHOWN = 20
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["test"]
@@ -80,7 +85,15 @@ def test(session: nox.Session) -> None:
             results[check] = code
     failed = [check for check in CHECKS if results[check]]
     if failed:
-        session.error(f"failed: {', '.join(failed)}")
+        session.error("\n".join([f"failed: {', '.join(failed)}", *(line for check in failed for line in told(check))]))
+
+
+def told(check: str) -> list[str]:
+    """Return which tests of a check failed, or else how its output ends, and where the rest of that is."""
+    log = BUILD / "logs" / f"{check}.log"
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    named = [line for line in lines if FAILURE.match(line)]
+    return [f"=== {check}: more in {log.relative_to(ROOT)}", *(named or lines)[-SHOWN:]]
 
 
 def run_check(check: str, processes: int) -> tuple[int, float]:
