@@ -168,8 +168,12 @@ def system(session: nox.Session) -> None:
 def molecule(session: nox.Session) -> None:
     """The role's scenarios, one after the other: they share a sandbox."""
     home = BUILD / "molecule"
+    archives = home / "archives"  # of modules, which the many playbooks of a run share
     shutil.rmtree(home / "tmp", ignore_errors=True)  # what a run that was killed believes to be running
-    session.run("molecule", "test", "--all", *session.posargs, env={"ANSIBLE_HOME": str(home)})
+    shutil.rmtree(archives, ignore_errors=True)
+    archives.mkdir(parents=True)
+    shared = {"ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "system" / "callback"), "ARCHIVES": str(archives)}
+    session.run("molecule", "test", "--all", *session.posargs, env={"ANSIBLE_HOME": str(home), **shared})
 
 
 @nox.session

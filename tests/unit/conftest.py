@@ -17,6 +17,9 @@ ELSEWHERE = {"awx", "rights", "sandbox"}
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "unmeasured: tests that no line needs to be covered, in half the time.")
+    forks = config.pluginmanager.get_plugin("ansible_forked")  # ansible-test's: a process for each test takes most time
+    if forks:
+        config.pluginmanager.unregister(forks)
 
 
 def pytest_collection_finish() -> None:
