@@ -20,7 +20,6 @@ UNASKED = {
     "intent",
     "acknowledge_public",
     "adopt",
-    "left_behind",
     "min_validity_hours",
     "propagation_timeout",
     "public_force",
