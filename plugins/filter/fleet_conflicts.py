@@ -12,7 +12,7 @@ description:
     so undo each other's work.
   - A host that has not told yet what it claims, such as one of a later batch, is not looked at.
 author: The gpuops.runpod authors (@gpuops)
-version_added: 0.1.0
+version_added: 1.0.0
 positional: _input
 options:
   _input:

@@ -17,7 +17,7 @@ description:
   - The pull is proved as the pull user, or anonymously with O(access=public). By delegation it cannot be proved.
   - Nothing is ever written, and nothing is waited for.
 author: The gpuops.runpod authors (@gpuops)
-version_added: 0.2.0
+version_added: 1.0.0
 extends_documentation_fragment:
   - gpuops.runpod.workload
   - gpuops.runpod.workload.chain
@@ -27,7 +27,7 @@ extends_documentation_fragment:
   - gpuops.runpod.attributes.both_groups
   - amazon.aws.common.modules
   - amazon.aws.region.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 options:
   events:
     description:

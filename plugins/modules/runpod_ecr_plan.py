@@ -20,7 +20,7 @@ description:
   - Whatever can be wrong with the options is reported at once, before anything is asked. Whatever is wrong with the
     images, or in the way at RunPod, is an error here, before anything is changed.
 author: The gpuops.runpod authors (@gpuops)
-version_added: 0.2.0
+version_added: 1.0.0
 extends_documentation_fragment:
   - gpuops.runpod.workload
   - gpuops.runpod.workload.chain
@@ -31,7 +31,7 @@ extends_documentation_fragment:
   - gpuops.runpod.attributes.both_groups
   - amazon.aws.common.modules
   - amazon.aws.region.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 options:
   intent:
     description:

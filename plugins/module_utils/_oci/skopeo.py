@@ -234,7 +234,7 @@ async def lines(stream: Any) -> AsyncIterator[str | None]:
     while True:
         try:
             piece = await asyncio.wait_for(stream.read(PIECE), max(0.0, due - time.monotonic()))
-        except TimeoutError:
+        except asyncio.TimeoutError:  # the built-in one only since Python 3.11
             piece = None
         if time.monotonic() >= due:
             due = time.monotonic() + LOOK_SECONDS

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from .._aws.client import Aws
 from .._aws.ecr_token import Token, get_token
 from .._aws.secret_entry import MANAGED, OURS, Entry, keyless, quarantine, token_records, young_until
-from .._aws.secret_store import SecretStore, store_of
+from .._aws.secret_store import SecretStore, read_with_key, store_of
 from .._core.errors import (
     ApiError,
     AwsError,
@@ -140,7 +140,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     validate(params)
     regions = regions_of(params)
     images = images_by_region(params.get("verify_images") or (), regions)
-    current = read_entry(params, client.aws)
+    current = read_entry(params, client.aws, 0 if check_mode else params["propagation_timeout"])
     lenient = check_mode and not params.get("key_required")
     missing = refusal(current, lenient, params.get("released", False)) if params["state"] == "present" else ""
     names = {region: name_of(params, current, region, client.aws) for region in regions}
@@ -243,10 +243,11 @@ def account_of(current: CredentialState, aws: Aws) -> str:
 # Read
 
 
-def read_entry(params: Json, aws: Aws) -> CredentialState:
+def read_entry(params: Json, aws: Aws, propagation_timeout: float) -> CredentialState:
     """Read the secret store, once for all regions."""
     store = store_of(aws, params["secret_store"]) if params["secret_store"] else None
-    entry = store.read() if store else None
+    patience = propagation_timeout if params["state"] == "present" else 0
+    entry = read_with_key(store, patience) if store else None
     return CredentialState(store, entry, store.tags() if store and entry else {})
 
 
@@ -314,7 +315,7 @@ def fresh(existing: CredentialState, at: datetime) -> Json | None:
 
 def primary(current: CredentialState) -> Json | None:
     """Return the credential whose token works longest, as far as is known; the one with the plain name in doubt."""
-    never = datetime.min.replace(tzinfo=UTC)
+    never = datetime.min.replace(tzinfo=timezone.utc)
     return max(current.pair, key=lambda registry: expiry(current, registry) or never, default=None)
 
 

@@ -9,10 +9,10 @@ import json
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.refreshing import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_refresh
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins import documented
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import KEY
 
