@@ -96,6 +96,13 @@ class DesiredState(NamedTuple):
         given, user = self.options["credential_name"], re.escape(self.options["user_name"])
         return [re.escape(given)] if given else [rf"{user}-\d{{12}}-{re.escape(region)}" for region in self.regions]
 
+    def region_of(self, name: str, account: str) -> str:
+        """Return the region of a credential that has the default name of this pull user's; empty for any other."""
+        if not self.by_user or self.options["credential_name"]:
+            return ""
+        found = re.fullmatch(rf"{re.escape(self.options['user_name'])}-{account}-([a-z]+(?:-[a-z]+)+-\d+)", name)
+        return found.group(1) if found else ""
+
     @property
     def public_names(self) -> dict[str, str]:
         """ARN of a private repository -> name of the public one."""
