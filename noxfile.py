@@ -253,3 +253,9 @@ def pip_settings() -> list[str]:
 
 def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+@nox.session
+def sandbox(session: nox.Session) -> None:
+    """A shell in which both clouds are the sandbox; leaving it stops everything."""
+    session.run("python", "-m", "tests.sandbox", "run", "--state", ".sandbox/shell", "--", "tools/sandbox")

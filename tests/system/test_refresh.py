@@ -50,7 +50,7 @@ def test_one_region_that_fails_does_not_keep_another_from_being_renewed(house: H
 
     house.sandbox.mend()
     mended = house.role("refresh", workloads=TWO_REGIONS)
-    assert (mended.failure, mended.changed) == ("", ["runpod_ecr_credential"])
+    assert (mended.failure, mended.changed) == ("", ["runpod_ecr_refresh"])
 
 
 def test_a_refresh_without_tokens_is_an_error(house: House) -> None:

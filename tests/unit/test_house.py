@@ -162,8 +162,11 @@ def test_no_option_bears_the_name_of_one_of_amazon_aws() -> None:
     for name in load("meta/runtime.yml")["action_groups"]["aws"]:
         if isinstance(name, str):
             source = (ROOT / "plugins" / "modules" / f"{name}.py").read_text()
-            ours = yaml.safe_load(re.findall(r'^DOCUMENTATION = r"""(.*?)"""', source, re.S | re.M)[0])["options"]
-            assert not reserved & ours.keys(), name
+            page = yaml.safe_load(re.findall(r'^DOCUMENTATION = r"""(.*?)"""', source, re.S | re.M)[0])
+            assert not reserved & page.get("options", {}).keys(), name
+    for fragment in (ROOT / "plugins" / "doc_fragments").glob("*.py"):
+        for block in re.findall(r'= r"""(.*?)"""', fragment.read_text(), re.S):
+            assert not reserved & yaml.safe_load(block)["options"].keys(), fragment.name
 
 
 def test_modules_have_their_test_file() -> None:

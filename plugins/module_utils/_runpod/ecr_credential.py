@@ -141,7 +141,8 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     regions = regions_of(params)
     images = images_by_region(params.get("verify_images") or (), regions)
     current = read_entry(params, client.aws, 0 if check_mode else params["propagation_timeout"])
-    missing = refusal(current, check_mode, params.get("released", False)) if params["state"] == "present" else ""
+    lenient = check_mode and not params.get("key_required")
+    missing = refusal(current, lenient, params.get("released", False)) if params["state"] == "present" else ""
     names = {region: name_of(params, current, region, client.aws) for region in regions}
     now = client.aws.clock()
     current = read_registries(params, current, list(filter(None, names.values())), client.api, now)
@@ -250,8 +251,8 @@ def read_entry(params: Json, aws: Aws, propagation_timeout: float) -> Credential
     return CredentialState(store, entry, store.tags() if store and entry else {})
 
 
-def refusal(current: CredentialState, check_mode: bool, released: bool) -> str:
-    """Return why the entry gives no key yet; outside of check mode that is an error, and a quarantine in both.
+def refusal(current: CredentialState, lenient: bool, released: bool) -> str:
+    """Return why the entry gives no key yet. Unless `lenient` that is an error, and a quarantine is always one.
 
     A preview may know that the entry will have been `released`.
     """
@@ -261,7 +262,7 @@ def refusal(current: CredentialState, check_mode: bool, released: bool) -> str:
     if shut and not released:
         raise ConflictError(shut)
     missing = keyless(current.entry, current.store.name)
-    if missing and not check_mode:
+    if missing and not lenient:
         raise InputError(missing)
     return missing
 

@@ -15,6 +15,12 @@ from .summary import state_lines
 CREDENTIAL = ("id", "name", "logical_name", "region", "expires_at")
 
 
+def access_report(access: str, user: str | None, **known: Any) -> Json:
+    """Return a result, of which only what is `known` is not empty."""
+    empty: Json = {"credentials": [], "delegations": [], "rotation_due": False}
+    return {"access": access, "user": user, "workloads": [], **empty, **known, "warnings": []}
+
+
 def run_result(plan: Json, done: Mapping[str, Json]) -> Json:
     """Return the result and its lines; `done` has by kind what the step's module returned, nothing where none ran."""
     predicted = plan["result"]
