@@ -29,7 +29,7 @@ OURS = "gpuops.runpod."
 BUILTIN = "ansible.builtin."
 KEYWORDS = {
     *("name", "when", "vars", "register", "loop", "loop_control", "changed_when", "diff", "module_defaults"),
-    *("block", "rescue", "run_once"),
+    *("block", "rescue", "run_once", "check_mode"),
 }
 LOADER = DataLoader()
 
