@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from .._core.errors import DENIED, EXPIRED, Json
+from .._core.masking import printable
 
 
 class Match(NamedTuple):
@@ -362,7 +363,7 @@ def filled(row: Rule, facts: Mapping[str, object], raw: str) -> Json:
     return {
         "code": row.code.format_map(facts),
         "severity": row.severity,
-        "cause": row.cause.format_map(facts),
-        "remedy": row.remedy.format_map(facts),
+        "cause": printable(row.cause.format_map(facts)),
+        "remedy": printable(row.remedy.format_map(facts)),
         "raw": raw,
     }
