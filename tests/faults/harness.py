@@ -158,10 +158,11 @@ class Harness:
 
 
 def diagnosed(point: Point, failure: str) -> bool:
-    """Return whether a failure names the call that was broken, or the registry."""
+    """Return whether a failure names the call that was broken, or where it went."""
     name = re.sub(r"^(\w+) (?:/v2)?(/\S*)$", r"\1 \2", point.call)
     host = re.search(r"\S+\.amazonaws\.com|public\.ecr\.aws", point.call)
-    return name in failure or name.partition(":")[2] in failure or bool(host and host[0].split("/")[0] in failure)
+    places = [host[0].partition("/")[0]] if host else ["ECR in "] if name.startswith("ecr:") else []
+    return any(each in failure for each in [name, name.partition(":")[2] or name, *places])
 
 
 def differences(expected: Json, found: Json, place: str = "") -> list[str]:

@@ -13,7 +13,7 @@ from tests.system.worker import USER
 
 Json = dict[str, Any]
 
-NEXT = f"{REGISTRY}/runpod-gpu-training:latest"
+NEXT = f"{REGISTRY}/runpod-gpu-training:v2"
 OTHER = f"{REGISTRY}/runpod-gpu-inference:v1"
 ENV = {"HF_TOKEN": "a-token-that-nobody-may-be-told"}
 TEMPLATE = {"serverless": True, "env": ENV}

@@ -68,7 +68,7 @@ def checked(call: str, shape: Any, value: Any, path: str = "") -> Any:
 
 def is_null(shape: Any, value: Any) -> bool:
     """Return whether this is how XML says that there is none: an empty text where AWS knows no empty one."""
-    return value == "" and shape is not None and shape.metadata.get("min", 0) > 0
+    return value == "" and shape is not None and (shape.metadata.get("min", 0) > 0 or "enum" in shape.metadata)
 
 
 def check_value(call: str, shape: Any, value: Any, name: str) -> None:

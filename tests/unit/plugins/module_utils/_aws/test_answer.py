@@ -184,3 +184,10 @@ def test_empty_text_where_aws_knows_none_is_a_field_that_is_not_there() -> None:
     assert answer["Tags"][0]["Value"] == "" and answer.get("UserName") is None
     with pytest.raises(AwsError, match=r"iam:GetUser: MalformedAnswer: in the answer User.Tags\[\].Key is missing"):
         answer["Tags"][0]["Key"]
+
+
+def test_empty_text_in_place_of_one_of_several_is_not_there() -> None:
+    body = "<Response><ListAccessKeysResult><AccessKeyMetadata><member><Status/></member></AccessKeyMetadata>"
+    keys = answering(f"{body}</ListAccessKeysResult></Response>").call("iam", "list_access_keys")["AccessKeyMetadata"]
+    with pytest.raises(AwsError, match=r"AccessKeyMetadata\[\].Status is missing"):
+        keys[0]["Status"]
