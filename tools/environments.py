@@ -48,10 +48,13 @@ def is_python(path: str, version: str) -> bool:
         return False
 
 
-def make(folder: Path, python: str, lock: Path, wheel_lock: Path, log: Path) -> Path:
-    """Make an environment with amazon.aws unless it is there; return its bin."""
+def make(folder: Path, python: str, lock: Path, wheel_lock: Path | None, log: Path, built: bool = False) -> Path:
+    """Make an environment unless it is there, with amazon.aws when a lock names a wheel of it; return its bin.
+
+    `built` lets packages be built that have no wheel.
+    """
     stamp = folder / "stamp"
-    state = hashlib.sha256(lock.read_bytes() + wheel_lock.read_bytes()).hexdigest()
+    state = hashlib.sha256(lock.read_bytes() + (wheel_lock.read_bytes() if wheel_lock else b"")).hexdigest()
     if stamp.exists() and stamp.read_text() == state:
         return folder / "bin"
     found = interpreter(python)
@@ -59,11 +62,13 @@ def make(folder: Path, python: str, lock: Path, wheel_lock: Path, log: Path) -> 
         raise CheckError(f"there is no Python {python}: install one, such as 'pyenv install {python}'")
     call(log, [found, "-m", "venv", "--clear", "--without-pip", str(folder)])
     made = str(folder / "bin" / "python")
+    locked = [each for each in LOCKED if not (built and each in ("--only-binary", ":all:"))]
     if pip_alone_has_an_index():
-        call(log, [sys.executable, "-m", "pip", "--python", made, "install", *LOCKED, str(lock)])
+        call(log, [sys.executable, "-m", "pip", "--python", made, "install", *locked, str(lock)])
     else:
-        call(log, [str(BIN / "uv"), "pip", "install", "--python", made, *LOCKED, str(lock)])
-    keep_collection(next(folder.glob("lib/python*/site-packages")), wheel_lock, log)
+        call(log, [str(BIN / "uv"), "pip", "install", "--python", made, *locked, str(lock)])
+    if wheel_lock:
+        keep_collection(next(folder.glob("lib/python*/site-packages")), wheel_lock, log)
     stamp.write_text(state)
     return folder / "bin"
 
