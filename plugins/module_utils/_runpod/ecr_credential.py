@@ -411,7 +411,7 @@ def apply(plans: list[CredentialPlan], params: Json, client: Clients) -> tuple[l
     done: dict[str | None, CredentialResult] = {}
     handed: list[HandedOver] = []
     failures: list[Failure] = []
-    for number, each in enumerate(plans):
+    for number, each in enumerate(plans, 1):
         try:
             if each.action == REFRESH:
                 handed.append(hand_over(each, params, client))
@@ -421,7 +421,7 @@ def apply(plans: list[CredentialPlan], params: Json, client: Clients) -> tuple[l
             failures.append(Failure(each.region, error))
             if concerns_all(getattr(error, "cause", error)):
                 why = CollectionError("Not tried, as RunPod would refuse it too.")
-                failures += [Failure(rest.region, why) for rest in plans[number + 1 :]]
+                failures += [Failure(rest.region, why) for rest in plans[number:]]
                 break
     if handed:
         noted, unfinished = note_all(handed, client)
