@@ -24,6 +24,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from copy import deepcopy
 from functools import cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 Forward = Callable[[AwsCall], Response]
+Images = tuple[dict[tuple[str, str], dict[str, Repository]], dict[str, bytes]]  # repositories by place, and layers
 Handler = Callable[["AwsSimulator", AwsCall, Forward], Response]
 
 SWITCHES: dict[str, float] = {
@@ -156,6 +158,23 @@ class AwsSimulator:
             self.trail.reset()
             self.switches = dict(SWITCHES)
             self.access.reset()
+
+    def images(self) -> Images:
+        """Return all that ECR holds."""
+        with self._lock:
+            held = {
+                (account, region): backend.repositories
+                for account in ACCOUNTS
+                for region, backend in ecr_backends[account].items()
+            }
+            return deepcopy((held, self.layers))
+
+    def put_images(self, images: Images) -> None:
+        """Let ECR hold what `images` has returned, and nothing else."""
+        with self._lock:
+            held, self.layers = deepcopy(images)
+            for (account, region), repositories in held.items():
+                ecr_backends[account][region].repositories = repositories
 
     def switch(self, **changes: float) -> None:
         """Set switches of the table SWITCHES."""

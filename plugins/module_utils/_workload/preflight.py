@@ -17,9 +17,9 @@ from .._core.errors import ApiError, AwsError, CollectionError, ConflictError, J
 from .._core.result import Result
 from .._pull_user.inventory import EVENT_OPTIONS
 from .._runpod.answers import AREAS, REMEDIES, missing_access
-from . import planning
 from .desired import DesiredState, desired_state
 from .look import LISTINGS, Clients, Look
+from .options import OPTIONS as ALL_OPTIONS
 from .preflight_look import has_user, judged
 from .preflight_rights import (
     MISSING,
@@ -39,7 +39,6 @@ UNASKED = {
     "adopt",
     "allow_suspected_secrets",
     "credential_name",
-    "left_behind",
     "min_validity_hours",
     "propagation_timeout",
     "public_catalog_data",
@@ -53,10 +52,10 @@ UNASKED = {
 }
 MODULES = ["ecr_image_mirror", "ecr_pull_user_info"]
 OPTIONS: Json = {
-    **{name: option for name, option in planning.OPTIONS.items() if name not in UNASKED},
+    **{name: option for name, option in ALL_OPTIONS.items() if name not in UNASKED},
     "intent": {
         "type": "str",
-        "choices": [*planning.OPTIONS["intent"]["choices"], "audit"],
+        "choices": [*ALL_OPTIONS["intent"]["choices"], "audit"],
         "default": "converge",
     },
     "events": {"type": "dict", "options": EVENT_OPTIONS},
@@ -71,7 +70,7 @@ NEARLY_SPENT = 20  # requests that are left of a quota
 
 
 def run(params: Json, dummy: bool, clients: Clients) -> Result:
-    unasked = {name: planning.OPTIONS[name].get("default") for name in UNASKED}
+    unasked = {name: ALL_OPTIONS[name].get("default") for name in UNASKED}
     desired = desired_state({**unasked, **params, **GIVEN})
     look = Look.through(clients)
     look.api.prefetch(kinds_of(desired))

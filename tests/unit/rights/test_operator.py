@@ -453,8 +453,8 @@ USES: dict[str, tuple[Callable[[Observed], None], ...]] = {
     "runpod_ecr_credential": (use_credential,),
 }
 EVERY_MODULE = pytest.mark.parametrize("module", USES)
-# They make none but the reads of those; tests/unit/workload holds that they stay within what their pages list.
-COMPOSED = {"runpod_ecr_audit", "runpod_ecr_plan", "runpod_ecr_preflight"}
+# They make none but the calls of those; tests/unit/workload holds that they stay within what their pages list.
+COMPOSED = {"runpod_ecr_audit", "runpod_ecr_plan", "runpod_ecr_preflight", "runpod_ecr_refresh"}
 FORESIGHT = {"iam:SimulatePrincipalPolicy", "iam:GetRole", "iam:GetAccountSummary"}  # which only a preflight asks for
 
 
