@@ -260,3 +260,7 @@ def git(*arguments: str) -> str:
 def sandbox(session: nox.Session) -> None:
     """A shell in which both clouds are the sandbox; leaving it stops everything."""
     session.run("python", "-m", "tests.sandbox", "run", "--state", ".sandbox/shell", "--", "tools/sandbox")
+
+
+sys.path.insert(0, str(ROOT))
+import tools.sessions  # noqa: F401  which has sessions of its own

@@ -21,4 +21,4 @@ pygments_style = "friendly"
 pygments_dark_style = "monokai"
 nitpicky = True
 # Modules of other collections, which have no page here.
-nitpick_ignore_regex = [(r"ansplugin|std:ref", r".*(amazon\.aws|ansible\.builtin|ansible_collections\.(amazon|ansible)\.).*")]
+nitpick_ignore_regex = [(r"ansplugin|std:ref", r".*(amazon\.aws|ansible\.builtin|collections\.(amazon|ansible)\.).*")]
