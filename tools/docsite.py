@@ -27,6 +27,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._workload import fin
 DOCS = ROOT / "docs"
 BUILD = ROOT / ".build" / "site"
 SOURCE, PAGES = BUILD / "source", BUILD / "html"
+CONTENTS = re.compile(r"^\.\. contents::.*\n(?: +.*\n)*", re.MULTILINE)
 EXTERNAL = ("http", "https", "mailto", "data", "javascript")
 
 
@@ -38,6 +39,8 @@ def build(environment: Path) -> None:
     reference.mkdir()
     collection = ["--use-current", "--squash-hierarchy", "--cleanup", "everything", "--fail-on-error"]
     run(environment, tools, "antsibull-docs", "collection", *collection, "--dest-dir", str(reference), "gpuops.runpod")
+    for page in reference.rglob("*.rst"):  # the theme has a list of contents of its own, and refuses a second one
+        page.write_text(CONTENTS.sub("", page.read_text()))
     run(environment, tools, "sphinx-build", "-W", "--keep-going", "-q", "-b", "html", str(SOURCE), str(PAGES))
     if broken := list(broken_links()):
         raise SystemExit("\n".join(["broken links:", *broken]))
