@@ -164,6 +164,8 @@ class Play:
     def _act(self, action: str, task: Json, scope: Json, folder: str) -> Json:
         arguments = self._template(task[action], scope)
         name = action.removeprefix(BUILTIN)
+        if action == OURS + "runpod_ecr_result":  # an action of the controller, which runs no module
+            return {"changed": False, **run_result(**arguments)}
         if action.startswith(OURS):
             return self._module(action.removeprefix(OURS), arguments)
         if name in ("include_tasks", "import_tasks"):
@@ -199,9 +201,7 @@ class Play:
         return self._templar(scope).template(given)
 
     def _templar(self, scope: Json) -> Templar:
-        templar = Templar(LOADER, variables={**self.variables, **scope})
-        templar._engine.environment.filters[f"{OURS}run_result"] = run_result
-        return templar
+        return Templar(LOADER, variables={**self.variables, **scope})
 
 
 def load(path: str | Path) -> Any:

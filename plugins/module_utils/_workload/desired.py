@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from .._aws.secret_store import STORE_OPTIONS
 from .._core.errors import InputError, Json
+from .._runpod.credential_replacement import region_of_name
 from .options import OPTIONS
 from .spec import workloads
 
@@ -86,6 +87,12 @@ class DesiredState(NamedTuple):
         """The names of the credentials as patterns, for who does not know the account."""
         given, user = self.options["credential_name"], re.escape(self.options["user_name"])
         return [re.escape(given)] if given else [rf"{user}-\d{{12}}-{re.escape(region)}" for region in self.regions]
+
+    def region_of(self, name: str, account: str) -> str:
+        """Return the region of a credential that has the default name of this pull user's; empty for any other."""
+        if not self.by_user or self.options["credential_name"]:
+            return ""
+        return region_of_name(name, self.options["user_name"], account)
 
     @property
     def public_names(self) -> dict[str, str]:
