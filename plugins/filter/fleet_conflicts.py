@@ -21,13 +21,15 @@ options:
     elements: str
     required: true
   hostvars:
-    description:
-      - The variables of the hosts. Of each the variable C(__runpod_ecr_claimed) is looked at.
-      - It has C(user), the name of the pull user or an empty string, C(account), the AWS account of the user or an
-        empty string, C(runpod), a text that tells accounts of RunPod apart, and the names of C(templates),
-        C(endpoints) and C(credentials).
+    description: The variables of the hosts.
     type: dict
     required: true
+  look:
+    description:
+      - Name of the variable in which each host registered what M(gpuops.runpod.runpod_ecr_plan) or
+        M(gpuops.runpod.runpod_ecr_audit) returned. Its C(handover.claims) is what the host claims.
+    type: str
+    default: __runpod_ecr_plan
 """
 
 EXAMPLES = r"""
@@ -48,8 +50,10 @@ from typing import Any
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.fleet import conflicts
 
 
-def fleet_conflicts(hosts: list[str], hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    reported = {host: hostvars[host].get("__runpod_ecr_claimed") for host in hosts}
+def fleet_conflicts(
+    hosts: list[str], hostvars: Mapping[str, Mapping[str, Any]], look: str = "__runpod_ecr_plan"
+) -> dict[str, list[str]]:
+    reported = {host: hostvars[host].get(look, {}).get("handover", {}).get("claims") for host in hosts}
     found = conflicts({host: claimed for host, claimed in reported.items() if claimed})
     return {host: found.get(host, []) for host in hosts}
 

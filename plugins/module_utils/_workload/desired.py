@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -76,10 +77,17 @@ class DesiredState(NamedTuple):
         return {
             "user": self.options["user_name"] if self.by_user else "",
             "account": account,
+            "runpod": self.runpod_account,
             "templates": [item["name"] for item in self.items],
             "endpoints": [endpoint.get("id") or endpoint["name"] for endpoint in endpoints],
             "credentials": [self.credential_name(region, account) for region in self.regions] if named else [],
         }
+
+    @property
+    def runpod_account(self) -> str:
+        """What tells accounts of RunPod apart: so little of a hash that nobody learns the key from it."""
+        named = f"{self.options.get('api_key')} {self.options.get('api_url')}"
+        return hashlib.sha256(named.encode()).hexdigest()[:8]
 
     @property
     def credential_patterns(self) -> list[str]:

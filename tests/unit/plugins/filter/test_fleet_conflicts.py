@@ -7,16 +7,16 @@ from ansible_collections.gpuops.runpod.plugins.filter.fleet_conflicts import fle
 
 
 def test_a_host_that_has_told_nothing_is_not_looked_at() -> None:
-    claimed = {
-        "__runpod_ecr_claimed": {
-            "user": "puller",
-            "account": "123456789012",
-            "runpod": "",
-            "templates": ["app"],
-            "endpoints": [],
-            "credentials": [],
-        }
+    claims = {
+        "user": "puller",
+        "account": "123456789012",
+        "runpod": "",
+        "templates": ["app"],
+        "endpoints": [],
+        "credentials": [],
     }
+    claimed = {"__runpod_ecr_plan": {"handover": {"claims": claims}}, "looked": {"handover": {}}}
     assert fleet_conflicts(["a", "b"], {"a": claimed, "b": {}}) == {"a": [], "b": []}
     found = fleet_conflicts(["a", "b", "c"], {"a": claimed, "b": {}, "c": claimed})
     assert found["b"] == [] and len(found["a"]) == len(found["c"]) == 2
+    assert fleet_conflicts(["a", "c"], {"a": claimed, "c": claimed}, "looked") == {"a": [], "c": []}
