@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from .._core.result import Result
 
+GROUPS = ("user", "policy")  # of a pull user
+
 
 class Step(NamedTuple):
     """One thing that a run does. `step` names the module's task, `before` and `after` what the change shows."""
@@ -47,9 +49,16 @@ def step_of(step: str, name: str, found: Result, reason: str = "") -> Step:
 
 def reason_of(action: str, before: Any, after: Any) -> str:
     if action == "change" and isinstance(before, dict) and isinstance(after, dict):
-        parts = [key for key in after if after[key] != before.get(key)]
+        parts = [part for key in after for part in differing_parts(key, before.get(key), after[key])]
         return f"differs in {', '.join(parts)}" if parts else "is renewed"
     return {"create": "does not exist", "delete": "is not wanted any more", "change": "differs"}.get(action, "")
+
+
+def differing_parts(key: str, before: Any, after: Any) -> list[str]:
+    """Return the field where it differs; of a group of fields, those in it."""
+    if key in GROUPS and before and after:
+        return [f"{key} {part}" for part in after if after[part] != before.get(part)]
+    return [key] if before != after else []
 
 
 def resource_step(step: str, name: str, planned: str, before: Any, after: Any) -> Step:
