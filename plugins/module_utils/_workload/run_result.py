@@ -24,6 +24,8 @@ def access_report(access: str, user: str | None, **known: Any) -> Json:
 def run_result(plan: Json, done: Mapping[str, Json]) -> Json:
     """Return the result and its lines; `done` has by kind what the step's module returned, nothing where none ran."""
     predicted = plan["result"]
+    if not done:
+        return {"result": predicted, "summary": plan["summary"]}
     result = {
         **predicted,
         "credentials": credentials(predicted["credentials"], done.get("credential", {})),

@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from .._core.result import Result
+from .._core.time import format_time
+from .desired import DesiredState
 
 GROUPS = ("user", "policy")  # of a pull user
 
@@ -66,8 +69,16 @@ def resource_step(step: str, name: str, planned: str, before: Any, after: Any) -
     return Step(step, name, action, reason_of(action, before, after), before, after)
 
 
-def credential_reason(found: Result) -> str:
+def credential_reason(found: Result, enough: str) -> str:
+    """Return why a token is renewed; one that ends at `enough` or later would do."""
     if not found.changed or not found.before:
         return ""
     ends = found.before.get("expires_at")
-    return f"its token ends at {ends}, or another key minted it" if ends else "nothing tells until when its token works"
+    if not ends:
+        return "nothing tells until when its token works"
+    return f"its token ends at {ends}" if ends < enough else "another key than that in the store minted its token"
+
+
+def minimum(desired: DesiredState, now: datetime) -> str:
+    """Return until when a token has to work, as results show it."""
+    return format_time(now + timedelta(hours=desired.options["min_validity_hours"]))

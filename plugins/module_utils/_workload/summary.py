@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from .._core.errors import Json
@@ -35,14 +35,17 @@ def change_lines(steps: Iterable[Step]) -> list[str]:
     ]
 
 
-def state_lines(result: Json, pending: bool = False) -> list[str]:
-    """Return a line for each workload and for each token; a proof that is `pending` is what the run will bring."""
+def state_lines(result: Json, pending: bool = False, renewed: Collection[str] = ()) -> list[str]:
+    """Return a line for each workload and for each token.
+
+    A proof that is `pending`, and the ends of those that are to be `renewed`, are what the run will bring.
+    """
     unproved = "the run will prove the pull" if pending else "the pull is not proved"
     if result["access"] == "delegation":
         unproved = "nobody but RunPod can prove the pull"
     return [
         *(workload_line(workload, unproved) for workload in result["workloads"]),
-        *(token_line(credential) for credential in result["credentials"]),
+        *(token_line(credential, credential["name"] in renewed) for credential in result["credentials"]),
         *(["The access key of the pull user is due for rotation."] if result["rotation_due"] else []),
     ]
 
@@ -54,12 +57,10 @@ def workload_line(workload: Json, unproved: str) -> str:
     return "; ".join([f"{workload['name']}: {runs}", *parts, PROVED.get(workload["pullable"], unproved)])
 
 
-def token_line(credential: Json) -> str:
+def token_line(credential: Json, renewed: bool) -> str:
     ends = credential.get("expires_at")
-    if "id" not in credential:
-        return f"credential {credential['name']}: its token is still to come"
-    what = f"its token ends at {ends}" if ends else "when its token ends is not known"
-    return f"credential {credential['name']}: {what}"
+    unknown = "the run brings a new token" if renewed else "when its token ends is not known"
+    return f"credential {credential['name']}: " + (f"its token ends at {ends}" if ends else unknown)
 
 
 def shown_step(step: Step) -> Json:
@@ -84,10 +85,11 @@ def diff_of(steps: Iterable[Step]) -> tuple[Json, Json]:
 
 def planned(steps: list[Step], result: Json, pending: bool = False) -> Json:
     """Return what a module tells of steps and of their result."""
+    renewed = {step.name for step in steps if step.step == "credential" and step.needed}
     return {
         "steps": [shown_step(step) for step in steps],
         "needed": list(dict.fromkeys(step.step for step in steps if step.needed)),
         "changes": change_lines(steps),
-        "summary": state_lines(result, pending),
+        "summary": state_lines(result, pending, renewed),
         "result": result,
     }

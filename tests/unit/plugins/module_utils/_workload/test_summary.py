@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.step import Step, reason_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.step import Step, credential_reason, reason_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.summary import change_lines, state_lines
 
 WORKLOAD = {
@@ -40,15 +41,29 @@ def test_a_workload_s_line_tells_what_is_known_of_the_pull(given: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("credential", "says"),
+    ("ends", "renewed", "says"),
     [
-        ({"name": "c", "id": "c1", "expires_at": "soon"}, "its token ends at soon"),
-        ({"name": "c", "id": "c1", "expires_at": None}, "when its token ends is not known"),
-        ({"name": "c", "expires_at": None}, "its token is still to come"),
+        ("soon", {"c"}, "its token ends at soon"),
+        (None, (), "when its token ends is not known"),
+        (None, {"c"}, "the run brings a new token"),
     ],
 )
-def test_a_token_s_line_tells_its_end(credential: dict[str, Any], says: str) -> None:
-    assert state_lines({**result(), "workloads": [], "credentials": [credential]}) == [f"credential c: {says}"]
+def test_a_token_s_line_tells_its_end(ends: str | None, renewed: Any, says: str) -> None:
+    found = {**result(), "workloads": [], "credentials": [{"name": "c", "expires_at": ends}]}
+    assert state_lines(found, False, renewed) == [f"credential c: {says}"]
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        (None, ""),
+        ({"expires_at": None}, "nothing tells until when its token works"),
+        ({"expires_at": "2026-01-01T00:00:00Z"}, "its token ends at 2026-01-01T00:00:00Z"),
+        ({"expires_at": "2026-01-03T00:00:00Z"}, "another key than that in the store minted its token"),
+    ],
+)
+def test_the_reason_of_a_renewal_is_the_one_that_holds(before: Any, reason: str) -> None:
+    assert credential_reason(Result(True, before, {}), "2026-01-02T00:00:00Z") == reason
 
 
 def test_a_proof_is_told_by_who_pulls() -> None:
