@@ -47,8 +47,13 @@ def build(folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch) / "tree"
         copy_tree(tree)
-        galaxy = Path(sys.executable).with_name("ansible-galaxy")
-        command = [str(galaxy), "collection", "build", "--output-path", scratch]
+        command = [
+            str(Path(sys.executable).with_name("ansible-galaxy")),
+            "collection",
+            "build",
+            "--output-path",
+            scratch,
+        ]
         subprocess.run(command, cwd=tree, check=True, stdout=subprocess.DEVNULL)
         [built] = Path(scratch).glob("*.tar.gz")
         folder.mkdir(parents=True, exist_ok=True)

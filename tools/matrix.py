@@ -11,31 +11,25 @@ Each pair, such as 2.16-3.10, has environments of its own in .build/matrix, made
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tools import artifact
-from tools.bootstrap import pip_alone_has_an_index
+from tools import artifact, environments
+from tools.environments import COLLECTION, CheckError, call, interpreter
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "tools" / "requirements" / "matrix"
 BUILD = ROOT / ".build" / "matrix"
 LOGS = ROOT / ".build" / "logs"
 PAGE = ROOT / "docs" / "compatibility.md"
-BIN = Path(sys.executable).parent
-COLLECTION = "ansible_collections/amazon/aws/"
-LOCKED = ("--quiet", "--only-binary", ":all:", "--require-hashes", "--requirement")
 BEGIN, END = "<!-- table of the matrix -->\n", "<!-- end of the table -->\n"
 
 # The line of ansible-core, and the Pythons that it and the collection support, for controller and modules.
@@ -48,10 +42,6 @@ LINES = {
     "2.21": ("3.12", "3.13"),
     "2.22": ("3.13",),
 }
-
-
-class MatrixError(Exception):
-    """What keeps a pair from being tested."""
 
 
 class Pair(NamedTuple):
@@ -81,91 +71,16 @@ class Pair(NamedTuple):
 PAIRS = [Pair(core, python) for core, pythons in LINES.items() for python in pythons]
 
 
-def interpreter(version: str) -> str | None:
-    """Return a Python of a version: on PATH, under pyenv, or known to uv."""
-    name = f"python{version}"
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    candidates = [sys.executable, shutil.which(name), *sorted(pyenv.glob(f"versions/{version}.*/bin/{name}"))]
-    for path in candidates:
-        if path and is_python(str(path), version):
-            return str(path)
-    command = [str(BIN / "uv"), "python", "find", "--no-project", "--no-python-downloads", version]
-    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    return found if found and is_python(found, version) else None
-
-
-def is_python(path: str, version: str) -> bool:
-    """Whether a path is a Python of a version; a shim of pyenv may be none."""
-    command = [path, "-c", "import sys; print('{}.{}'.format(*sys.version_info))"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == version
-    except OSError:
-        return False
-
-
 def environment(pair: Pair, kind: str, log: Path) -> Path:
     """Make an environment unless it is there: `` to run playbooks in, `-tests` for the unit tests; return its bin."""
-    made = pair.folder / (kind.strip("-") or "run")
-    stamp, lock, wheel_lock = made / "stamp", pair.lock(kind), pair.lock("-collections")
-    state = hashlib.sha256(lock.read_bytes() + wheel_lock.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == state:
-        return made / "bin"
-    python = interpreter(pair.python)
-    if not python:
-        raise MatrixError(f"there is no Python {pair.python}: install one, such as 'pyenv install {pair.python}'")
-    call(log, [python, "-m", "venv", "--clear", "--without-pip", str(made)])
-    if pip_alone_has_an_index():
-        call(
-            log, [sys.executable, "-m", "pip", "--python", str(made / "bin" / "python"), "install", *LOCKED, str(lock)]
-        )
-    else:
-        call(log, [str(BIN / "uv"), "pip", "install", "--python", str(made / "bin" / "python"), *LOCKED, str(lock)])
-    keep_collection(pair, next(made.glob("lib/python*/site-packages")), log)
-    stamp.write_text(state)
-    return made / "bin"
-
-
-def keep_collection(pair: Pair, packages: Path, log: Path) -> None:
-    """Put amazon.aws, and nothing else of the wheel that carries it, where Ansible finds it."""
-    wheels = BUILD / "wheels" / pair.core
-    if not list(wheels.glob("*.whl")):
-        # Only taken apart, so never mind which Python it is for.
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--python-version",
-            "3.13",
-            "--dest",
-            str(wheels),
-        ]
-        call(log, [*command, *LOCKED, str(pair.lock("-collections"))])
-    [wheel] = wheels.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(packages, [name for name in archive.namelist() if name.startswith(COLLECTION)])
+    wheel_lock = pair.lock("-collections")
+    made = environments.make(pair.folder / (kind.strip("-") or "run"), pair.python, pair.lock(kind), wheel_lock, log)
+    [packages] = made.parent.glob("lib/python*/site-packages")
     manifest = json.loads((packages / COLLECTION / "MANIFEST.json").read_text())
     found, named = manifest["collection_info"]["version"], pair.versions()[2]
     if found != named:
-        raise MatrixError(f"{wheel.name} holds amazon.aws {found}, and {pair.core}-collections.in says {named}")
-
-
-def call(log: Path, command: list[str], **environment: str) -> None:
-    """Run a command with its output in a file. Raises MatrixError when it fails."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    with log.open("ab") as file:
-        code = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**kept, **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            check=False,
-        ).returncode
-    if code:
-        raise MatrixError(f"{Path(command[0]).name} ended with {code}, see {log.relative_to(ROOT)}")
+        raise CheckError(f"the wheel holds amazon.aws {found}, and {pair.core}-collections.in says {named}")
+    return made
 
 
 def units(pair: Pair, dummy: Path, log: Path) -> None:
@@ -233,7 +148,7 @@ def judge(pair: Pair, check: str, archive: Path) -> Verdict:
     try:
         CHECKS[check](pair, archive, log)
         problem = ""
-    except MatrixError as error:
+    except CheckError as error:
         problem = str(error)
     seconds = time.monotonic() - start
     print(f"{pair.name} {check}: {problem or 'passed'} ({seconds:.0f} s)", flush=True)
@@ -259,7 +174,7 @@ def with_table(page: str, new: str) -> str:
 def chosen(options: argparse.Namespace) -> list[Pair]:
     """The pairs that are named, or all; for a sample the lowest and the newest that this machine has a Python for."""
     if unknown := set(options.pairs) - {pair.name for pair in PAIRS}:
-        raise MatrixError(f"there is no pair {', '.join(sorted(unknown))}: {' '.join(pair.name for pair in PAIRS)}")
+        raise CheckError(f"there is no pair {', '.join(sorted(unknown))}: {' '.join(pair.name for pair in PAIRS)}")
     if not options.sample:
         return [pair for pair in PAIRS if not options.pairs or pair.name in options.pairs]
     there = {version for version in {pair.python for pair in PAIRS} if interpreter(version)}
@@ -295,5 +210,5 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except MatrixError as error:
+    except CheckError as error:
         sys.exit(str(error))

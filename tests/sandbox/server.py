@@ -140,14 +140,18 @@ class Sandbox:
         }
 
     def client(self, service: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY, **options: Any) -> Any:
-        """Return a boto3 client; the operator's, unless a key is given. It lives on: making one takes a while."""
+        """Return a boto3 client; the operator's, unless a key is given. Those of operators live on."""
+        known = (service, access_key, *sorted(options.items()))
+        if known in self._clients:
+            return self._clients[known]
+        lives_on = secret_key == SECRET_KEY and "config" not in options
+        config = Config(proxies={}).merge(options.pop("config", None) or Config())
         identity = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
-        given = {"region_name": REGION, **identity, "config": None, **options}
-        known = (service, *sorted(given.items()))
-        if known not in self._clients:
-            given["config"] = Config(proxies={}).merge(given["config"] or Config())
-            self._clients[known] = self._session.client(service, endpoint_url=self.aws_url, **given)
-        return self._clients[known]
+        given = {"region_name": REGION, **identity, "config": config, **options}
+        made = self._session.client(service, endpoint_url=self.aws_url, **given)
+        if lives_on:
+            self._clients[known] = made
+        return made
 
     def aws_calls(self) -> list[dict[str, Any]]:
         return self._faults["aws"].calls()

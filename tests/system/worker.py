@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -72,7 +72,7 @@ def session() -> Any:
     return boto3.session.Session()
 
 
-@cache
+@lru_cache(64)
 def client_of(service: str, region: str, options: str) -> Any:
     """Return a client, which lives on: making one takes longer than its calls."""
     given = json.loads(options)

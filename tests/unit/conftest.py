@@ -6,17 +6,16 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-# Tests of what is no part of the collection, which measuring would slow down for nothing
-ELSEWHERE = {"awx", "rights", "sandbox"}
-
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "unmeasured: tests that no line needs to be covered, in half the time.")
+    forks = config.pluginmanager.get_plugin("ansible_forked")  # ansible-test's: a process for each test takes most time
+    if forks:
+        config.pluginmanager.unregister(forks)
 
 
 def pytest_collection_finish() -> None:
@@ -29,7 +28,7 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
     coverage = sys.modules.get("coverage")
-    running = coverage and unmeasured(item) and coverage.Coverage.current()
+    running = coverage and item.get_closest_marker("unmeasured") and coverage.Coverage.current()
     if running:
         running.stop()
     try:
@@ -37,8 +36,3 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
     finally:
         if running:
             running.start()
-
-
-def unmeasured(item: pytest.Item) -> bool:
-    folders = Path(item.path).relative_to(Path(__file__).parent).parts
-    return folders[0] in ELSEWHERE or item.get_closest_marker("unmeasured") is not None

@@ -158,7 +158,7 @@ class Skopeo:
                     meter.look(written(process.pid))
                 else:
                     meter.read(line)
-                    last = [*last[1 - LAST_LINES :], line.rstrip()]
+                    last = [*last, line.rstrip()][-LAST_LINES:]
             return await process.wait(), last
         finally:
             if process.returncode is None:

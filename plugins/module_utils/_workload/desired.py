@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from .._aws.secret_store import STORE_OPTIONS
 from .._core.errors import InputError, Json
+from .._runpod.credential_replacement import region_of_name
 from .options import OPTIONS
 from .spec import workloads
 
@@ -77,23 +77,22 @@ class DesiredState(NamedTuple):
         return {
             "user": self.options["user_name"] if self.by_user else "",
             "account": account,
-            "runpod": self.runpod_account,
             "templates": [item["name"] for item in self.items],
             "endpoints": [endpoint.get("id") or endpoint["name"] for endpoint in endpoints],
             "credentials": [self.credential_name(region, account) for region in self.regions] if named else [],
         }
 
     @property
-    def runpod_account(self) -> str:
-        """What tells accounts of RunPod apart: so little of a hash that nobody learns the key from it."""
-        named = f"{self.options.get('api_key')} {self.options.get('api_url')}"
-        return hashlib.sha256(named.encode()).hexdigest()[:8]
-
-    @property
     def credential_patterns(self) -> list[str]:
         """The names of the credentials as patterns, for who does not know the account."""
         given, user = self.options["credential_name"], re.escape(self.options["user_name"])
         return [re.escape(given)] if given else [rf"{user}-\d{{12}}-{re.escape(region)}" for region in self.regions]
+
+    def region_of(self, name: str, account: str) -> str:
+        """Return the region of a credential that has the default name of this pull user's; empty for any other."""
+        if not self.by_user or self.options["credential_name"]:
+            return ""
+        return region_of_name(name, self.options["user_name"], account)
 
     @property
     def public_names(self) -> dict[str, str]:

@@ -16,6 +16,7 @@ from .._core.result import Result
 from .._ecr.pull_check import NotPullableError
 from .._pull_user.iam_user import find_user
 from .._runpod import endpoint_fields, template
+from .._runpod.credential_replacement import logical
 from . import preview
 from .desired import DesiredState
 from .look import KNOWN_LATER, Look
@@ -179,11 +180,11 @@ def proof_of_user(desired: DesiredState, look: Look) -> list[Json]:
 
 
 def plan_credentials(
-    desired: DesiredState, look: Look, account: str, force: bool = False
+    desired: DesiredState, look: Look, account: str, force: bool = False, regions: list[str] | None = None
 ) -> tuple[list[Step], list[Json]]:
-    """Return the steps for the regions' credentials, and those as they will be."""
+    """Return the steps for the regions' credentials, those of the images where none are given, and them afterwards."""
     steps, registries = [], []
-    for region in desired.regions:
+    for region in regions or desired.regions:
         name = desired.credential_name(region, account)
         found = preview.credential(look, desired, region, name, force)
         registry = found.results.get("registry") or found.after
@@ -334,12 +335,19 @@ def public_images_left(desired: DesiredState, steps: Iterable[Step]) -> list[str
 # Tokens and keys alone
 
 
+def covered_regions(desired: DesiredState, look: Look, account: str) -> list[str]:
+    """Return the regions whose tokens are kept: those of the images, and those that RunPod has of the user besides."""
+    held = (desired.region_of(logical(one["name"]), account) for one in look.api.items("/registries", "registries"))
+    return sorted({*desired.regions, *filter(None, held)})
+
+
 def refresh(desired: DesiredState, look: Look) -> Plan:
     account = preview.account_of_key(look, desired)
-    steps, registries = plan_credentials(desired, look, account)
+    regions = covered_regions(desired, look, account)
+    steps, registries = plan_credentials(desired, look, account, regions=regions)
     user = desired.options["user_name"] if desired.by_user else None
     report = access_report(desired.access, user, credentials=registries)
-    return Plan(steps, report, {"regions": desired.regions, "verify_images": []})
+    return Plan(steps, report, {"regions": regions, "verify_images": []})
 
 
 def rotate(desired: DesiredState, look: Look) -> Plan:
@@ -349,7 +357,8 @@ def rotate(desired: DesiredState, look: Look) -> Plan:
     user = preview.rotated_user(look, desired)
     steps = [step_of("user", name, user)]
     account = user.results["user"]["arn"].split(":")[4]
-    credential_steps, registries = plan_credentials(desired, look, account, force=new_key(user))
+    regions = covered_regions(desired, look, account)
+    credential_steps, registries = plan_credentials(desired, look, account, force=new_key(user), regions=regions)
     steps += credential_steps
     proof: list[Json] = []
     if desired.options["verify"] and not user.results["rotated"]:
@@ -366,7 +375,7 @@ def rotate(desired: DesiredState, look: Look) -> Plan:
         ],
     }
     verify = verified_on_the_way(steps, desired)
-    values = {"claims": desired.claims(account), "regions": desired.regions, "verify_images": verify}
+    values = {"claims": desired.claims(account), "regions": regions, "verify_images": verify}
     return Plan(steps, result, values)
 
 

@@ -55,6 +55,7 @@ def credential_options(desired: DesiredState) -> Json:
         "propagation_timeout": given["propagation_timeout"],
         "state": "present",
         "key_required": True,
+        "with_further_regions": desired.by_user,
     }
 
 

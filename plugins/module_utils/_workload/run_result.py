@@ -12,6 +12,8 @@ from typing import Any
 from .._core.errors import Json
 from .summary import state_lines
 
+OPTIONS: Json = {"plan": {"type": "dict", "required": True}, "done": {"type": "dict", "default": {}}}
+OF_THE_PLAN = ("steps", "needed", "changes", "handover")
 CREDENTIAL = ("id", "name", "logical_name", "region", "expires_at")
 
 
@@ -22,17 +24,19 @@ def access_report(access: str, user: str | None, **known: Any) -> Json:
 
 
 def run_result(plan: Json, done: Mapping[str, Json]) -> Json:
-    """Return the result and its lines; `done` has by kind what the step's module returned, nothing where none ran."""
+    """Return the plan with its result, and the lines of that, as they came true.
+
+    `done` has by kind what the step's module returned, nothing where none ran.
+    """
     predicted = plan["result"]
-    if not done:
-        return {"result": predicted, "summary": plan["summary"]}
     result = {
         **predicted,
         "credentials": credentials(predicted["credentials"], done.get("credential", {})),
         "delegations": done.get("delegation", {}).get("delegations", predicted["delegations"]),
         "workloads": workloads(predicted["workloads"], done),
     }
-    return {"result": result, "summary": state_lines(result)}
+    kept = {name: plan[name] for name in OF_THE_PLAN if name in plan}
+    return {**kept, "result": result, "summary": state_lines(result)}
 
 
 def credentials(predicted: list[Json], done: Json) -> list[Json]:

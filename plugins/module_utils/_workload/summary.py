@@ -27,12 +27,12 @@ PROVED = {True: "the pull is proved", False: "cannot be pulled"}
 
 def change_lines(steps: Iterable[Step]) -> list[str]:
     """Return a line for each step that is needed."""
-    return [
-        f"{VERBS[step.action]} {KINDS.get(step.step, step.step)} {step.name}"
-        + (f" ({step.reason})" if step.reason else "")
-        for step in steps
-        if step.needed
-    ]
+    return [change_line(step) for step in steps if step.needed]
+
+
+def change_line(step: Step) -> str:
+    reason = f" ({step.reason})" if step.reason else ""
+    return f"{VERBS[step.action]} {KINDS.get(step.step, step.step)} {step.name}{reason}"
 
 
 def state_lines(result: Json, pending: bool = False, renewed: Collection[str] = ()) -> list[str]:

@@ -21,7 +21,7 @@ name: archives
 type: aggregate
 short_description: Share the archives of modules between runs
 description:
-  - Ansible finds those of earlier runs in the folder that E(ARCHIVES) names, and puts its own there.
+  - Ansible finds those of earlier runs in the folder that E(ARCHIVES) names, if it is set, and puts its own there.
 """
 
 
@@ -46,5 +46,6 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "archives"
 
     def v2_playbook_on_start(self, playbook: object) -> None:
-        module_common.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": Archive})
-        os.symlink(os.environ["ARCHIVES"], os.path.join(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache"))
+        if folder := os.environ.get("ARCHIVES"):
+            module_common.zipfile = SimpleNamespace(**{**vars(zipfile), "ZipFile": Archive})
+            os.symlink(folder, os.path.join(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache"))

@@ -23,7 +23,6 @@ from moto.iam.responses import IamResponse
 from moto.secretsmanager.responses import SecretsManagerResponse
 from moto.ssm.responses import SimpleSystemManagerResponse
 from moto.sts.responses import TokenResponse
-from moto.utilities.utils import get_partition
 
 ACCOUNT = "123456789012"
 RESPONSES: dict[str, type[BaseResponse]] = {
@@ -91,8 +90,8 @@ def prepared(asked: Any, operation: str, params: dict[str, Any], client: Any) ->
     asked.headers, asked.response_headers, asked.uri_match = headers, {}, {}
     asked.body = asked.raw_body = "" if flat else form.decode()
     asked.querystring = asked.data = {"Action": [operation]} | {name: [value] for name, value in flat.items()}
-    asked.region = client.meta.region_name
-    asked.partition = get_partition(asked.region)
+    asked.region = client._request_signer._region_name  # where a service is the same in all, meta names no region
+    asked.partition = client.meta.partition
     asked.access_key, asked.current_account = asked.get_access_key(), ACCOUNT
     mark_account_as_visited(ACCOUNT, asked.access_key, asked.service_name, asked.region)
     if asked.automated_parameter_parsing:

@@ -39,8 +39,11 @@ def test_a_due_refresh_is_one_module_and_its_check_tells_it(due: House) -> None:
     assert done.result["user"] == "runpod-ecr-access" and len(done.result["credentials"]) == 2
 
 
-def test_one_region_alone_has_the_same_answer(due: House) -> None:
-    done = due.role("refresh")
+def test_one_region_alone_has_the_same_answer(house: House) -> None:
+    house.sandbox.aws.switch(token_seconds=3600)
+    house.arrange(IMAGE)
+    house.sandbox.aws.switch(token_seconds=12 * 3600)
+    done = house.role("refresh")
     assert done.plan["needed"] == ["credential"] and len(done.plan["steps"]) == 1
     assert set(done.result["credentials"][0]) == {"id", "name", "logical_name", "region", "expires_at"}
 

@@ -111,7 +111,6 @@ def test_the_entry_is_named_after_the_user_unless_it_is_named() -> None:
 
 def test_a_host_claims_what_no_other_may_have() -> None:
     both = desired(endpoint={**ENDPOINT, "id": "e1"}, credential_name="mine").claims("123456789012")
-    runpod = both.pop("runpod")
     assert both == {
         "user": "runpod-ecr-access",
         "account": "123456789012",
@@ -120,7 +119,6 @@ def test_a_host_claims_what_no_other_may_have() -> None:
         "credentials": ["mine"],
     }
     assert desired().claims("1")["credentials"] == []
-    assert desired(api_key="another").claims("1")["runpod"] != runpod == desired().claims("1")["runpod"]
     lent = desired(pull_identity="caller").claims("123456789012")
     assert (lent["user"], lent["credentials"]) == ("", ["runpod-ecr-access-123456789012-us-east-1"])
 
