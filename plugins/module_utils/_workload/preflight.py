@@ -20,7 +20,6 @@ from .._runpod.answers import AREAS, REMEDIES, missing_access
 from .desired import DesiredState, desired_state
 from .look import LISTINGS, Clients, Look
 from .options import OPTIONS as ALL_OPTIONS
-from .options import OPTIONS as ALL_OPTIONS
 from .preflight_look import has_user, judged
 from .preflight_rights import (
     MISSING,
