@@ -236,3 +236,10 @@ def pip_settings() -> list[str]:
 
 def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Every call of every scenario, broken in every way, and every pair of runs at once; see tests/faults."""
+    here = os.pathsep.join([str(ROOT), str(ROOT / "playbooks" / "collections")])
+    session.run("python", "-m", "tests.faults", *session.posargs, env={"PYTHONPATH": here})

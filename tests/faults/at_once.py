@@ -90,7 +90,7 @@ class Meeting:
             self._turns.sleep(seconds)
 
 
-class Tables:
+class Meetings:
     """The starts, each made once."""
 
     def __init__(self, sandbox: Sandbox) -> None:
