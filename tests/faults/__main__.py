@@ -6,6 +6,7 @@
 python -m tests.faults                          all of it
 python -m tests.faults calls [scenario ...]     the calls alone, of these scenarios
 python -m tests.faults pairs                    the pairs alone
+python -m tests.faults inputs                   anything as options of the modules alone
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from tests.sandbox.server import Sandbox
 
 from .at_once import PAIRS, STARTS, Meetings
 from .harness import Harness, Verdict
+from .inputs import MODULES, Inputs, ended_badly, nowhere
 from .scenarios import SCENARIOS
+
+PARTS = ("calls", "pairs", "inputs")
 
 
 def kind(verdict: Verdict) -> str:
@@ -31,20 +35,21 @@ def kind(verdict: Verdict) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["all", "calls", "pairs"], default="all")
+    parser.add_argument("what", nargs="?", choices=["all", *PARTS], default="all")
     parser.add_argument("scenarios", nargs="*", metavar="scenario")
     parser.add_argument("--every", type=int, default=1, help="of the points, only each nth")
     parser.add_argument("--first", type=int, default=0, help="the number of the first point, or the first seed")
     parser.add_argument("--seeds", type=int, default=200, help="how many seeds each pair meets under")
+    parser.add_argument("--inputs", type=int, default=100_000, help="how many options are drawn")
     given = parser.parse_args()
-    wrong = 0
+    wrong = 0 if given.what not in ("all", "inputs") else give_anything(range(given.first, given.first + given.inputs))
     with Sandbox(with_registries=True) as sandbox:
         here = {name: sandbox.environment[name] for name in ("NO_PROXY", "no_proxy", "SSL_CERT_FILE")}
         with patch.dict(os.environ, here):
-            if given.what != "pairs":
+            if given.what in ("all", "calls"):
                 for name in given.scenarios or SCENARIOS:
                     wrong += break_calls(Harness(sandbox, name), given.first, given.every)
-            if given.what != "calls":
+            if given.what in ("all", "pairs"):
                 for start in STARTS:
                     wrong += let_meet(Meetings(sandbox), start, range(given.first, given.first + given.seeds))
     print(f"{wrong} went wrong")
@@ -79,6 +84,20 @@ def let_meet(meetings: Meetings, start: str, seeds: range) -> int:
         print(f"{start}: {' and '.join(pair)}: {len(seeds)} seeds, {bad} wrong", flush=True)
         all_bad += bad
     return all_bad
+
+
+def give_anything(seeds: range) -> int:
+    """Print what went wrong with options that a seed draws; return how many times that was."""
+    bad = 0
+    with nowhere():
+        for seed in seeds:
+            module = MODULES[seed % len(MODULES)]
+            options = Inputs(seed).options(module)
+            if found := ended_badly(module, options):
+                bad += 1
+                print(f"  {module}, seed {seed}: {found}\n      {options}", flush=True)
+    print(f"options of {len(MODULES)} modules: seeds {seeds.start} to {seeds.stop - 1}, {bad} wrong", flush=True)
+    return bad
 
 
 if __name__ == "__main__":

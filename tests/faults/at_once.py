@@ -42,6 +42,7 @@ WISHES: dict[str, tuple[str, Json]] = {
 }
 PAIRS = list(combinations_with_replacement(WISHES, 2))
 STARTS: dict[str, Callable[[House], None]] = {"nothing": nothing, "converged": converged}
+HANGS = 300.0  # seconds, after which a run hangs: a busy machine takes its time for some hundred requests
 EARLY = {"refresh", "rotate"}  # of what is not there yet
 
 
@@ -49,7 +50,7 @@ class Meeting:
     """Two runs that start together in a sandbox as it is."""
 
     def __init__(self, sandbox: Sandbox, seed: int) -> None:
-        self._sandbox, self._turns = sandbox, Interleaving(seed)
+        self._sandbox, self._turns = sandbox, Interleaving(seed, HANGS)
         self._threads: set[int] = set()
 
     def held(self, *wishes: str) -> list[Played | Exception]:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.at_once import Meetings
 from tests.faults.harness import Harness
+from tests.faults.inputs import MODULES, Inputs, ended_badly, nowhere
 from tests.sandbox.server import Sandbox
 
 SHARES = {  # scenario -> which of its points
@@ -52,3 +53,12 @@ def test_a_plain_re_run_heals_what_went_wrong_at_a_call(sandbox: Sandbox, name: 
 @pytest.mark.parametrize(("start", "pair", "seed"), MEETINGS)
 def test_two_runs_at_once_end_in_one_good_state(sandbox: Sandbox, start: str, pair: tuple[str, str], seed: int) -> None:
     assert Meetings(sandbox).wrong(start, pair, seed) == []
+
+
+@pytest.mark.no_cover
+def test_any_options_end_in_a_clear_error() -> None:
+    with nowhere():
+        for seed in range(30 * len(MODULES)):
+            module = MODULES[seed % len(MODULES)]
+            options = Inputs(seed).options(module)
+            assert not ended_badly(module, options), (module, seed, options)
