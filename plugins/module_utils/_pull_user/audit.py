@@ -134,9 +134,10 @@ def policy_report(
     drift = {
         "missing": sorted(asked - set(opened)) if document else [],
         "extra": sorted(set(opened) - asked),
-        "other": document is not None
-        and _policy.differs(document, _policy.document(opened, _policy.pulls_through(document))),
+        "other": False,
     }
+    if document is not None:
+        drift["other"] = _policy.differs(document, _policy.document(opened, _policy.pulls_through(document)))
     size = policy_size(document)
     return {
         "kind": kind,

@@ -280,12 +280,7 @@ def plan_present(state: UserState, params: Json, region: str, now: datetime) -> 
     wrote_entry = is_there(state.entry) and entry is None or bool(state.entry and state.entry.deleted and entry)
     return UserPlan(
         after,
-        changed=change != UserChange()
-        or _attach.is_needed(move)
-        or any(marks)
-        or wrote_keys
-        or wrote_entry
-        or state.denied,
+        changed=any((change != UserChange(), _attach.is_needed(move), *marks, wrote_keys, wrote_entry, state.denied)),
         user=change,
         policies=move,
         keys=keys,

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -87,7 +87,9 @@ class Bench:
         self.identity: dict[str, str] = {}
         self.later = timedelta(0)
         opener = Request(ca_path=sandbox.environment["SSL_CERT_FILE"], use_netrc=False, follow_redirects="none")
-        aws = Aws(self.connect, "us-east-1", clock=lambda: datetime.now(UTC) + self.later, sleep=lambda dummy: None)
+        aws = Aws(
+            self.connect, "us-east-1", clock=lambda: datetime.now(timezone.utc) + self.later, sleep=lambda dummy: None
+        )
         registry = partial(Registry, opener, sleep=lambda dummy: None)
         self.clients = pull_check.Clients(aws, opener, registry)
 

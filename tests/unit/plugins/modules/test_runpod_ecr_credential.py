@@ -7,14 +7,13 @@ import base64
 import io
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from email.message import Message
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
@@ -45,10 +44,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credenti
     run,
 )
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import note
 
-NOW = datetime(2026, 8, 1, tzinfo=UTC)
+NOW = datetime(2026, 8, 1, tzinfo=timezone.utc)
 LONG_AGO = NOW - timedelta(days=30)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 NEW_KEY = KeyPair("AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import boto3
@@ -166,7 +166,7 @@ def test_policy_with_one_statement_of_texts_is_a_document() -> None:
 
 def test_dates_are_dates() -> None:
     answer = answering(user("<CreateDate>2026-01-02T03:04:05Z</CreateDate>")).call("iam", "get_user", UserName="x")
-    assert answer["User"]["CreateDate"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert answer["User"]["CreateDate"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
     with pytest.raises(AwsError, match="iam:GetUser: MalformedAnswer"):
         answering(user("<CreateDate>yesterday</CreateDate>")).call("iam", "get_user", UserName="x")
 
