@@ -165,7 +165,8 @@ def diagnosed(point: Point, failure: str) -> bool:
     """Return whether a failure names the call that was broken, or where it went."""
     name = re.sub(r"^(\w+) (?:/v2)?(/\S*)$", r"\1 \2", point.call)
     host = re.search(r"\S+\.amazonaws\.com|public\.ecr\.aws", point.call)
-    places = [host[0].partition("/")[0]] if host else ["ECR in "] if name.startswith("ecr:") else []
+    places = ["The host that hands out the layers"] if "starport" in name else []
+    places += [host[0].partition("/")[0]] if host else ["ECR in "] if name.startswith("ecr:") else []
     return any(each in failure for each in [name, name.partition(":")[2] or name, *places])
 
 
