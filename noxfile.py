@@ -260,3 +260,10 @@ def git(*arguments: str) -> str:
 def sandbox(session: nox.Session) -> None:
     """A shell in which both clouds are the sandbox; leaving it stops everything."""
     session.run("python", "-m", "tests.sandbox", "run", "--state", ".sandbox/shell", "--", "tools/sandbox")
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Every call of every scenario, broken in every way, and every pair of runs at once; see tests/faults."""
+    here = os.pathsep.join([str(ROOT), str(ROOT / "playbooks" / "collections")])
+    session.run("python", "-m", "tests.faults", *session.posargs, env={"PYTHONPATH": here})
