@@ -241,7 +241,7 @@ class Access:
         found = effects(visible[-1] if visible else (), action, resource)
         boundary = _boundary(holder.account, user)
         limit = {"Allow"} if boundary is None else effects((boundary,), action, resource)
-        above = [effects((one,), action, resource) for one in self.control_policies]
+        above = effects(self.control_policies, action, resource) if self.control_policies else {"Allow"}
         reasons = [*_reasons_above(action, above), *_reasons(action, found, limit)]
         return next((f"{said} on resource: {resource} {reason}" for reason in reasons), None)
 
@@ -250,10 +250,10 @@ def _reason(action: str) -> str:
     return f"because no identity-based policy allows the {action} action"
 
 
-def _reasons_above(action: str, above: list[set[str]]) -> Iterator[str]:
-    if any("Deny" in each for each in above):
+def _reasons_above(action: str, above: set[str]) -> Iterator[str]:
+    if "Deny" in above:
         yield "with an explicit deny in a service control policy"
-    if any("Allow" not in each for each in above):
+    if "Allow" not in above:
         yield f"because no service control policy allows the {action} action"
 
 

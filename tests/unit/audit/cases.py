@@ -156,7 +156,12 @@ IMAGES = [
         having(s.tag_gone, SERVED),
         by_hand=again(SERVED),
     ),
-    red("delegation", at(TRAINING, "image", "layer_unavailable"), having(s.layer_lost, TRAINING), by_hand=again(TRAINING)),
+    red(
+        "delegation",
+        at(TRAINING, "image", "layer_unavailable"),
+        having(s.layer_lost, TRAINING),
+        by_hand=again(TRAINING),
+    ),
     red("caller", at(TRAINING, "image", "tag_not_found"), having(s.tag_gone, TRAINING), by_hand=again(TRAINING)),
     red("caller", at(SERVED, "image", "layer_unavailable"), having(s.layer_lost, SERVED), by_hand=again(SERVED)),
 ]
@@ -170,7 +175,7 @@ AT_RUNPOD = [
     amber(C, at(SERVED, T, "credential_unlinked"), having(s.template_unlinked, SERVED)),
     red(C, at(SERVED, E, "access_missing"), having(s.endpoint_unlinked, SERVED)),
     red(C, at(TRAINING, T, "credential_unlinked"), having(s.template_of_another_region, TRAINING)),
-    red(C, at(SERVED, E, "region_differs"), having(s.endpoint_of_another_region, SERVED)),
+    red(C, at(SERVED, E, "runs_unpullable"), having(s.endpoint_of_another_region, SERVED)),
     amber(C, at(TRAINING, T, "credential_unlinked"), having(s.template_of_a_stranger, TRAINING)),
     amber(C, at(TRAINING, T, "template_drift"), having(s.template_runs, TRAINING, V2)),
     red(C, at(TRAINING, T, "runs_unpullable"), having(s.template_runs, TRAINING, OTHER)),
@@ -185,12 +190,22 @@ AT_RUNPOD = [
     amber(C, at(SERVED, T, "template_missing"), having(s.template_gone, SERVED)),
     red(C, at(SERVED, E, "endpoint_missing"), having(s.endpoint_gone, SERVED)),
     amber(C, at(SERVED, E, "endpoint_drift"), having(s.endpoint_scaled, SERVED)),
-    amber(C, at(SERVED, E, "workers_throttled"), having(s.workers, "THROTTLED", "THROTTLED"), by_hand=(having(s.workers, "IDLE"),)),
-    amber(C, at(SERVED, E, "workers_unhealthy"), having(s.workers, "UNHEALTHY", "RUNNING"), by_hand=(having(s.workers, "IDLE"),)),
+    amber(
+        C,
+        at(SERVED, E, "workers_throttled"),
+        having(s.workers, "THROTTLED", "THROTTLED"),
+        by_hand=(having(s.workers, "IDLE"),),
+    ),
+    amber(
+        C,
+        at(SERVED, E, "workers_unhealthy"),
+        having(s.workers, "UNHEALTHY", "RUNNING"),
+        by_hand=(having(s.workers, "IDLE"),),
+    ),
     amber(C, at(SERVED, E, "workers_stuck"), having(s.workers, "INITIALIZING"), by_hand=(having(s.workers, "IDLE"),)),
     odd(C, having(s.workers, "INITIALIZING", minutes=1)),
     odd(C, having(s.workers, "RUNNING", "IDLE")),
-    red(
+    amber(
         C,
         {},
         s.pod_of_an_older_credential,
@@ -233,7 +248,12 @@ DELEGATION = [
     red(D, DENIES, added("No", "Deny", "*"), by_hand=taken(TRAINING, "No")),
     red(D, DENIES, added("No", "Deny", WEST), by_hand=taken(TRAINING, "No")),
     red(D, DENIES, added("No", "Deny", {"AWS": "arn:aws:iam::550005742258:root"}), by_hand=taken(TRAINING, "No")),
-    red(D, DENIES, added("No", "Deny", "*", TO_ROLES, action="ecr:GetDownloadUrlForLayer"), by_hand=taken(TRAINING, "No")),
+    red(
+        D,
+        DENIES,
+        added("No", "Deny", "*", TO_ROLES, action="ecr:GetDownloadUrlForLayer"),
+        by_hand=taken(TRAINING, "No"),
+    ),
     red(
         D,
         DENIES,
@@ -243,7 +263,9 @@ DELEGATION = [
     red(
         D,
         DENIES,
-        added("No", "Deny", "*", {"ArnNotLike": {"aws:PrincipalArn": "arn:aws:iam::123456789012:*"}}, action="ecr:Batch*"),
+        added(
+            "No", "Deny", "*", {"ArnNotLike": {"aws:PrincipalArn": "arn:aws:iam::123456789012:*"}}, action="ecr:Batch*"
+        ),
         by_hand=taken(TRAINING, "No"),
     ),
     odd(D, added("Tls", "Deny", "*", {"Bool": {"aws:SecureTransport": "false"}})),
@@ -278,7 +300,7 @@ PUBLIC = [
     amber(P, at(TRAINING, "public_image", "mirror_behind"), having(s.another_image, TRAINING)),
     amber(P, at(TRAINING, "image", "tag_not_found"), having(s.tag_gone, TRAINING), by_hand=again(TRAINING)),
     red(P, at(TRAINING, T, "runs_unpullable"), having(s.template_runs, TRAINING, IN_PUBLIC)),
-    red(P, at(TRAINING, T, "access_missing"), having(s.template_runs, TRAINING, s.IMAGE)),
+    red(P, at(TRAINING, T, "runs_unpullable"), having(s.template_runs, TRAINING, s.IMAGE)),
     red(P, at(SERVED, E, "endpoint_missing"), having(s.endpoint_gone, SERVED)),
 ]
 H = (s.heard,)

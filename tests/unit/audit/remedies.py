@@ -63,9 +63,11 @@ def of_aws(house: House, words: list[str]) -> None:
             continue
         options["".join(map(str.capitalize, name[2:].split("-")))] = value_of(given)
     operation = words[2].replace("-", "_")
-    members = house.client(words[1], region).meta.service_model.operation_model(
-        house.client(words[1], region).meta.method_to_api_mapping[operation]
-    ).input_shape.members
+    members = (
+        house.client(words[1], region)
+        .meta.service_model.operation_model(house.client(words[1], region).meta.method_to_api_mapping[operation])
+        .input_shape.members
+    )
     named = {next(each for each in members if each.lower() == key.lower()): one for key, one in options.items()}
     getattr(house.client(words[1], region), operation)(**named)
 
@@ -84,7 +86,9 @@ def of_a_playbook(house: House, base: Base, words: list[str]) -> None:
     entries = {"runpod_ecr": "main", "refresh": "refresh", "rotate": "rotate"}
     entry = entries[words[1].rpartition(".")[2]]
     given = [word for flag, word in zip(words[2::2], words[3::2], strict=True) if flag == "-e" and word[0] != "@"]
-    more = {name.removeprefix("runpod_ecr_"): json.loads(value) for name, value in (each.split("=", 1) for each in given)}
+    more = {
+        name.removeprefix("runpod_ecr_"): json.loads(value) for name, value in (each.split("=", 1) for each in given)
+    }
     if failure := converge(house, base, entry, **more):
         raise NotCarriedOutError(f"{' '.join(words)}: {failure}")
 

@@ -27,7 +27,7 @@ OF_A_REGISTRY = ("repositories", "tokens", "alias")
 
 def _reduced(parameters: ParameterDict) -> tuple[Any, ...]:
     place = (parameters.account_id, parameters.region_name)
-    return ParameterDict, place, {"parameters_loaded": parameters.parameters_loaded}, None, iter(parameters.items())
+    return ParameterDict, place, dict(vars(parameters)), None, iter(parameters.items())
 
 
 ParameterDict.__reduce__ = _reduced  # type: ignore[method-assign]  # without it a copy is made without its place
@@ -42,7 +42,9 @@ class Snapshot:
         shared = [*self._backends, *(each for one in self._backends for each in vars(one).values() if is_lock(each))]
         self._memo = {id(one): one for one in shared}
         self._held = self._copy([one.__dict__ for one in self._backends])
-        self._parts = [(owner, deepcopy({name: getattr(owner, name) for name in names})) for owner, names in parts(sandbox)]
+        self._parts = [
+            (owner, deepcopy({name: getattr(owner, name) for name in names})) for owner, names in parts(sandbox)
+        ]
 
     def restore(self) -> None:
         """Let both clouds hold the same again, and break no call."""
