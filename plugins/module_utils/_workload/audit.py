@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from .._aws.runpod_roles import IN_FORCE
 from .._core.errors import EXPIRED, Json
-from .._core.finding import SEVERITIES, module_call
+from .._core.finding import SEVERITIES, module_call, shell_command
 from .._core.result import Result
 from .._core.time import format_time, parse_time
 from .._oci.reference import repository_of
@@ -34,8 +34,15 @@ from .strays import LOST, foreign
 OF_TOKENS = {"token_ends_soon", "token_expired"}  # judged by what RunPod holds
 NO_SESSION = EXPIRED | {"NoCredentialsError", "PartialCredentialsError", "credentials_expired", "credentials_missing"}
 # What the policy of the pull user explains when it is not as it should be, and what its state does.
+ABOVE = {"boundary_denies", "explicit_deny", "organization_denies", "session_denies", "endpoint_denies", "secret_wrong"}
 OF_ITS_POLICY = {"denied", "repository_not_allowed", "token_not_allowed"}
 SHUT = {"quarantined", "user_missing"}
+# What an entry holds in whose place a key is still to be made.
+NOTE = '{"pending": {"since": "2000-01-01T00:00:00Z", "known_key_ids": [], "abandoned": true}}'
+EMPTYING = (
+    "When the entry is meant for this user, note that its key is to be made anew, and let a run make it; the store "
+)
+EMPTYING += "keeps the former value as a version"
 OVERLAP_DAYS = 2  # for which a rotation leaves two keys
 STARTING = 15  # minutes that a worker may take to pull a large image
 AT_RUNPOD = {
@@ -85,9 +92,10 @@ def problems(desired: DesiredState, observed: ObservedState) -> list[Finding]:
     """Return all that is wrong, each once, the worst first and by its link."""
     scene = Scene(desired, observed)
     about_the_user = [*user(scene)]
-    refused = [*proof(scene), *tokens(scene)]
+    known = {one.code for one in [*about_the_user, *credentials(scene)] if one.severity != "info"}
+    refused = one_of_each([*proof(scene), *tokens(scene)])
     found = [
-        *failures(scene, {one.code for one in about_the_user}),
+        *failures(scene, known),
         *images(scene),
         *denying(about_the_user, refused),
         *(one for one in refused if not explained(one, about_the_user)),
@@ -149,7 +157,8 @@ def failures(scene: Scene, known: Collection[str]) -> Iterator[Finding]:
     """Reads that failed, those that failed alike as one, but for what the findings on the user tell already."""
     alike: dict[str, list[tuple[Failure, str, tuple[str, ...], tuple[str, ...]]]] = {}
     for found, what, links, workloads in [*reads(scene), *of_images(scene)]:
-        if isinstance(found, Failure) and not told_of_the_user(found, what, known):
+        twice_there = what == TEMPLATES and "credential_twice" in known
+        if isinstance(found, Failure) and not (told_of_the_user(found, what, known) or twice_there):
             key = "session" if found.code in NO_SESSION else found.code if found.refused else found.text
             alike.setdefault(key, []).append((found, what, links, workloads))
     for key, failed in alike.items():
@@ -162,7 +171,7 @@ def failures(scene: Scene, known: Collection[str]) -> Iterator[Finding]:
 
 
 PULL_USER, DRIFT = "The pull user", "What a run would change of the pull user"
-PROOF = "Whether the images can be pulled"
+PROOF, TEMPLATES = "Whether the images can be pulled", "The templates"
 
 
 def reads(scene: Scene) -> list[tuple[Any, str, tuple[str, ...], tuple[str, ...]]]:
@@ -174,10 +183,10 @@ def reads(scene: Scene) -> list[tuple[Any, str, tuple[str, ...], tuple[str, ...]
         (seen.proof if pulled else None, PROOF, proved, everybody),
         (seen.user, PULL_USER, ("user", "key"), everybody),
         (seen.trail, "What CloudTrail noted of the pull user", (), ()),
-        (seen.user_preview, DRIFT, ("user",), everybody),
+        (None if hidden(seen.proof) else seen.user_preview, DRIFT, ("user",), everybody),
         (seen.policies, "The policies of the repositories", ("policy",), everybody),
         (seen.mirror, "The public images", ("public_image",), everybody),
-        (seen.templates, "The templates", ("template",), everybody),
+        (seen.templates, TEMPLATES, ("template",), everybody),
         *((one, f"The public repository {name}", ("public_image",), everybody) for name, one in seen.public.items()),
     ]
 
@@ -191,13 +200,23 @@ def of_images(scene: Scene) -> Iterator[tuple[Any, str, tuple[str, ...], tuple[s
         yield from ((one, what, ("image",), scene.users_of(image)) for image, one in found.items())
 
 
+def one_of_each(refused: Iterable[Finding]) -> list[Finding]:
+    """Return the refusals, those of one policy above or beside the user as one: it denies each image and each call."""
+    by_code: dict[tuple[str, tuple[str, ...]], Finding] = {}
+    for one in sorted(refused, key=lambda each: SEVERITIES.index(each.severity)):
+        key = (one.code, one.links)
+        known = by_code.setdefault(key if one.code in ABOVE else (one.cause, one.links), one)
+        workloads = tuple(dict.fromkeys(known.workloads + one.workloads))
+        by_code[key if one.code in ABOVE else (one.cause, one.links)] = known._replace(workloads=workloads)
+    return list(by_code.values())
+
+
 def told_of_the_user(found: Failure, what: str, known: Collection[str]) -> bool:
     """Return whether a finding on the user or its entry explains why this could not be read."""
     if found.refused or found.code in NO_SESSION:
         return False
     of_the_entry = bool(known & {"secret_missing", "secret_unreadable"})
-    of_the_user = of_the_entry or bool(known & (SHUT | {"not_managed"}))
-    return (what == PROOF and of_the_entry) or (what == DRIFT and of_the_user)
+    return (what == PROOF and of_the_entry) or (what == DRIFT and bool(known - {"credential_twice"}))
 
 
 def failure(what: str, found: Failure, links: tuple[str, ...], workloads: tuple[str, ...]) -> Finding:
@@ -266,7 +285,8 @@ def proof(scene: Scene) -> Iterator[Finding]:
     for each in read(scene.observed.proof, []):
         for one in each["findings"]:
             if each["image"] not in absent:
-                yield from_module(one, "public_image" if public else link_of(one), scene.users_of(each["image"]))
+                found = from_module(one, "public_image" if public else link_of(one), scene.users_of(each["image"]))
+                yield found._replace(remedy=emptied(scene)) if one["code"] == "secret_wrong" else found
 
 
 def tokens(scene: Scene) -> Iterator[Finding]:
@@ -370,7 +390,22 @@ def user(scene: Scene) -> Iterator[Finding]:
         elif one["code"] == "policy_drift" and severity == "error" and not changed:
             concerned = scene.those(lambda item: item["repository_arn"] in missing) or scene.everybody
         link = "key" if one["code"] in OF_THE_KEY else "user"
-        yield from_module(one, link, concerned)._replace(severity=severity)
+        found = from_module(one, link, concerned)._replace(severity=severity)
+        yield found._replace(remedy=emptied(scene)) if one["code"] == "secret_unreadable" else found
+
+
+def emptied(scene: Scene) -> str:
+    """Return how a run gets to make a new key although the entry holds something else."""
+    regions = [about["secret_store"]["region"] for about in scene.observed.users if about["secret_store"]]
+    store = scene.desired.store
+    region = ("--region", store["region"] or (regions[0] if regions else "REGION"))
+    if store["type"] == "ssm":
+        named = ("ssm", "put-parameter", *region, "--name", store["name"], "--type", "SecureString", "--overwrite")
+        command = shell_command("aws", *named, "--value", NOTE)
+    else:
+        named = ("secretsmanager", "put-secret-value", *region, "--secret-id", store["name"])
+        command = shell_command("aws", *named, "--secret-string", NOTE)
+    return f"{EMPTYING}: {command} && {MAIN_JOB.partition(': ')[2]}"
 
 
 def hidden(found: object) -> bool:
@@ -579,7 +614,8 @@ def unpullable(scene: Scene, item: Json, kind: str, parts: Collection[str] = ())
     for thing in in_use(scene.observed, item)[kind]:
         wished = scene.observed.public_images.get(item["image"], item["image"])
         pull = scene.judge.pull(thing)
-        if pull.works is False and (thing["image"] != wished or pull.code == "region_differs"):
+        elsewhere = pull.code == "region_differs" and kind == "endpoint"
+        if pull.works is False and (thing["image"] != wished or elsewhere):
             facts = {"kind": kind, "name": thing["name"], "image": thing["image"], "cause": sentence_of(pull.cause)}
             others = f" It is not as the variables say: {', '.join(parts)}." if parts else ""
             one = finding("runs_unpullable", (item["name"],), parts=others, **facts)

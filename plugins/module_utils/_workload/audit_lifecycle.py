@@ -24,7 +24,7 @@ class Expiry(NamedTuple):
     rule: str
 
 
-def expiry(text: str, images: Iterable[Json], digest: str, now: datetime) -> Expiry | None:
+def lifecycle_end(text: str, images: Iterable[Json], digest: str, now: datetime) -> Expiry | None:
     """Return when the rules take the image of a digest, of all that DescribeImages tells of; None for not so soon.
 
     A rule with a lower priority number has the first word; what it takes no other one judges.

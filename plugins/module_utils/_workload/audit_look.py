@@ -23,7 +23,7 @@ from .._oci.reference import PUBLIC_HOSTS, Image, parse_ecr
 from .._pull_user import inventory
 from .._runpod import account, endpoint, endpoint_fields, rollout
 from . import preview
-from .audit_lifecycle import Expiry, expiry, rules_of
+from .audit_lifecycle import Expiry, lifecycle_end, rules_of
 from .audit_verdict import OF_NOBODY, OF_THE_KEY, in_use, parsed
 from .desired import DesiredState
 from .look import LISTINGS, Look
@@ -296,7 +296,7 @@ def expiring(look: Look, image: Image, digest: str) -> Expiry | None:
         text = look.aws.call("ecr", "get_lifecycle_policy", **place(image))["lifecyclePolicyText"]
         if not rules_of(text):
             return None
-        return expiry(text, described(look, image), digest, look.aws.clock())
+        return lifecycle_end(text, described(look, image), digest, look.aws.clock())
     return None
 
 

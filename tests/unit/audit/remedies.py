@@ -33,7 +33,11 @@ def command_of(remedy: str) -> str:
 
 def carry_out(house: House, base: Base, remedy: str) -> None:
     """Do what the command of a remedy does, in this process."""
-    words = shlex.split(command_of(remedy))
+    for command in command_of(remedy).split(" && "):
+        one_command(house, base, remedy, shlex.split(command))
+
+
+def one_command(house: House, base: Base, remedy: str, words: list[str]) -> None:
     if words[0] == "aws":
         of_aws(house, words)
     elif words[0] == "ansible":

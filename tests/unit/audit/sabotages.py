@@ -404,6 +404,13 @@ def credential_twice(house: House, name: str) -> None:
     house.sandbox.runpod.seed("registries", {"name": name, "username": "AWS", "password": "not-a-token"})
 
 
+def credential_once(house: House, name: str) -> None:
+    used = {each["registry"] for each in house.runpod()["templates"]}
+    for each in house.runpod()["registries"]:
+        if each["name"] == name and each["id"] not in used:
+            at_runpod(house, "DELETE", f"registries/{each['id']}")
+
+
 def template(house: House, workload: str, **changes: Any) -> None:
     at_runpod(house, "PATCH", f"templates/{held(house, 'templates', workload)}", changes)
 
@@ -459,6 +466,7 @@ def endpoint_scaled(house: House, workload: str) -> None:
 
 def workers(house: House, *statuses: str, minutes: int = 90) -> None:
     """Let the endpoint have workers of its newest version that are so for minutes."""
+    house.sandbox.runpod.switch(rollout_reads=None)
     record = house.sandbox.runpod.world.current["endpoints"][held(house, "endpoints", SERVED)]
     begun = (datetime.now(UTC) - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
     record["releases"][0]["createdAt"] = begun
