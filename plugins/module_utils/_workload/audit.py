@@ -15,6 +15,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from .._aws.runpod_roles import IN_FORCE
+from .._aws.secret_entry import MANAGED
 from .._core.errors import EXPIRED, Json
 from .._core.finding import SEVERITIES, module_call, shell_command
 from .._core.result import Result
@@ -43,6 +44,11 @@ EMPTYING = (
     "When the entry is meant for this user, note that its key is to be made anew, and let a run make it; the store "
 )
 EMPTYING += "keeps the former value as a version"
+BOUND = (
+    "Have whoever keeps the boundary allow ecr:GetAuthorizationToken on *, and ecr:BatchGetImage and "
+    "ecr:GetDownloadUrlForLayer on the repositories, or name another one in runpod_ecr_user_permissions_boundary and run "
+    "the main playbook. No command lifts a boundary, for it is there to bound."
+)
 OVERLAP_DAYS = 2  # for which a rotation leaves two keys
 STARTING = 15  # minutes that a worker may take to pull a large image
 AT_RUNPOD = {
@@ -98,6 +104,7 @@ def problems(desired: DesiredState, observed: ObservedState) -> list[Finding]:
         *failures(scene, known),
         *images(scene),
         *denying(about_the_user, refused),
+        *borrowed(scene),
         *(one for one in refused if not explained(one, about_the_user)),
         *(one for rule in RULES_IN_ORDER for one in rule(scene)),
         *([] if any(one.severity == "error" for one in about_the_user) else user_drift(scene)),
@@ -165,8 +172,8 @@ def failures(scene: Scene, known: Collection[str]) -> Iterator[Finding]:
         what = " and ".join(dict.fromkeys(each[1] for each in failed))
         links = tuple(dict.fromkeys(link for each in failed for link in each[2]))
         workloads = tuple(dict.fromkeys(name for each in failed for name in each[3]))
-        one = failure("What AWS holds" if key == "session" else what, failed[0][0], links, workloads)
-        yield one._replace(code="not_looked_at", severity="info") if key == "session" else one
+        one = failure(what, failed[0][0], links, workloads)
+        yield finding("no_session", workloads, failed[0][0].text)._replace(links=links) if key == "session" else one
     yield from at_runpod(scene)
 
 
@@ -286,7 +293,7 @@ def proof(scene: Scene) -> Iterator[Finding]:
         for one in each["findings"]:
             if each["image"] not in absent:
                 found = from_module(one, "public_image" if public else link_of(one), scene.users_of(each["image"]))
-                yield found._replace(remedy=emptied(scene)) if one["code"] == "secret_wrong" else found
+                yield with_remedy(scene, found)
 
 
 def tokens(scene: Scene) -> Iterator[Finding]:
@@ -294,7 +301,20 @@ def tokens(scene: Scene) -> Iterator[Finding]:
     for region, one in scene.observed.tokens.items():
         link = link_of(one) if scene.desired.by_user else "caller"
         concerned = scene.those(partial(has, "region", region))
-        yield from_module(one, link, concerned)._replace(severity="warning")
+        yield with_remedy(scene, from_module(one, link, concerned))._replace(severity="warning")
+
+
+def with_remedy(scene: Scene, one: Finding) -> Finding:
+    """Return a refusal with what the audit knows besides of how it is mended."""
+    if one.code == "secret_wrong":
+        return one._replace(remedy=emptied(scene))
+    bounds = [about["permissions_boundary"] for about in scene.observed.users if about["permissions_boundary"]]
+    if one.code != "boundary_denies" or not bounds:
+        return one
+    wished, cause = scene.desired.options["user_permissions_boundary"], f"{one.cause} The boundary is {bounds[0]}."
+    if wished is not None and wished != bounds[0]:
+        return one._replace(cause=cause, remedy=MAIN_JOB)
+    return one._replace(cause=cause, remedy=BOUND)
 
 
 def link_of(one: Json) -> str:
@@ -394,17 +414,37 @@ def user(scene: Scene) -> Iterator[Finding]:
         yield found._replace(remedy=emptied(scene)) if one["code"] == "secret_unreadable" else found
 
 
-def emptied(scene: Scene) -> str:
-    """Return how a run gets to make a new key although the entry holds something else."""
+def borrowed(scene: Scene) -> Iterator[Finding]:
+    """An entry of the secret store that is another user's."""
+    owner, user = read(scene.observed.entry_owner, ""), scene.desired.options["user_name"]
+    if owner not in ("", user):
+        place = store_command(scene, "tag-resource", "add-tags-to-resource")
+        kind = ("--resource-type", "Parameter") if scene.desired.store["type"] == "ssm" else ()
+        claim = shell_command(*place, *kind, "--tags", f"Key={MANAGED},Value={user}")
+        yield finding(
+            "entry_of_another", scene.everybody, store=scene.desired.store["name"], owner=owner, user=user, claim=claim
+        )
+
+
+def store_command(scene: Scene, of_a_secret: str, of_a_parameter: str) -> tuple[str, ...]:
+    """Return the beginning of a command about the entry."""
     regions = [about["secret_store"]["region"] for about in scene.observed.users if about["secret_store"]]
     store = scene.desired.store
     region = ("--region", store["region"] or (regions[0] if regions else "REGION"))
     if store["type"] == "ssm":
-        named = ("ssm", "put-parameter", *region, "--name", store["name"], "--type", "SecureString", "--overwrite")
-        command = shell_command("aws", *named, "--value", NOTE)
-    else:
-        named = ("secretsmanager", "put-secret-value", *region, "--secret-id", store["name"])
-        command = shell_command("aws", *named, "--secret-string", NOTE)
+        named = "--resource-id" if of_a_parameter.endswith("resource") else "--name"
+        return ("aws", "ssm", of_a_parameter, *region, named, store["name"])
+    return ("aws", "secretsmanager", of_a_secret, *region, "--secret-id", store["name"])
+
+
+def emptied(scene: Scene) -> str:
+    """Return how a run gets to make a new key although the entry holds something else."""
+    value = (
+        ("--type", "SecureString", "--overwrite", "--value")
+        if scene.desired.store["type"] == "ssm"
+        else ("--secret-string",)
+    )
+    command = shell_command(*store_command(scene, "put-secret-value", "put-parameter"), *value, NOTE)
     return f"{EMPTYING}: {command} && {MAIN_JOB.partition(': ')[2]}"
 
 

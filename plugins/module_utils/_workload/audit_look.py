@@ -130,6 +130,7 @@ def by_credential(desired: DesiredState, look: Look, found: ObservedState) -> Ob
         user=guarded(lambda: inventory.run(user_options(desired), False, look.aws).results),
         user_preview=guarded(lambda: preview.pull_user(look, desired)),
         tokens=minted(desired, look, proof),
+        entry_owner=guarded(lambda: puller_of(look, "secret_store", desired.store).user()),
     )
 
 

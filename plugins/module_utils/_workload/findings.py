@@ -24,7 +24,12 @@ CHAINS = {
 WORST_FIRST = ["red", "amber", "grey", "unproven", "green"]
 COLOURS = {"error": "red", "warning": "amber", "info": "green"}
 # Of what is only worth knowing: what nobody could see, and what nobody outside can prove.
-OTHER_COLOURS = {"not_looked_at": "grey", "unproven": "unproven", "unproven_serverless": "unproven"}
+OTHER_COLOURS = {
+    "not_looked_at": "grey",
+    "no_session": "grey",
+    "unproven": "unproven",
+    "unproven_serverless": "unproven",
+}
 
 VARIABLES = "-e @VARIABLES.yml"
 MAIN_JOB = f"With the variables of this audit: ansible-playbook gpuops.runpod.runpod_ecr {VARIABLES}"
@@ -89,11 +94,24 @@ RULES = {
         "Push the image again under a tag that the rule leaves alone, or let the rule except this one: what it took is "
         "gone for good, so no command here does it for you.",
     ),
+    "no_session": Rule(
+        "",
+        "info",
+        "What AWS holds could not be looked at, for the session of whoever runs this is over or was never begun: {raw}",
+        "Log in to AWS again, then audit again; no command here does that.",
+    ),
     "pulls_refused": Rule(
         "user",
         "warning",
         "AWS refused the {many} of {user} that CloudTrail noted, and {before}. The latest, at {time}: {refusal}: {raw}",
         "Mend what else is found here. Events take up to 15 minutes to arrive.",
+    ),
+    "entry_of_another": Rule(
+        "key",
+        "warning",
+        "The entry {store} of the secret store is that of {owner}: tokens are minted with its key, but no run will rotate "
+        "it.",
+        "When the key is that of {user}: {claim}",
     ),
     "user_drift": Rule("user", "warning", "The pull user {user} is not as the variables say: {parts}."),
     "statement_missing": Rule("policy", "error", "The policy of {arn} does not let RunPod's roles pull.", "{grant}"),

@@ -60,6 +60,7 @@ class ObservedState(NamedTuple):
     templates: list[Step] | Failure | None
     endpoints: dict[str, EndpointLook | Failure]
     tokens: dict[str, Json] = {}  # region -> the finding on a token that whoever pulls cannot get there
+    entry_owner: str | Failure = ""  # the user that the entry of the secret store is of
     layers: dict[str, list[str] | Failure] = {}  # image -> the layers that are not there
     expiring: dict[str, Expiry | Failure | None] = {}  # image -> when a lifecycle rule takes it
     documents: dict[str, Json | None] | Failure = {}  # ARN of a repository -> its whole policy

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import sabotages as s
 from .bases import SERVED, TRAINING
-from .sabotages import DENIED, EAST, FORBIDDEN, OTHER, SEOULS, Bound, Case, Links, Sabotage, at, both
+from .sabotages import DENIED, EAST, EXPIRED, FORBIDDEN, OTHER, SEOULS, Bound, Case, Links, Sabotage, at, both
 
 V2 = s.IMAGE.replace(":v1", ":v2")
 NOWHERE = s.IMAGE.replace(":v1", ":v9")
@@ -108,7 +108,7 @@ STORE = [
     amber(C, both("key", "secret_unreadable"), having(s.entry_is, value="[1]")),
     amber(C, both("key", "secret_unreadable"), s.entry_of_a_console),
     amber(C, both("key", "secret_unreadable"), s.entry_is_binary),
-    amber(C, both("key", "secret_unreadable"), s.entry_of_another),
+    amber(C, both("key", "entry_of_another"), s.entry_of_another),
     amber("ssm", both("key", "secret_missing"), s.parameter_gone),
     amber("ssm", both("key", "secret_unreadable"), s.parameter_is_garbage),
     red(C, at(SERVED, "credential", "token_expired"), having(s.token_over, SEOULS)),
@@ -328,6 +328,13 @@ UNSEEN = [
     grey(C, both("key", "not_looked_at"), having(s.refused, "^secretsmanager:.*", DENIED), by_hand=H),
     grey(C, both("image", "not_looked_at"), having(s.refused, "^ecr:GetLifecyclePolicy$", DENIED), by_hand=H),
     grey(C, both("image", "not_looked_at"), having(s.refused, "^ecr:BatchCheckLayerAvailability$", DENIED), by_hand=H),
+    grey(
+        C,
+        {(name, kind): ["no_session"] for name in (TRAINING, SERVED) for kind in ("user", "key")},
+        having(s.refused, "^(ecr|iam|secretsmanager|sts):.*", EXPIRED),
+        by_hand=H,
+    ),
+    grey(D, both("policy", "no_session"), having(s.refused, "^(ecr|iam|secretsmanager|sts):.*", EXPIRED), by_hand=H),
     grey(D, both("policy", "not_looked_at"), having(s.refused, "^ecr:GetRepositoryPolicy$", DENIED), by_hand=H),
 ]
 SINGLES = [*USER, *STORE, *IMAGES, *AT_RUNPOD, *DELEGATION, *PUBLIC, *UNSEEN]

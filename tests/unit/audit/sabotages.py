@@ -598,7 +598,7 @@ def public_tag_gone(house: House) -> None:
 
 FORBIDDEN = {"status": 403, "body": {"title": "Forbidden", "status": 403, "detail": "no such scope"}}
 DENIED = {"code": "AccessDenied", "message": "not authorized", "status": 403}
-EXPIRED = {"code": "ExpiredTokenException", "message": "The security token included in the request is expired"}
+EXPIRED = {"code": "ExpiredTokenException", "message": "expired", "status": 400}
 
 
 def refused(house: House, call: str, answer: Json) -> None:
