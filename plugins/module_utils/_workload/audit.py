@@ -20,12 +20,13 @@ from .._core.errors import EXPIRED, Json
 from .._core.finding import SEVERITIES, module_call, shell_command
 from .._core.result import Result
 from .._core.time import format_time, parse_time
+from .._ecr.repository_policy import listed, statements
 from .._oci.reference import repository_of
 from .._runpod.credential_replacement import logical
 from .._runpod.ownership import foreign_signs
 from .._runpod.references import KINDS, credential_users
 from .audit_lifecycle import Expiry
-from .audit_policy import access, open_to_all
+from .audit_policy import access, covers, like, open_to_all
 from .audit_verdict import OF_THE_IMAGE, OF_THE_KEY, Judge, in_use
 from .desired import DesiredState
 from .findings import ADOPTING, CHAINS, LINKS, MAIN_JOB, Finding, finding, from_module
@@ -46,8 +47,8 @@ EMPTYING = (
 EMPTYING += "keeps the former value as a version"
 BOUND = (
     "Have whoever keeps the boundary allow ecr:GetAuthorizationToken on *, and ecr:BatchGetImage and "
-    "ecr:GetDownloadUrlForLayer on the repositories, or name another one in runpod_ecr_user_permissions_boundary and run "
-    "the main playbook. No command lifts a boundary, for it is there to bound."
+    "ecr:GetDownloadUrlForLayer on the repositories, or name another one in runpod_ecr_user_permissions_boundary and "
+    "run the main playbook. No command lifts a boundary, for it is there to bound."
 )
 OVERLAP_DAYS = 2  # for which a rotation leaves two keys
 STARTING = 15  # minutes that a worker may take to pull a large image
@@ -257,9 +258,9 @@ def images(scene: Scene) -> Iterator[Finding]:
         for one in each["findings"]:
             denied = one["code"] not in OF_THE_IMAGE
             link = "caller" if denied and "caller" in scene.chain else "image"
-            if one["code"] not in NO_SESSION and not (denied and each["image"] in proved):
-                if (each["image"], one["code"]) not in told:
-                    yield from_module(one, link, scene.users_of(each["image"]))
+            known = one["code"] in NO_SESSION or (each["image"], one["code"]) in told
+            if not known and not (denied and each["image"] in proved):
+                yield from_module(one, link, scene.users_of(each["image"]))
     yield from damaged(scene)
     yield from vanishing(scene)
 
@@ -407,6 +408,8 @@ def user(scene: Scene) -> Iterator[Finding]:
             severity = "warning"
         elif one["code"] == "policy_drift" and severity == "warning" and adding:
             severity = "info"  # a run for other images may have opened them
+        elif one["code"] == "policy_drift" and severity == "error" and changed and lets_pull(scene):
+            severity = "warning"  # what it lacks is the right to another token
         elif one["code"] == "policy_drift" and severity == "error" and not changed:
             concerned = scene.those(lambda item: item["repository_arn"] in missing) or scene.everybody
         link = "key" if one["code"] in OF_THE_KEY else "user"
@@ -446,6 +449,22 @@ def emptied(scene: Scene) -> str:
     )
     command = shell_command(*store_command(scene, "put-secret-value", "put-parameter"), *value, NOTE)
     return f"{EMPTYING}: {command} && {MAIN_JOB.partition(': ')[2]}"
+
+
+def lets_pull(scene: Scene) -> bool:
+    """Return whether the policies of the pull user still allow whoever has a token to pull all images."""
+    documents = [policy["document"] for about in scene.observed.users for policy in about["policies"]]
+    return all(
+        any(
+            one.get("Effect") == "Allow"
+            and covers(one, action)
+            and any(like(str(pattern), arn) for pattern in listed(one.get("Resource", [])))
+            for document in documents
+            for one in statements(document)
+        )
+        for arn in scene.desired.repositories
+        for action in ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+    )
 
 
 def hidden(found: object) -> bool:

@@ -4,8 +4,8 @@
 
 # Private to this collection: what the whole policy of a repository means for a role of another account. Pure.
 #
-# A deny counts wherever it stands, and an allow whoever put it there. Of a condition on what nobody can know from outside
-# the answer is None: it may hold.
+# A deny counts wherever it stands, and an allow whoever put it there. Of a condition on what nobody can know from
+# outside the answer is None: it may hold.
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@
 
 # Private to this collection: whether the next pull of what a workload has in use fails, from what was found. Pure.
 #
-# What runs counts, whatever the variables say: a template and an endpoint each have an image and a credential of their own.
+# What runs counts, whatever the variables say: a template and an endpoint each have an image and a credential of
+# their own.
 
 from __future__ import annotations
 

@@ -109,8 +109,8 @@ RULES = {
     "entry_of_another": Rule(
         "key",
         "warning",
-        "The entry {store} of the secret store is that of {owner}: tokens are minted with its key, but no run will rotate "
-        "it.",
+        "The entry {store} of the secret store is that of {owner}: tokens are minted with its key, but no run will "
+        "rotate it.",
         "When the key is that of {user}: {claim}",
     ),
     "user_drift": Rule("user", "warning", "The pull user {user} is not as the variables say: {parts}."),
@@ -118,7 +118,8 @@ RULES = {
     "statement_denies": Rule(
         "policy",
         "error",
-        "The statement {sids} in the policy of {arn} denies RunPod's roles to pull. A deny counts whatever else is allowed.",
+        "The statement {sids} in the policy of {arn} denies RunPod's roles to pull. A deny counts whatever else is "
+        "allowed.",
         "Somebody meant it: ask who, then take the statement out or except RunPod's roles from it by a condition on "
         "aws:PrincipalArn. No command can decide that.",
     ),
@@ -203,9 +204,9 @@ RULES = {
     "workers_unhealthy": Rule(
         "endpoint",
         "warning",
-        "{number} of {total} workers of the endpoint {name} are unhealthy: {ids}. The image can be pulled, so look at "
-        "what runs in it.",
-        "Read the logs of the worker in RunPod's console, and mend the image or the endpoint's options; no command can.",
+        "{number} of {total} workers of the endpoint {name} are unhealthy: {ids}. The image can be pulled, so look "
+        "at what runs in it.",
+        "Read the logs of the worker in RunPod's console, then mend the image or the endpoint; no command can.",
     ),
     "workers_stuck": Rule(
         "endpoint",

@@ -273,7 +273,7 @@ DESCRIBED: dict[str, Callable[[Scene, Json], Link]] = {
 
 
 def proof(scene: Scene, item: Json) -> Json:
-    """Return whether RunPod's pull of a workload was proved, and how; or why not, since when, and what would prove it."""
+    """Return whether RunPod's pull of a workload was proved, and how; or why not, since when, and what would."""
     if scene.desired.access == "delegation":
         made = [each["created_at"] for each in scene.observed.delegations(item["repository_arn"])]
         how = "Only RunPod has the roles that pull by delegation, so that nobody else can prove it."

@@ -19,8 +19,7 @@ from moto.ecr.models import ecr_backends
 from moto.iam.models import iam_backends
 
 from tests.sandbox.images import Image, digest, push
-from tests.sandbox.runpod_delegations import PULL_ROLES
-from tests.system.conftest import IMAGE, REGISTRY, SEOUL, USER, House
+from tests.system.conftest import IMAGE, REGISTRY, USER, House
 from tests.system.test_audit import at_runpod, held, sample
 
 from .bases import SERVED, STORES, TRAINING, Json
@@ -197,7 +196,7 @@ def another_key(house: House) -> None:
 
 
 def user_gone(house: House) -> None:
-    for key in house.keys():
+    for key in list(house.keys()):
         iam(house).delete_access_key(UserName=USER, AccessKeyId=key)
     policy_gone(house)
     iam(house).delete_user(UserName=USER)
