@@ -167,6 +167,13 @@ ROWS = (
         "operator delegation public auditor",
     ),
     Row(
+        "WatchImages",
+        "an audit: whether images are whole, and what lifecycle rules take",
+        "ecr:BatchCheckLayerAvailability GetLifecyclePolicy DescribeImages",
+        REPOSITORIES,
+        "operator auditor delegation public",
+    ),
+    Row(
         "ReadRepositoryPolicies",
         "`delegation`",
         "ecr:GetRepositoryPolicy",

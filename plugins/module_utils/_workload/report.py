@@ -75,7 +75,6 @@ def summary(chains: list[Json], found: list[Finding], strays: list[Json]) -> Jso
     return {
         **{colour: count[colour] for colour in WORST_FIRST},
         "workloads": len(chains),
-        "unproven": sum(not proved_or_red(each) for each in chains),
         "findings": sum(one.status != "green" for one in found),
         "orphans": len(strays),
     }
