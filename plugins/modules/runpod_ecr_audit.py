@@ -112,6 +112,13 @@ options:
     description: Names of variables that start with C(runpod_ecr_). One that the role does not know is an error.
     type: list
     elements: str
+  arguments:
+    description:
+      - What C(ansible-playbook) was called with and needs again, such as the file of variables, for remedies that run a
+        playbook. Filled in by the action of this module; what is given in a task counts before that.
+    type: list
+    elements: str
+    version_added: 0.3.0
   events:
     description:
       - Whether and how to look up in AWS CloudTrail what the pull user pulled, which dates a refusal. When not set, it
@@ -225,6 +232,11 @@ audit:
       type: str
       returned: always
       sample: "2026-08-13T11:00:00Z"
+    rank:
+      description: The place of the status from the worst, 0 for V(red), to sort hosts by.
+      type: int
+      returned: always
+      sample: 4
     summary:
       description: How many workloads are of which colour, and how many findings and orphans there are.
       type: dict
@@ -239,8 +251,9 @@ audit:
       returned: always
     workloads:
       description:
-        - The workloads with C(name), C(image), C(status), C(proof), which tells whether the pull was C(proved) and C(how),
-          or C(since) when it is not and what C(would_prove) it, and C(links), each with C(kind), C(name), C(status), C(detail), C(facts) and the numbers of its C(findings).
+        - The workloads with C(name), C(image), C(status), C(proof) and C(links). C(proof) tells whether the pull was
+          C(proved) and C(how), or C(since) when it is not, and what C(would_prove) it.
+        - A link has each with C(kind), C(name), C(status), C(detail), C(facts) and the numbers of its C(findings).
       type: list
       elements: dict
       returned: always

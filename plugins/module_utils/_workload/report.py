@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
@@ -16,7 +17,7 @@ from .._core.time import format_time, parse_time
 from .._runpod.rollout import READY
 from .audit import Scene, name_of, problems
 from .desired import DesiredState
-from .findings import WORST_FIRST, Finding
+from .findings import VARIABLES, WORST_FIRST, Finding
 from .observed import EndpointLook, Failure, ObservedState, read
 from .strays import neighbours, orphans
 
@@ -42,7 +43,8 @@ def audit(desired: DesiredState, observed: ObservedState) -> Json:
         "answer": answer(scene, found, chains),
         "since": min((one.since for one in found if one.since), default=None),
         "summary": summary(chains, found, strays),
-        "findings": [told(number, one) for number, one in enumerate(found, start=1)],
+        "rank": WORST_FIRST.index(worst([*(one.status for one in found), *(each["status"] for each in chains)])),
+        "findings": [told(scene, number, one) for number, one in enumerate(found, start=1)],
         "workloads": sorted(chains, key=lambda one: WORST_FIRST.index(one["status"])),
         "orphans": strays,
         "neighbours": neighbours(desired, observed),
@@ -80,7 +82,13 @@ def summary(chains: list[Json], found: list[Finding], strays: list[Json]) -> Jso
     }
 
 
-def told(number: int, one: Finding) -> Json:
+def as_called(scene: Scene, remedy: str) -> str:
+    """Return a remedy whose playbooks get the variables that this run got."""
+    given = scene.desired.options.get("arguments")
+    return remedy.replace(VARIABLES, shlex.join(given)) if given else remedy
+
+
+def told(scene: Scene, number: int, one: Finding) -> Json:
     """Return a problem as the report shows it."""
     return {
         "number": number,
@@ -88,7 +96,7 @@ def told(number: int, one: Finding) -> Json:
         "severity": one.severity,
         "code": one.code,
         "cause": one.cause,
-        "remedy": one.remedy,
+        "remedy": as_called(scene, one.remedy),
         "raw": one.raw,
         "since": one.since,
         "links": list(one.links),
@@ -100,7 +108,7 @@ def sentence(scene: Scene, one: Finding) -> str:
     """Return a problem as one says it to a person."""
     whom = f" {listed(one.workloads, len(scene.desired.items))}:"
     since = f" Since {one.since}." if one.since else ""
-    return f"{one.status.upper()}{whom if one.workloads else ':'} {one.cause}{since} Remedy: {one.remedy}"
+    return f"{one.status.upper()}{whom if one.workloads else ':'} {one.cause}{since} Remedy: {as_called(scene, one.remedy)}"
 
 
 def listed(names: Sequence[str], total: int) -> str:
