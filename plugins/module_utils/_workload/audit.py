@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -161,7 +162,7 @@ def merged(found: Iterable[Finding]) -> list[Finding]:
 # What could not be read
 
 
-def failures(scene: Scene, known: Collection[str]) -> Iterator[Finding]:
+def failures(scene: Scene, known: AbstractSet[str]) -> Iterator[Finding]:
     """Reads that failed, those that failed alike as one, but for what the findings on the user tell already."""
     alike: dict[str, list[tuple[Failure, str, tuple[str, ...], tuple[str, ...]]]] = {}
     for found, what, links, workloads in [*reads(scene), *of_images(scene)]:
@@ -170,7 +171,8 @@ def failures(scene: Scene, known: Collection[str]) -> Iterator[Finding]:
             key = "session" if found.code in NO_SESSION else found.code if found.refused else found.text
             alike.setdefault(key, []).append((found, what, links, workloads))
     for key, failed in alike.items():
-        what = " and ".join(dict.fromkeys(each[1] for each in failed))
+        names = dict.fromkeys(each[1] for each in failed)
+        what = " and ".join(name for name in names if not (name == DRIFT and PULL_USER in names))
         links = tuple(dict.fromkeys(link for each in failed for link in each[2]))
         workloads = tuple(dict.fromkeys(name for each in failed for name in each[3]))
         one = failure(what, failed[0][0], links, workloads)
@@ -219,7 +221,7 @@ def one_of_each(refused: Iterable[Finding]) -> list[Finding]:
     return list(by_code.values())
 
 
-def told_of_the_user(found: Failure, what: str, known: Collection[str]) -> bool:
+def told_of_the_user(found: Failure, what: str, known: AbstractSet[str]) -> bool:
     """Return whether a finding on the user or its entry explains why this could not be read."""
     if found.refused or found.code in NO_SESSION:
         return False
@@ -578,6 +580,7 @@ def by_name(registries: Iterable[Json]) -> dict[str, list[str]]:
 def pods(scene: Scene) -> Iterator[Finding]:
     """Pods that were made from these workloads and cannot pull again what they run."""
     names, images = scene.observed.credential_names(scene.desired), set(scene.desired.repositories)
+    images_wished = {*scene.desired.images, *scene.observed.public_images.values()}
     current = {each["id"]: each for region in names for each in scene.observed.current(scene.desired, region)}
     for thing in scene.observed.held("pods"):
         registry = current.get(thing.get("registry") or "")
@@ -587,11 +590,18 @@ def pods(scene: Scene) -> Iterator[Finding]:
         ends = scene.observed.expiry
         twins = {each["id"] for each in current.values() if logical(each["name"]) == logical(registry["name"])}
         left = registry["id"] not in ends and bool(twins & ends.keys())
-        if pull.works is False or left:
-            cause = pull.cause or f"nothing renews the token in its credential {registry['name']} any more"
+        known = thing["image"] in images_wished or pull.code == "token_expired"
+        if left or (pull.works is False and not known):
+            cause = lower(pull.cause) or f"nothing renews the token in its credential {registry['name']} any more"
             facts = {"name": thing["name"], "id": thing["id"], "image": thing["image"], "cause": cause}
             one = finding("pod_left_behind", (), credential=logical(registry["name"]), **facts)
             yield one._replace(severity="error" if pull.works is False else one.severity)
+
+
+def lower(sentence: str) -> str:
+    """Return a sentence as the end of another one."""
+    text = sentence.removesuffix(".")
+    return text[:1].lower() + text[1:]
 
 
 def is_of(repositories: Collection[str], thing: Json) -> bool:

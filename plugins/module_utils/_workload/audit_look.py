@@ -24,7 +24,7 @@ from .._pull_user import inventory
 from .._runpod import account, endpoint, endpoint_fields, rollout
 from . import preview
 from .audit_lifecycle import Expiry, lifecycle_end, rules_of
-from .audit_verdict import OF_NOBODY, OF_THE_KEY, in_use, parsed
+from .audit_verdict import in_use, parsed
 from .desired import DesiredState
 from .look import LISTINGS, Look
 from .observed import EndpointLook, Failure, ObservedState, read
@@ -95,22 +95,18 @@ def puller_of(look: Look, identity: str, store: Json | None) -> PullIdentity:
 
 
 def minted(desired: DesiredState, look: Look, proof: list[Json] | Failure) -> dict[str, Json]:
-    """Return why whoever pulls gets no token, by region. Where the key does not work that is told already."""
-    found: dict[str, Json] = {}
-    codes = {one["code"] for each in read(proof, []) for one in each["findings"]}
-    if isinstance(proof, Failure) or codes & (OF_THE_KEY | OF_NOBODY):
-        return found
-    puller = guarded(lambda: puller_of(look, "secret_store" if desired.by_user else "caller", desired.store))
-    for item in desired.items:
-        if item["region"] not in found and not isinstance(puller, Failure):
-            try:
-                get_token(look.aws, item["region"], puller.key)
-            except AwsError as error:
-                pull = pull_probe.ByApi(look.aws, look.opener, puller, PLATFORM)
-                image = parse_ecr(item["image"])
-                found[item["region"]] = pull_probe.diagnose_refusal(
-                    look.aws, pull, image, "get_authorization_token", error
-                )
+    """Return why whoever pulls gets no token, by region. Where the pull itself is refused that is told already."""
+    works = {each["image"] for each in read(proof, []) if each["pullable"]}
+    images = {item["region"]: parse_ecr(item["image"]) for item in desired.items if item["image"] in works}
+    if not images:
+        return {}
+    puller = puller_of(look, "secret_store" if desired.by_user else "caller", desired.store)
+    pull, found = pull_probe.ByApi(look.aws, look.opener, puller, PLATFORM), {}
+    for region, image in images.items():
+        try:
+            get_token(look.aws, region, puller.key)
+        except AwsError as error:
+            found[region] = pull_probe.diagnose_refusal(look.aws, pull, image, "get_authorization_token", error)
     return found
 
 

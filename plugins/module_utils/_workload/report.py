@@ -108,7 +108,8 @@ def sentence(scene: Scene, one: Finding) -> str:
     """Return a problem as one says it to a person."""
     whom = f" {listed(one.workloads, len(scene.desired.items))}:"
     since = f" Since {one.since}." if one.since else ""
-    return f"{one.status.upper()}{whom if one.workloads else ':'} {one.cause}{since} Remedy: {as_called(scene, one.remedy)}"
+    told_of = f"{one.status.upper()}{whom if one.workloads else ':'} {one.cause}{since}"
+    return f"{told_of} Remedy: {as_called(scene, one.remedy)}"
 
 
 def listed(names: Sequence[str], total: int) -> str:
@@ -332,7 +333,7 @@ def puller(scene: Scene) -> str:
 
 def keys(scene: Scene, found: list[Finding]) -> Iterator[Json]:
     """The access keys, each from its making to when its rotation is due."""
-    status = worst(one.status for one in found if "key" in one.links)
+    of_keys = [one for one in found if "key" in one.links]
     for about in scene.observed.users:
         for each in about["access_keys"]:
             yield {
@@ -341,8 +342,13 @@ def keys(scene: Scene, found: list[Finding]) -> Iterator[Json]:
                 "note": "in the store" if each["stored"] else "not in the store",
                 "starts_at": each["created"],
                 "ends_at": due_at(scene, each),
-                "status": status if each["stored"] or not each["ours"] else "amber",
+                "status": worst(one.status for one in of_keys if each["id"] in one.cause or not named(about, one)),
             }
+
+
+def named(about: Json, one: Finding) -> bool:
+    """Return whether a finding names a key of the user."""
+    return any(each["id"] in one.cause for each in about["access_keys"])
 
 
 def tokens(scene: Scene, found: list[Finding]) -> Iterator[Json]:

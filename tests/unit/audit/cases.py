@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.sandbox.runpod_delegations import PULL_ROLES
+from tests.system.conftest import IMAGE, SEOUL
+
 from . import sabotages as s
 from .bases import SERVED, TRAINING
 from .sabotages import DENIED, EAST, EXPIRED, FORBIDDEN, OTHER, SEOULS, Bound, Case, Links, Sabotage, at, both
 
-V2 = s.IMAGE.replace(":v1", ":v2")
-NOWHERE = s.IMAGE.replace(":v1", ":v9")
-FAR = s.IMAGE.replace("us-east-1", "eu-west-1")
-FOREIGN = s.IMAGE.replace("123456789012", "210987654321")
+V2 = IMAGE.replace(":v1", ":v2")
+NOWHERE = IMAGE.replace(":v1", ":v9")
+FAR = IMAGE.replace("us-east-1", "eu-west-1")
+FOREIGN = IMAGE.replace("123456789012", "210987654321")
 IN_PUBLIC = "public.ecr.aws/a1b2c3d4/nothing:v1"
-SEOUL_OLD = s.SEOUL.replace(":v1", ":v0")
+SEOUL_OLD = SEOUL.replace(":v1", ":v0")
 
 
 def having(function: Any, *arguments: Any, **options: Any) -> Sabotage:
@@ -189,7 +192,7 @@ AT_RUNPOD = [
     red(C, at(TRAINING, T, "runs_unpullable"), having(s.template_runs, TRAINING, FOREIGN)),
     red(C, at(TRAINING, T, "runs_unpullable"), having(s.template_runs, TRAINING, IN_PUBLIC)),
     red(C, at(SERVED, E, "runs_unpullable"), having(s.endpoint_runs, SERVED, SEOUL_OLD)),
-    red(C, at(SERVED, E, "runs_unpullable"), having(s.endpoint_runs, SERVED, s.IMAGE)),
+    red(C, at(SERVED, E, "runs_unpullable"), having(s.endpoint_runs, SERVED, IMAGE)),
     odd(C, having(s.template_disk, TRAINING)),
     red(C, at(TRAINING, T, "template_missing"), having(s.template_gone, TRAINING)),
     amber(C, at(SERVED, T, "template_missing"), having(s.template_gone, SERVED)),
@@ -228,7 +231,7 @@ AT_RUNPOD = [
     red("caller", at(TRAINING, "credential", "credential_missing"), having(s.credential_gone, EAST)),
     red("caller", at(TRAINING, T, "credential_unlinked"), having(s.template_unlinked, TRAINING)),
 ]
-ROLES = list(s.PULL_ROLES)
+ROLES = list(PULL_ROLES)
 TO_ROLES = {"StringEquals": {"aws:PrincipalArn": ROLES}}
 WEST = {"AWS": ROLES[1]}
 D = "delegation"
@@ -305,7 +308,7 @@ PUBLIC = [
     amber(P, at(TRAINING, "public_image", "mirror_behind"), having(s.another_image, TRAINING)),
     amber(P, at(TRAINING, "image", "tag_not_found"), having(s.tag_gone, TRAINING), by_hand=again(TRAINING)),
     red(P, at(TRAINING, T, "runs_unpullable"), having(s.template_runs, TRAINING, IN_PUBLIC)),
-    red(P, at(TRAINING, T, "runs_unpullable"), having(s.template_runs, TRAINING, s.IMAGE)),
+    red(P, at(TRAINING, T, "runs_unpullable"), having(s.template_runs, TRAINING, IMAGE)),
     red(P, at(SERVED, E, "endpoint_missing"), having(s.endpoint_gone, SERVED)),
 ]
 H = (s.heard,)
@@ -338,3 +341,36 @@ UNSEEN = [
     grey(D, both("policy", "not_looked_at"), having(s.refused, "^ecr:GetRepositoryPolicy$", DENIED), by_hand=H),
 ]
 SINGLES = [*USER, *STORE, *IMAGES, *AT_RUNPOD, *DELEGATION, *PUBLIC, *UNSEEN]
+
+
+def together(one: Case, other: Case) -> Case:
+    """Return two sabotages of one base at once, which are told as each is alone."""
+    worst = min(one.status, other.status, key=["red", "amber", "grey", "unproven", "green"].index)
+    links = {link: [*one.links.get(link, []), *other.links.get(link, [])] for link in {**one.links, **other.links}}
+    elsewhere = (*one.elsewhere, *other.elsewhere)
+    return Case(one.base, one.sabotages + other.sabotages, links, worst, one.by_hand + other.by_hand, elsewhere)
+
+
+def named(name: str) -> Case:
+    [found] = [case for case in SINGLES if case.name == name]
+    return found
+
+
+PAIRED = [
+    ("policy_gone", "tag_gone-training"),
+    ("policy_without_seoul", "template_unlinked-training"),
+    ("secret_wrong", "endpoint_gone-served"),
+    ("entry_gone", "tag_gone-served"),
+    ("quarantined", "layer_lost-training"),
+    ("another_key", "expires_by_age-training-3"),
+    ("key_old", "workers-UNHEALTHY-RUNNING"),
+    ("more_rights", "template_gone-training"),
+    ("organization_lacks_ecr", "tag_gone-training"),
+    ("template_unlinked-training", "endpoint_unlinked-served"),
+    ("tag_gone-training", "tag_gone-served"),
+    ("layer_lost-training", "endpoint_scaled-served"),
+    ("another_environment", "template_unlinked-training"),
+    ("pod_of_an_older_credential", "tag_gone-served"),
+]
+PAIRS = [together(named(f"{C}+{one}"), named(f"{C}+{other}")) for one, other in PAIRED]
+ALL = [*SINGLES, *PAIRS]
