@@ -35,6 +35,7 @@ NPM_LOCK = LOCKS / "npm"
 NPM = VENV / "npm"
 
 COLLECTION = "ansible_collections/amazon/aws"
+ONLY_WHEEL = ("--no-deps", "--python-version", "3.13")  # it is taken apart for amazon.aws, so any Python will do
 LOCKED = ("--quiet", "--only-binary", ":all:", "--require-hashes", "--requirement")
 
 SATISFIED_BY = {"demo": ("demo", "test"), "test": ("test",)}  # the test environment holds all of the demo's
@@ -86,7 +87,7 @@ def run(*command: str | Path) -> None:
 def set_up(environment: str) -> None:
     """Make .venv from nothing: with the uv on PATH, with a uv that pip fetches, or with pip alone."""
     may_use_uv = not pip_alone_has_an_index()
-    uv = shutil.which("uv")
+    uv = working_uv()
     if uv and may_use_uv:
         run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, VENV)
         if filled_by_uv(uv, environment):
@@ -97,6 +98,12 @@ def set_up(environment: str) -> None:
     may_fetch_uv = may_use_uv and not uv
     if not (may_fetch_uv and is_uv_fetched() and filled_by_uv(VENV / "bin" / "uv", environment)):
         fill_by_pip(environment)
+
+
+def working_uv() -> str | None:
+    """The uv on PATH; a shim of pyenv may be there without a uv behind it."""
+    uv = shutil.which("uv")
+    return uv if uv and not problem_of([uv, "--version"]) else None
 
 
 def pip_alone_has_an_index() -> bool:
@@ -118,7 +125,7 @@ def filled_by_uv(uv: str | Path, environment: str) -> bool:
         for lock in locks(environment):
             run(*install, *LOCKED, lock)
         with tempfile.TemporaryDirectory(dir=VENV) as folder:
-            run(*install, "--no-deps", "--target", folder, *LOCKED, LOCKS / "collections.txt")
+            run(*install, *ONLY_WHEEL, "--target", folder, *LOCKED, LOCKS / "collections.txt")
             keep_collection(Path(folder))
     except subprocess.CalledProcessError:
         print("uv could not install what the locks name: trying plain pip ...", flush=True)
@@ -131,7 +138,7 @@ def fill_by_pip(environment: str) -> None:
     for lock in locks(environment):
         run(*pip, "install", *LOCKED, lock)
     with tempfile.TemporaryDirectory(dir=VENV) as folder:
-        run(*pip, "download", "--no-deps", "--dest", folder, *LOCKED, LOCKS / "collections.txt")
+        run(*pip, "download", *ONLY_WHEEL, "--dest", folder, *LOCKED, LOCKS / "collections.txt")
         unpack_collection(next(Path(folder).glob("*.whl")))
         keep_collection(Path(folder))
 

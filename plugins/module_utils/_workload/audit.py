@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from .._aws.runpod_roles import IN_FORCE
@@ -359,7 +359,7 @@ def refusals(scene: Scene) -> Iterator[Finding]:
         events = each["recent_events"]
         refused = list(takewhile(lambda event: event["error_code"], events))
         if refused:
-            newest, older = refused[0], events[len(refused) :]
+            newest, older = refused[0], list(islice(events, len(refused), None))
             facts = {
                 "many": "last pull" if len(refused) == 1 else f"last {len(refused)} pulls",
                 "user": each["name"],
@@ -558,6 +558,22 @@ def credentials(scene: Scene) -> Iterator[Finding]:
             spare = one["code"] == "token_unknown" and recorded
             if one["kind"] == "registry" and one["id"] in current and one["code"] != "credential_unused" and not spare:
                 yield token(scene, one, (name, region), concerned)
+
+
+def further_credentials(scene: Scene) -> Iterator[Finding]:
+    """Tokens at their end that RunPod holds of the pull user besides: those of other runs."""
+    if not scene.observed.was_read("registries"):
+        return
+    account = scene.observed.account_id(scene.desired)
+    names = {each["id"]: logical(each["name"]) for each in scene.observed.held("registries")}
+    current = set(scene.observed.credential_names(scene.desired).values())
+    of_the_user = {one for one in scene.observed.expiry if names.get(one) not in {None, *current}}
+    for one in scene.observed.runpod_findings:
+        if one["kind"] == "registry" and one["id"] in of_the_user and one["code"] in OF_TOKENS:
+            name = names[one["id"]]
+            region = scene.desired.region_of(name, account)
+            found = token(scene, one, (name, region), ())
+            yield found if region else found._replace(remedy=one["remedy"])
 
 
 def twice(scene: Scene, region: str, concerned: tuple[str, ...]) -> Iterator[Finding]:
@@ -825,6 +841,7 @@ RULES_IN_ORDER: list[Callable[[Scene], Iterable[Finding]]] = [
     mirrors,
     policies,
     credentials,
+    further_credentials,
     delegations,
     pods,
     account,

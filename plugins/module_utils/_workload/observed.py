@@ -14,7 +14,7 @@ from .._core.result import Result
 from .._runpod.credential_replacement import logical
 from .audit_lifecycle import Expiry
 from .desired import DesiredState
-from .plan import Step
+from .step import Step
 
 
 class Failure(NamedTuple):

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from moto.ecr.models import ecr_backends
@@ -216,7 +216,7 @@ def quarantined(house: House) -> None:
 
 def key_old(house: House) -> None:
     [key] = iam_backends[ACCOUNT]["aws"].users[USER].access_keys
-    key.create_date = datetime.now(UTC).replace(tzinfo=None) - timedelta(days=100)
+    key.create_date = datetime.now(timezone.utc).replace(tzinfo=None) - timedelta(days=100)
 
 
 # The secret store
@@ -284,11 +284,11 @@ def token_tag(house: House, name: str, moment: datetime) -> None:
 
 
 def token_over(house: House, name: str) -> None:
-    token_tag(house, name, datetime.now(UTC) - timedelta(hours=2))
+    token_tag(house, name, datetime.now(timezone.utc) - timedelta(hours=2))
 
 
 def token_nearly_over(house: House, name: str) -> None:
-    token_tag(house, name, datetime.now(UTC) + timedelta(hours=1))
+    token_tag(house, name, datetime.now(timezone.utc) + timedelta(hours=1))
 
 
 def token_unrecorded(house: House, name: str) -> None:
@@ -467,7 +467,7 @@ def workers(house: House, *statuses: str, minutes: int = 90) -> None:
     """Let the endpoint have workers of its newest version that are so for minutes."""
     house.sandbox.runpod.switch(rollout_reads=None)
     record = house.sandbox.runpod.world.current["endpoints"][held(house, "endpoints", SERVED)]
-    begun = (datetime.now(UTC) - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    begun = (datetime.now(timezone.utc) - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
     record["releases"][0]["createdAt"] = begun
     record["workers"]["min"] = 0
     record["activeWorkers"] = [

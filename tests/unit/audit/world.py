@@ -79,7 +79,7 @@ def parts(sandbox: Sandbox) -> list[tuple[Any, tuple[str, ...]]]:
     aws: AwsSimulator = sandbox.aws
     return [
         (aws, OF_AWS),
-        (aws._access, OF_ACCESS),
+        (aws.access, OF_ACCESS),
         *((registry, OF_A_REGISTRY) for registry in aws.publics.values()),
         (sandbox.runpod.world, OF_RUNPOD),
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from unittest.mock import patch
 
@@ -178,7 +178,7 @@ def token_over(house: House) -> None:
 
 
 def token_nearly_over(house: House) -> None:
-    ending(house, SEOULS, (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    ending(house, SEOULS, (datetime.now(timezone.utc) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 def token_unrecorded(house: House) -> None:
@@ -187,6 +187,25 @@ def token_unrecorded(house: House) -> None:
 
 
 AT_TRAINING, AT_SERVED = (TRAINING, "template"), (SERVED, "endpoint")
+
+
+def test_a_token_of_the_user_for_another_region_is_judged_though_no_image_of_this_audit_is_there(house: House) -> None:
+    house.arrange(*WORKLOADS)
+    assert audited(house, workloads=WORKLOADS[:1])["status"] == "unproven"
+    token_over(house)
+    report = audited(house, workloads=WORKLOADS[:1])
+    found = only(report, "token_expired")
+    assert report["status"] == "red" and SEOULS in found["cause"] and found["workloads"] == []
+    assert SEOULS in "".join(report["answer"]) and "Nothing that was looked at" not in "".join(report["answer"])
+    carry_out(house, found["remedy"])
+    assert audited(house, workloads=WORKLOADS[:1])["status"] == "unproven"
+
+
+def test_a_token_of_the_user_by_another_name_is_judged_too(house: House) -> None:
+    assert house.role(credential_name="by-hand").failure == ""
+    house.arrange(*WORKLOADS)
+    ending(house, "by-hand", "2026-01-01T00:00:00Z")
+    assert "by-hand" in only(audited(house), "token_expired")["cause"]
 
 
 def test_an_expired_token_tells_since_when(house: House) -> None:
@@ -416,7 +435,7 @@ def refused_pull(house: House) -> str:
     pull = {"repositoryName": "runpod-gpu-training", "imageIds": [{"imageTag": "v1"}]}
     puller.batch_get_image(**pull)
     policy_gone(house)
-    begun = datetime.now(UTC).replace(microsecond=0)
+    begun = datetime.now(timezone.utc).replace(microsecond=0)
     for _pull in range(2):
         with pytest.raises(ClientError, match="AccessDenied"):
             puller.batch_get_image(**pull)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_life
 
 Json = dict[str, Any]
 
-NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=timezone.utc)
 IMAGES: list[Json] = [
     {"imageDigest": "old", "imageTags": ["v1"], "imagePushedAt": NOW - timedelta(days=10)},
     {"imageDigest": "new", "imageTags": ["v2", "prod-2"], "imagePushedAt": NOW - timedelta(days=1)},
