@@ -10,19 +10,21 @@ short_description: Find what hosts of a play have in common that they must not
 description:
   - Tells which hosts would change the same pull user, or a template, endpoint or credential of one name at RunPod, and
     so undo each other's work.
-  - A host that has not told yet what it claims, such as one of a later batch, is not looked at.
+  - Of a host that has not told yet what it claims, such as one of a later batch or beyond C(--limit), what its
+    variables in the inventory say is taken.
 author: The gpuops.runpod authors (@gpuops)
 version_added: 1.0.0
 positional: _input
 options:
   _input:
-    description: Names of the hosts of the play.
+    description: Names of the hosts of the fleet.
     type: list
     elements: str
     required: true
   hostvars:
     description:
-      - The variables of the hosts. Of each the variable C(__runpod_ecr_claimed) is looked at.
+      - The variables of the hosts. Of each the variable C(__runpod_ecr_claimed) is looked at, and without it those
+        of the role.
       - It has C(user), the name of the pull user or an empty string, C(account), the AWS account of the user or an
         empty string, C(runpod), a text that tells accounts of RunPod apart, and the names of C(templates),
         C(endpoints) and C(credentials).
@@ -42,16 +44,62 @@ _value:
   type: dict
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.fleet import conflicts
+from ansible.errors import AnsibleError
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.fleet import (
+    conflicts,
+    expected_claims,
+    identity,
+    with_accounts,
+)
+
+# What of a host's variables tells what it will claim.
+TELLING = (
+    "access",
+    "api",
+    "aws",
+    "credential_name",
+    "endpoint",
+    "image",
+    "pull_identity",
+    "template",
+    "user_name",
+    "workloads",
+)
 
 
 def fleet_conflicts(hosts: list[str], hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    reported = {host: hostvars[host].get("__runpod_ecr_claimed") for host in hosts}
-    found = conflicts({host: claimed for host, claimed in reported.items() if claimed})
+    reported = {host: claimed for host in hosts if (claimed := hostvars[host].get("__runpod_ecr_claimed"))}
+    variables = {host: told_of(hostvars[host]) for host in hosts}
+    expected = {
+        host: {**claims, "runpod": account_of_runpod(variables[host])}
+        for host in hosts
+        if host not in reported and (claims := expected_claims(variables[host]))
+    }
+    identities = {host: identity(variables[host]) for host in hosts}
+    found = conflicts(with_accounts(expected, reported, identities))
     return {host: found.get(host, []) for host in hosts}
+
+
+def told_of(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables of the role that can be known; one that hangs on a host's own run cannot."""
+    known = {}
+    for name in TELLING:
+        try:
+            known[name] = variables.get(f"runpod_ecr_{name}")
+        except AnsibleError:
+            continue
+    return known
+
+
+def account_of_runpod(variables: Mapping[str, Any]) -> str:
+    """Return the same text as the role for accounts of RunPod that cannot be told apart."""
+    options = variables.get("api") or {}
+    return hashlib.sha256(f"{options.get('api_key', '')} {options.get('api_url', '')}".encode()).hexdigest()[:8]
 
 
 class FilterModule:

@@ -93,6 +93,7 @@ def test_python_files_carry_the_header() -> None:
     assert not wrong
 
 
+ASKS_NO_CLOUD = {"runpod_ecr_result"}  # so no option of a connection is to be set for it
 FLOORS = {"_core": 1, "_oci": 2, "_aws": 2, "_pull_user": 3, "_ecr": 3, "_runpod": 3, "_workload": 4}
 
 
@@ -145,7 +146,7 @@ def test_filters_do_not_load_boto3() -> None:
 def test_action_groups_name_the_modules_and_nothing_else() -> None:
     groups = load("meta/runtime.yml")["action_groups"].values()
     named = {entry for group in groups for entry in group if isinstance(entry, str)}
-    assert sorted(named) == modules()
+    assert sorted(named | ASKS_NO_CLOUD) == modules()
 
 
 def test_no_option_bears_the_name_of_one_of_amazon_aws() -> None:
@@ -162,8 +163,11 @@ def test_no_option_bears_the_name_of_one_of_amazon_aws() -> None:
     for name in load("meta/runtime.yml")["action_groups"]["aws"]:
         if isinstance(name, str):
             source = (ROOT / "plugins" / "modules" / f"{name}.py").read_text()
-            ours = yaml.safe_load(re.findall(r'^DOCUMENTATION = r"""(.*?)"""', source, re.S | re.M)[0])["options"]
-            assert not reserved & ours.keys(), name
+            page = yaml.safe_load(re.findall(r'^DOCUMENTATION = r"""(.*?)"""', source, re.S | re.M)[0])
+            assert not reserved & page.get("options", {}).keys(), name
+    for fragment in (ROOT / "plugins" / "doc_fragments").glob("*.py"):
+        for block in re.findall(r'= r"""(.*?)"""', fragment.read_text(), re.S):
+            assert not reserved & yaml.safe_load(block)["options"].keys(), fragment.name
 
 
 def test_modules_have_their_test_file() -> None:

@@ -98,7 +98,7 @@ def plan_keys(
     rotate_after_days and never retired without retire_after_hours.
     """
     stored = next((key for key in keys if key.id == stored_id), None)
-    if busy and stored and not is_due(stored, now, rotate_after_days):
+    if busy and stored and stored.status == ACTIVE and not is_due(stored, now, rotate_after_days):
         return KeyPlan()
     whose = owners(keys, marked, stored_id, pending)
     orphans = tuple(key.id for key in keys if whose[key.id] == ORPHAN)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from .._core.errors import Json
 from .._core.finding import SEVERITIES, module_call
 from .._core.result import Result
+from .._runpod.credential_replacement import logical
 from .desired import DesiredState
 from .findings import CHAINS, LINKS, MAIN_JOB, Finding, finding, from_module
 from .observed import EndpointLook, Failure, ObservedState, read
@@ -319,6 +320,22 @@ def credentials(scene: Scene) -> Iterator[Finding]:
                 yield token(scene, one, (name, region), concerned)
 
 
+def further_credentials(scene: Scene) -> Iterator[Finding]:
+    """Tokens at their end that RunPod holds of the pull user besides: those of other runs."""
+    if not scene.observed.was_read("registries"):
+        return
+    account = scene.observed.account_id(scene.desired)
+    names = {each["id"]: logical(each["name"]) for each in scene.observed.held("registries")}
+    current = set(scene.observed.credential_names(scene.desired).values())
+    of_the_user = {one for one in scene.observed.expiry if names.get(one) not in {None, *current}}
+    for one in scene.observed.runpod_findings:
+        if one["kind"] == "registry" and one["id"] in of_the_user and one["code"] in OF_TOKENS:
+            name = names[one["id"]]
+            region = scene.desired.region_of(name, account)
+            found = token(scene, one, (name, region), ())
+            yield found if region else found._replace(remedy=one["remedy"])
+
+
 def token(scene: Scene, one: Json, credential: tuple[str, str], concerned: tuple[str, ...]) -> Finding:
     """Return the problem with the token of a credential, whose name and region are given."""
     name, region = credential
@@ -463,6 +480,7 @@ RULES_IN_ORDER: list[Callable[[Scene], Iterable[Finding]]] = [
     mirrors,
     policies,
     credentials,
+    further_credentials,
     delegations,
     account,
     templates,

@@ -2,13 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what two hosts of a play must not both have. Pure; the filter only passes it on.
+# Private to this collection: what two hosts of a fleet must not both have. Pure; the filter only passes it on.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 
-from .._core.errors import Json
+from .._core.errors import InputError, Json
+from .desired import DesiredState
+from .spec import workloads
 
 PLURALS = {"template": "templates", "endpoint": "endpoints", "credential": "credentials"}
 REMEDIES = {
@@ -18,8 +21,48 @@ REMEDIES = {
     "endpoint": "Each run would change what the other one made: set endpoint.name in the workloads of all but one.",
     "credential": "Each run would overwrite the other one's token: set another runpod_ecr_credential_name, or none.",
 }
+# The role's defaults of what claims are made of, besides the workloads.
+DEFAULTS: Json = {
+    "access": "credential",
+    "pull_identity": "user",
+    "user_name": "runpod-ecr-access",
+    "credential_name": None,
+}
 
 Thing = tuple[str, str, str]  # its kind, where it is, its name
+
+
+def expected_claims(variables: Json) -> Json | None:
+    """Return what a host that has not run will claim, by the role's variables without their prefix.
+
+    None for one without workloads, or with input that its own run will refuse. The account is as whom it asks AWS.
+    """
+    image = variables.get("image")
+    given = variables.get("workloads") or ([{"image": image}] if image else [])
+    template = {"serverless": True, **(variables.get("template") or {})}
+    try:
+        items = workloads(given, template, variables.get("endpoint") or {})
+        desired = DesiredState(
+            "converge", items, DEFAULTS | {name: variables.get(name) or DEFAULTS[name] for name in DEFAULTS}
+        )
+        return desired.claims(identity(variables)) if items else None
+    except (InputError, TypeError, AttributeError, ValueError):
+        return None
+
+
+def identity(variables: Json) -> str:
+    """Return as whom a host asks AWS, to compare it."""
+    options = variables.get("aws") or {}
+    return json.dumps({key: value for key, value in options.items() if key != "region"}, sort_keys=True, default=str)
+
+
+def with_accounts(
+    expected: Mapping[str, Json], reported: Mapping[str, Json], identities: Mapping[str, str]
+) -> dict[str, Json]:
+    """Return all claims; hosts that ask AWS as the same identity are in the account that one of them has learned."""
+    known = {identities[host]: claimed["account"] for host, claimed in reported.items() if claimed["account"]}
+    found = {host: {**one, "account": known.get(one["account"], one["account"])} for host, one in expected.items()}
+    return {**found, **reported}
 
 
 def things(claims: Mapping[str, Json]) -> Iterator[tuple[Thing, str]]:
@@ -56,6 +99,7 @@ def sentence(kind: str, hosts: Iterable[str], place: str, names: list[str]) -> s
     """Return what is wrong with things of one kind that the same hosts claim, and what to do about it."""
     who = f"The hosts {' and '.join(hosts)}"
     if kind == "user":
-        return f"{who} share the pull user {names[0]} of the AWS account {place}. {REMEDIES[kind]}"
+        account = f"the AWS account {place}" if place.isdigit() else "one AWS account"
+        return f"{who} share the pull user {names[0]} of {account}. {REMEDIES[kind]}"
     what = kind if len(names) == 1 else PLURALS[kind]
     return f"{who} have the {what} {', '.join(names)} at RunPod in common. {REMEDIES[kind]}"

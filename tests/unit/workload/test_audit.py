@@ -233,6 +233,25 @@ def test_a_remedy_that_calls_a_module_mends(house: House, sabotage: Callable[[Ho
     assert broken(audited(house)) == {}
 
 
+def test_a_token_of_the_user_for_another_region_is_judged_though_no_image_of_this_audit_is_there(house: House) -> None:
+    house.arrange(*WORKLOADS)
+    assert audited(house, workloads=WORKLOADS[:1])["status"] == "green"
+    token_over(house)
+    report = audited(house, workloads=WORKLOADS[:1])
+    found = only(report, "token_expired")
+    assert report["status"] == "red" and SEOULS in found["cause"] and found["workloads"] == []
+    assert SEOULS in "".join(report["answer"]) and "Nothing that was looked at" not in "".join(report["answer"])
+    carry_out(house, found["remedy"])
+    assert audited(house, workloads=WORKLOADS[:1])["status"] == "green"
+
+
+def test_a_token_of_the_user_by_another_name_is_judged_too(house: House) -> None:
+    assert house.role(credential_name="by-hand").failure == ""
+    house.arrange(*WORKLOADS)
+    ending(house, "by-hand", "2026-01-01T00:00:00Z")
+    assert "by-hand" in only(audited(house), "token_expired")["cause"]
+
+
 def test_an_expired_token_tells_since_when(house: House) -> None:
     house.arrange(*WORKLOADS)
     token_over(house)

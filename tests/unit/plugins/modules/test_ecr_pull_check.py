@@ -632,3 +632,13 @@ def test_a_deadline_tells_how_long_a_refusal_may_pass(world: World) -> None:
         identity = stored_identity(world.aws, STORE)[0]
         [found] = check_images(world.aws, world.opener, [f"{APP}:v1"], identity, deadline=deadline)
         assert (found["pullable"], world.naps) == (bool(naps), naps)
+
+
+def test_key_that_another_run_is_making_is_waited_for(world: World) -> None:
+    world.keep(created=NOW)
+    world.ecr.push_image(linux("amd64"), "v1")
+    entry = world.store.read()
+    noted = entry and world.store.put(entry, Entry(entry.arn, pending=KeyReservation(NOW, ())))
+    assert entry and noted
+    world.aws.sleep = lambda seconds: (world.sleep(seconds), world.store.put(noted, entry))
+    assert world.run(AS_USER).results["pullable"] and world.naps == [1]

@@ -732,3 +732,29 @@ def test_options_that_do_not_fit(options: dict[str, Any], says: str, capsys: pyt
     with patch_module_args(given), pytest.raises(SystemExit):
         runpod_ecr_credential.main()
     assert says in json.loads(capsys.readouterr().out)["msg"]
+
+
+@BOTH_STORES
+@pytest.mark.parametrize("lock", [True, False])
+def test_key_that_another_run_is_making_is_waited_for(world: World, lock: bool) -> None:
+    note = KeyReservation(NOW, (), abandoned=lock)  # with which the run begins, and the one before CreateAccessKey
+    entry = world.store.read()
+    assert entry and world.store.put(entry, Entry(entry.arn, pending=note, lock=NOW if lock else None))
+    pause = world.client.aws.sleep
+
+    def sleep(seconds: float) -> None:
+        pause(seconds)
+        if len(world.naps) == 3:
+            world.keep(KEY)
+
+    world.client.aws.sleep = sleep
+    predicted = world.run(PRESENT, check_mode=True)
+    assert "holds no key yet" in predicted.warnings[0] and world.naps == []
+    assert world.run(PRESENT).changed and world.naps == [1, 2, 4]
+
+
+def test_key_that_no_run_makes_is_waited_for_as_long_as_one_may_be_at_work(world: World) -> None:
+    world.keep(None, NOW, KeyReservation(NOW, ()))
+    with pytest.raises(InputError, match="holds no key yet"):
+        world.run({**PRESENT, "propagation_timeout": 20})
+    assert sum(world.naps) == 23

@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair, KeyReservation
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
+    Entry,
+    KeyPair,
+    KeyReservation,
+    is_busy,
+)
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.entry_lock import (
     EntryLock,
     KeyContext,
     LockLostError,
-    is_busy,
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import BOTH_STORES, Account
 

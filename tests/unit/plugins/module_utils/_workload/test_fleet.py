@@ -3,11 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.fleet import conflicts
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.fleet import (
+    DEFAULTS,
+    conflicts,
+    expected_claims,
+    identity,
+    with_accounts,
+)
 
 ONE, OTHER = "123456789012", "111122223333"
 
@@ -71,3 +79,60 @@ def test_what_the_same_hosts_have_in_common_is_told_at_once() -> None:
     assert len(found["c"]) == 1
     [said] = conflicts({"a": claim(**both), "b": claim(account=OTHER, **both)})["b"]
     assert "have the templates x, y at RunPod in common" in said
+
+
+# What hosts say that have not run
+
+IMAGE = f"{ONE}.dkr.ecr.us-east-1.amazonaws.com/team/app:v1"
+ROLE = Path(__file__).resolve().parents[5] / "roles" / "runpod_ecr" / "defaults" / "main.yml"
+
+
+def test_defaults_are_those_of_the_role() -> None:
+    defaults = yaml.safe_load(ROLE.read_text())
+    assert {name: defaults[f"runpod_ecr_{name}"] for name in DEFAULTS} == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("variables", "claimed"),
+    [
+        (
+            {"image": IMAGE},
+            {"user": "runpod-ecr-access", "templates": ["team-app"], "endpoints": [], "credentials": []},
+        ),
+        (
+            {"workloads": [{"image": IMAGE, "template": {"name": "a"}, "endpoint": {"name": "e"}}], "user_name": "u"},
+            {"user": "u", "templates": ["a"], "endpoints": ["e"], "credentials": []},
+        ),
+        ({"image": IMAGE, "access": "delegation"}, {"user": ""}),
+        ({"image": IMAGE, "credential_name": "literal"}, {"credentials": ["literal"]}),
+        ({"image": IMAGE, "template": {"name": "b", "disk": 80}}, {"templates": ["b"]}),
+    ],
+)
+def test_a_host_claims_what_its_variables_say(variables: dict[str, Any], claimed: dict[str, Any]) -> None:
+    found = expected_claims(variables)
+    assert found and {key: found[key] for key in claimed} == claimed
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"image": "docker.io/library/nginx"},
+        {"workloads": "no list"},
+        {"image": IMAGE, "template": {"state": "absent"}},
+    ],
+)
+def test_a_host_without_workloads_or_with_refused_ones_claims_nothing(variables: dict[str, Any]) -> None:
+    assert expected_claims(variables) is None
+
+
+def test_hosts_of_one_identity_are_in_one_account_whatever_their_region() -> None:
+    one, same, other = ({"aws": {"profile": name, "region": region}} for name, region in ["aa", "ab", "ba"])
+    assert identity(one) == identity(same) != identity(other) and identity({}) == identity({"aws": {"region": "a"}})
+    expected = {"b": claim(account=identity(same)), "c": claim(account=identity(other))}
+    identities = {"a": identity(one), "b": identity(same), "c": identity(other)}
+    claims = with_accounts(expected, {"a": claim()}, identities)
+    assert {host: one["account"] for host, one in claims.items()} == {"a": ONE, "b": ONE, "c": identity(other)}
+    assert conflicts(claims)["a"] == conflicts(claims)["b"] != [] == conflicts(claims)["c"]
+    [said] = conflicts(with_accounts({"a": expected["b"], "b": expected["b"]}, {}, identities))["a"]
+    assert "share the pull user puller of one AWS account." in said
