@@ -173,10 +173,11 @@ def with_table(page: str, new: str) -> str:
 
 def chosen(options: argparse.Namespace) -> list[Pair]:
     """The pairs that are named, or all; for a sample the lowest and the newest that this machine has a Python for."""
-    if unknown := set(options.pairs) - {pair.name for pair in PAIRS}:
+    named = set(options.pairs)
+    if unknown := named - {pair.name for pair in PAIRS} - set(LINES):
         raise CheckError(f"there is no pair {', '.join(sorted(unknown))}: {' '.join(pair.name for pair in PAIRS)}")
     if not options.sample:
-        return [pair for pair in PAIRS if not options.pairs or pair.name in options.pairs]
+        return [pair for pair in PAIRS if not named or {pair.name, pair.core} & named]
     there = {version for version in {pair.python for pair in PAIRS} if interpreter(version)}
     possible = [pair for pair in PAIRS if pair.python in there]
     return list(dict.fromkeys([possible[0], possible[-1]]))
@@ -184,7 +185,12 @@ def chosen(options: argparse.Namespace) -> list[Pair]:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="nox -s matrix --", description="Test the collection on what it claims.")
-    parser.add_argument("pairs", nargs="*", metavar="PAIR", help="such as 2.16-3.10; all when none is named")
+    parser.add_argument(
+        "pairs",
+        nargs="*",
+        metavar="PAIR",
+        help="such as 2.16-3.10, or 2.16 for all of its Pythons; all when none is named",
+    )
     parser.add_argument("--sample", action="store_true", help="the main job on the lowest and the newest pair")
     parser.add_argument("--checks", default="", help=f"some of {','.join(FULL)}")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many pairs at a time")

@@ -125,3 +125,24 @@ def test_an_execution_environment_gets_the_files_that_the_collection_names() -> 
         ("skopeo", "dpkg"),
         ("skopeo", "rpm"),
     ]
+
+
+def test_the_readme_links_absolutely_and_installs_no_ansible_by_pip() -> None:
+    readme = text("README.md")
+    assert not re.findall(r"\]\((?!https://|#)[^)]*\)", readme)
+    assert "pip install ansible" not in readme
+    for heading in ("Requirements", "Install", "Communication", "Licence"):
+        assert f"\n## {heading}\n" in readme
+    assert "CHANGELOG.md" in readme
+
+
+def test_workflows_pin_actions_and_only_call_our_commands() -> None:
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        jobs = yaml.safe_load(path.read_text())["jobs"].values()
+        used = [job["uses"] for job in jobs if "uses" in job]
+        steps = [step for job in jobs for step in job.get("steps", [])]
+        used += [step["uses"] for step in steps if "uses" in step]
+        assert all(re.fullmatch(r"\./\S+|[\w/.-]+@[0-9a-f]{40}", each) for each in used), path.name
+        run = [step["run"] for step in steps if "run" in step]
+        ours = re.compile(r"make (test|demo)|tools/bootstrap test|\.venv/bin/\S+ .*|gh release create .*")
+        assert all(ours.fullmatch(line) for line in run), path.name
