@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runpod_ecr_result
 short_description: Tell the result of a run from its plan and its steps
-version_added: 0.2.0
+version_added: 1.0.0
 description:
   - Joins what M(gpuops.runpod.runpod_ecr_plan) predicted with what the modules of its steps returned. What nobody can
     know before, such as the ids of things that were made and the ends of tokens, comes from the steps.

@@ -146,3 +146,12 @@ def test_workflows_pin_actions_and_only_call_our_commands() -> None:
         run = [step["run"] for step in steps if "run" in step]
         ours = re.compile(r"make (test|demo)|tools/bootstrap test|\.venv/bin/\S+ .*|gh release create .*")
         assert all(ours.fullmatch(line) for line in run), path.name
+
+
+def test_everything_came_with_a_release_that_there_is_or_will_be() -> None:
+    """1.0.0 is the first that is published."""
+    sources = [path.read_text() for path in [*(ROOT / "plugins").rglob("*.py"), *(ROOT / "roles").rglob("*.yml")]]
+    named = {found for source in sources for found in re.findall(r"^ *version_added: *(\S+)", source, re.MULTILINE)}
+    assert {
+        each for each in named if not Version("1.0.0") <= Version(each) <= Version(load("galaxy.yml")["version"])
+    } == set()
