@@ -22,8 +22,11 @@ USER = os.environ.get("SANDBOX_USER", "runpod-ecr-access")
 REPOSITORY, TAG = "runpod-gpu-training", "v1"
 
 
+SESSION: Any = boto3.session.Session()
+
+
 def client(service: str) -> Any:
-    return boto3.client(service, os.environ["AWS_REGION"])
+    return SESSION.client(service, os.environ["AWS_REGION"])
 
 
 def take_policy() -> str:

@@ -129,6 +129,9 @@ SWITCHES = {
         {"type": ["array", "null"], "items": {"type": "string"}},
         "what the API key may do, such as secrets:write; null: everything",
     ),
+    "document": Switch(
+        None, {"type": ["object", "null"]}, "what the API shows as its own document; null: it shows none"
+    ),
     "rate_limits": Switch(
         {"minute": 180, "hour": 7200, "day": 86400},
         _LIMITS,

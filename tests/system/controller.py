@@ -96,6 +96,13 @@ APPROVAL_FIELDS = {
     "description": {"type": "string", "default": ""},
     "timeout": {"type": "integer", "default": 0},
 }
+# What the modules send and AWX ignores: it is the project's, or AWX' own.
+READ_ONLY = {
+    ("job_templates", "organization"),
+    ("credential_types", "managed"),
+    ("workflow_approval_templates", "type"),
+    ("workflow_job_template_nodes", "type"),
+}
 SECRETS = {"api_key", "password", "secret_key", "external_id"}
 
 
@@ -214,6 +221,13 @@ class Controller:
     def tokens(self, request: Request, *dummy: str) -> Response:
         return answer(204) if request.method == "DELETE" else answer(201, {"id": 1, "token": TOKEN})
 
+    def unified(self, request: Request) -> Response:
+        found = [
+            (kind, one) for kind in TEMPLATES for one in self.things[kind].values() if self.matches(kind, one, request)
+        ]
+        results = [self.told(kind, one) for kind, one in found]
+        return answer(200, {"count": len(found), "next": None, "previous": None, "results": results})
+
     def listing(self, request: Request, kind: str) -> Response:
         if kind not in FIELDS:
             raise NotFound
@@ -266,8 +280,7 @@ class Controller:
 
     def checked(self, kind: str, given: Json) -> Json:
         """Return what is stored of what was given. Raises Refusal."""
-        if kind == "job_templates":  # it is the project's, and AWX ignores it
-            given = {name: value for name, value in given.items() if name != "organization"}
+        given = {name: value for name, value in given.items() if (kind, name) not in READ_ONLY}
         fields = self.fields_of(kind)
         wrong = {name: ["no such field"] for name in given.keys() - fields.keys()}
         for name, value in given.items():
@@ -441,6 +454,7 @@ JOB_TYPES = {
 }
 ROUTES: list[tuple[str, Callable[..., Response]]] = [
     (r"tokens/(?:\d+/)?", Controller.tokens),
+    (r"unified_job_templates/", Controller.unified),
     (r"(\w+)/", Controller.listing),
     (r"(\w+)/(\d+)/", Controller.detail),
     (r"roles/(\d+)/(teams)/", Controller.grants),

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
+
+gc.disable()  # until execute(): what is imported stays, and looking for garbage in it takes a tenth of a process
 
 with suppress(ImportError):  # AnsibleAWSModule says so in its own words before a call is made
     import botocore.exceptions

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from uuid import NAMESPACE_OID, uuid5
 
 from .._core.errors import AwsError, ConflictError, InputError, Json
+from .._core.finding import as_option, as_tag
 from .._core.time import retry_until
 from .client import Aws, tolerating
 from .secret_entry import MANAGED, OURS, Entry, decode, encode, is_busy, not_ours
@@ -121,8 +122,8 @@ class SecretsManager(SecretStore):
 
     def claim(self, user: str) -> str:
         return (
-            f"aws secretsmanager tag-resource --region {self.region} --secret-id {self.name} "
-            f"--tags Key={MANAGED},Value={user}"
+            f"aws secretsmanager tag-resource --region {self.region} --secret-id{as_option(self.name)} "
+            f"--tags {as_tag(MANAGED, user)}"
         )
 
     def read(self) -> Entry | None:
@@ -217,7 +218,7 @@ class ParameterStore(SecretStore):
     def claim(self, user: str) -> str:
         return (
             f"aws ssm add-tags-to-resource --region {self.region} --resource-type Parameter "
-            f"--resource-id {self.name} --tags Key={MANAGED},Value={user}"
+            f"--resource-id{as_option(self.name)} --tags {as_tag(MANAGED, user)}"
         )
 
     def read(self) -> Entry | None:

@@ -100,7 +100,9 @@ def credential_type(item: Json) -> Iterator[str]:
             yield "credential type: field's type"
         if field.get("id") == "tower":
             yield "credential type: reserved field"
-    known = dict.fromkeys((str(field.get("id")) for field in fields), "EXAMPLE")
+    known: Json = dict.fromkeys((str(field.get("id")) for field in fields), "EXAMPLE")
+    if "template" in item.get("injectors", {}).get("file", {}):
+        known["tower"] = {"filename": "EXAMPLE"}  # where AWX has written it
     for kind, values in item.get("injectors", {}).items():
         if kind not in ("env", "extra_vars", "file"):
             yield "credential type: injector"
@@ -108,7 +110,7 @@ def credential_type(item: Json) -> Iterator[str]:
             yield from injected(kind, name, value, known)
 
 
-def injected(kind: str, name: str, value: object, known: dict[str, str]) -> Iterator[str]:
+def injected(kind: str, name: str, value: object, known: Json) -> Iterator[str]:
     if kind == "env" and not ENVIRONMENT.fullmatch(name):
         yield "credential type: environment variable's name"
     if kind == "env" and (name.startswith("ANSIBLE_") or name in RESERVED_ENVIRONMENT):

@@ -69,6 +69,7 @@ def schedule(rule: str, start: str = START) -> tuple[Rule, str]:
 SOUND = {
     "credential type": typed(),
     "a default in a template": env("KEY", "{{ key | default('none', true) }}"),
+    "the name of a file": typed(injectors={"env": {"KEY": "{{ tower.filename }}"}, "file": {"template": "{{ key }}"}}),
     "credential": credential(key="secret"),
     "image": (rules.execution_environment, {"image": "localhost:5000/team/ee:v1", "pull": "missing"}),
     "image by digest": (rules.execution_environment, {"image": f"quay.io/ee@sha256:{'a' * 64}"}),
@@ -109,6 +110,7 @@ BROKEN = [
     ("credential type: reserved environment variable", env("ANSIBLE_CONFIG", "{{ key }}")),
     ("credential type: reserved environment variable", env("PATH", "{{ key }}")),
     ("credential type: undefined variable", env("KEY", "{{ kye }}")),
+    ("credential type: undefined variable", env("KEY", "{{ tower.filename }}")),
     ("credential type: template", env("KEY", "{{ key")),
     ("credential: unknown input", credential(key="secret", kye="secret")),
     ("credential: input's type", credential(key=True)),

@@ -59,9 +59,9 @@ def test_a_look_makes_each_call_once_and_writes_nothing(account: Account) -> Non
 
 def test_a_look_asks_again_once_it_has_waited(account: Account) -> None:
     aws = ReadOnlyAws.of(account.aws())
-    for _again in range(2):
+    for seconds in (1, 1):
         aws.call("sts", "get_caller_identity")
-        aws.sleep(1)
+        aws.sleep(seconds)
     assert len(account.calls) == 2 and account.naps == [1, 1]
 
 
