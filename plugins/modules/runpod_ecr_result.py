@@ -16,6 +16,8 @@ description:
     know before, such as the ids of things that were made and the ends of tokens, comes from the steps.
   - It runs on the controller and asks no cloud. The role uses it after its last step.
 author: The gpuops.runpod authors (@gpuops)
+requirements:
+  - python >= 3.10
 extends_documentation_fragment:
   - gpuops.runpod.attributes
 options:

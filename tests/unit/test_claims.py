@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from importlib import resources
@@ -79,7 +80,8 @@ def test_modules_name_the_needs_of_their_own_fragments() -> None:
         source = path.read_text()
         assert "- amazon.aws.boto3" not in source
         assert ("- gpuops.runpod.aws\n" in source) == ("- amazon.aws.common.modules" in source), path.name
-        assert "- gpuops.runpod.aws\n" in source or "- gpuops.runpod.runpod\n" in source, path.name
+        own = f"requirements:\n  - python >= {PYTHONS[0]}\n"
+        assert any(each in source for each in ("- gpuops.runpod.aws\n", "- gpuops.runpod.runpod\n", own)), path.name
 
 
 def test_readme_and_documentation_name_what_is_tested() -> None:
@@ -155,3 +157,13 @@ def test_everything_came_with_a_release_that_there_is_or_will_be() -> None:
     assert {
         each for each in named if not Version("1.0.0") <= Version(each) <= Version(load("galaxy.yml")["version"])
     } == set()
+
+
+def test_no_code_needs_a_newer_python_or_ansible_core_than_the_lowest() -> None:
+    """What is tested in one process is found here; what a run shows is for the matrix."""
+    newer = re.compile(r"\bimport .*\bUTC\b|\bdatetime\.UTC\b|ansible\.module_utils\.testing|^ *except\*", re.MULTILINE)
+    paths = [path for folder in ("plugins", "tests", "tools") for path in (ROOT / folder).rglob("*.py")]
+    for path in paths:
+        source = path.read_text()
+        ast.parse(source, feature_version=(PYTHONS[0].major, PYTHONS[0].minor))
+        assert path == Path(__file__) or not newer.search(source), path
