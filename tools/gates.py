@@ -40,6 +40,8 @@ IMPORTER = {
     "RUN_FLAKE8": "true",
 }
 LINTED = "Passed: 0 failure(s), 0 warning(s)"
+# It is offline, and playbooks/awx.yml uses awx.awx, which no package index has.
+LINT_LOG = r"^(WARNING|ERROR)(?!.*( offline mode\.| of awx\.awx\.\w+ module\.)$)"
 
 
 class Subject(NamedTuple):
@@ -114,7 +116,7 @@ def lint(subject: Subject) -> list[str]:
     command = ["ansible-lint", "--strict", "--offline", "--profile", "production"]
     code, output = said(command, subject.tree, ANSIBLE_COLLECTIONS_PATH=str(subject.collections))
     missing = [] if code or LINTED in output else [f"ansible-lint did not say '{LINTED}'", output]
-    return problems(code, output, r"^(WARNING|ERROR)") + missing
+    return problems(code, output, LINT_LOG) + missing
 
 
 def docs(subject: Subject) -> list[str]:

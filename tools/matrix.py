@@ -132,6 +132,8 @@ CHECKS: dict[str, Callable[[Pair, Path, Path], None]] = {
     "main_job": main_job,
 }
 FULL = ("units", "runs", "sanity")
+COLUMNS = ("ansible-core", "Python", "amazon.aws", "boto3")
+NOT_RUN = "–"
 
 
 class Verdict(NamedTuple):
@@ -160,15 +162,36 @@ def judge_all(pair: Pair, checks: tuple[str, ...], archive: Path) -> dict[str, V
 
 
 def table(verdicts: dict[Pair, dict[str, Verdict]], checks: tuple[str, ...]) -> str:
-    rows = [["ansible-core", "Python", "amazon.aws", "boto3", *checks], ["---"] * (4 + len(checks))]
-    for pair, found in verdicts.items():
-        rows.append([*pair.versions(), *("FAILED" if found[check].problem else "passed" for check in checks)])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    rows = [[*pair.versions(), *(result(found[check]) for check in checks)] for pair, found in verdicts.items()]
+    return as_table([[*COLUMNS, *checks], *rows])
 
 
-def with_table(page: str, new: str) -> str:
-    before, dummy, rest = page.partition(BEGIN)
-    return before + BEGIN + new + END + rest.partition(END)[2]
+def result(verdict: Verdict) -> str:
+    return "FAILED" if verdict.problem else "passed"
+
+
+def as_table(rows: list[list[str]]) -> str:
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def told(page: str) -> dict[tuple[str, ...], list[str]]:
+    """Return what the page's table says of each set of versions."""
+    rows = page.partition(BEGIN)[2].partition(END)[0].splitlines()[2:]
+    cells = [[each.strip() for each in row.strip("|").split("|")] for row in rows]
+    return {tuple(row[:4]): row[4:] for row in cells}
+
+
+def with_results(page: str, verdicts: dict[Pair, dict[str, Verdict]]) -> str:
+    """Return the page with what was found now, and what it said before of the same versions."""
+    before, rows = told(page), []
+    for pair in PAIRS:
+        versions = pair.versions()
+        found = dict(zip(FULL, before.get(tuple(versions), [NOT_RUN] * len(FULL)), strict=True))
+        found |= {check: result(verdict) for check, verdict in verdicts.get(pair, {}).items() if check in FULL}
+        rows.append([*versions, *found.values()])
+    start, dummy, rest = page.partition(BEGIN)
+    return start + BEGIN + as_table([[*COLUMNS, *FULL], *rows]) + END + rest.partition(END)[2]
 
 
 def chosen(options: argparse.Namespace) -> list[Pair]:
@@ -209,7 +232,7 @@ def main(arguments: list[str]) -> int:
     text = table(verdicts, checks)
     print(f"\n{text}\n{len(pairs)} pairs in {time.monotonic() - start:.0f} s")
     if options.write:
-        PAGE.write_text(with_table(PAGE.read_text(), text))
+        PAGE.write_text(with_results(PAGE.read_text(), verdicts))
     return int(any(verdict.problem for found in verdicts.values() for verdict in found.values()))
 
 
