@@ -44,6 +44,10 @@ LINES = {
 }
 
 
+# Sanity tests whose requirements no package index has: a release candidate takes a part of pylint from GitHub.
+UNAVAILABLE = {"2.22": ("pylint",)}
+
+
 class Pair(NamedTuple):
     """A line of ansible-core with a Python."""
 
@@ -122,7 +126,7 @@ def sanity(pair: Pair, archive: Path, log: Path) -> None:
         "tools.ansible_test",
         *map(str, (binaries, tree, pair.folder / "home", pair.python)),
     ]
-    call(log, command)
+    call(log, command + [part for name in UNAVAILABLE.get(pair.core, ()) for part in ("--skip-test", name)])
 
 
 CHECKS: dict[str, Callable[[Pair, Path, Path], None]] = {
