@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -43,7 +44,25 @@ def matrix_locks(session: nox.Session) -> None:
 @nox.session
 def docsite(session: nox.Session) -> None:
     """The site, in .build/docsite/html."""
-    session.run("python", "-m", "tools.docsite", str(BUILD / "docsite"), *session.posargs)
+    site = BUILD / "docsite"
+    shutil.rmtree(site, ignore_errors=True)
+    site.mkdir(parents=True)
+    options = ["--use-current", "--squash-hierarchy", "--lenient", "--dest-dir", str(site), "gpuops.runpod"]
+    session.run("antsibull-docs", "sphinx-init", *options)
+    rst = site / "rst"
+    current = [
+        "--use-current",
+        "--squash-hierarchy",
+        "--cleanup",
+        "everything",
+        "--fail-on-error",
+        "--dest-dir",
+        str(rst),
+    ]
+    session.run("antsibull-docs", "collection", *current, "gpuops.runpod")
+    session.run(
+        "python", "-m", "sphinx", "-q", "-b", "html", "-d", str(site / "doctrees"), str(rst), str(site / "html")
+    )
 
 
 @nox.session
