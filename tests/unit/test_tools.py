@@ -117,6 +117,16 @@ def test_the_bootstrap_trusts_no_shim_without_a_python_behind_it(tmp_path: Path)
     assert run.returncode == 1 and "No Python from 3.10 to 3.13 was found" in run.stderr
 
 
+def test_the_bootstrap_takes_the_python_that_is_named(tmp_path: Path) -> None:
+    named = tmp_path / "mine"
+    named.write_text('#!/bin/sh\ncase $1 in -c) exit 0 ;; *) echo "set up by mine: $2" ;; esac\n')
+    named.chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], "PYTHON": str(named), "HOME": str(tmp_path)}
+    command = [str(ROOT / "tools" / "bootstrap"), "demo"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout == "set up by mine: demo\n"
+
+
 def test_a_pair_that_is_not_claimed_is_refused() -> None:
     with pytest.raises(environments.CheckError, match=r"no pair 2\.15-3\.9"):
         matrix.chosen(matrix.parse(["2.15-3.9"]))
