@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The checks, each a session of its own: `.venv/bin/nox -s lint`, or `test` for all of them.
 
-The tools are those installed beside nox (tools/bootstrap test): no session downloads or makes an environment.
+The tools are those installed beside nox (tools/bootstrap test): no session downloads or makes an environment, but for
+those of tools/sessions.py, which keep theirs below .build.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from xml.etree import ElementTree
 
 import nox
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from tools import sessions
+
 # The longest first: they run side by side.
-CHECKS = ("system", "units", "molecule", "sanity", "ansible_lint", "docs", "lint", "isolated_units")
+CHECKS = ("system", "units", "molecule", "sanity", "ansible_lint", "docs", "lint", "isolated_units", sessions.SAMPLE)
 
 ROOT = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
