@@ -321,7 +321,7 @@ def credentials(scene: Scene) -> Iterator[Finding]:
 
 
 def further_credentials(scene: Scene) -> Iterator[Finding]:
-    """Tokens at their end that RunPod holds of the pull user besides: those of other runs, for other regions or names."""
+    """Tokens at their end that RunPod holds of the pull user besides: of other runs, for other regions or names."""
     if not scene.observed.was_read("registries"):
         return
     account = scene.observed.account_id(scene.desired)
