@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from xml.etree import ElementTree
 import nox
 
 # The longest first: they run side by side.
-CHECKS = ("units", "system", "molecule", "sanity", "ansible_lint", "docs", "lint", "isolated_units")
+CHECKS = ("system", "units", "molecule", "sanity", "ansible_lint", "docs", "lint", "isolated_units")
 
 ROOT = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
@@ -29,7 +30,8 @@ BUILD = ROOT / ".build"
 REQUIREMENTS = Path("tools/requirements")
 NPM_LOCK_ONLY = ("--package-lock-only", "--omit-lockfile-registry-resolved", "--no-audit", "--no-fund")
 PYTHON_VERSION = "{}.{}".format(*sys.version_info)
-PROCESSES = os.environ.get("PROCESSES", "2")  # of one check; `test` runs several checks at a time instead
+PROCESSES = os.environ.get("PROCESSES", str(os.cpu_count() or 1))  # of one check
+SPREAD = (f"--numprocesses={PROCESSES}", "--dist=worksteal")
 
 # Stands in for the script, named after a version of pip, that ansible-test fetches from a site of its own.
 GET_PIP = "get_pip_25_2.py"
@@ -42,6 +44,10 @@ sys.exit(subprocess.call([{python!r}, "-m", "pip", "--python", sys.executable, "
 
 # Sanity tests that must have looked at something: ansible-test calls it a success when all targets are skipped.
 SANITY_THAT_COUNTS = ("import", "pylint", "use-argspec-type-path", "validate-modules")
+
+# The lines in which pytest, ansible-test, Molecule and linters name what failed, and how many of them end the output.
+FAILURE = re.compile(r"(FAILED|ERROR:?|CRITICAL) \S|fatal: \[|.*\bFailed!|\S+:\d+(:\d+)?: ")
+SHOWN = 20
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["test"]
@@ -65,14 +71,17 @@ isolate()
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """Every check, as many at a time as there are cores, each told whole when it ends, and a summary."""
+    """Every check, as many at a time as there are cores, each told whole when it ends, and a summary.
+
+    Each has as many processes as there are cores, too: so none of them is left to end alone on one.
+    """
     if session.posargs:
         session.error("name a check to pass arguments to it: nox -s units -- ARGUMENTS")
     (BUILD / "logs").mkdir(parents=True, exist_ok=True)
     results: dict[str, int] = {}
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as lanes:
-        running = {lanes.submit(run_check, check, max(1, cores // len(CHECKS))): check for check in CHECKS}
+        running = {lanes.submit(run_check, check): check for check in CHECKS}
         for ended in as_completed(running):
             check, (code, seconds) = running[ended], ended.result()
             print((BUILD / "logs" / f"{check}.log").read_text(errors="replace"))
@@ -80,18 +89,23 @@ def test(session: nox.Session) -> None:
             results[check] = code
     failed = [check for check in CHECKS if results[check]]
     if failed:
-        session.error(f"failed: {', '.join(failed)}")
+        session.error("\n".join([f"failed: {', '.join(failed)}", *(line for check in failed for line in told(check))]))
 
 
-def run_check(check: str, processes: int) -> tuple[int, float]:
+def told(check: str) -> list[str]:
+    """Return which tests of a check failed, or else how its output ends, and where the rest of that is."""
+    log = BUILD / "logs" / f"{check}.log"
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    named = [line for line in lines if FAILURE.match(line)]
+    return [f"=== {check}: more in {log.relative_to(ROOT)}", *(named or lines)[-SHOWN:]]
+
+
+def run_check(check: str) -> tuple[int, float]:
     """Run a session with its output in a file; return its exit code and how long it took."""
     command = [sys.executable, "-m", "nox", "--session", check]
-    environment = {**os.environ, "PROCESSES": str(processes)}
     start = time.monotonic()
     with (BUILD / "logs" / f"{check}.log").open("wb") as log:
-        code = subprocess.call(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-        )
+        code = subprocess.call(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
     return code, time.monotonic() - start
 
 
@@ -121,7 +135,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def units(session: nox.Session) -> None:
     """Unit tests, with coverage."""
-    session.run("pytest", f"--numprocesses={PROCESSES}", "--durations=10", "--cov", *session.posargs)
+    session.run("pytest", *SPREAD, "--durations=10", "--cov", *session.posargs)
     session.run("coverage", "report", "--include=plugins/module_utils/*", "--fail-under=100")
 
 
@@ -148,15 +162,19 @@ def did_run(report: Path) -> bool:
 @nox.session
 def system(session: nox.Session) -> None:
     """Real runs of the playbooks against the sandbox."""
-    session.run("pytest", f"--numprocesses={PROCESSES}", "--durations=10", "tests/system", *session.posargs)
+    session.run("pytest", *SPREAD, "--durations=10", "tests/system", *session.posargs)
 
 
 @nox.session
 def molecule(session: nox.Session) -> None:
     """The role's scenarios, one after the other: they share a sandbox."""
     home = BUILD / "molecule"
+    archives = home / "archives"  # of modules, which the many playbooks of a run share
     shutil.rmtree(home / "tmp", ignore_errors=True)  # what a run that was killed believes to be running
-    session.run("molecule", "test", "--all", *session.posargs, env={"ANSIBLE_HOME": str(home)})
+    shutil.rmtree(archives, ignore_errors=True)
+    archives.mkdir(parents=True)
+    shared = {"ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "system" / "callback"), "ARCHIVES": str(archives)}
+    session.run("molecule", "test", "--all", *session.posargs, env={"ANSIBLE_HOME": str(home), **shared})
 
 
 @nox.session
@@ -237,3 +255,9 @@ def pip_settings() -> list[str]:
 
 def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+@nox.session
+def sandbox(session: nox.Session) -> None:
+    """A shell in which both clouds are the sandbox; leaving it stops everything."""
+    session.run("python", "-m", "tests.sandbox", "run", "--state", ".sandbox/shell", "--", "tools/sandbox")

@@ -36,6 +36,7 @@ NPM = VENV / "npm"
 
 COLLECTIONS = "ansible_collections"
 AWX = VENV / "awx"  # apart, where only what asks for it finds it
+ONLY_WHEEL = ("--no-deps", "--python-version", "3.13")  # it is taken apart for a collection, so any Python will do
 LOCKED = ("--quiet", "--only-binary", ":all:", "--require-hashes", "--requirement")
 
 SATISFIED_BY = {"demo": ("demo", "test"), "test": ("test",)}  # the test environment holds all of the demo's
@@ -94,7 +95,7 @@ def run(*command: str | Path) -> None:
 def set_up(environment: str) -> None:
     """Make .venv from nothing: with the uv on PATH, with a uv that pip fetches, or with pip alone."""
     may_use_uv = not pip_alone_has_an_index()
-    uv = shutil.which("uv")
+    uv = working_uv()
     if uv and may_use_uv:
         run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, VENV)
         if filled_by_uv(uv, environment):
@@ -105,6 +106,12 @@ def set_up(environment: str) -> None:
     may_fetch_uv = may_use_uv and not uv
     if not (may_fetch_uv and is_uv_fetched() and filled_by_uv(VENV / "bin" / "uv", environment)):
         fill_by_pip(environment)
+
+
+def working_uv() -> str | None:
+    """The uv on PATH; a shim of pyenv may be there without a uv behind it."""
+    uv = shutil.which("uv")
+    return uv if uv and not problem_of([uv, "--version"]) else None
 
 
 def pip_alone_has_an_index() -> bool:
@@ -127,7 +134,7 @@ def filled_by_uv(uv: str | Path, environment: str) -> bool:
             run(*install, *LOCKED, lock)
         for lock, (collection, place) in collections(environment).items():
             with tempfile.TemporaryDirectory(dir=VENV) as folder:
-                run(*install, "--no-deps", "--target", folder, *LOCKED, LOCKS / lock)
+                run(*install, *ONLY_WHEEL, "--target", folder, *LOCKED, LOCKS / lock)
                 keep_collection(Path(folder), collection, place)
     except subprocess.CalledProcessError:
         print("uv could not install what the locks name: trying plain pip ...", flush=True)
@@ -141,7 +148,7 @@ def fill_by_pip(environment: str) -> None:
         run(*pip, "install", *LOCKED, lock)
     for lock, (collection, place) in collections(environment).items():
         with tempfile.TemporaryDirectory(dir=VENV) as folder:
-            run(*pip, "download", "--no-deps", "--dest", folder, *LOCKED, LOCKS / lock)
+            run(*pip, "download", *ONLY_WHEEL, "--dest", folder, *LOCKED, LOCKS / lock)
             unpack_collection(next(Path(folder).glob("*.whl")), collection)
             keep_collection(Path(folder), collection, place)
 

@@ -41,5 +41,5 @@ notes:
   - Proxies are taken from the environment. A C(.netrc) file is never read and a redirect is never followed, because
     both would touch the API key.
 requirements:
-  - python >= 3.12
+  - python >= 3.10
 """

@@ -13,7 +13,7 @@ description:
   - Of a host that has not told yet what it claims, such as one of a later batch or beyond C(--limit), what its
     variables in the inventory say is taken.
 author: The gpuops.runpod authors (@gpuops)
-version_added: 0.1.0
+version_added: 1.0.0
 positional: _input
 options:
   _input:

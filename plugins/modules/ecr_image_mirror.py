@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ecr_image_mirror
 short_description: Keep the same image in another registry
-version_added: 0.1.0
+version_added: 1.0.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Ensures that the destination has the image with the same digest as the source, with all its platforms.
@@ -106,7 +106,7 @@ extends_documentation_fragment:
   - gpuops.runpod.attributes.aws_group
   - amazon.aws.common.modules
   - amazon.aws.region.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 requirements:
   - skopeo >= 1.6
 seealso:

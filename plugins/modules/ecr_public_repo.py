@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ecr_public_repo
 short_description: Manage a repository in Amazon ECR Public
-version_added: 0.1.0
+version_added: 1.0.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Creates, describes or deletes a repository in the public registry of the account.
@@ -80,7 +80,7 @@ extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.tags.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 seealso:
   - module: gpuops.runpod.ecr_image_mirror
 notes:

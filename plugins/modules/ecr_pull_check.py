@@ -21,14 +21,14 @@ description:
     pull user's key, IAM is asked about the key, if the caller may.
   - Nothing is changed. ECR may note the time as the last recorded pull of the image.
 author: The gpuops.runpod authors (@gpuops)
-version_added: 0.1.0
+version_added: 1.0.0
 extends_documentation_fragment:
   - gpuops.runpod.secret_store
   - gpuops.runpod.attributes
   - gpuops.runpod.attributes.aws_group
   - amazon.aws.common.modules
   - amazon.aws.region.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 options:
   images:
     description:

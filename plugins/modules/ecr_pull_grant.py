@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ecr_pull_grant
 short_description: Let RunPod's own roles pull from repositories in Amazon ECR
-version_added: 0.1.0
+version_added: 1.0.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Keeps one statement, found by its Sid, in the policy of each repository. It lets the AWS roles with which RunPod
@@ -57,7 +57,7 @@ extends_documentation_fragment:
   - gpuops.runpod.attributes.aws_group
   - amazon.aws.common.modules
   - amazon.aws.region.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 seealso:
   - module: gpuops.runpod.runpod_ecr_delegation
   - module: gpuops.runpod.ecr_pull_check

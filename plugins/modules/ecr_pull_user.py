@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ecr_pull_user
 short_description: Manage an IAM user that can pull from Amazon ECR
-version_added: 0.1.0
+version_added: 1.0.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Keeps an IAM user that can pull these repositories and do nothing else, with one good access key in a secret store.
@@ -147,7 +147,7 @@ extends_documentation_fragment:
   - gpuops.runpod.attributes.aws_group
   - amazon.aws.common.modules
   - amazon.aws.region.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 seealso:
   - module: gpuops.runpod.runpod_ecr_credential
   - module: gpuops.runpod.ecr_pull_check

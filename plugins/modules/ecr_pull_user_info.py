@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ecr_pull_user_info
 short_description: Audit IAM users that pull from Amazon ECR
-version_added: 0.1.0
+version_added: 1.0.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Tells of one pull user, or of all under a path, what its keys, policies and entry of the secret store are, and what
@@ -69,7 +69,7 @@ extends_documentation_fragment:
   - gpuops.runpod.attributes.aws_group
   - amazon.aws.common.modules
   - amazon.aws.region.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 attributes:
   diff_mode:
     support: none

@@ -37,7 +37,7 @@ description:
     silently take it away from templates. The same goes for its alternate. The pull user, its key and the entry are
     never removed.
 author: The gpuops.runpod authors (@gpuops)
-version_added: 0.1.0
+version_added: 1.0.0
 extends_documentation_fragment:
   - gpuops.runpod.runpod
   - gpuops.runpod.secret_store
@@ -45,7 +45,7 @@ extends_documentation_fragment:
   - gpuops.runpod.attributes.both_groups
   - amazon.aws.common.modules
   - amazon.aws.region.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 options:
   name:
     description:

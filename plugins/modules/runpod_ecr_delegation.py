@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runpod_ecr_delegation
 short_description: Tell RunPod of ECR repositories that its own roles may pull
-version_added: 0.1.0
+version_added: 1.0.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Registers private repositories in Amazon ECR with RunPod, so that it pulls their images with its own AWS roles. No

@@ -20,15 +20,18 @@ description:
   - Whatever can be wrong with the options is reported at once, before anything is asked. Whatever is wrong with the
     images, or in the way at RunPod, is an error here, before anything is changed.
 author: The gpuops.runpod authors (@gpuops)
-version_added: 0.2.0
+version_added: 1.0.0
 extends_documentation_fragment:
+  - gpuops.runpod.workload
+  - gpuops.runpod.workload.chain
+  - gpuops.runpod.workload.tokens
   - gpuops.runpod.runpod
   - gpuops.runpod.secret_store
   - gpuops.runpod.attributes
   - gpuops.runpod.attributes.both_groups
   - amazon.aws.common.modules
   - amazon.aws.region.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 options:
   intent:
     description:
@@ -44,70 +47,6 @@ options:
       - quarantine
       - absent
     default: converge
-  access:
-    description: How RunPod reaches the images.
-    type: str
-    choices:
-      - credential
-      - delegation
-      - public
-    default: credential
-  image:
-    description: URI of one image in a private ECR repository, when O(workloads) is not set.
-    type: str
-  template:
-    description: Options of every template, as M(gpuops.runpod.runpod_template) takes them.
-    type: dict
-  endpoint:
-    description: Options of every serverless endpoint, as M(gpuops.runpod.runpod_endpoint) takes them. Empty means none.
-    type: dict
-  workloads:
-    description:
-      - The images with their templates and endpoints, each merged over O(template) and O(endpoint).
-      - A workload has an C(image), and may have a C(template) and an C(endpoint).
-    type: list
-    elements: dict
-  pull_identity:
-    description: As whom RunPod pulls with O(access=credential).
-    type: str
-    choices:
-      - user
-      - caller
-    default: user
-  user_name:
-    description: Name of the pull user.
-    type: str
-    default: runpod-ecr-access
-  user_path:
-    description: IAM path of the pull user.
-    type: str
-    default: /runpod/
-  user_tags:
-    description: Tags of the pull user. When not set they are left alone.
-    type: dict
-  user_permissions_boundary:
-    description: ARN of its permissions boundary. When not set it is left alone, an empty text removes it.
-    type: str
-  user_policy:
-    description: What the pull user may pull, as O(gpuops.runpod.ecr_pull_user#module:policy).
-    type: str
-    choices:
-      - repositories
-      - pull_only
-      - read_only
-    default: repositories
-  user_repositories:
-    description: Further repositories that it may pull, as names, ARNs or wildcards.
-    type: list
-    elements: str
-  purge_repositories:
-    description: Whether it loses the repositories that are not named.
-    type: bool
-    default: false
-  rotate_after_days:
-    description: Age in days at which its key is due for rotation.
-    type: int
-    default: 90
   retire_after_hours:
     description: Used with O(intent=rotate), as O(gpuops.runpod.ecr_pull_user#module:retire_after_hours).
     type: int
@@ -116,58 +55,22 @@ options:
     description: Whether a pull user in quarantine is released.
     type: bool
     default: false
-  min_validity_hours:
-    description: A token that works for less than this is renewed.
-    type: float
-    default: 9
-  credential_name:
-    description: Name of the credential at RunPod. When not set, C(<user>-<account>-<region>).
-    type: str
   verify:
     description: Whether the pull is proved.
     type: bool
     default: true
-  pull_role_arns:
-    description: RunPod's roles for O(access=delegation). When not set, those that it published last.
-    type: list
-    elements: str
   acknowledge_public:
     description: Must be V(true) for O(access=public).
     type: bool
     default: false
-  public_repository:
-    description: Name of the repository in ECR Public. When not set, that of the private one.
-    type: str
-  public_catalog_data:
-    description: Its catalogue data, as O(gpuops.runpod.ecr_public_repo#module:catalog_data).
-    type: dict
   public_force:
     description: Whether O(intent=absent) deletes the public repository with all its images.
-    type: bool
-    default: false
-  allow_suspected_secrets:
-    description: Whether images are published whose configuration holds what looks like secrets.
     type: bool
     default: false
   adopt:
     description: Whether templates and endpoints are taken over that run another repository's image.
     type: bool
     default: false
-  propagation_timeout:
-    description:
-      - Seconds for which a refusal may mean that a right has not arrived yet. In check mode nothing is waited for.
-    type: int
-    default: 90
-  left_behind:
-    description:
-      - For the look after the steps. What the plan before them returned as C(handover.left_behind), warnings of what
-        cannot be seen any more. When set, even empty, no steps follow, and all warnings are shown.
-    type: list
-    elements: str
-  variables:
-    description: Names of variables that start with C(runpod_ecr_). One that the role does not know is an error.
-    type: list
-    elements: str
 attributes:
   diff_mode:
     details:
@@ -290,7 +193,8 @@ from ..module_utils._aws.module import AwsModule
 from ..module_utils._aws.secret_store import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._runpod.connection import ARGUMENTS
-from ..module_utils._workload.planning import OPTIONS, connect, run
+from ..module_utils._workload.options import OPTIONS
+from ..module_utils._workload.planning import connect, run
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runpod_endpoint
 short_description: Manage a serverless endpoint on RunPod
-version_added: 0.1.0
+version_added: 1.0.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Creates, changes or deletes a serverless endpoint, and keeps it running what the template O(template) says now.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runpod_info
 short_description: Read what a RunPod account holds
-version_added: 0.1.0
+version_added: 1.0.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Reads templates, registry credentials, delegations, serverless endpoints and pods, with one request for each kind,

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runpod_registry
 short_description: Manage a registry credential on RunPod
-version_added: 0.1.0
+version_added: 1.0.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Creates, rewrites or deletes the registry credential called O(name), with which templates, serverless endpoints and

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runpod_template
 short_description: Manage a template on RunPod
-version_added: 0.1.0
+version_added: 1.0.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Creates, changes or deletes the template called O(name), from which pods and serverless endpoints are started.

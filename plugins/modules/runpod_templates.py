@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runpod_templates
 short_description: Manage many templates on RunPod in one pass
-version_added: 0.1.0
+version_added: 1.0.0
 author: The gpuops.runpod authors (@gpuops)
 description:
   - Creates, changes and deletes templates, from which pods and serverless endpoints are started.

@@ -24,6 +24,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from copy import deepcopy
 from functools import cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -36,9 +37,10 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.secretsmanager.models import secretsmanager_backends
 from werkzeug.wrappers import Request, Response
 
-from .aws_access import Access, Holder, iam
+from .aws_access import OPERATOR_ARN, Access, Holder, iam
 from .aws_calls import ACCOUNT, ACCOUNTS, AwsCall, AwsRefusal, answer, collect, parse, refuse
 from .aws_public import OPERATIONS, PublicRegistry
+from .aws_simulation import simulate
 from .aws_trail import Trail
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 Forward = Callable[[AwsCall], Response]
+Images = tuple[dict[tuple[str, str], dict[str, Repository]], dict[str, bytes]]  # repositories by place, and layers
 Handler = Callable[["AwsSimulator", AwsCall, Forward], Response]
 
 SWITCHES: dict[str, float] = {
@@ -128,7 +131,7 @@ class AwsSimulator:
         }
         self.former_policies: dict[tuple[str, str, str], tuple[float, str | None]] = {}
         self.trail = Trail(self._now)
-        self._access = Access(self._now, lambda: self.switches["propagation_seconds"])
+        self.access = Access(self._now, lambda: self.switches["propagation_seconds"])
         self._lock = RLock()
         self._moto = Dispatcher()
         _provide_policies()
@@ -154,7 +157,24 @@ class AwsSimulator:
             self.former_policies.clear()
             self.trail.reset()
             self.switches = dict(SWITCHES)
-            self._access.reset()
+            self.access.reset()
+
+    def images(self) -> Images:
+        """Return all that ECR holds."""
+        with self._lock:
+            held = {
+                (account, region): backend.repositories
+                for account in ACCOUNTS
+                for region, backend in ecr_backends[account].items()
+            }
+            return deepcopy((held, self.layers))
+
+    def put_images(self, images: Images) -> None:
+        """Let ECR hold what `images` has returned, and nothing else."""
+        with self._lock:
+            held, self.layers = deepcopy(images)
+            for (account, region), repositories in held.items():
+                ecr_backends[account][region].repositories = repositories
 
     def switch(self, **changes: float) -> None:
         """Set switches of the table SWITCHES."""
@@ -165,7 +185,7 @@ class AwsSimulator:
 
     def limit_operators(self, may: Callable[[str, str, Mapping[str, str]], bool]) -> None:
         """Let operators do only what this allows, of an action, a resource and condition keys, until the next reset."""
-        self._access.operator_may = may
+        self.access.operator_may = may
 
     def current(self) -> AbstractContextManager[Any]:
         """Keep others out for as long as this context lasts."""
@@ -174,7 +194,7 @@ class AwsSimulator:
     def denial(self, login: Login, action: str, resource: str) -> str | None:
         """Return why the holder of a registry token may not do this, or None."""
         with self._lock:
-            return self._access.denial(login.holder, action, resource)
+            return self.access.denial(login.holder, action, resource)
 
     def expire_logins(self) -> None:
         """End all registry tokens."""
@@ -185,7 +205,7 @@ class AwsSimulator:
         """Mint a registry token for who calls; return its password and what it stands for."""
         password = base64.b64encode(secrets.token_bytes(TOKEN_BYTES)).decode()
         expires = self.clock() + self.switches["token_seconds"]
-        holder = self._access.holder(call.access_key)
+        holder = self.access.holder(call.access_key)
         self.logins[password] = Login(call.region, expires, holder, call.access_key)
         return password, self.logins[password]
 
@@ -204,19 +224,19 @@ class AwsSimulator:
         with self._lock:
             if request.path.startswith("/_sandbox/"):
                 return self._control(request)
-            call = self._access.identified(parse(environ))
+            call = self.access.identified(parse(environ))
             response = self._answer(call, environ)
             self.trail.note(call, response)
             return response
 
     def _answer(self, call: AwsCall, environ: WSGIEnvironment) -> Response:
         try:
-            self._access.check(call)
+            self.access.check(call)
             return self._serve(call, environ)
         except AwsRefusal as refusal:
             return refuse(call, refusal.code, refusal.message, refusal.status)
         finally:
-            self._access.observe()
+            self.access.observe()
 
     def _serve(self, call: AwsCall, environ: WSGIEnvironment) -> Response:
         def forward(changed: AwsCall) -> Response:
@@ -536,6 +556,23 @@ def _look_up(simulator: AwsSimulator, call: AwsCall, dummy: Forward) -> Response
     return simulator.trail.look_up(call)
 
 
+# Identities
+
+
+def _identify(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto knows no operators."""
+    response = forward(call)
+    if not simulator.access.holder(call.access_key).user_id:
+        arn = OPERATOR_ARN.format(call.account)
+        response.set_data(re.sub(r"arn:aws:sts::\d{12}:user/moto", arn, response.get_data(as_text=True)))
+    return response
+
+
+def _simulate(simulator: AwsSimulator, call: AwsCall, dummy: Forward) -> Response:
+    """moto answers to it that it is not implemented."""
+    return simulate(simulator.access, call)
+
+
 HANDLERS: dict[str, Handler] = {
     "cloudtrail:LookupEvents": _look_up,
     "ecr:GetAuthorizationToken": _token,
@@ -561,4 +598,6 @@ HANDLERS: dict[str, Handler] = {
     "iam:DeletePolicy": _delete_policy,
     "iam:PutUserPermissionsBoundary": _put_boundary,
     "iam:DeleteUserPermissionsBoundary": _delete_boundary,
+    "iam:SimulatePrincipalPolicy": _simulate,
+    "sts:GetCallerIdentity": _identify,
 }

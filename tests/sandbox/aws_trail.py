@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -82,7 +82,7 @@ class Trail:
         told = {
             "eventVersion": "1.11",
             "userIdentity": {"accountId": call.account, "accessKeyId": call.access_key},
-            "eventTime": f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "eventTime": f"{datetime.fromtimestamp(now, timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
             "eventSource": "ecr.amazonaws.com",
             "eventName": call.operation,
             "awsRegion": call.region,

@@ -206,7 +206,7 @@ def _noise(mebibytes: int) -> Iterator[bytes]:
     yield member.tobuf(tarfile.USTAR_FORMAT)
     block = random.Random(0).randbytes(MEBIBYTE)
     for number in range(mebibytes):
-        yield number.to_bytes(8) + block[8:]
+        yield number.to_bytes(8, "big") + block[8:]
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 

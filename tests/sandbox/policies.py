@@ -59,6 +59,8 @@ def iam_resources(account: str, operation: str, given: Document, user_arn: str |
         return [f"{iam}:policy{given.get('Path', '/')}{given['PolicyName']}"]
     if operation == "CreateUser":
         return [f"{iam}:user{given.get('Path', '/')}{given['UserName']}"]
+    if "RoleName" in given:
+        return [f"{iam}:role/{given['RoleName']}"]
     if user_arn:
         return [user_arn, *_renamed(operation, given, user_arn)]
     if "UserName" in given:

@@ -83,6 +83,14 @@ class Registries:
     def reset(self) -> None:
         """Start with empty registries."""
         self.backend.reset()
+        self._forget()
+
+    def restore(self) -> None:
+        """Start with the private images that the backend has kept."""
+        self.backend.restore()
+        self._forget()
+
+    def _forget(self) -> None:
         self._public.reset()
         self.mend()
         self.forget_calls()

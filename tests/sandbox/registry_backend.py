@@ -28,6 +28,7 @@ from .registry_front import PIECE, Reply, Request
 
 COMMAND = "docker-registry"
 START_SECONDS = 30.0
+KEPT = "kept"  # a folder beside the registry's own
 PASSED_ON = ("Content-Type", "Content-Length", "Docker-Content-Digest", "Docker-Upload-UUID", "Range", "ETag")
 DIGEST = re.compile(r"sha256:([0-9a-f]{2})[0-9a-f]{62}")
 
@@ -61,6 +62,18 @@ class Backend:
     def reset(self) -> None:
         """Start with empty repositories."""
         self._world += 1
+
+    def keep(self) -> None:
+        """Remember all repositories, for `restore`."""
+        shutil.copytree(self._repositories(), self._storage / KEPT)
+
+    def restore(self) -> None:
+        """Start with what was kept."""
+        self.reset()
+        shutil.copytree(self._storage / KEPT, self._repositories())
+
+    def _repositories(self) -> Path:
+        return self._storage / "docker/registry/v2/repositories" / f"w{self._world}"
 
     def blob_file(self, digest: str) -> Path:
         """Return where the bytes of a blob are, if there is one."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 API_KEY = "sandbox-api-key"
 WINDOWS = {"minute": 60, "hour": 3600, "day": 86400}
+DOCUMENT = ("GET", "/v2/openapi.json")
 TITLES = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -229,6 +230,8 @@ class RunpodSimulator:
     def _serve(
         self, method: str, path: str, query: Mapping[str, str], content_type: str, body: bytes
     ) -> tuple[int, Json | None]:
+        if (method, path) == DOCUMENT and self.world.switches["document"] is not None:
+            return 200, self.world.switches["document"]
         route, identifier = self._route(method, path)
         scopes = self.world.switches["scopes"]
         if scopes is not None and route.scope not in scopes:

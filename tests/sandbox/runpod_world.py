@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from jsonschema import Draft202012Validator
@@ -129,6 +129,9 @@ SWITCHES = {
         {"type": ["array", "null"], "items": {"type": "string"}},
         "what the API key may do, such as secrets:write; null: everything",
     ),
+    "document": Switch(
+        None, {"type": ["object", "null"]}, "what the API shows as its own document; null: it shows none"
+    ),
     "rate_limits": Switch(
         {"minute": 180, "hour": 7200, "day": 86400},
         _LIMITS,
@@ -186,7 +189,7 @@ class World:
         self.switches |= changes
 
     def now(self) -> str:
-        return datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return datetime.fromtimestamp(self._clock(), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def new_id(self) -> str:
         """Return an id that nothing held bears."""

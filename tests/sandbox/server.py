@@ -80,6 +80,8 @@ class Sandbox:
             "runpod": Faults(Service(runpod.create_app(self.runpod), _runpod_name, _problem, self.runpod.reset)),
         }
         self._session: Any = None
+        self._clients: dict[tuple[Any, ...], Any] = {}
+        self._images: aws.Images | None = None
         self._urls: dict[str, str] = {}
         self._running = ExitStack()
 
@@ -138,11 +140,18 @@ class Sandbox:
         }
 
     def client(self, service: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET_KEY, **options: Any) -> Any:
-        """Return a boto3 client; the operator's, unless a key is given."""
-        identity = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
+        """Return a boto3 client; the operator's, unless a key is given. Those of operators live on."""
+        known = (service, access_key, *sorted(options.items()))
+        if known in self._clients:
+            return self._clients[known]
+        lives_on = secret_key == SECRET_KEY and "config" not in options
         config = Config(proxies={}).merge(options.pop("config", None) or Config())
-        given = {"region_name": REGION, **identity, **options}
-        return self._session.client(service, endpoint_url=self.aws_url, config=config, **given)
+        identity = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
+        given = {"region_name": REGION, **identity, "config": config, **options}
+        made = self._session.client(service, endpoint_url=self.aws_url, **given)
+        if lives_on:
+            self._clients[known] = made
+        return made
 
     def aws_calls(self) -> list[dict[str, Any]]:
         return self._faults["aws"].calls()
@@ -191,9 +200,21 @@ class Sandbox:
 
     def _reset_aws(self) -> None:
         self.aws.reset()
+        if self._images is None:
+            self._seed()
+        else:
+            self.aws.put_images(self._images)
+            if self._registries:
+                self._registries.restore()
+
+    def _seed(self) -> None:
+        """Push the images that there are from the beginning, once: each reset brings them back."""
         if self._registries:
             self._registries.reset()
         images.seed(self.client)
+        self._images = self.aws.images()
+        if self._registries:
+            self._registries.backend.keep()
 
 
 @contextmanager
@@ -248,7 +269,7 @@ def start(state: Path) -> None:
     command = [sys.executable, "-m", "tests.sandbox", "serve", "--state", str(state.resolve())]
     with (state / LOG).open("wb") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0, cwd=_root()
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=_root()
         )
     deadline = time.monotonic() + START_SECONDS
     while not (state / ENV_JSON).exists():
@@ -295,7 +316,7 @@ def run(state: Path, command: list[str]) -> int:
     signal.signal(signal.SIGTERM, _exit)
     with _claim(state):
         try:
-            with Sandbox(with_registries=True, files=state) as sandbox:
+            with Sandbox(with_registries=True, files=state.resolve()) as sandbox:
                 _write_environment(state, sandbox.environment)
                 code = _passed_on(command, sandbox.environment)
         finally:

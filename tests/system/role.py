@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from types import CodeType
 from typing import Any, NamedTuple
 
 from ansible._internal._templating._utils import Omit
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from jinja2 import Environment
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.run_result import run_result
 
 from .worker import Json, Runs
 
@@ -26,9 +29,26 @@ OURS = "gpuops.runpod."
 BUILTIN = "ansible.builtin."
 KEYWORDS = {
     *("name", "when", "vars", "register", "loop", "loop_control", "changed_when", "diff", "module_defaults"),
-    *("block", "rescue", "run_once"),
+    *("block", "rescue", "run_once", "check_mode"),
 }
 LOADER = DataLoader()
+
+
+# Ansible has an environment for each task, which compiles its templates anew: here each of them is compiled once.
+COMPILED: dict[tuple[type, str], CodeType] = {}
+compile_anew = Environment.compile
+
+
+def compile_once(environment: Environment, source: Any, *given: Any, **more: Any) -> Any:
+    known = (type(environment), repr(source))
+    if given or more:
+        return compile_anew(environment, source, *given, **more)
+    if known not in COMPILED:
+        COMPILED[known] = compile_anew(environment, source)
+    return COMPILED[known]
+
+
+Environment.compile = compile_once  # type: ignore[method-assign]
 
 
 class TaskError(Exception):
@@ -110,7 +130,7 @@ class Play:
         """As in Ansible, items after one that failed have their turn too, and the task tells no more than that."""
         variable = task["loop_control"]["loop_var"]
         items = self._template(task["loop"], scope)
-        results = [self._once(task, {**scope, variable: item}, folder) for item in items]
+        results = [{**self._once(task, {**scope, variable: item}, folder), variable: item} for item in items]
         failed = (
             {"failed": True, "msg": "One or more items failed"} if any("failed" in each for each in results) else {}
         )
@@ -144,6 +164,8 @@ class Play:
     def _act(self, action: str, task: Json, scope: Json, folder: str) -> Json:
         arguments = self._template(task[action], scope)
         name = action.removeprefix(BUILTIN)
+        if action == OURS + "runpod_ecr_result":  # an action of the controller, which runs no module
+            return {"changed": False, **run_result(**arguments)}
         if action.startswith(OURS):
             return self._module(action.removeprefix(OURS), arguments)
         if name in ("include_tasks", "import_tasks"):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -229,7 +229,7 @@ def test_cloudtrail_tells_since_when_pulls_are_refused(house: House, tmp_path: P
     pull = {"repositoryName": "runpod-gpu-training", "imageIds": [{"imageTag": "v1"}]}
     puller.batch_get_image(**pull)
     house.client("iam").delete_user_policy(UserName=USER, PolicyName="gpuops-runpod-pull")
-    begun = datetime.now(UTC).replace(microsecond=0)
+    begun = datetime.now(timezone.utc).replace(microsecond=0)
     for _pull in range(2):
         with pytest.raises(ClientError, match="AccessDenied"):
             puller.batch_get_image(**pull)
@@ -238,7 +238,7 @@ def test_cloudtrail_tells_since_when_pulls_are_refused(house: House, tmp_path: P
     found = audit(house, tmp_path, *asked)
     assert found.broken == {("runpod-gpu-training", "user"): {"policy_missing", "pulls_refused"}}
     [refused] = [one for one in found.report["findings"] if one["code"] == "pulls_refused"]
-    assert begun <= datetime.fromisoformat(refused["since"]) <= datetime.now(UTC)
+    assert begun <= datetime.fromisoformat(refused["since"]) <= datetime.now(timezone.utc)
     assert found.report["since"] == refused["since"]
     assert "not authorized to perform: ecr:BatchGetImage" in refused["cause"]
     assert f'since <time datetime="{refused["since"]}">' in found.page

@@ -14,12 +14,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.release import __version__ as TESTED
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+from tools.matrix import PAIRS
 
 from .conftest import ROOT
 
 DEFINITION = ROOT / "extensions" / "awx" / "execution-environment.yml"
+OF_AAP = DEFINITION.with_name("execution-environment-aap.yml")
 
 
 def run(command: str, *arguments: str) -> str:
@@ -35,12 +40,15 @@ def lines(path: Path) -> list[str]:
     return [line for line in kept if line]
 
 
+def created(definition: Path, folder: Path) -> Path:
+    where = ["--context", str(folder), "--output-filename", "Containerfile"]
+    run("ansible-builder", "create", "--file", str(definition), *where)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("context")
-    where = ["--context", str(folder), "--output-filename", "Containerfile"]
-    run("ansible-builder", "create", "--file", str(DEFINITION), *where)
-    return folder
+    return created(DEFINITION, tmp_path_factory.mktemp("context"))
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +99,21 @@ def test_image_is_built_with_an_ansible_that_the_collection_runs_on(context: Pat
     [references] = [line for line in steps if line.startswith("ARG ANSIBLE_INSTALL_REFS=")]
     core, runner = (Requirement(part) for part in references.partition("=")[2].strip('"').split())
     assert (core.name, runner.name) == ("ansible-core", "ansible-runner")
-    lowest = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["requires_ansible"].removeprefix(">=")
-    assert lowest in core.specifier
-    major, minor = Version(lowest).release[:2]
+    lowest = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["requires_ansible"]
+    assert Version(TESTED) in core.specifier and Version(TESTED) in SpecifierSet(lowest)
+    major, minor = Version(TESTED).release[:2]
     assert f"{major}.{minor - 1}.9" not in core.specifier and f"{major}.{minor + 1}.0" not in core.specifier
+
+
+def test_image_for_aap_keeps_the_ansible_of_its_base_and_gets_what_runs_on_it(tmp_path: Path) -> None:
+    context = created(OF_AAP, tmp_path)
+    steps = (context / "Containerfile").read_text()
+    assert 'ARG EE_BASE_IMAGE="registry.redhat.io/ansible-automation-platform-26/ee-minimal-rhel9:latest"' in steps
+    assert "ANSIBLE_INSTALL_REFS=" not in steps
+    assert {Requirement(line).name for line in lines(context / "_build" / "requirements.txt")} == {"boto3", "botocore"}
+    galaxy = yaml.safe_load((context / "_build" / "requirements.yml").read_text())["collections"]
+    on_2_16 = next(pair for pair in PAIRS if pair.core == "2.16").versions()[2]
+    assert on_2_16 in SpecifierSet(galaxy[0]["version"])
 
 
 def test_git_is_where_collections_are_fetched_and_not_in_the_image(context: Path) -> None:
@@ -111,6 +130,9 @@ def test_git_is_where_collections_are_fetched_and_not_in_the_image(context: Path
     assert "FROM base AS final" in stages["final"]
 
 
-def test_needs_of_python_are_those_of_amazon_aws() -> None:
+def test_needs_of_python_are_no_more_than_those_of_amazon_aws() -> None:
     theirs = resources.files("ansible_collections.amazon.aws").joinpath("requirements.txt").read_text().splitlines()
-    assert set(lines(ROOT / "requirements.txt")) == {line for line in theirs if line.startswith("boto")}
+    lowest = {Requirement(line).name: line.partition(">=")[2] for line in lines(ROOT / "requirements.txt")}
+    needed = {Requirement(line).name: line.partition(">=")[2] for line in theirs if line.startswith("boto")}
+    assert lowest.keys() == needed.keys()
+    assert all(Version(lowest[name]) <= Version(needed[name]) for name in needed)

@@ -98,13 +98,11 @@ def test_a_failure_after_the_first_write_says_what_is_done_and_a_plain_re_run_co
 
 
 def test_a_look_that_fails_after_the_first_write_does_not_say_that_nothing_was_changed(house: House) -> None:
-    house.sandbox.fail("^GET /v2/templates$", answer={"status": 403, "body": {"detail": "no"}}, skip=3, times=None)
-    failed = house.role()
-    assert failed.changed == ["ecr_pull_user", "runpod_ecr_credential", "runpod_templates"]
+    house.sandbox.fail("^GET /v2/templates$", answer={"status": 403, "body": {"detail": "no"}}, skip=1, times=None)
+    failed = house.role(access="public", acknowledge_public=True)
+    assert failed.changed == ["ecr_public_repo"]
     assert failed.failure.startswith("GET /templates: HTTP 403")
-    assert failed.failure.endswith(
-        "Already done: the pull user, the credentials at RunPod, the templates. A plain re-run continues."
-    )
+    assert failed.failure.endswith("Already done: the public repositories. A plain re-run continues.")
 
 
 def test_each_endpoint_that_cannot_be_removed_is_told_once_with_its_cause(house: House) -> None:

@@ -58,6 +58,8 @@ class Shop:
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections"),
             "ANSIBLE_REMOTE_TMP": str(self.temporary),
             "ANSIBLE_LOCAL_TEMP": str(self.temporary),
+            # Else in a home: the task's is that of HOME, and that of who asks how far it is, that of the password file.
+            "ANSIBLE_ASYNC_DIR": str(folder / "async"),
             "TMPDIR": str(self.temporary),
         }
         house.client("ecr").create_repository(repositoryName="app")

@@ -50,7 +50,7 @@ def test_one_region_that_fails_does_not_keep_another_from_being_renewed(house: H
 
     house.sandbox.mend()
     mended = house.role("refresh", workloads=TWO_REGIONS)
-    assert (mended.failure, mended.changed) == ("", ["runpod_ecr_credential"])
+    assert (mended.failure, mended.changed) == ("", ["runpod_ecr_refresh"])
 
 
 def test_tokens_of_the_user_in_regions_that_no_image_of_this_run_is_in_are_renewed_too(house: House) -> None:
@@ -64,7 +64,7 @@ def test_tokens_of_the_user_in_regions_that_no_image_of_this_run_is_in_are_renew
     foreseen = house.role("refresh", check=True)
     steps = {step["name"] for step in foreseen.plan["steps"] if step["action"] != "none"}
     run = house.role("refresh")
-    assert (run.failure, run.changed) == ("", ["runpod_ecr_credential"])
+    assert (run.failure, run.changed) == ("", ["runpod_ecr_refresh"])
     after = {one["name"]: one.get("password") for one in house.runpod()["registries"]}
     renewed = {name for name, password in after.items() if password != before[name]}
     assert renewed == steps and len(renewed) == 2

@@ -4,6 +4,18 @@
 from __future__ import annotations
 
 import gc
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "unmeasured: tests that no line needs to be covered, in half the time.")
+    forks = config.pluginmanager.get_plugin("ansible_forked")  # ansible-test's: a process for each test takes most time
+    if forks:
+        config.pluginmanager.unregister(forks)
 
 
 def pytest_collection_finish() -> None:
@@ -11,3 +23,16 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
+    coverage = sys.modules.get("coverage")
+    running = coverage and item.get_closest_marker("unmeasured") and coverage.Coverage.current()
+    if running:
+        running.stop()
+    try:
+        return (yield)
+    finally:
+        if running:
+            running.start()

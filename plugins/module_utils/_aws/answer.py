@@ -54,7 +54,7 @@ def checked(call: str, shape: Any, value: Any, path: str = "") -> Any:
         fields = {
             key: checked(call, shape.members[key], field, f"{path}{key}.") if key in shape.members else field
             for key, field in value.items()
-            if field is not None
+            if field is not None and not is_null(shape.members.get(key), field)
         }
         return Answer(call, path, fields)
     name = path.rstrip(".")
@@ -64,6 +64,11 @@ def checked(call: str, shape: Any, value: Any, path: str = "") -> Any:
         return [checked(call, shape.member, item, f"{name}[].") for item in value]
     check_value(call, shape, value, name)
     return value
+
+
+def is_null(shape: Any, value: Any) -> bool:
+    """Return whether this is how XML says that there is none: an empty text where AWS knows no empty one."""
+    return value == "" and shape is not None and (shape.metadata.get("min", 0) > 0 or "enum" in shape.metadata)
 
 
 def check_value(call: str, shape: Any, value: Any, name: str) -> None:

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
+
+gc.disable()  # until execute(): what is imported stays, and looking for garbage in it takes a tenth of a process
 
 with suppress(ImportError):  # AnsibleAWSModule says so in its own words before a call is made
     import botocore.exceptions
@@ -33,7 +36,15 @@ RETRIED = [
     "TooManyUpdates",
 ]
 
-READS = ("Get", "List", "Describe", "Lookup", "Batch")  # what the names of calls that change nothing begin with
+READS = (
+    "Get",
+    "List",
+    "Describe",
+    "Lookup",
+    "Batch",
+    "Simulate",
+)  # what the names of calls that change nothing begin with
+PREFLIGHT = "The playbook gpuops.runpod.preflight, run with the same variables, lists every right that is missing."
 UNPARSED = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # what botocore's parsers fail with
 
 
@@ -48,7 +59,8 @@ def remedy(code: str, call: str, as_pull_user: bool) -> str:
                 f"Allow {call} for {who}, and look for a service control policy: many organizations deny ecr-public:* "
                 "so that nothing is published by mistake."
             )
-        return f"Allow {call} for {who}, and look for an explicit deny, a boundary or a service control policy."
+        advice = f"Allow {call} for {who}, and look for an explicit deny, a boundary or a service control policy."
+        return advice if as_pull_user else f"{advice} {PREFLIGHT}"
     if code in {"NoCredentialsError", "PartialCredentialsError"}:
         return "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile."
     if code in {"ResponseParserError", "IncompleteReadError"} or code.isdigit():
@@ -95,7 +107,7 @@ class Aws:
         connect: Callable[..., Any],
         region: str,
         config: Json | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.connect = connect

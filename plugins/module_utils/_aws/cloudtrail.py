@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from .._core.errors import Json
 from .._core.time import format_time
@@ -66,7 +66,7 @@ def pull(event: Answer, region: str, key_id: str) -> Json:
     except (ValueError, TypeError, AttributeError):
         raise malformed(event.call, event.path + "CloudTrailEvent", "is no record of a call") from None
     return {
-        "time": format_time(event["EventTime"].astimezone(UTC)),
+        "time": format_time(event["EventTime"].astimezone(timezone.utc)),
         "access_key_id": key_id,
         "region": region,
         "registry_id": request.get("registryId"),

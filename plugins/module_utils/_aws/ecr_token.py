@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import NamedTuple
 
 from .._core.errors import AwsError, CollectionError
@@ -49,7 +49,7 @@ def _token(data: Answer) -> Token:
         raise malformed(data.call, "authorizationToken", "is no token") from None
     if not (username and password):
         raise malformed(data.call, "authorizationToken", "is no token")
-    return Token(username, password, data["expiresAt"].astimezone(UTC))
+    return Token(username, password, data["expiresAt"].astimezone(timezone.utc))
 
 
 def verify_key(aws: Aws, key: KeyPair, regions: list[str], deadline: datetime) -> None:

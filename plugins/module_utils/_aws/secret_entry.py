@@ -143,6 +143,20 @@ def young_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime 
     return max(moments) + timedelta(seconds=timeout) if moments else None
 
 
+def is_young(moment: datetime | None, now: datetime, seconds: float) -> bool:
+    """Return whether the run that wrote this moment may still be at work."""
+    return moment is not None and abs((now - moment).total_seconds()) < seconds
+
+
+def is_busy(entry: Entry | None, now: datetime, seconds: float) -> bool:
+    """Return whether another run may be changing the pull user."""
+    if entry is None:
+        return False
+    pending = entry.pending
+    making = pending.since if pending and not pending.abandoned else None
+    return is_young(entry.lock, now, seconds) or is_young(making, now, seconds)
+
+
 def keyless(entry: Entry | None, name: str) -> str:
     """Return why an entry gives no key and what to do; empty when it has one."""
     if entry is not None and entry.key:

@@ -16,9 +16,10 @@ from typing import Any, ClassVar
 from uuid import NAMESPACE_OID, uuid5
 
 from .._core.errors import AwsError, ConflictError, InputError, Json
+from .._core.finding import as_option, as_tag
 from .._core.time import retry_until
 from .client import Aws, tolerating
-from .secret_entry import MANAGED, OURS, Entry, decode, encode, not_ours
+from .secret_entry import MANAGED, OURS, Entry, decode, encode, is_busy, not_ours
 
 # Mirrored by the documentation fragment gpuops.runpod.secret_store.
 STORE_OPTIONS: Json = {
@@ -121,8 +122,8 @@ class SecretsManager(SecretStore):
 
     def claim(self, user: str) -> str:
         return (
-            f"aws secretsmanager tag-resource --region {self.region} --secret-id {self.name} "
-            f"--tags Key={MANAGED},Value={user}"
+            f"aws secretsmanager tag-resource --region {self.region} --secret-id{as_option(self.name)} "
+            f"--tags {as_tag(MANAGED, user)}"
         )
 
     def read(self) -> Entry | None:
@@ -217,7 +218,7 @@ class ParameterStore(SecretStore):
     def claim(self, user: str) -> str:
         return (
             f"aws ssm add-tags-to-resource --region {self.region} --resource-type Parameter "
-            f"--resource-id {self.name} --tags Key={MANAGED},Value={user}"
+            f"--resource-id{as_option(self.name)} --tags {as_tag(MANAGED, user)}"
         )
 
     def read(self) -> Entry | None:
@@ -320,6 +321,17 @@ def is_version(parameter: Json, entry: Entry) -> bool:
     number, digest = entry.version.split()
     unique = entry.lock is not None or entry.pending is not None
     return version_of(parameter).split()[0] == number or (unique and version_of(parameter).split()[1] == digest)
+
+
+def read_with_key(store: SecretStore, propagation_timeout: float) -> Entry | None:
+    """Return the entry. A run that is making its key gets the time for that, as long as it may be at work."""
+    aws, pause = store.aws, 1.0
+    entry = store.read()
+    while entry and not entry.key and is_busy(entry, aws.clock(), propagation_timeout):
+        aws.sleep(pause)
+        pause = min(pause * 2, 8.0)
+        entry = store.read()
+    return entry
 
 
 STORES: dict[str, type[SecretStore]] = {"secretsmanager": SecretsManager, "ssm": ParameterStore}

@@ -115,3 +115,14 @@ def concerns_all(error: CollectionError) -> bool:
 
 # What AWS answers while a new key or a new right has not arrived everywhere (IAM is eventually consistent).
 NOT_YET = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", *DENIED})
+
+
+class NothingChangedError(CollectionError):
+    """What is wanted cannot be done, and that was found before the first write."""
+
+    def __init__(self, cause: CollectionError) -> None:
+        super().__init__(f"Nothing was changed. {cause}")
+        self.cause = cause
+
+    def as_result(self) -> Json:
+        return {**self.cause.as_result(), "msg": str(self)}

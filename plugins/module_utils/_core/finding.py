@@ -19,14 +19,29 @@ from .masking import printable
 
 SEVERITIES = ["error", "warning", "info"]
 PLAIN = re.compile(r"[\w ./:@+*=,-]*", re.ASCII)  # nothing that any version of Ansible takes for a template
+SHORT = re.compile(r"[\w./:@+-]+", re.ASCII)
 MISSED = timedelta(hours=4)  # a token that is refreshed every four hours never has less left
 
 
+def as_option(value: object) -> str:
+    """Return a value as it follows its option on a command line: one that begins with a dash would be an option."""
+    text = shlex.quote(str(value))
+    return f"={text}" if str(value).startswith("-") else f" {text}"
+
+
+def as_tag(key: str, value: str) -> str:
+    """Return a tag as the AWS CLI takes it; its short form gives a comma and some others a meaning."""
+    if SHORT.fullmatch(value):
+        return f"Key={key},Value={value}"
+    return shlex.quote(json.dumps([{"Key": key, "Value": value}]))
+
+
 class QuotingFormatter(Formatter):
-    """Fills `{fact!q}` as one word of a shell."""
+    """Fills `{fact!q}` as one word of a shell, and `{fact!o}` as what follows an option."""
 
     def convert_field(self, value: Any, conversion: str | None) -> Any:
-        return shlex.quote(str(value)) if conversion == "q" else super().convert_field(value, conversion)
+        quoting = {"q": shlex.quote, "o": as_option}.get(conversion or "")
+        return quoting(str(value)) if quoting else super().convert_field(value, conversion)
 
 
 FORMATTER = QuotingFormatter()

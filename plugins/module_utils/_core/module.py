@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -88,6 +89,8 @@ def execute(module: Any, run: Run, key: str | None, connect: Connect) -> None:
 
     `key` names the return value that shows the resource afterwards; None when there is no such one.
     """
+    gc.freeze()
+    gc.enable()
     try:
         outcome = run(module.params, module.check_mode, connect(module))
     except CollectionError as error:

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from .errors import NOT_YET, AwsError, RegistryError
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
+# datetime.fromisoformat knows neither Z nor every fraction before Python 3.11.
+TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class Timer(Protocol):
@@ -29,6 +31,15 @@ def format_time(moment: datetime) -> str:
 def parse_time(text: str) -> datetime:
     """Return the moment that format_time wrote; ValueError for anything else."""
     return datetime.strptime(text + "+0000", TIME + "%z")
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Return the moment of a timestamp of RFC 3339, which has a zone; ValueError for anything else."""
+    match = TIMESTAMP.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is not a timestamp of RFC 3339")
+    day, time_of_day, fraction, zone = match.groups()
+    return datetime.strptime(f"{day}T{time_of_day}.{fraction or 0}{zone.upper()}", "%Y-%m-%dT%H:%M:%S.%f%z")
 
 
 def retry_until(

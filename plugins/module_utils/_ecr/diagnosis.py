@@ -10,7 +10,9 @@ import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from .._aws.answer import MALFORMED
 from .._core.errors import DENIED, EXPIRED, Json
+from .._core.masking import printable
 
 
 class Match(NamedTuple):
@@ -304,7 +306,7 @@ TABLE = [  # the first that fits counts
         "unexpected_answer",
         "{Service} did not answer, but something else did, with {what}.",
         "Look at the proxy, a captive portal, DNS and endpoint_url: answers must come through as they are.",
-        (Match({"UNEXPECTED_ANSWER", "ResponseParserError"}),),
+        (Match({"UNEXPECTED_ANSWER", "ResponseParserError", MALFORMED}),),
     ),
     Rule(
         "throttled",
@@ -336,7 +338,9 @@ TABLE = [  # the first that fits counts
         ),
     ),
 ]
-OTHER = Rule("other", "Asking for {arn} failed.", "See what was answered.")
+OTHER = Rule(
+    "other", "Asking for {arn} failed: {answered}.", "Look that up in the documentation of ECR, and run again."
+)
 # Rights that an earlier task may be about to grant.
 GRANTABLE = {"boundary_denies", "denied", "repository_not_allowed", "repository_policy_missing", "token_not_allowed"}
 
@@ -354,7 +358,8 @@ def diagnose(code: str, text: str, facts: Mapping[str, str], raw: str = "") -> J
 
     `raw` is what was answered when `code` is the collection's own.
     """
-    return filled(rule_for(code, text), facts, raw or f"{code}: {text}")
+    answered = raw or f"{code}: {text}"
+    return filled(rule_for(code, text), {**facts, "answered": answered.rstrip(".")}, answered)
 
 
 def filled(row: Rule, facts: Mapping[str, object], raw: str) -> Json:
@@ -362,7 +367,7 @@ def filled(row: Rule, facts: Mapping[str, object], raw: str) -> Json:
     return {
         "code": row.code.format_map(facts),
         "severity": row.severity,
-        "cause": row.cause.format_map(facts),
-        "remedy": row.remedy.format_map(facts),
+        "cause": printable(row.cause.format_map(facts)),
+        "remedy": printable(row.remedy.format_map(facts)),
         "raw": raw,
     }

@@ -195,7 +195,8 @@ def held_digests(mirror: Mirror, side: str, images: list[Image]) -> dict[Image, 
             found[image] = mirror.registry(side, image).digest(image.repository, reference(image))
     for each in private.values():
         for start in range(0, len(each), MOST_IMAGES):
-            found |= told_by_ecr(mirror.client.aws, each[start : start + MOST_IMAGES])
+            end = start + MOST_IMAGES
+            found |= told_by_ecr(mirror.client.aws, each[start:end])
     return found
 
 

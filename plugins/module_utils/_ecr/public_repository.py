@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,7 +114,7 @@ def described(repository: Json, catalog: Json, tags: dict[str, str], call: str) 
         "arn": field(repository, call, "repositoryArn"),
         "registry_id": field(repository, call, "registryId"),
         "uri": field(repository, call, "repositoryUri"),
-        "created": format_time(field(repository, call, "createdAt", datetime).astimezone(UTC)),
+        "created": format_time(field(repository, call, "createdAt", datetime).astimezone(timezone.utc)),
         "catalog": catalog,
         "tags": tags,
     }

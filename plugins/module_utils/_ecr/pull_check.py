@@ -14,7 +14,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from .._aws.client import Aws, aws_client
 from .._aws.secret_entry import MANAGED, Entry, keyless, quarantine, young_until
-from .._aws.secret_store import store_of
+from .._aws.secret_store import read_with_key, store_of
 from .._core.errors import CollectionError, InputError, Json
 from .._core.result import Result
 from .._oci import manifest as manifests
@@ -60,7 +60,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     images = parsed(params["images"], params["identity"])
     platform = manifests.checked(params["platform"])
     check_timeout(params["propagation_timeout"])
-    identity, missing = identify(params, client.aws)
+    identity, missing = identify(params, client.aws, 0 if check_mode else params["propagation_timeout"])
     if missing and not check_mode:
         raise InputError(missing)
     if check_mode:
@@ -130,7 +130,7 @@ def parsed(references: list[str], identity: str) -> list[Image]:
     return images
 
 
-def identify(params: Json, aws: Aws) -> tuple[PullIdentity, str]:
+def identify(params: Json, aws: Aws, propagation_timeout: float) -> tuple[PullIdentity, str]:
     """Return who pulls, and why the key is missing when it is."""
     identity, option = params["identity"], {"secret_store": "secret_store", "given": "credentials"}
     if identity == "caller":
@@ -142,13 +142,13 @@ def identify(params: Json, aws: Aws) -> tuple[PullIdentity, str]:
     if identity == "given":
         given = params["credentials"]
         return PullIdentity(given["username"], calls=False, login=Login(given["username"], given["password"])), ""
-    return stored_identity(aws, params["secret_store"], params["propagation_timeout"])
+    return stored_identity(aws, params["secret_store"], propagation_timeout)
 
 
 def stored_identity(aws: Aws, secret_store: Json, timeout: float = 0) -> tuple[PullIdentity, str]:
     """Return the pull user, and why its key is missing when it is. A refusal may pass for `timeout` seconds."""
     store = store_of(aws, secret_store)
-    entry = store.read()
+    entry = read_with_key(store, timeout)
     if entry is None or entry.key is None:
         return PullIdentity("the pull user"), keyless(entry, store.name)
     return pull_user_identity(entry, cache(store.tags), timeout), ""

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
+from .._aws.answer import MALFORMED
 from .._aws.client import Aws
 from .._aws.ecr_token import get_token
 from .._aws.secret_entry import KeyPair
@@ -272,11 +273,15 @@ class ByRegistry:
 
 # What a refusal does not tell
 
+NO_ANSWER_OF_AWS = (MALFORMED, "ResponseParserError")
+
 
 def diagnose_refusal(aws: Aws, pull: Pull, image: Image, operation: str, error: AwsError) -> Json:
     """Return the finding for a call that AWS refused, with what can be learned cheaply about why."""
     filled = facts(pull, image, operation)
     raw = f"{error.code}: {error.text}"
+    if error.code in NO_ANSWER_OF_AWS:
+        filled = {**filled, "what": f"an answer to {error.call} of which this is wrong: {error.text}"}
     if error.code in KEY_UNKNOWN and pull.puller.key:
         state = state_of_key(aws, pull.puller, pull.puller.key, image.region)
         return diagnose(state or error.code, error.text, filled, raw)

@@ -158,7 +158,7 @@ class Skopeo:
                     meter.look(written(process.pid))
                 else:
                     meter.read(line)
-                    last = [*last[1 - LAST_LINES :], line.rstrip()]
+                    last = [*last, line.rstrip()][-LAST_LINES:]
             return await process.wait(), last
         finally:
             if process.returncode is None:
@@ -234,7 +234,7 @@ async def lines(stream: Any) -> AsyncIterator[str | None]:
     while True:
         try:
             piece = await asyncio.wait_for(stream.read(PIECE), max(0.0, due - time.monotonic()))
-        except TimeoutError:
+        except asyncio.TimeoutError:  # the built-in one only since Python 3.11
             piece = None
         if time.monotonic() >= due:
             due = time.monotonic() + LOOK_SECONDS

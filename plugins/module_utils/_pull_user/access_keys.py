@@ -98,7 +98,7 @@ def plan_keys(
     rotate_after_days and never retired without retire_after_hours.
     """
     stored = next((key for key in keys if key.id == stored_id), None)
-    if busy and stored and not is_due(stored, now, rotate_after_days):
+    if busy and stored and stored.status == ACTIVE and not is_due(stored, now, rotate_after_days):
         return KeyPlan()
     whose = owners(keys, marked, stored_id, pending)
     orphans = tuple(key.id for key in keys if whose[key.id] == ORPHAN)
@@ -162,26 +162,21 @@ def plan_retirement(
     newest = max(key.created for key in [stored, *older])
     quiet_since = newest + timedelta(hours=retire_after_hours)
     in_use = {tag.access_key_id for tag in fresh if tag.expires_at > now}
-    deactivate = tuple(
-        key.id
-        for key in older
-        if key.status == ACTIVE
-        and now >= quiet_since
-        and key.id not in in_use
-        and (key.last_used is None or key.last_used <= quiet_since)
-    )
+    idle = [key for key in older if key.id not in in_use and (key.last_used is None or key.last_used <= quiet_since)]
+    deactivate = tuple(key.id for key in idle if key.status == ACTIVE and now >= quiet_since)
     delete_from = newest + timedelta(hours=2 * retire_after_hours)
     return tuple(key.id for key in older if key.status != ACTIVE and now >= delete_from), deactivate
 
 
 def reasons(keys: Iterable[AccessKey], whose: dict[str, str]) -> tuple[str, ...]:
     """Return for each key that takes up room why it is not removed."""
-    return tuple(
-        f"{key.id} ({key.status}, made {key.created:%Y-%m-%d}, "
-        f"{f'last used {key.last_used:%Y-%m-%d}' if key.last_used else 'never used'}) "
-        + ("was not made by this collection" if whose[key.id] == FOREIGN else "is an older key of this collection")
-        for key in keys
-    )
+    return tuple(reason(key, whose[key.id]) for key in keys)
+
+
+def reason(key: AccessKey, owner: str) -> str:
+    used = f"last used {key.last_used:%Y-%m-%d}" if key.last_used else "never used"
+    why = "was not made by this collection" if owner == FOREIGN else "is an older key of this collection"
+    return f"{key.id} ({key.status}, made {key.created:%Y-%m-%d}, {used}) {why}"
 
 
 def not_active(key: AccessKey) -> str:

@@ -134,9 +134,10 @@ def policy_report(
     drift = {
         "missing": sorted(asked - set(opened)) if document else [],
         "extra": sorted(set(opened) - asked),
-        "other": document is not None
-        and _policy.differs(document, _policy.document(opened, _policy.pulls_through(document))),
+        "other": False,
     }
+    if document is not None:
+        drift["other"] = _policy.differs(document, _policy.document(opened, _policy.pulls_through(document)))
     size = policy_size(document)
     return {
         "kind": kind,
@@ -241,7 +242,7 @@ TABLE = {
         "not_managed",
         "info",
         "The user lacks the tag gpuops.runpod/managed, so somebody else made it, and nothing else of it is judged.",
-        "Leave it, or hand it over: aws iam tag-user --user-name {user} --tags Key=gpuops.runpod/managed,Value=true",
+        "Leave it, or hand it over: aws iam tag-user --user-name{user!o} --tags Key=gpuops.runpod/managed,Value=true",
     ),
     "quarantined": Rule(
         "quarantined",
@@ -265,31 +266,31 @@ TABLE = {
         "key_unused",
         "warning",
         "The access key {id} is {age_days} days old and was last used {used}.",
-        "aws iam update-access-key --access-key-id {id} --status Inactive --user-name {user}",
+        "aws iam update-access-key --access-key-id{id!o} --status Inactive --user-name{user!o}",
     ),
     "key_inactive": Rule(
         "key_inactive",
         "info",
         "The access key {id} of this collection is {status} and takes up one of two.",
-        "aws iam delete-access-key --access-key-id {id} --user-name {user}",
+        "aws iam delete-access-key --access-key-id{id!o} --user-name{user!o}",
     ),
     "foreign_key": Rule(
         "foreign_key",
         "warning",
         "Somebody else made the access key {id}, which is {age_days} days old and was last used {used}.",
-        "When nothing needs it: aws iam update-access-key --access-key-id {id} --status Inactive --user-name {user}",
+        "When nothing needs it: aws iam update-access-key --access-key-id{id!o} --status Inactive --user-name{user!o}",
     ),
     "foreign_key_inactive": Rule(
         "foreign_key",
         "info",
         "Somebody else made the access key {id}. It is {status} and takes up one of two.",
-        "aws iam delete-access-key --access-key-id {id} --user-name {user}",
+        "aws iam delete-access-key --access-key-id{id!o} --user-name{user!o}",
     ),
     "two_active_keys": Rule(
         "two_active_keys",
         "warning",
         "Two access keys work, {ids}. While a key is being rotated that is as it should be.",
-        "When no token needs it: aws iam update-access-key --access-key-id {id} --status Inactive --user-name {user}",
+        "When no token needs it: aws iam update-access-key --access-key-id{id!o} --status Inactive --user-name{user!o}",
     ),
     MISSING: Rule(
         "secret_missing",
@@ -325,8 +326,8 @@ TABLE = {
         "secret_key_inactive",
         "error",
         "The access key {id} is the one in the secret store, and it is {status}.",
-        "When nobody did that on purpose: aws iam update-access-key --access-key-id {id} --status Active "
-        "--user-name {user}",
+        "When nobody did that on purpose: aws iam update-access-key --access-key-id{id!o} --status Active "
+        "--user-name{user!o}",
     ),
     "policy_missing": Rule(
         "policy_missing",
@@ -356,19 +357,19 @@ TABLE = {
         "foreign_policy",
         "warning",
         "Somebody else gave the user the inline policy {policy}.",
-        "aws iam delete-user-policy --policy-name {policy} --user-name {user}",
+        "aws iam delete-user-policy --policy-name{policy!o} --user-name{user!o}",
     ),
     "foreign_attached": Rule(
         "foreign_policy",
         "warning",
         "Somebody else attached the policy {policy} to the user.",
-        "aws iam detach-user-policy --policy-arn {policy} --user-name {user}",
+        "aws iam detach-user-policy --policy-arn{policy!o} --user-name{user!o}",
     ),
     "foreign_group": Rule(
         "foreign_policy",
         "warning",
         "The user is in the group {group} and has the rights of its policies.",
-        "aws iam remove-user-from-group --group-name {group} --user-name {user}",
+        "aws iam remove-user-from-group --group-name{group!o} --user-name{user!o}",
     ),
     "boundary_missing": Rule(
         "boundary_missing",

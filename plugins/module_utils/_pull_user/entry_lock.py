@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from .._aws.client import Aws
-from .._aws.secret_entry import Entry, KeyReservation
+from .._aws.secret_entry import Entry, KeyReservation, is_young
 from .._aws.secret_store import SecretStore
 from .._core.errors import ConflictError
 
@@ -34,20 +34,6 @@ class KeyContext(NamedTuple):
 
 class LockLostError(ConflictError):
     """Another run has written the entry: look again."""
-
-
-def is_young(moment: datetime | None, now: datetime, seconds: float) -> bool:
-    """Return whether the run that wrote this moment may still be at work."""
-    return moment is not None and abs((now - moment).total_seconds()) < seconds
-
-
-def is_busy(entry: Entry | None, now: datetime, seconds: float) -> bool:
-    """Return whether another run may be changing the pull user."""
-    if entry is None:
-        return False
-    pending = entry.pending
-    making = pending.since if pending and not pending.abandoned else None
-    return is_young(entry.lock, now, seconds) or is_young(making, now, seconds)
 
 
 class EntryLock:

@@ -14,6 +14,7 @@ from .._aws.client import Aws, tolerating
 from .._aws.secret_entry import MANAGED, OURS, Entry, TokenRecord
 from .._aws.secret_store import SecretStore
 from .._core.errors import DENIED, AwsError, ConflictError, InputError, Json
+from .._core.finding import as_option
 from . import pull_policy as _policy
 from .access_keys import AccessKey
 from .entry_lock import LockLostError
@@ -100,7 +101,7 @@ def check_user(user: Json, store_arn: str) -> None:
     if MANAGED not in tags:
         raise ConflictError(
             f"The IAM user {name} exists, but lacks the tag {MANAGED}, so somebody else made it. Choose another name, "
-            f"or hand it over: aws iam tag-user --user-name {name} --tags Key={MANAGED},Value=true"
+            f"or hand it over: aws iam tag-user --user-name{as_option(name)} --tags Key={MANAGED},Value=true"
         )
     recorded = tags.get(SECRET)
     if recorded and RANDOM_SUFFIX.sub(r"\1", recorded) != store_arn:
@@ -272,7 +273,7 @@ def find_others(aws: Aws, name: str, keys: tuple[AccessKey, ...], ours: Collecti
         for item in aws.pages("iam", operation, listing, UserName=name):
             found.append((kind, item[field] if field else item, remedy))
     return [
-        {"kind": kind, "name": thing, "remedy": f"aws iam {remedy} {thing} --user-name {name}"}
+        {"kind": kind, "name": thing, "remedy": f"aws iam {remedy}{as_option(thing)} --user-name{as_option(name)}"}
         for kind, thing, remedy in found
         if (kind, thing) != ("inline policy", _policy.NAME) and thing not in ours
     ]

@@ -22,6 +22,7 @@ from .._aws.client import Aws, tolerating
 from .._aws.ecr_token import verify_key
 from .._aws.secret_entry import Entry, KeyPair, KeyReservation
 from .._core.errors import AwsError, CollectionError, ConflictError
+from .._core.finding import as_option
 from .._core.time import retry_until
 from .access_keys import ACTIVE, AccessKey, KeyPlan
 from .entry_lock import EntryLock, LockLostError
@@ -41,10 +42,11 @@ def refuse(plan: KeyPlan, user: str) -> None:
     if plan.stuck:
         why = f"The access key of the user {user} is due for rotation, but it has the two keys that IAM allows"
     if plan.blocked or plan.stuck:
+        name = as_option(user)
         raise ConflictError(
             f"{why}: {'; '.join(plan.blocked + plan.stuck)}. Decide about each key and run again: "
-            f"aws iam update-access-key --user-name {user} --status Active (or Inactive) --access-key-id ID, or "
-            f"aws iam delete-access-key --user-name {user} --access-key-id ID"
+            f"aws iam update-access-key --user-name{name} --status Active (or Inactive) --access-key-id ID, or "
+            f"aws iam delete-access-key --user-name{name} --access-key-id ID"
         )
 
 

@@ -24,6 +24,7 @@ from .._aws.client import Aws, tolerating
 from .._aws.policy_document import compact, policy_size
 from .._aws.secret_entry import MANAGED
 from .._core.errors import AwsError, ConflictError, Json
+from .._core.finding import as_tag
 from .._core.time import retry_until
 from . import pull_policy as _policy
 
@@ -217,7 +218,7 @@ def find_customer(aws: Aws, user: str, arn: str, attached: dict[str, str]) -> Cu
             return CustomerPolicy(arn, answer["PolicyVersion"]["Document"], arn in attached)
         raise ConflictError(
             f"The policy {arn} exists, but its tag {MANAGED} does not name the user {user}, so somebody else made it. "
-            f"Remove it, or hand it over: aws iam tag-policy --policy-arn {arn} --tags Key={MANAGED},Value={user}"
+            f"Remove it, or hand it over: aws iam tag-policy --policy-arn {arn} --tags {as_tag(MANAGED, user)}"
         )
     return None
 

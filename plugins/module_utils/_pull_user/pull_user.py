@@ -13,7 +13,16 @@ from typing import NamedTuple
 
 from .._aws.client import Aws, tolerating
 from .._aws.ecr_token import verify_key
-from .._aws.secret_entry import GRANTED, MANAGED, QUARANTINED, Entry, TokenRecord, quarantine, token_records
+from .._aws.secret_entry import (
+    GRANTED,
+    MANAGED,
+    QUARANTINED,
+    Entry,
+    TokenRecord,
+    is_busy,
+    quarantine,
+    token_records,
+)
 from .._aws.secret_store import store_of
 from .._core.errors import CollectionError, ConflictError, Json
 from .._core.result import PartialError, Result
@@ -23,7 +32,7 @@ from . import policy_attachment as _attach
 from . import pull_policy as _policy
 from . import quarantine as _quarantine
 from .access_keys import FOREIGN, MOST_KEYS, ORPHAN, AccessKey, KeyPlan, plan_keys
-from .entry_lock import EntryLock, KeyContext, LockLostError, is_busy
+from .entry_lock import EntryLock, KeyContext, LockLostError
 from .iam_user import (
     KEY_MARK,
     SECRET,
@@ -266,16 +275,12 @@ def plan_present(state: UserState, params: Json, region: str, now: datetime) -> 
         entry=entry,
         promised=promised,
     )
-    wrote_keys = promised or keys.forget or bool(keys.delete or keys.deactivate)
+    waits = bool(keys.blocked or keys.stuck)  # for the run that is at work: without one these have been refused
+    wrote_keys = promised or keys.forget or waits or bool(keys.delete or keys.deactivate)
     wrote_entry = is_there(state.entry) and entry is None or bool(state.entry and state.entry.deleted and entry)
     return UserPlan(
         after,
-        changed=change != UserChange()
-        or _attach.is_needed(move)
-        or any(marks)
-        or wrote_keys
-        or wrote_entry
-        or state.denied,
+        changed=any((change != UserChange(), _attach.is_needed(move), *marks, wrote_keys, wrote_entry, state.denied)),
         user=change,
         policies=move,
         keys=keys,

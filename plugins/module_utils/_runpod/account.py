@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from .._core.errors import Json
@@ -29,7 +29,9 @@ KINDS = {
 RESULTS: dict[str, Callable[[Json], Any]] = {"templates": template_result, "delegations": delegation_result}
 
 
-def run(params: Json, dummy: bool, client: Client, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Result:
+def run(
+    params: Json, dummy: bool, client: Client, clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
+) -> Result:
     expiry = None if params["credential_expiry"] is None else moments(params["credential_expiry"])
     current = {kind: listed(client, kind) for kind in KINDS if kind in params["gather"]}
     results: Json = {

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from .._core.errors import InputError, Json
 from .._core.finding import MISSED, Rule, module_call, worst_first
 from .._core.masking import printable
+from .._core.time import parse_timestamp
 from .._oci.reference import repository_of
 from .delegation_target import by_repository
 from .references import KINDS, Account, credential_users, in_use, repository_used, users
@@ -74,12 +75,10 @@ def moments(given: Mapping[str, str]) -> dict[str, datetime]:
 def moment(identifier: str, text: str) -> datetime:
     """Return the moment that a timestamp names."""
     try:
-        found = datetime.fromisoformat(str(text))
+        return parse_timestamp(str(text))
     except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise InputError(f"credential_expiry.{identifier}: {text!r} is not a timestamp such as 2026-08-13T00:15:00Z.")
-    return found
+        reason = f"{text!r} is not a timestamp such as 2026-08-13T00:15:00Z"
+        raise InputError(f"credential_expiry.{identifier}: {reason}.") from None
 
 
 # Who refers to what

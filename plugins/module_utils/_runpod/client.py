@@ -190,6 +190,7 @@ class Client:
         self.timeout = timeout
         self.view = RateLimitState()
         self.answered = False
+        self.told_time: tuple[str, float] | None = None  # the date of the last answer, and when that was
 
     def get(self, path: str) -> Json:
         return answers.one("GET", path, self.request("GET", path))
@@ -238,6 +239,7 @@ class Client:
                 error, delay = self._unanswered(method, path, failure, attempt)
             else:
                 self.answered = True
+                self.told_time = (answer.headers.get("Date") or "", self.clock())
                 self.view = next_state(self.view, answer.windows, self.clock())
                 if answer.status < 300:
                     return answers.parsed(method, path, answer.status, answer.body)

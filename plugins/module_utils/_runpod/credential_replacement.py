@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -70,6 +71,12 @@ def logical(name: str) -> str:
 def names(name: str) -> tuple[str, str]:
     """Return what the credential of this name may be called at RunPod."""
     return name, name + ALTERNATE
+
+
+def region_of_name(name: str, user: str, account: str) -> str:
+    """Return the region that the default name of a pull user's credential tells; empty for any other name."""
+    found = re.fullmatch(rf"{re.escape(user)}-{account}-([a-z]+(?:-[a-z]+)+-\d+)", name)
+    return found.group(1) if found else ""
 
 
 def check_name(name: str) -> None:

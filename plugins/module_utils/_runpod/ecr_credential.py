@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from .._aws.client import Aws
 from .._aws.ecr_token import Token, get_token
 from .._aws.secret_entry import MANAGED, OURS, Entry, keyless, quarantine, token_records, young_until
-from .._aws.secret_store import SecretStore, store_of
+from .._aws.secret_store import SecretStore, read_with_key, store_of
 from .._core.errors import (
     ApiError,
     AwsError,
@@ -40,6 +40,7 @@ from .credential_replacement import (
     in_use,
     logical,
     pair,
+    region_of_name,
     releases,
     renew,
     report,
@@ -140,11 +141,17 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     validate(params)
     regions = regions_of(params)
     images = images_by_region(params.get("verify_images") or (), regions)
-    current = read_entry(params, client.aws)
-    missing = refusal(current, check_mode, params.get("released", False)) if params["state"] == "present" else ""
+    current = read_entry(params, client.aws, 0 if check_mode else params["propagation_timeout"])
+    lenient = check_mode and not params.get("key_required")
+    missing = refusal(current, lenient, params.get("released", False)) if params["state"] == "present" else ""
     names = {region: name_of(params, current, region, client.aws) for region in regions}
     now = client.aws.clock()
-    current = read_registries(params, current, list(filter(None, names.values())), client.api, now)
+    if any(names.values()):  # else they follow from an entry that is still to come
+        current = current._replace(registries=listed(params, current, client.api, now))
+    if params.get("with_further_regions") and params["name"] is None:
+        account = account_of(current, client.aws)
+        names |= {region: name for region, name in held(current.registries, params["user"], account) if name}
+    current = read_users_of_ours(params, current, list(filter(None, names.values())), client.api)
     plans = [plan(params, current, region, name, tuple(images.get(region, ())), now) for region, name in names.items()]
     notes = tuple(filter(None, [missing, whose(client.aws) if hands_over_the_callers(plans) else ""]))
     failures: list[Failure] = []
@@ -242,15 +249,16 @@ def account_of(current: CredentialState, aws: Aws) -> str:
 # Read
 
 
-def read_entry(params: Json, aws: Aws) -> CredentialState:
+def read_entry(params: Json, aws: Aws, propagation_timeout: float) -> CredentialState:
     """Read the secret store, once for all regions."""
     store = store_of(aws, params["secret_store"]) if params["secret_store"] else None
-    entry = store.read() if store else None
+    patience = propagation_timeout if params["state"] == "present" else 0
+    entry = read_with_key(store, patience) if store else None
     return CredentialState(store, entry, store.tags() if store and entry else {})
 
 
-def refusal(current: CredentialState, check_mode: bool, released: bool) -> str:
-    """Return why the entry gives no key yet; outside of check mode that is an error, and a quarantine in both.
+def refusal(current: CredentialState, lenient: bool, released: bool) -> str:
+    """Return why the entry gives no key yet. Unless `lenient` that is an error, and a quarantine is always one.
 
     A preview may know that the entry will have been `released`.
     """
@@ -260,28 +268,36 @@ def refusal(current: CredentialState, check_mode: bool, released: bool) -> str:
     if shut and not released:
         raise ConflictError(shut)
     missing = keyless(current.entry, current.store.name)
-    if missing and not check_mode:
+    if missing and not lenient:
         raise InputError(missing)
     return missing
 
 
-def read_registries(
-    params: Json, current: CredentialState, names: list[str], api: Client, now: datetime
-) -> CredentialState:
-    """Read RunPod once for all regions: the credentials, and what refers to those that may have to go."""
-    if not names:  # they follow from an entry that is still to come
-        return current
+def listed(params: Json, current: CredentialState, api: Client, now: datetime) -> list[Json]:
+    """Return what RunPod holds, read once for all regions."""
     try:
-        registries = api.items(PATH, "registries")
+        return api.items(PATH, "registries")
     except (ApiError, TransportError) as error:
         if params["state"] == "absent":
             raise
         raise failed(error, only_expiry(current), now) from error
-    pairs = [pair(registries, name) for name in names]
+
+
+def held(registries: Iterable[Json], user: str, account: str) -> Iterator[tuple[str, str]]:
+    """Yield region and name of each credential that has the default name of a pull user's."""
+    for registry in registries:
+        name = logical(registry["name"])
+        if region := region_of_name(name, user, account):
+            yield region, name
+
+
+def read_users_of_ours(params: Json, current: CredentialState, names: list[str], api: Client) -> CredentialState:
+    """Read what refers to those that may have to go."""
+    pairs = [pair(current.registries, name) for name in names]
     ours = [registry for one in pairs for registry in one]
     going = [registry for one in pairs for registry in one if params["state"] == "absent" or len(one) > 1]
     users: Account = read_users(api) if going else {}
-    return current._replace(registries=registries, ours=ours, users=referring(users, going))
+    return current._replace(ours=ours, users=referring(users, going))
 
 
 # Plan
@@ -313,7 +329,7 @@ def fresh(existing: CredentialState, at: datetime) -> Json | None:
 
 def primary(current: CredentialState) -> Json | None:
     """Return the credential whose token works longest, as far as is known; the one with the plain name in doubt."""
-    never = datetime.min.replace(tzinfo=UTC)
+    never = datetime.min.replace(tzinfo=timezone.utc)
     return max(current.pair, key=lambda registry: expiry(current, registry) or never, default=None)
 
 
@@ -395,7 +411,7 @@ def apply(plans: list[CredentialPlan], params: Json, client: Clients) -> tuple[l
     done: dict[str | None, CredentialResult] = {}
     handed: list[HandedOver] = []
     failures: list[Failure] = []
-    for number, each in enumerate(plans):
+    for number, each in enumerate(plans, 1):
         try:
             if each.action == REFRESH:
                 handed.append(hand_over(each, params, client))
@@ -405,7 +421,7 @@ def apply(plans: list[CredentialPlan], params: Json, client: Clients) -> tuple[l
             failures.append(Failure(each.region, error))
             if concerns_all(getattr(error, "cause", error)):
                 why = CollectionError("Not tried, as RunPod would refuse it too.")
-                failures += [Failure(rest.region, why) for rest in plans[number + 1 :]]
+                failures += [Failure(rest.region, why) for rest in plans[number:]]
                 break
     if handed:
         noted, unfinished = note_all(handed, client)

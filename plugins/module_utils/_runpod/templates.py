@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import NamedTuple
 
 from .._core.errors import CollectionError, ConflictError, IgnoredFieldError, InputError, Json, concerns_all
@@ -131,7 +132,7 @@ def apply(client: Client, steps: list[Step], on_error: str) -> list[ItemResult]:
         reports.append(report)
         if report.error and (on_error == "stop" or concerns_all(report.error)):
             break
-    untried = [to_report(step, step.current)._replace(tried=False) for step in steps[len(reports) :]]
+    untried = [to_report(step, step.current)._replace(tried=False) for step in islice(steps, len(reports), None)]
     return settle(client, steps, reports) + untried
 
 

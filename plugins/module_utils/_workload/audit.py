@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from .._core.errors import Json
@@ -214,7 +214,7 @@ def refusals(scene: Scene) -> Iterator[Finding]:
         events = each["recent_events"]
         refused = list(takewhile(lambda event: event["error_code"], events))
         if refused:
-            newest, older = refused[0], events[len(refused) :]
+            newest, older = refused[0], list(islice(events, len(refused), None))
             facts = {
                 "many": "last pull" if len(refused) == 1 else f"last {len(refused)} pulls",
                 "user": each["name"],
@@ -321,7 +321,7 @@ def credentials(scene: Scene) -> Iterator[Finding]:
 
 
 def further_credentials(scene: Scene) -> Iterator[Finding]:
-    """Tokens at their end that RunPod holds of the pull user besides: of other runs, for other regions or names."""
+    """Tokens at their end that RunPod holds of the pull user besides: those of other runs."""
     if not scene.observed.was_read("registries"):
         return
     account = scene.observed.account_id(scene.desired)

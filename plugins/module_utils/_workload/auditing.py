@@ -9,10 +9,10 @@ from __future__ import annotations
 from .._core.errors import Json
 from .._core.result import Result
 from .._pull_user.inventory import EVENT_OPTIONS, check_events
-from . import planning
 from .audit_look import observe
 from .desired import desired_state
 from .look import Clients, Look
+from .options import OPTIONS as ALL_OPTIONS
 from .report import audit
 
 # What only writes are about.
@@ -20,7 +20,6 @@ UNASKED = {
     "intent",
     "acknowledge_public",
     "adopt",
-    "left_behind",
     "min_validity_hours",
     "propagation_timeout",
     "public_force",
@@ -29,7 +28,7 @@ UNASKED = {
     "verify",
 }
 OPTIONS: Json = {
-    **{name: option for name, option in planning.OPTIONS.items() if name not in UNASKED},
+    **{name: option for name, option in ALL_OPTIONS.items() if name not in UNASKED},
     "events": {"type": "dict", "options": EVENT_OPTIONS},
 }
 # Nothing that is young is waited for, and nothing is published by a look.
@@ -38,7 +37,7 @@ AS_AUDIT = {"intent": "audit", "check_mode": True, "propagation_timeout": 0, "ac
 
 def run(params: Json, dummy: bool, clients: Clients) -> Result:
     check_events(params["events"])
-    unasked = {name: planning.OPTIONS[name].get("default") for name in UNASKED}
+    unasked = {name: ALL_OPTIONS[name].get("default") for name in UNASKED}
     desired = desired_state({**unasked, **params, **AS_AUDIT})
     observed = observe(desired, Look.through(clients), params["events"])
     claims = desired.claims(observed.account_id(desired))

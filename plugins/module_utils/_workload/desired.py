@@ -13,26 +13,18 @@ from typing import NamedTuple
 
 from .._aws.secret_store import STORE_OPTIONS
 from .._core.errors import InputError, Json
+from .._runpod.credential_replacement import region_of_name
+from .options import OPTIONS
 from .spec import workloads
 
 FOLDERS = {"secretsmanager": "runpod-ecr/", "ssm": "/runpod-ecr/"}
 STATEMENT = "AllowRunpodPull"
 
-# What starts like a variable of the role and is one, besides its options.
-OTHER_VARIABLES = {
-    "audit",
-    "audits",
-    "hosts",
-    "result",
-    "results",
-    "state",
-    "image",
-    "aws",
-    "api",
-    "audit_report",
-    "audit_fail_on",
-    "audit_events",
-}
+# Options of the modules that are no variables of the role, and its variables besides the options.
+OF_MODULES = {"intent", "propagation_timeout", "variables"}
+OF_THE_ROLE = {"api", "audit", "audit_events", "audit_fail_on", "audit_report", "audits", "aws", "hosts"}
+OF_THE_ROLE |= {"preflight_intent", "result", "results", "state"}
+VARIABLES = {f"runpod_ecr_{name}" for name in (OPTIONS.keys() - OF_MODULES) | OF_THE_ROLE | {"secret_store"}}
 
 
 class DesiredState(NamedTuple):
@@ -100,8 +92,7 @@ class DesiredState(NamedTuple):
         """Return the region of a credential that has the default name of this pull user's; empty for any other."""
         if not self.by_user or self.options["credential_name"]:
             return ""
-        found = re.fullmatch(rf"{re.escape(self.options['user_name'])}-{account}-([a-z]+(?:-[a-z]+)+-\d+)", name)
-        return found.group(1) if found else ""
+        return region_of_name(name, self.options["user_name"], account)
 
     @property
     def public_names(self) -> dict[str, str]:
@@ -116,7 +107,7 @@ def unique(values: Iterable[str]) -> list[str]:
 
 def desired_state(params: Json) -> DesiredState:
     """Return what the options want. Raises one InputError that tells all that is wrong with them."""
-    wrong = misspelt(params["variables"] or [], params)
+    wrong = misspelt(params["variables"] or [])
     items: list[Json] = []
     if params["intent"] != "quarantine":
         try:
@@ -140,17 +131,15 @@ def given_workloads(params: Json) -> list[Json]:
     return given
 
 
-def misspelt(variables: Iterable[str], params: Json) -> list[str]:
+def misspelt(variables: Iterable[str]) -> list[str]:
     """Return what is wrong with the names of variables that start like the role's."""
-    known = {f"runpod_ecr_{name}" for name in (*params, *OTHER_VARIABLES)}
     return [
-        f"{name} is no variable of the role runpod_ecr{nearest(name, known)}."
-        for name in sorted(set(variables) - known)
+        f"{name} is no variable of the role runpod_ecr{nearest(name)}." for name in sorted(set(variables) - VARIABLES)
     ]
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), 1)
+def nearest(name: str) -> str:
+    close = difflib.get_close_matches(name, sorted(VARIABLES), 1)
     return f"; did you mean {close[0]}" if close else ""
 
 

@@ -40,6 +40,12 @@ class ReadOnlyAws(Aws):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._answers: dict[tuple[Any, ...], Answer] = {}
+        self._pause, self.sleep = self.sleep, self._wait
+
+    def _wait(self, seconds: float) -> None:
+        """Let time pass, after which nothing is known any more: what was waited for is to be seen."""
+        self._pause(seconds)
+        self._answers.clear()
 
     def call(self, service: str, operation: str, **request: Any) -> Answer:
         if not operation.startswith(READS):

@@ -13,7 +13,7 @@ from .._core.errors import DENIED, ApiError, AwsError, CollectionError, Json
 from .._core.result import Result
 from .._runpod.credential_replacement import logical
 from .desired import DesiredState
-from .plan import Step
+from .step import Step
 
 
 class Failure(NamedTuple):

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._core.errors import InputError, Json
 from .._core.masking import to_diff
@@ -20,26 +20,13 @@ from .._runpod.credential_replacement import logical
 from . import preview
 from .desired import DesiredState
 from .look import KNOWN_LATER, Look
+from .run_result import access_report
 from .spec import leftovers, public_images, public_users, templates, users
+from .step import Step, credential_reason, resource_step, step_of
 
 NO_GRANT = "does not let RunPod's roles pull as it should"
 NO_ALIAS = "alias-to-come"
 PUBLIC = "public.ecr.aws/"
-
-
-class Step(NamedTuple):
-    """One thing that a run does. `step` names the module's task, `before` and `after` what the change shows."""
-
-    step: str
-    name: str
-    action: str
-    reason: str
-    before: Any = None
-    after: Any = None
-
-    @property
-    def needed(self) -> bool:
-        return self.action != "none"
 
 
 class Access(NamedTuple):
@@ -67,32 +54,6 @@ class Plan(NamedTuple):
     handover: Json = {}
 
 
-def action_of(before: Any, after: Any, changed: bool) -> str:
-    if not changed:
-        return "none"
-    was, will_be = there(before), there(after)
-    return "change" if was and will_be else "create" if will_be else "delete"
-
-
-def there(state: Any) -> bool:
-    """Return whether a state shows anything; one of several things shows them by their names."""
-    return any(state.values()) if isinstance(state, dict) else bool(state)
-
-
-def step_of(step: str, name: str, found: Result, reason: str = "") -> Step:
-    """Return the step that a module predicts."""
-    action = action_of(found.before, found.after, found.changed)
-    why = reason if reason and action == "change" else reason_of(action, found.before, found.after)
-    return Step(step, name, action, why, found.before, found.after)
-
-
-def reason_of(action: str, before: Any, after: Any) -> str:
-    if action == "change" and isinstance(before, dict) and isinstance(after, dict):
-        parts = [key for key in after if after[key] != before.get(key)]
-        return f"differs in {', '.join(parts)}" if parts else "is renewed"
-    return {"create": "does not exist", "delete": "is not wanted any more", "change": "differs"}.get(action, "")
-
-
 def make_plan(desired: DesiredState, look: Look) -> Plan:
     return PLANS[desired.intent](desired, look)
 
@@ -107,7 +68,6 @@ def converge(desired: DesiredState, look: Look) -> Plan:
     items = templates(desired.items, access.registries, access.images)
     template_steps, warnings = plan_templates(desired, look, items)
     endpoint_steps = plan_endpoints(desired, look)
-    left_behind = desired.options["left_behind"] or public_images_left(desired, template_steps)
     account = preview.account(look, ["registries", "delegations"])
     result = {
         **access.report,
@@ -115,7 +75,7 @@ def converge(desired: DesiredState, look: Look) -> Plan:
         "warnings": [
             *access.warnings,
             *warnings,
-            *left_behind,
+            *public_images_left(desired, template_steps),
             *leftovers(desired.items, account, desired.access, desired.credential_patterns),
         ],
     }
@@ -123,7 +83,6 @@ def converge(desired: DesiredState, look: Look) -> Plan:
         **access_values(desired, access),
         "templates": [{key: item[key] for key in ("name", "image", "registry") if key in item} for item in items],
         "endpoints": endpoint_values(desired, endpoint_steps),
-        "left_behind": left_behind,
     }
     return Plan([*access.steps, *template_steps, *endpoint_steps], result, values)
 
@@ -140,6 +99,7 @@ def access_values(desired: DesiredState, access: Access) -> Json:
         "identity": access.identity,
         "verify_images": verified_on_the_way(access.steps, desired),
         "public_repositories": public_names(desired),
+        "alias_to_come": any(NO_ALIAS in image for image in access.images.values()),
         "mirrors": mirrors,
     }
 
@@ -158,7 +118,7 @@ def by_credential(desired: DesiredState, look: Look) -> Access:
     caller = preview.caller(look)
     steps, registries = plan_credentials(desired, look, caller["Account"])
     warning = f"RunPod can pull whatever {caller['Arn']} can: its tokens were minted as this identity"
-    report = access_report(desired, None, credentials=registries)
+    report = access_report(desired.access, None, credentials=registries)
     return Access(steps, ids_of(registries), {}, source, source, report, [warning], caller["Account"])
 
 
@@ -173,7 +133,7 @@ def by_pull_user(desired: DesiredState, look: Look) -> Access:
     if pending and desired.options["verify"] and not any(step.needed for step in credential_steps):
         steps.append(Step("proof", "the pull user", "prove", "its rights or its key are new"))
     report = access_report(
-        desired, desired.options["user_name"], credentials=registries, rotation_due=rotation_due(desired, user)
+        desired.access, desired.options["user_name"], credentials=registries, rotation_due=rotation_due(desired, user)
     )
     warnings = [*extra(user), *user.warnings]
     return Access(steps, ids_of(registries), {}, source, proof, report, warnings, account, "secret_store")
@@ -234,22 +194,9 @@ def plan_credentials(
     return steps, registries
 
 
-def credential_reason(found: Result) -> str:
-    if not found.changed or not found.before:
-        return ""
-    ends = found.before.get("expires_at")
-    return f"its token ends at {ends}, or another key minted it" if ends else "nothing tells until when its token works"
-
-
 def ids_of(registries: Iterable[Json]) -> dict[str, str]:
     """Return region -> id of its credential, or its name where it has no id yet."""
     return {registry["region"]: registry.get("id") or registry["name"] for registry in registries}
-
-
-def access_report(desired: DesiredState, user: str | None, **known: Any) -> Json:
-    """Return the part of the result that tells of the access."""
-    empty: Json = {"credentials": [], "delegations": [], "rotation_due": False}
-    return {"access": desired.access, "user": user, "workloads": [], **empty, **known, "warnings": []}
 
 
 def by_delegation(desired: DesiredState, look: Look) -> Access:
@@ -258,7 +205,7 @@ def by_delegation(desired: DesiredState, look: Look) -> Access:
     delegation = preview.delegation(look, desired, desired.images, "present")
     names = ", ".join(item["repository"] for item in desired.items)
     steps = [step_of("grant", names, grant, NO_GRANT), step_of("delegation", names, delegation)]
-    report = access_report(desired, None, delegations=delegation.results["delegations"])
+    report = access_report(desired.access, None, delegations=delegation.results["delegations"])
     return Access(steps, {}, {}, source, [], report, [*unproven(desired), *delegation.warnings])
 
 
@@ -291,7 +238,7 @@ def by_public(desired: DesiredState, look: Look) -> Access:
             proof = sound(preview.check_images(look, list(images.values()), "anonymous"))
     waiting = f"AWS gives the public registry its alias with the first repository: {NO_ALIAS} stands for it"
     warnings = [waiting] if alias == NO_ALIAS else []
-    return Access(steps, {}, images, source, proof, access_report(desired, None), warnings, identity="anonymous")
+    return Access(steps, {}, images, source, proof, access_report(desired.access, None), warnings, identity="anonymous")
 
 
 def public_names(desired: DesiredState) -> list[str]:
@@ -328,11 +275,6 @@ def plan_endpoints(desired: DesiredState, look: Look) -> list[Step]:
             name = item["endpoint"].get("name") or item["endpoint"]["id"]
             steps.append(resource_step("endpoint", name, one.action, *to_diff(one.current, one.after)))
     return steps
-
-
-def resource_step(step: str, name: str, planned: str, before: Any, after: Any) -> Step:
-    action = "none" if planned == "unchanged" else planned
-    return Step(step, name, action, reason_of(action, before, after), before, after)
 
 
 def endpoint_values(desired: DesiredState, steps: list[Step]) -> list[Json]:
@@ -402,7 +344,7 @@ def refresh(desired: DesiredState, look: Look) -> Plan:
     regions = covered_regions(desired, look, account)
     steps, registries = plan_credentials(desired, look, account, regions=regions)
     user = desired.options["user_name"] if desired.by_user else None
-    report = access_report(desired, user, credentials=registries)
+    report = access_report(desired.access, user, credentials=registries)
     return Plan(steps, report, {"regions": regions, "verify_images": []})
 
 
@@ -421,7 +363,7 @@ def rotate(desired: DesiredState, look: Look) -> Plan:
         proof = proof_of_user(desired, look)
     older = [key["id"] for key in user.results["access_keys"] if key["ours"] and not key["stored"]]
     access = Access([], {}, {}, proof, proof, {}, [])
-    report = access_report(desired, name, credentials=registries, rotation_due=user.results["rotation_due"])
+    report = access_report(desired.access, name, credentials=registries, rotation_due=user.results["rotation_due"])
     result = {
         **report,
         "workloads": workload_results(desired, look, access),
@@ -444,7 +386,7 @@ def quarantine(desired: DesiredState, look: Look) -> Plan:
         f"Nothing can be pulled with the credentials of {name} until it is released",
         *(f"{key} was made by somebody else and is still active, without any rights" for key in foreign),
     ]
-    return Plan([step_of("user", name, user)], {**access_report(desired, name), "warnings": warnings})
+    return Plan([step_of("user", name, user)], {**access_report(desired.access, name), "warnings": warnings})
 
 
 # Absent
@@ -511,7 +453,7 @@ def remove_credential(desired: DesiredState, look: Look, account: Json) -> Plan:
         step, user = remove_user(desired, look, others, bool(reasons))
         steps.append(step)
     name = desired.options["user_name"] if desired.by_user and reasons else None
-    result = {**access_report(desired, name, credentials=kept), "warnings": reasons}
+    result = {**access_report(desired.access, name, credentials=kept), "warnings": reasons}
     return Plan(steps, result, {"claims": desired.claims(caller["Account"]), "regions": regions, "user": user})
 
 
@@ -543,7 +485,7 @@ def remove_delegation(desired: DesiredState, look: Look, account: Json) -> Plan:
     warnings = list(dict.fromkeys(other["reason"] for other in others))
     return Plan(
         steps,
-        {**access_report(desired, None, delegations=left), "warnings": warnings},
+        {**access_report(desired.access, None, delegations=left), "warnings": warnings},
         {"repositories": unused},
     )
 
@@ -557,7 +499,7 @@ def remove_public(desired: DesiredState, look: Look, account: Json) -> Plan:
         )
         return Plan(
             [],
-            {**access_report(desired, None), "warnings": [warning]},
+            {**access_report(desired.access, None), "warnings": [warning]},
             {"claims": desired.claims(""), "public_repositories": []},
         )
     found = {name: preview.public_repository(look, desired, name, "absent") for name in names}
@@ -568,7 +510,7 @@ def remove_public(desired: DesiredState, look: Look, account: Json) -> Plan:
     warnings = list(dict.fromkeys(other["reason"] for other in others))
     return Plan(
         steps,
-        {**access_report(desired, None), "warnings": warnings},
+        {**access_report(desired.access, None), "warnings": warnings},
         {"claims": desired.claims(""), "public_repositories": unused},
     )
 

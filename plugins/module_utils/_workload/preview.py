@@ -13,7 +13,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._aws.secret_entry import keyless
-from .._aws.secret_store import store_of
+from .._aws.secret_store import read_with_key, store_of
 from .._core.errors import InputError, Json
 from .._core.result import Result
 from .._ecr import image_mirror, public_catalog, pull_check, pull_grant
@@ -175,7 +175,7 @@ def account_of_key(look: Look, desired: DesiredState) -> str:
     if not desired.by_user:
         return str(caller(look)["Account"])
     store = store_of(look.aws, desired.store)
-    entry = store.read()
+    entry = read_with_key(store, patience(desired))
     missing = keyless(entry, store.name)
     if entry is None or missing:
         raise InputError(missing)

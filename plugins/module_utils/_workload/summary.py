@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from .._core.errors import Json
-from .plan import Plan, Step
+
+if TYPE_CHECKING:
+    from .step import Step
 
 KINDS = {"user": "pull user", "grant": "repository policy", "public_repository": "public repository", "mirror": "image"}
 VERBS = {"create": "+", "change": "~", "delete": "-", "prove": "?"}
@@ -18,12 +21,12 @@ PROVED = {True: "the pull is proved", False: "cannot be pulled", None: "the pull
 
 def change_lines(steps: Iterable[Step]) -> list[str]:
     """Return a line for each step that is needed."""
-    return [
-        f"{VERBS[step.action]} {KINDS.get(step.step, step.step)} {step.name}"
-        + (f" ({step.reason})" if step.reason else "")
-        for step in steps
-        if step.needed
-    ]
+    return [change_line(step) for step in steps if step.needed]
+
+
+def change_line(step: Step) -> str:
+    reason = f" ({step.reason})" if step.reason else ""
+    return f"{VERBS[step.action]} {KINDS.get(step.step, step.step)} {step.name}{reason}"
 
 
 def state_lines(result: Json) -> list[str]:
@@ -61,10 +64,19 @@ def differing(step: Step) -> Json:
     return {"before": before, "after": after}
 
 
-def diff_of(plan: Plan) -> tuple[Json, Json]:
+def diff_of(steps: Iterable[Step]) -> tuple[Json, Json]:
     """Return all that changes, under the names of the steps."""
-    needed = [
-        (f"{step.step} {step.name}", differing(step)) for step in plan.steps if step.needed and step.action != "prove"
-    ]
+    needed = [(f"{step.step} {step.name}", differing(step)) for step in steps if step.needed and step.action != "prove"]
     before = {name: parts["before"] for name, parts in needed if parts["before"]}
     return before, {name: parts["after"] for name, parts in needed if parts["after"]}
+
+
+def planned(steps: list[Step], result: Json) -> Json:
+    """Return what a module tells of steps and of their result."""
+    return {
+        "steps": [shown_step(step) for step in steps],
+        "needed": list(dict.fromkeys(step.step for step in steps if step.needed)),
+        "changes": change_lines(steps),
+        "summary": state_lines(result),
+        "result": result,
+    }

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -87,7 +87,9 @@ class Bench:
         self.identity: dict[str, str] = {}
         self.later = timedelta(0)
         opener = Request(ca_path=sandbox.environment["SSL_CERT_FILE"], use_netrc=False, follow_redirects="none")
-        aws = Aws(self.connect, "us-east-1", clock=lambda: datetime.now(UTC) + self.later, sleep=lambda dummy: None)
+        aws = Aws(
+            self.connect, "us-east-1", clock=lambda: datetime.now(timezone.utc) + self.later, sleep=lambda dummy: None
+        )
         registry = partial(Registry, opener, sleep=lambda dummy: None)
         self.clients = pull_check.Clients(aws, opener, registry)
 
@@ -435,7 +437,7 @@ CASES: dict[str, tuple[Callable[[Bench], Json], str, str]] = {  # code of the ro
     "throttled": (throttled, "ECR in us-east-1 refuses calls for now", "fewer images"),
     "endpoint_unreachable": (unreachable, "ECR in us-east-1 cannot be reached", "DNS"),
     "service_unavailable": (refused_with("ServerException"), "ECR in us-east-1 has trouble", "Run again"),
-    "other": (refused_with("OddException", "{odd}"), f"Asking for {ARN} failed", "See what was answered"),
+    "other": (refused_with("OddException", "{odd}"), f"Asking for {ARN} failed: OddException: {{odd}}", "Look that up"),
 }
 
 
@@ -470,3 +472,10 @@ def test_row(bench: Bench, code: str) -> None:
     assert cause in finding["cause"] and remedy in finding["remedy"], finding
     assert finding["severity"] == row.severity and len(finding["raw"]) > len(": "), finding
     assert "Signature=" not in str(finding)
+
+
+def test_an_answer_that_lacks_what_it_must_have_is_told_with_its_call_and_field(bench: Bench) -> None:
+    bench.sandbox.fail("ecr:BatchGetImage", effect="after", answer={"null": "$.images[*]"})
+    finding = bench.check()
+    assert finding["code"] == "unexpected_answer"
+    assert "ecr:BatchGetImage of which this is wrong: images[] is no structure" in finding["cause"]

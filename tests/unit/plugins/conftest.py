@@ -16,6 +16,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import A
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
 from ansible_collections.gpuops.runpod.tests.sandbox import contract
 from ansible_collections.gpuops.runpod.tests.unit.plugins import rights
+from ansible_collections.gpuops.runpod.tests.unit.plugins.direct import shorten
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES, Account
 
 
@@ -38,7 +39,7 @@ def no_module_needs_a_right_that_its_page_does_not_list(monkeypatch: pytest.Monk
 @cache
 def signing_client(service: str, region: str, options: tuple[tuple[str, Any], ...]) -> Any:
     """Return a client like that of AnsibleAWSModule: one for all tests, as making one takes longer than its calls."""
-    return boto3.client(service, region_name=region, **dict(options))
+    return shorten(boto3.client(service, region_name=region, **dict(options)))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from moto.core import responses
 from moto.iam.models import AWSManagedPolicy, iam_backends
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.tests.unit.plugins.direct import shorten
 
 Json = dict[str, Any]
 UNSIGNED = Config(signature_version=botocore.UNSIGNED, user_agent="tests")  # moto looks at neither, and both take time
@@ -45,7 +46,7 @@ def client(service: str, region: str = "us-east-1") -> Any:
     """Return a client of moto: one for all tests, as making one takes longer than all its calls."""
     # Outside AWS' main partition, moto takes IAM's region from the signature.
     config = None if region.startswith(("cn-", "us-gov-")) else UNSIGNED
-    return boto3.client(service, region_name=region, config=config)
+    return shorten(boto3.client(service, region_name=region, config=config))
 
 
 def options_of(kind: str) -> Json:
@@ -134,7 +135,7 @@ STORES: dict[str, Store] = {"secretsmanager": Secrets(), "ssm": Parameters()}
 BOTH_STORES = pytest.mark.parametrize("account", STORES, indirect=True)
 
 # For what breaks one call after the other: measuring takes half its time, and no line should need it to be covered.
-UNMEASURED = pytest.mark.no_cover
+UNMEASURED = pytest.mark.unmeasured
 
 
 def turn(account: Account, *conditions: bool) -> int:
@@ -160,6 +161,10 @@ class Killed(BaseException):
     """The run's process dies."""
 
 
+# What goes wrong around a call. A run that dies before a call is one that died after the call before it.
+FAILURES = pytest.mark.parametrize(("moment", "fault"), [("before", lost), ("after", lost), ("after", Killed)])
+
+
 class Account:
     """Needs moto to be on; `connect` has the shape of AnsibleAWSModule.client.
 
@@ -169,7 +174,7 @@ class Account:
 
     def __init__(self, store: Store = STORES["secretsmanager"]) -> None:
         self.store = store
-        self.now = datetime.now(UTC)
+        self.now = datetime.now(timezone.utc)
         self.calls: list[str] = []
         self.requests: list[tuple[str, Json]] = []
         self.naps: list[float] = []

@@ -21,6 +21,9 @@ from parliament import analyze_policy_string
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror, public_repository
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.look import ReadOnlyAws
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_look import policy_source, simulation
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_rights import Right, Verdict
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
     ecr_public_repo,
@@ -60,7 +63,7 @@ from ansible_collections.gpuops.runpod.tests.unit.rights.test_operator import (
     use_info,
     use_rotation,
 )
-from ansible_collections.gpuops.runpod.tools.rights import POLICIES, documents
+from ansible_collections.gpuops.runpod.tools.rights import POLICIES, ROWS, documents
 
 pytestmark = UNMEASURED
 
@@ -169,12 +172,22 @@ def audit(account: Observed) -> None:
     publish(account, check_only=True)
 
 
+def foresee(account: Observed) -> None:
+    """What a preflight asks of IAM besides harmless reads, of a caller who has assumed a role."""
+    aws = ReadOnlyAws.of(account.aws())
+    assert policy_source(aws, f"arn:aws:sts::{HOME}:assumed-role/deploy/session")
+    right = Right(ROWS[0], "iam:GetUser", ("*",))
+    assert simulation(aws, f"arn:aws:iam::{HOME}:role/deploy", [right]) == [Verdict(right, "ok")]
+    assert aws.call("iam", "get_account_summary")["SummaryMap"]
+
+
 WORK: dict[str, tuple[Callable[[Observed], None], ...]] = {
     "auditor": (audit,),
     "delegation": (delegate,),
     "operator": (manage, bound_the_unbounded, use_rotation, shut_off),
     "operator operator-managed-policies": (outgrow,),
     "public": (publish,),
+    "preflight": (foresee,),
     "pull-boundary": (lend,),
     "refresher": (refresh,),
 }

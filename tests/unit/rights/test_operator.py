@@ -152,6 +152,13 @@ class Cloud(Account):
     def get_download_url_for_layer(self, *dummy: Any) -> Json:
         return {"downloadUrl": "https://layers.test/config"}
 
+    def simulate_principal_policy(self, dummy: Any, request: Json) -> Json:
+        results = [{"EvalActionName": action, "EvalDecision": "allowed"} for action in request["ActionNames"]]
+        return {"IsTruncated": False, "EvaluationResults": results}
+
+    def get_role(self, dummy: Any, request: Json) -> Json:
+        return {"Role": {"Arn": f"arn:aws:iam::{HOME}:role/{request['RoleName']}"}}
+
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.asked: set[Request] = set()  # what the calls so far needed
@@ -446,8 +453,9 @@ USES: dict[str, tuple[Callable[[Observed], None], ...]] = {
     "runpod_ecr_credential": (use_credential,),
 }
 EVERY_MODULE = pytest.mark.parametrize("module", USES)
-# They make none but the reads of those; tests/unit/workload holds that they stay within what their pages list.
-COMPOSED = {"runpod_ecr_audit", "runpod_ecr_plan"}
+# They make none but the calls of those; tests/unit/workload holds that they stay within what their pages list.
+COMPOSED = {"runpod_ecr_audit", "runpod_ecr_plan", "runpod_ecr_preflight", "runpod_ecr_refresh"}
+FORESIGHT = {"iam:SimulatePrincipalPolicy", "iam:GetRole", "iam:GetAccountSummary"}  # which only a preflight asks for
 
 
 @cache
@@ -487,7 +495,7 @@ def test_page_lists_what_the_module_calls_and_nothing_else(module: str) -> None:
 
 @pytest.mark.parametrize("module", sorted(COMPOSED))
 def test_page_of_a_look_lists_nothing_that_no_module_lists(module: str) -> None:
-    others = set().union(*(rights.listed(name) for name in USES)) | rights.PULL_USER
+    others = set().union(*(rights.listed(name) for name in USES)) | rights.PULL_USER | FORESIGHT
     assert rights.listed(module) and rights.listed(module) <= others
 
 
@@ -533,7 +541,8 @@ def operator() -> Who:
 def test_readme_lists_what_the_pages_list() -> None:
     assert (readme := README.read_text()) == written(readme)
     found = set().union(*(listed for listed, dummy in table()))
-    assert found == set().union(*map(rights.listed, USES), rights.named(StorePage.DOCUMENTATION))
+    listed = map(rights.listed, [*USES, "runpod_ecr_preflight"])
+    assert found == set().union(*listed, rights.named(StorePage.DOCUMENTATION))
 
 
 @EVERY_MODULE

@@ -14,10 +14,10 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import client as _client
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_info, runpod_template, runpod_templates
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from tests.sandbox import contract
 from tests.sandbox.runpod_world import SWITCHES
 from tests.sandbox.server import HOST, Sandbox

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from unittest.mock import patch
 
@@ -181,7 +181,7 @@ def token_over(house: House) -> None:
 
 
 def token_nearly_over(house: House) -> None:
-    ending(house, SEOULS, (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    ending(house, SEOULS, (datetime.now(timezone.utc) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 def token_unrecorded(house: House) -> None:
@@ -480,7 +480,7 @@ def refused_pull(house: House) -> str:
     pull = {"repositoryName": "runpod-gpu-training", "imageIds": [{"imageTag": "v1"}]}
     puller.batch_get_image(**pull)
     policy_gone(house)
-    begun = datetime.now(UTC).replace(microsecond=0)
+    begun = datetime.now(timezone.utc).replace(microsecond=0)
     for _pull in range(2):
         with pytest.raises(ClientError, match="AccessDenied"):
             puller.batch_get_image(**pull)

@@ -18,7 +18,7 @@ from tests.system.conftest import ENDPOINT, IMAGE, REGISTRY, SEOUL, USER, House
 from tests.system.role import Role
 from tests.system.worker import Json
 
-LISTED = rights.listed("runpod_ecr_plan") | rights.FOR_EVERYBODY
+LISTED = rights.listed("runpod_ecr_plan") | rights.listed("runpod_ecr_refresh") | rights.FOR_EVERYBODY
 OTHER_IMAGE = f"{REGISTRY}/runpod-gpu-inference:v1"
 MODULES = {  # kind of a step -> the module that takes it
     "user": "ecr_pull_user",
@@ -228,7 +228,8 @@ def test_the_plan_is_what_the_run_does(house: House, start: Callable[[House], No
             assert "Nothing was changed." in done.failure and house.writes() == []
             return
         assert done.failure == ""
-        planned = {MODULES[kind] for kind in foreseen.plan["needed"] if kind != "proof"}
+        modules = MODULES | ({"credential": "runpod_ecr_refresh"} if wish == "refresh" else {})
+        planned = {modules[kind] for kind in foreseen.plan["needed"] if kind != "proof"}
         assert set(done.changed) == planned
         assert bool(foreseen.changed) == bool(planned)
         assert json.dumps(foreseen.plan["steps"]).count("RUNPOD") == 0
@@ -236,5 +237,14 @@ def test_the_plan_is_what_the_run_does(house: House, start: Callable[[House], No
         if wish != "rotate":  # which is due again at once, when every key is old enough
             house.sandbox.forget_calls()
             again = role.play(**variables)
-            assert (again.failure, again.plan["needed"], again.ran) == ("", [], ["runpod_ecr_plan"])
+            only = "runpod_ecr_refresh" if wish == "refresh" else "runpod_ecr_plan"
+            assert (again.failure, again.plan["needed"], again.ran) == ("", [], [only])
             assert house.writes() == []
+            assert lasting(done.result) == lasting(again.result)
+            assert set(again.result["warnings"]) <= set(done.result["warnings"])
+
+
+def lasting(result: Json) -> Json:
+    """Return what a result tells of how things are: what this run made, or moved away from, is told once."""
+    delegations = [{**one, "created": None} for one in result["delegations"]]
+    return {**result, "delegations": delegations, "warnings": None}

@@ -6,12 +6,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
@@ -32,6 +31,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_image_mirror
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client, refusal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries, Repository, digest_of
 
@@ -74,7 +74,7 @@ class FakeAws:
         self.world.tokens += 1
         login = base64.b64encode(f"AWS:token-{self.world.tokens}".encode()).decode()
         self.world.registries.logins.setdefault(host, set()).add(login)
-        return {"authorizationToken": login, "expiresAt": datetime(2026, 8, 1, tzinfo=UTC)}
+        return {"authorizationToken": login, "expiresAt": datetime(2026, 8, 1, tzinfo=timezone.utc)}
 
     def get_authorization_token(self, **dummy: Any) -> Json:
         return {"authorizationData": [self.token(ECR)]}
@@ -161,7 +161,7 @@ class World:
         self.batches: list[int] = []  # how many images each call of the API asked for
         self.failure = ""
         self.written = ""
-        self.now = datetime(2026, 8, 1, tzinfo=UTC)
+        self.now = datetime(2026, 8, 1, tzinfo=timezone.utc)
         self.source, self.public = self.registries[SOURCE], self.registries[PUBLIC]
 
     def run(self, check_mode: bool = False, **options: Any) -> Result:

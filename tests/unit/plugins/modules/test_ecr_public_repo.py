@@ -9,7 +9,6 @@ from struct import pack
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     AwsError,
@@ -22,6 +21,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import public_r
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.public_catalog import LOGO
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.public_repository import Clients, connect, run
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_public_repo
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.sandbox.aws_calls import AwsRefusal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_public import PublicAccount
 

@@ -8,14 +8,13 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from email.message import Message
 from functools import partial
 from typing import Any
 from urllib.error import HTTPError
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
@@ -41,10 +40,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_check impo
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries
 
-NOW = datetime(2026, 8, 1, tzinfo=UTC)
+NOW = datetime(2026, 8, 1, tzinfo=timezone.utc)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 STORE = {"type": "secretsmanager", "name": "runpod-ecr/puller", "region": None, "kms_key_id": None, "tags": None}
 SSM_STORE = {**STORE, "type": "ssm", "name": "/runpod-ecr/puller"}
@@ -632,3 +632,13 @@ def test_a_deadline_tells_how_long_a_refusal_may_pass(world: World) -> None:
         identity = stored_identity(world.aws, STORE)[0]
         [found] = check_images(world.aws, world.opener, [f"{APP}:v1"], identity, deadline=deadline)
         assert (found["pullable"], world.naps) == (bool(naps), naps)
+
+
+def test_key_that_another_run_is_making_is_waited_for(world: World) -> None:
+    world.keep(created=NOW)
+    world.ecr.push_image(linux("amd64"), "v1")
+    entry = world.store.read()
+    noted = entry and world.store.put(entry, Entry(entry.arn, pending=KeyReservation(NOW, ())))
+    assert entry and noted
+    world.aws.sleep = lambda seconds: (world.sleep(seconds), world.store.put(noted, entry))
+    assert world.run(AS_USER).results["pullable"] and world.naps == [1]

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from threading import Event, Thread
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
@@ -25,6 +24,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_grant import UnfinishedError, run
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_grant
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 
 ACCOUNT = "123456789012"
 APP = f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/app"
@@ -94,7 +94,7 @@ class World:
     """
 
     def __init__(self, connect: Callable[..., Any], *repositories: str) -> None:
-        self.connect, self.now = connect, datetime(2026, 8, 1, tzinfo=UTC)
+        self.connect, self.now = connect, datetime(2026, 8, 1, tzinfo=timezone.utc)
         self.calls: list[tuple[str, str, Json]] = []
         self.naps: list[float] = []
         self.refusals: dict[str, list[Exception | None]] = {}

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     CollectionError,
@@ -18,8 +17,10 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_user import run
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_user
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
+    FAILURES,
     STORES,
     UNMEASURED,
     Account,
@@ -685,8 +686,7 @@ def calls_of(account: Account, params: Json) -> int:
 
 @UNMEASURED
 @BOTH_STORES
-@pytest.mark.parametrize("fault", [lost, Killed])
-@pytest.mark.parametrize("moment", ["before", "after"])
+@FAILURES
 def test_plain_second_run_finishes_a_converge_that_failed_anywhere(account: Account, moment: str, fault: Any) -> None:
     total = calls_of(account, V1)
     assert total > 10
@@ -702,8 +702,7 @@ def test_plain_second_run_finishes_a_converge_that_failed_anywhere(account: Acco
 
 @UNMEASURED
 @BOTH_STORES
-@pytest.mark.parametrize("fault", [lost, Killed])
-@pytest.mark.parametrize("moment", ["before", "after"])
+@FAILURES
 @pytest.mark.parametrize("params", [GONE, KEYLESS])
 def test_plain_second_run_finishes_a_removal_that_failed_anywhere(
     account: Account, params: Json, moment: str, fault: Any

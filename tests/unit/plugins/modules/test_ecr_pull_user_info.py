@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.inventory import run
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_user, ecr_pull_user_info
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
     Account,

@@ -19,11 +19,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
+    FAILURES,
     UNMEASURED,
     Account,
     Killed,
     client,
-    lost,
     refusal,
     turn,
 )
@@ -201,8 +201,7 @@ def test_policy_that_fills_the_quota_can_be_shut_off_and_released(account: Accou
 
 @UNMEASURED
 @BOTH_STORES
-@pytest.mark.parametrize("fault", [lost, Killed])
-@pytest.mark.parametrize("moment", ["before", "after"])
+@FAILURES
 def test_plain_second_run_finishes_a_quarantine_and_a_release_that_failed_anywhere(
     account: Account, key: str, moment: str, fault: Any
 ) -> None:

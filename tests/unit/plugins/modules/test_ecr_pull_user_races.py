@@ -176,6 +176,31 @@ def test_key_that_another_run_makes_while_this_one_reads_is_no_conflict(account:
     assert len(account.keys(NAME)) == 2 and works(account)
 
 
+@BOTH_STORES
+def test_run_that_sees_the_key_of_another_one_but_not_yet_its_note_waits_for_it(account: Account) -> None:
+    """The other run's key beside somebody else's leaves no room for one: nothing is to be done, but nothing is good."""
+    options = {**V1, "secret_store": account.store.options}
+    run({**options, "key_state": "absent"}, False, account.aws())
+    client("iam").create_access_key(UserName=NAME)
+    late, turns = Account(account.store), {name: threading.Event() for name in ("looking", "made", "napping", "over")}
+    late.now = account.now
+    late.before["iam:list_access_keys"] = lambda: (turns["looking"].set(), turns["made"].wait(60))
+    late.during_nap = lambda: (turns["napping"].set(), turns["over"].wait(60))
+    read: list[Any] = []
+
+    def second() -> None:
+        read.append(run(options, False, late.aws()).results["secret_store"]["access_key_id"])
+        turns["napping"].set()  # or it never napped
+
+    thread = threading.Thread(target=second)
+    account.after["iam:tag_user"] = lambda: (thread.start(), turns["looking"].wait(60))
+    account.after["iam:create_access_key"] = lambda: (turns["made"].set(), turns["napping"].wait(60))
+    run(options, False, account.aws())
+    turns["over"].set()
+    thread.join(60)
+    assert read == [account.store.value()["access_key_id"]] and works(account)
+
+
 def test_entry_of_another_form_is_refused_unless_there_is_no_user_to_remove(account: Account) -> None:
     client("secretsmanager").create_secret(Name=account.store.name, SecretBinary=b"theirs")
     options = {**V1, "secret_store": account.store.options}

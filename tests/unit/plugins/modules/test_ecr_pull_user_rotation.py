@@ -24,11 +24,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credenti
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import run as refresh_token
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,
+    FAILURES,
     UNMEASURED,
     Account,
     Killed,
     client,
-    lost,
     refusal,
     turn,
 )
@@ -339,8 +339,7 @@ def undo(account: Account, old: str, value: Json) -> None:
 
 @UNMEASURED
 @BOTH_STORES
-@pytest.mark.parametrize("fault", [lost, Killed])
-@pytest.mark.parametrize("moment", ["before", "after"])
+@FAILURES
 def test_plain_second_run_finishes_a_rotation_that_failed_anywhere(
     account: Account, old: str, moment: str, fault: Any
 ) -> None:

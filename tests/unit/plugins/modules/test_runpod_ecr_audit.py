@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 import pytest
-import yaml
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.auditing import OPTIONS
-from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_audit, runpod_ecr_plan
+from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_audit
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
+from ansible_collections.gpuops.runpod.tests.unit.plugins import documented
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import KEY
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/app:v1"
@@ -52,14 +52,8 @@ def test_no_environment_is_echoed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_documented_options_are_those_of_the_module() -> None:
-    documented = yaml.safe_load(runpod_ecr_audit.DOCUMENTATION)["options"]
-    assert documented.keys() == OPTIONS.keys()
+    page = documented.options(runpod_ecr_audit)
+    assert page.keys() == OPTIONS.keys()
     for name, option in OPTIONS.items():
-        assert documented[name].get("default") == option.get("default"), name
-        assert documented[name]["type"] == option["type"], name
-
-
-def test_what_the_plan_takes_too_is_documented_alike() -> None:
-    audit, plan = (yaml.safe_load(each.DOCUMENTATION)["options"] for each in (runpod_ecr_audit, runpod_ecr_plan))
-    shared = (audit.keys() & plan.keys()) - {"allow_suspected_secrets"}
-    assert {name: audit[name] for name in shared} == {name: plan[name] for name in shared}
+        assert page[name].get("default") == option.get("default"), name
+        assert page[name]["type"] == option["type"], name

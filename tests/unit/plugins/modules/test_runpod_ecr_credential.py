@@ -7,14 +7,13 @@ import base64
 import io
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from email.message import Message
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 from botocore.exceptions import ClientError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
@@ -45,10 +44,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credenti
     run,
 )
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import note
 
-NOW = datetime(2026, 8, 1, tzinfo=UTC)
+NOW = datetime(2026, 8, 1, tzinfo=timezone.utc)
 LONG_AGO = NOW - timedelta(days=30)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 NEW_KEY = KeyPair("AKIAI44QH8DHBEXAMPLE", "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY")
@@ -732,3 +732,29 @@ def test_options_that_do_not_fit(options: dict[str, Any], says: str, capsys: pyt
     with patch_module_args(given), pytest.raises(SystemExit):
         runpod_ecr_credential.main()
     assert says in json.loads(capsys.readouterr().out)["msg"]
+
+
+@BOTH_STORES
+@pytest.mark.parametrize("lock", [True, False])
+def test_key_that_another_run_is_making_is_waited_for(world: World, lock: bool) -> None:
+    note = KeyReservation(NOW, (), abandoned=lock)  # with which the run begins, and the one before CreateAccessKey
+    entry = world.store.read()
+    assert entry and world.store.put(entry, Entry(entry.arn, pending=note, lock=NOW if lock else None))
+    pause = world.client.aws.sleep
+
+    def sleep(seconds: float) -> None:
+        pause(seconds)
+        if len(world.naps) == 3:
+            world.keep(KEY)
+
+    world.client.aws.sleep = sleep
+    predicted = world.run(PRESENT, check_mode=True)
+    assert "holds no key yet" in predicted.warnings[0] and world.naps == []
+    assert world.run(PRESENT).changed and world.naps == [1, 2, 4]
+
+
+def test_key_that_no_run_makes_is_waited_for_as_long_as_one_may_be_at_work(world: World) -> None:
+    world.keep(None, NOW, KeyReservation(NOW, ()))
+    with pytest.raises(InputError, match="holds no key yet"):
+        world.run({**PRESENT, "propagation_timeout": 20})
+    assert sum(world.naps) == 23

@@ -7,13 +7,13 @@ import json
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import EVER_PUBLISHED
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.delegation import pauses, run
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_ecr_delegation import main
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import (
     FakeRunpod,
     Lost,

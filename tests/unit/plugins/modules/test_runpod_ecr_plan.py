@@ -8,12 +8,13 @@ import json
 from typing import Any
 
 import pytest
-import yaml
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.look import Look, ReadOnlyAws, ReadOnlyRunpod
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.planning import OPTIONS, connect
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.options import OPTIONS
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.planning import connect
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_plan
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
+from ansible_collections.gpuops.runpod.tests.unit.plugins import documented
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import KEY
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod
@@ -42,10 +43,10 @@ def test_no_environment_is_echoed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_documented_options_are_those_of_the_module() -> None:
-    documented = yaml.safe_load(runpod_ecr_plan.DOCUMENTATION)["options"]
-    assert documented.keys() == OPTIONS.keys()
+    page = documented.options(runpod_ecr_plan)
+    assert page.keys() == OPTIONS.keys()
     for name, option in OPTIONS.items():
-        assert documented[name].get("default") == option.get("default"), name
+        assert page[name].get("default") == option.get("default"), name
 
 
 def test_a_look_makes_each_call_once_and_writes_nothing(account: Account) -> None:
@@ -54,6 +55,14 @@ def test_a_look_makes_each_call_once_and_writes_nothing(account: Account) -> Non
     assert len(account.calls) == 1
     with pytest.raises(AssertionError, match="a look calls iam:create_user"):
         aws.call("iam", "create_user", UserName="x")
+
+
+def test_a_look_asks_again_once_it_has_waited(account: Account) -> None:
+    aws = ReadOnlyAws.of(account.aws())
+    for seconds in (1, 1):
+        aws.call("sts", "get_caller_identity")
+        aws.sleep(seconds)
+    assert len(account.calls) == 2 and account.naps == [1, 1]
 
 
 def test_a_look_shows_the_account_as_the_steps_before_leave_it() -> None:

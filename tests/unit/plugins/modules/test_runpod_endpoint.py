@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
@@ -21,6 +20,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint import RolloutError, run
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fields import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_endpoint import main
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import Lost, refusal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod
 

@@ -4,19 +4,19 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.account import KINDS, run
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_info import main
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, refusal, template
 
 ALL: Json = {"gather": list(KINDS), "credential_expiry": None}
-NOW = datetime(2026, 8, 31, 12, tzinfo=UTC)
+NOW = datetime(2026, 8, 31, 12, tzinfo=timezone.utc)
 
 
 def thing(name: str, **fields: Any) -> Json:

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     CollectionError,
@@ -23,6 +22,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.templates im
     run,
 )
 from ansible_collections.gpuops.runpod.plugins.modules.runpod_templates import main
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, Lost, refusal, template
 
 UNSET: Json = {option: None for option in OPTIONS} | {"state": "present"}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import boto3
@@ -166,7 +166,7 @@ def test_policy_with_one_statement_of_texts_is_a_document() -> None:
 
 def test_dates_are_dates() -> None:
     answer = answering(user("<CreateDate>2026-01-02T03:04:05Z</CreateDate>")).call("iam", "get_user", UserName="x")
-    assert answer["User"]["CreateDate"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert answer["User"]["CreateDate"] == datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
     with pytest.raises(AwsError, match="iam:GetUser: MalformedAnswer"):
         answering(user("<CreateDate>yesterday</CreateDate>")).call("iam", "get_user", UserName="x")
 
@@ -176,3 +176,18 @@ def test_secret_in_an_answer_that_cannot_be_read_is_not_shown() -> None:
     with pytest.raises(AwsError, match="iam:CreateAccessKey: ResponseParserError") as caught:
         answering(body).call("iam", "create_access_key", UserName="puller", once=True)
     assert "wJalr" not in str(caught.value) + str(caught.value.as_result())
+
+
+def test_empty_text_where_aws_knows_none_is_a_field_that_is_not_there() -> None:
+    body = "<Response><GetUserResult><User><UserName/><Tags><member><Key/><Value/></member></Tags></User>"
+    answer = answering(f"{body}</GetUserResult></Response>").call("iam", "get_user", UserName="puller")["User"]
+    assert answer["Tags"][0]["Value"] == "" and answer.get("UserName") is None
+    with pytest.raises(AwsError, match=r"iam:GetUser: MalformedAnswer: in the answer User.Tags\[\].Key is missing"):
+        answer["Tags"][0]["Key"]
+
+
+def test_empty_text_in_place_of_one_of_several_is_not_there() -> None:
+    body = "<Response><ListAccessKeysResult><AccessKeyMetadata><member><Status/></member></AccessKeyMetadata>"
+    keys = answering(f"{body}</ListAccessKeysResult></Response>").call("iam", "list_access_keys")["AccessKeyMetadata"]
+    with pytest.raises(AwsError, match=r"AccessKeyMetadata\[\].Status is missing"):
+        keys[0]["Status"]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, CollectionError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import retry_until
 
-START = datetime(2026, 8, 1, 12, tzinfo=UTC)
+START = datetime(2026, 8, 1, 12, tzinfo=timezone.utc)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 import pytest
 
@@ -24,7 +24,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time, parse_time
 
 ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:mine-AbCdEf"
-NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
+NOW = datetime(2026, 8, 1, 12, tzinfo=timezone.utc)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 NOTE = KeyReservation(NOW, ("B", "A"))
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store im
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError, InputError
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, refusal
 
-NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
+NOW = datetime(2026, 8, 1, 12, tzinfo=timezone.utc)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 NOTE = KeyReservation(NOW, ("A", "B"))
 NOTED = Entry("", pending=NOTE, lock=NOW)

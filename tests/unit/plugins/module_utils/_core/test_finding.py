@@ -12,6 +12,8 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import (
     Rule,
+    as_option,
+    as_tag,
     module_call,
     shell_command,
     worst_first,
@@ -50,6 +52,28 @@ def test_a_row_quotes_what_is_a_word_of_a_command() -> None:
 def test_nothing_of_a_row_is_carried_out_by_a_terminal(name: str) -> None:
     filled = ROW.filled({"what": name})
     assert (filled["cause"] + filled["remedy"]).isprintable()
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "-x", "--output=text", "plain+=,.@-_"])
+def test_a_value_is_one_of_its_option_whatever_it_begins_with(name: str, tmp_path: Path) -> None:
+    name = name.replace("\0", "")  # which no program can be given
+    row = Rule("broken", "error", "", "aws iam mend --name{what!o} --more")
+    remedies = [f"aws iam mend --name{as_option(name)} --more"]
+    if name.isprintable():
+        assert row.filled({"what": name})["remedy"] == remedies[0]
+    given = pasted(remedies[0], tmp_path)
+    assert given in (["iam", "mend", "--name", name, "--more"], ["iam", "mend", f"--name={name}", "--more"])
+    assert given[2] == "--name" or name.startswith("-")
+
+
+@pytest.mark.parametrize("value", ["puller", "a,b", "a=b", "{x}", "it's"])
+def test_a_tag_is_one_whatever_its_value_means_to_the_short_form(value: str, tmp_path: Path) -> None:
+    [given] = pasted(f"aws {as_tag('key', value)}", tmp_path)
+    assert (
+        given == f"Key=key,Value={value}"
+        if value == "puller"
+        else json.loads(given) == [{"Key": "key", "Value": value}]
+    )
 
 
 def test_the_worst_comes_first_and_the_others_keep_their_order() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Answer, Registries, error
 
 Json = dict[str, Any]
-NOW = datetime(2026, 8, 1, tzinfo=UTC)
+NOW = datetime(2026, 8, 1, tzinfo=timezone.utc)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 APP = parse(f"{HOST}/app:v1")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_registry import Registries, error
 
-NOW = datetime(2026, 8, 1, tzinfo=UTC)
+NOW = datetime(2026, 8, 1, tzinfo=timezone.utc)
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 TOKEN = Token("AWS", "a-token", NOW + timedelta(hours=12))
 

@@ -227,7 +227,8 @@ def test_only_the_last_lines_are_kept(fake: Fake) -> None:
         (["Getting image source signatures", "Copying blob sha256:ffffffffffff"], []),
     ],
 )
-def test_progress_is_told(fake: Fake, lines: list[str], told: list[Progress]) -> None:
+def test_progress_is_told(fake: Fake, monkeypatch: pytest.MonkeyPatch, lines: list[str], told: list[Progress]) -> None:
+    monkeypatch.setattr(_skopeo, "LOOK_SECONDS", 600)  # else there is a look between the lines of a slow machine
     fake.plan(lines=lines)
     heard: list[Progress] = []
     fake.skopeo().copy(SOURCE, TARGET, BLOBS, heard.append)
@@ -237,7 +238,7 @@ def test_progress_is_told(fake: Fake, lines: list[str], told: list[Progress]) ->
 def test_what_is_under_way_counts_by_what_was_written(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_skopeo, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(_skopeo, "written", lambda dummy: 7)
-    fake.plan(lines=[f"Copying blob {OTHER[:12]} skipped: already exists", f"Copying blob {BLOB}"], seconds=0.5)
+    fake.plan(lines=[f"Copying blob {OTHER[:12]} skipped: already exists", f"Copying blob {BLOB}"], seconds=2)
     heard: list[Progress] = []
     fake.skopeo().copy(SOURCE, TARGET, BLOBS, heard.append)
     assert heard[-1] == Progress(1, 3, 12, 16)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_ke
     plan_keys,
 )
 
-NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
+NOW = datetime(2026, 8, 1, 12, tzinfo=timezone.utc)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOTE = KeyReservation(NOW - HOUR, ("KNOWN",))
 YOUNG = KeyReservation(NOW - timedelta(seconds=30), ())

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shlex
 import string
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -30,7 +30,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_poli
 
 Json = dict[str, Any]
 
-NOW = datetime(2026, 8, 31, 12, tzinfo=UTC)
+NOW = datetime(2026, 8, 31, 12, tzinfo=timezone.utc)
 ID, OLD = "AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 APP, API = (f"arn:aws:ecr:us-east-1:123456789012:repository/team/{name}" for name in ("app", "api"))

@@ -3,22 +3,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair, KeyReservation
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import (
+    Entry,
+    KeyPair,
+    KeyReservation,
+    is_busy,
+)
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.entry_lock import (
     EntryLock,
     KeyContext,
     LockLostError,
-    is_busy,
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import BOTH_STORES, Account
 
-NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
+NOW = datetime(2026, 8, 1, 12, tzinfo=timezone.utc)
 YOUNG, OLD = NOW - timedelta(seconds=30), NOW - timedelta(seconds=90)
 KEY = KeyPair("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -26,7 +26,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.iam_user 
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, refusal
 
-NOW = datetime(2026, 8, 1, tzinfo=UTC)
+NOW = datetime(2026, 8, 1, tzinfo=timezone.utc)
 ID, OTHER = "AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE"
 SECRET = "gpuops.runpod/secret"
 STORE = "arn:aws:secretsmanager:us-east-1:123456789012:secret:runpod-ecr/puller"

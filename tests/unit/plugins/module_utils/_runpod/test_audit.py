@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.audit import
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import delegation
 
-NOW = datetime(2026, 8, 31, 12, tzinfo=UTC)
+NOW = datetime(2026, 8, 31, 12, tzinfo=timezone.utc)
 EAST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 APP = "arn:aws:ecr:us-east-1:123456789012:repository/app"
 PRIVATE = f"{EAST}/app:v1"
@@ -177,11 +177,18 @@ def test_every_command_of_a_remedy_is_one_that_a_shell_takes() -> None:
 
 
 def test_timestamps_of_any_zone_are_taken() -> None:
-    given = {"a": "2026-08-31T12:00:00Z", "b": "2026-08-31 14:00:00+02:00"}
-    assert moments(given) == {"a": NOW, "b": NOW}
+    given = {
+        "a": "2026-08-31T12:00:00Z",
+        "b": "2026-08-31 14:00:00+02:00",
+        "c": "2026-08-31t12:00:00.0z",
+        "d": "2026-08-31T12:00:00.000000001Z",
+    }
+    assert moments(given) == dict.fromkeys(given, NOW)
 
 
-@pytest.mark.parametrize("text", ["tomorrow", "2026-08-31T12:00:00", "", None, 12])
+@pytest.mark.parametrize(
+    "text", ["tomorrow", "2026-08-31T12:00:00", "2026-08-31T12:00:61Z", "2026-13-31T12:00:00Z", "", None, 12]
+)
 def test_what_is_no_moment_is_refused(text: Any) -> None:
     with pytest.raises(InputError, match=r"credential_expiry\.r1: .* is not a timestamp such as"):
         moments({"r1": text})

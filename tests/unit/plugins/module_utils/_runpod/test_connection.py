@@ -7,12 +7,12 @@ import json
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.doc_fragments.runpod import ModuleDocFragment
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.module import CollectionModule, execute
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import ARGUMENTS, runpod_client
+from ansible_collections.gpuops.runpod.tests.module_args import SHOW_INVOCATION, patch_module_args
 
 Capture = pytest.CaptureFixture[str]
 
@@ -51,7 +51,7 @@ def test_a_missing_key_is_an_error_that_names_the_variable(capsys: Capture) -> N
 
 
 def test_a_password_in_the_address_is_not_echoed(capsys: Capture) -> None:
-    given = {"api_key": "k", "api_url": "https://me:hush-hush@proxy.example/v2", "_ansible_inject_invocation": True}
+    given = {"api_key": "k", "api_url": "https://me:hush-hush@proxy.example/v2", **SHOW_INVOCATION}
     with patch_module_args(given), pytest.raises(SystemExit):
         execute(CollectionModule(ARGUMENTS), lambda *dummy: pytest.fail("ran"), None, runpod_client)
     answer = json.loads(capsys.readouterr().out)

@@ -4,14 +4,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.desired import DesiredState, desired_state
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.planning import OPTIONS
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.desired import (
+    VARIABLES,
+    DesiredState,
+    desired_state,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.options import OPTIONS
 
+ROLE = Path(__file__).resolve().parents[5] / "roles" / "runpod_ecr"
 EAST = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/app:v1"
 SEOUL = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/team/app:v1"
 BOTH = [{"image": EAST}, {"image": SEOUL, "template": {"name": "seoul"}}]
@@ -119,3 +126,9 @@ def test_a_host_claims_what_no_other_may_have() -> None:
 def test_credentials_are_found_without_their_account() -> None:
     assert desired().credential_patterns == [r"runpod\-ecr\-access-\d{12}-us\-east\-1"]
     assert desired(credential_name="a.b").credential_patterns == [r"a\.b"]
+
+
+def test_the_variables_that_are_known_are_those_of_the_role() -> None:
+    of_the_role = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text()).keys()
+    set_elsewhere = {f"runpod_ecr_{name}" for name in ("audit", "audits", "hosts", "result", "results")}
+    assert of_the_role | set_elsewhere == VARIABLES

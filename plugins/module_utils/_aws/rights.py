@@ -1,0 +1,316 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection, pure: the rights on AWS that its runs need, in one table. tools/rights.py writes it into
+# the README and docs/policies.
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from .._core.errors import Json
+
+IAM = "arn:aws:iam::ACCOUNT"
+USERS = f"{IAM}:user/runpod/*"
+NO_SUCH_USER = f"{IAM}:user/runpod-ecr-access"  # a user that does not exist has no path
+CUSTOMER_POLICIES = f"{IAM}:policy/runpod/*"
+SECRETS = "arn:aws:secretsmanager:*:ACCOUNT:secret:runpod-ecr/*"
+PARAMETERS = "arn:aws:ssm:*:ACCOUNT:parameter/runpod-ecr/*"
+REPOSITORIES = "arn:aws:ecr:*:ACCOUNT:repository/team/*"
+PUBLIC_REPOSITORIES = "arn:aws:ecr-public::ACCOUNT:repository/*"
+PUBLIC_REGISTRIES = "arn:aws:ecr-public::ACCOUNT:registry/*"
+KEYS = "arn:aws:kms:REGION:ACCOUNT:key/KEY"
+ALL = "*"
+
+BOUNDED = {"iam:PermissionsBoundary": f"{IAM}:policy/runpod-pull-boundary"}
+AWS_POLICIES = [f"arn:aws:iam::aws:policy/AmazonEC2ContainerRegistry{name}" for name in ("PullOnly", "ReadOnly")]
+ATTACHABLE = {**BOUNDED, "iam:PolicyARN": [CUSTOMER_POLICIES, *AWS_POLICIES]}
+
+
+SSM = "the secret store, with `runpod_ecr_secret_store: {type: ssm}`"
+
+
+class Row(NamedTuple):
+    """Actions, for what and on what they are needed, whose policies hold them, and what has to be so.
+
+    `when` tells what a run must be about to need them: all words of one of the alternatives.
+    """
+
+    sid: str
+    purpose: str
+    actions: str
+    resource: str
+    when: str = ""
+    documents: str = ""
+    condition: Json = {}
+
+    def named(self) -> list[str]:
+        """Return the actions by their whole names; of a name alone, the service is the last one given."""
+        found: list[str] = []
+        for action in self.actions.split():
+            found.append(action if ":" in action else f"{found[-1].partition(':')[0]}:{action}")
+        return found
+
+    @property
+    def required(self) -> bool:
+        return not self.purpose.startswith("optional:")
+
+    def concerns(self, facts: Collection[str]) -> bool:
+        return any(set(words.split()) <= set(facts) for words in self.when.split("|") if words.strip())
+
+    def statement(self) -> Json:
+        condition = {"Condition": {"ArnLike": self.condition}} if self.condition else {}
+        return {
+            "Sid": self.sid,
+            "Effect": "Allow",
+            "Action": self.named(),
+            "Resource": self.resource,
+            **condition,
+        }
+
+
+ROWS = (
+    Row(
+        "ReadPullUsers",
+        "the pull user",
+        "iam:GetUser GetUserPolicy ListUserPolicies ListAttachedUserPolicies ListGroupsForUser ListAccessKeys "
+        "GetAccessKeyLastUsed",
+        USERS,
+        "user",
+        "operator auditor",
+    ),
+    Row(
+        "SeeWhetherPullUserExists",
+        "the same, before it exists",
+        "iam:GetUser",
+        NO_SUCH_USER,
+        "user",
+        "operator auditor",
+    ),
+    Row(
+        "WritePullUsers",
+        "the pull user",
+        "iam:UpdateUser DeleteUser TagUser UntagUser CreateAccessKey UpdateAccessKey DeleteAccessKey",
+        USERS,
+        "user write",
+        "operator",
+    ),
+    Row(
+        "OnlyWithBoundary",
+        "the pull user and its rights",
+        "iam:CreateUser PutUserPolicy DeleteUserPolicy PutUserPermissionsBoundary",
+        USERS,
+        "user write",
+        "operator",
+        BOUNDED,
+    ),
+    Row(
+        "RemoveBoundary",
+        "removing a boundary: for nobody whom one is to stop",
+        "iam:DeleteUserPermissionsBoundary",
+        USERS,
+        "user write unbound",
+    ),
+    Row(
+        "SpellingOfNames",
+        "optional: a clearer error about a name in another spelling",
+        "iam:ListUsers",
+        ALL,
+        "user write",
+        "operator",
+    ),
+    Row(
+        "OnlyPullPolicies",
+        "more repositories than an inline policy holds (about 30); `runpod_ecr_user_policy: pull_only` or `read_only`",
+        "iam:AttachUserPolicy DetachUserPolicy",
+        USERS,
+        "user write managed",
+        "operator-managed-policies",
+        ATTACHABLE,
+    ),
+    Row(
+        "ReadCustomerPolicies",
+        "the former of these",
+        "iam:GetPolicy GetPolicyVersion",
+        CUSTOMER_POLICIES,
+        "user write many | user audit",
+        "operator-managed-policies auditor",
+    ),
+    Row(
+        "WriteCustomerPolicies",
+        "the former of these",
+        "iam:CreatePolicy DeletePolicy TagPolicy ListPolicyVersions CreatePolicyVersion DeletePolicyVersion",
+        CUSTOMER_POLICIES,
+        "user write many",
+        "operator-managed-policies",
+    ),
+    Row(
+        "ReadSecrets",
+        "the secret store",
+        "secretsmanager:DescribeSecret GetSecretValue",
+        SECRETS,
+        "secretsmanager",
+        "operator refresher auditor",
+    ),
+    Row(
+        "TagSecrets",
+        "the secret store",
+        "secretsmanager:TagResource UntagResource",
+        SECRETS,
+        "secretsmanager write | secretsmanager refresh",
+        "operator refresher",
+    ),
+    Row(
+        "WriteSecrets",
+        "the secret store",
+        "secretsmanager:CreateSecret PutSecretValue RestoreSecret DeleteSecret",
+        SECRETS,
+        "secretsmanager write",
+        "operator",
+    ),
+    Row(
+        "ReadParameters",
+        SSM,
+        "ssm:GetParameter ListTagsForResource",
+        PARAMETERS,
+        "ssm",
+        "operator refresher auditor",
+    ),
+    Row(
+        "TagParameters",
+        SSM,
+        "ssm:AddTagsToResource RemoveTagsFromResource",
+        PARAMETERS,
+        "ssm write | ssm refresh",
+        "operator refresher",
+    ),
+    Row("WriteParameters", SSM, "ssm:PutParameter DeleteParameter", PARAMETERS, "ssm write", "operator"),
+    Row(
+        "SecretsKey",
+        "an entry under a KMS key of your own: `Decrypt`, with `type: ssm` `Encrypt`, else `GenerateDataKey`",
+        "kms:Decrypt GenerateDataKey Encrypt",
+        KEYS,
+        "kms",
+    ),
+    Row(
+        "ReadImages",
+        "every way of access",
+        "ecr:BatchGetImage GetDownloadUrlForLayer",
+        REPOSITORIES,
+        "images",
+        "operator delegation public auditor",
+    ),
+    Row(
+        "ReadRepositoryPolicies",
+        "`delegation`",
+        "ecr:GetRepositoryPolicy",
+        REPOSITORIES,
+        "delegation",
+        "delegation auditor",
+    ),
+    Row(
+        "WriteRepositoryPolicies",
+        "`delegation`",
+        "ecr:SetRepositoryPolicy DeleteRepositoryPolicy",
+        REPOSITORIES,
+        "delegation write",
+        "delegation",
+    ),
+    Row(
+        "Token",
+        "`public`; `runpod_ecr_credential` without a pull user; `ecr_pull_check` with `via: registry`; "
+        "`ecr_image_mirror`",
+        "ecr:GetAuthorizationToken",
+        ALL,
+        "public | caller",
+        "public auditor",
+    ),
+    Row(
+        "PushImages",
+        "`ecr_image_mirror` to private repositories",
+        "ecr:BatchCheckLayerAvailability InitiateLayerUpload UploadLayerPart CompleteLayerUpload PutImage",
+        REPOSITORIES,
+        "mirror",
+    ),
+    Row(
+        "PublicToken",
+        "`public`",
+        "ecr-public:GetAuthorizationToken sts:GetServiceBearerToken",
+        ALL,
+        "public",
+        "public auditor",
+    ),
+    Row(
+        "PublicRegistry",
+        "`public`",
+        "ecr-public:DescribeRegistries",
+        PUBLIC_REGISTRIES,
+        "public",
+        "public auditor",
+    ),
+    Row(
+        "ReadPublicRepositories",
+        "`public`",
+        "ecr-public:DescribeRepositories GetRepositoryCatalogData ListTagsForResource",
+        PUBLIC_REPOSITORIES,
+        "public",
+        "public auditor",
+    ),
+    Row(
+        "WritePublicRepositories",
+        "`public`",
+        "ecr-public:CreateRepository PutRepositoryCatalogData TagResource UntagResource BatchCheckLayerAvailability "
+        "InitiateLayerUpload UploadLayerPart CompleteLayerUpload PutImage",
+        PUBLIC_REPOSITORIES,
+        "public write",
+        "public",
+    ),
+    Row(
+        "RemovePublicRepositories",
+        "`runpod_ecr_public_force`",
+        "ecr-public:DescribeImages DeleteRepository",
+        PUBLIC_REPOSITORIES,
+        "public write force",
+    ),
+    Row(
+        "ManyUsers",
+        "`ecr_pull_user_info` with `path_prefix`",
+        "iam:GetAccountAuthorizationDetails",
+        ALL,
+        "users",
+    ),
+    Row(
+        "RecentPulls",
+        "`ecr_pull_user_info` with `events`; an audit with `runpod_ecr_audit_events`",
+        "cloudtrail:LookupEvents",
+        ALL,
+        "events",
+        "auditor",
+    ),
+    Row(
+        "Preflight",
+        "optional: a preflight that tells every right, and the quota of users, before anything is written",
+        "iam:SimulatePrincipalPolicy GetAccountSummary",
+        ALL,
+        documents="preflight",
+    ),
+    Row(
+        "PreflightAsRole",
+        "optional: the same, run as a role that has a path",
+        "iam:GetRole",
+        f"{IAM}:role/*",
+        documents="preflight",
+    ),
+)
+# What a pull user can ever do, whatever its policies say.
+BOUNDARY = (
+    Row("Token", "pulling", "ecr:GetAuthorizationToken", ALL),
+    Row(
+        "Pull",
+        "pulling",
+        "ecr:BatchGetImage GetDownloadUrlForLayer BatchCheckLayerAvailability BatchImportUpstreamImage",
+        REPOSITORIES,
+    ),
+)

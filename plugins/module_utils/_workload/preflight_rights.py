@@ -1,0 +1,296 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection, pure: which rows of the table of rights a run needs, on what, and what AWS says of them.
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from .._aws import rights as table
+from .._aws.policy_document import policy_size
+from .._aws.secret_store import STORES
+from .._core.errors import Json
+from .._oci.reference import repository_arn
+from .._pull_user import pull_policy
+from .._pull_user.policy_attachment import OF_AWS, customer_arn, policy_of_aws
+from .desired import DesiredState
+
+OK, MISSING, UNKNOWN = "ok", "missing", "unknown"
+BOUNDARY, ATTACHED = "iam:PermissionsBoundary", "iam:PolicyARN"
+WRITES = ("converge", "rotate", "quarantine", "absent")
+DOCUMENTS = "docs/policies"
+SUFFIX = "-AbCdEf"  # six characters that Secrets Manager appends to a name at random
+
+
+class Check(NamedTuple):
+    """One line of the preflight. What is not required may be missing."""
+
+    kind: str
+    name: str
+    status: str
+    text: str
+    remedy: str = ""
+    required: bool = True
+
+
+class Place(NamedTuple):
+    """Who runs this and where, and whose the pull user is; `boundary` is the one that the user has or is to get."""
+
+    arn: str
+    account: str
+    partition: str
+    region: str
+    boundary: str = ""
+
+
+class Right(NamedTuple):
+    """One action that a run needs, on these resources, with condition keys as they will be."""
+
+    row: table.Row
+    action: str
+    resources: tuple[str, ...]
+    context: tuple[tuple[str, str], ...] = ()
+
+
+class Verdict(NamedTuple):
+    """What AWS says of one right: `status`, and why not."""
+
+    right: Right
+    status: str
+    reason: str = ""
+
+
+def facts_of(desired: DesiredState) -> set[str]:
+    """Return what a run is about, in the words of the table's `when`."""
+    options, intent = desired.options, desired.intent
+    kind = desired.store["type"]
+    user = desired.by_user
+    found = {
+        "write": intent in WRITES,
+        "refresh": intent == "refresh",
+        "audit": intent == "audit",
+        "user": user and intent != "refresh",
+        kind: user,
+        "kms": user and bool(desired.store["kms_key_id"]),
+        "caller": desired.access == "credential" and not user and intent != "absent",
+        "images": intent in ("converge", "audit"),
+        "unbound": options["user_permissions_boundary"] == "",
+        "many": is_many(desired),
+        "managed": is_many(desired) or options["user_policy"] != "repositories",
+        desired.access: True,
+        "force": intent == "absent" and options["public_force"],
+        "events": intent == "audit" and options["events"] is not None,
+        "mirror": "ecr_image_mirror" in options["modules"],
+        "users": "ecr_pull_user_info" in options["modules"],
+    }
+    return {word for word, holds in found.items() if holds}
+
+
+def is_many(desired: DesiredState) -> bool:
+    """Return whether the repositories of the run are more than an inline policy holds."""
+    if not desired.repositories:
+        return False
+    dummy_arn, partition, dummy_service, region, account, dummy_name = desired.repositories[0].split(":", 5)
+    further = desired.options["user_repositories"] or []
+    arns = [*desired.repositories, *(repository_arn(name, partition, account, region) for name in further)]
+    return policy_size(pull_policy.document(arns)) > pull_policy.LIMIT
+
+
+def needed_rights(desired: DesiredState, place: Place) -> list[Right]:
+    facts = facts_of(desired)
+    rows = [row for row in table.ROWS if row.concerns(facts)]
+    return [
+        Right(row, action, resources(row, desired, place), context(row, desired, place))
+        for row in rows
+        for action in row.named()
+        if concerns(action, facts, place)
+    ]
+
+
+def concerns(action: str, facts: set[str], place: Place) -> bool:
+    """Return whether one action of a row is needed, where not all of them are."""
+    if action == "iam:PutUserPermissionsBoundary":
+        return bool(place.boundary)
+    needs = {
+        "kms:GenerateDataKey": {"secretsmanager", "write"},
+        "kms:Encrypt": {"ssm", "write"},
+    }
+    return needs.get(action, set()) <= facts
+
+
+def resources(row: table.Row, desired: DesiredState, place: Place) -> tuple[str, ...]:
+    """Return what stands for the examples of the table in this run."""
+    iam = f"arn:{place.partition}:iam::{place.account}"
+    user, path = desired.options["user_name"], desired.options["user_path"]
+    public = f"arn:{place.partition}:ecr-public::{place.account}"
+    found: dict[str, tuple[str, ...]] = {
+        table.USERS: (f"{iam}:user{path}{user}",),
+        table.NO_SUCH_USER: (f"{iam}:user/{user}",),
+        table.CUSTOMER_POLICIES: (customer_arn(place.partition, place.account, path, user),),
+        table.SECRETS: (store_arn("secretsmanager", desired, place) + SUFFIX,),
+        table.PARAMETERS: (store_arn("ssm", desired, place),),
+        table.REPOSITORIES: tuple(desired.repositories),
+        table.PUBLIC_REPOSITORIES: tuple(f"{public}:repository/{name}" for name in public_names(desired)),
+        table.PUBLIC_REGISTRIES: (f"{public}:registry/{place.account}",),
+        table.KEYS: (key_arn(desired, place),),
+        table.ALL: (table.ALL,),
+    }
+    return found[row.resource]
+
+
+def public_names(desired: DesiredState) -> list[str]:
+    return sorted(set(desired.public_names.values()))
+
+
+def store_arn(kind: str, desired: DesiredState, place: Place) -> str:
+    store = desired.store
+    dummy: Any = None
+    return STORES[kind](dummy, store["name"], store["region"] or place.region, None, {}).arn(
+        place.partition, place.account
+    )
+
+
+def key_arn(desired: DesiredState, place: Place) -> str:
+    key = str(desired.store["kms_key_id"])
+    region = desired.store["region"] or place.region
+    head = f"arn:{place.partition}:kms:{region}:{place.account}:"
+    return key if key.startswith("arn:") else head + (key if key.startswith("alias/") else f"key/{key}")
+
+
+def context(row: table.Row, desired: DesiredState, place: Place) -> tuple[tuple[str, str], ...]:
+    """Return the condition keys that AWS will see with these actions."""
+    found = {}
+    if BOUNDARY in row.condition and place.boundary:
+        found[BOUNDARY] = place.boundary
+    if ATTACHED in row.condition:
+        found[ATTACHED] = attached_policy(desired, place)
+    return tuple(found.items())
+
+
+def attached_policy(desired: DesiredState, place: Place) -> str:
+    way = desired.options["user_policy"]
+    if way in OF_AWS:
+        return policy_of_aws(place.partition, way)
+    return customer_arn(place.partition, place.account, desired.options["user_path"], desired.options["user_name"])
+
+
+# What AWS says
+
+
+def batches(rights: Iterable[Right]) -> list[list[Right]]:
+    """Return the rights that one simulation can judge together."""
+    found: dict[tuple[Any, ...], list[Right]] = {}
+    for right in rights:
+        found.setdefault((right.resources, right.context), []).append(right)
+    return list(found.values())
+
+
+def verdicts(batch: list[Right], results: Iterable[Json]) -> list[Verdict]:
+    """Return what a simulation says of a batch; a right that it does not speak of is unknown."""
+    denied: dict[str, str] = {}
+    judged: set[str] = set()
+    for result in results:
+        action = result["EvalActionName"].lower()
+        for one in result.get("ResourceSpecificResults") or [result]:
+            judged.add(action)
+            decision = one.get("EvalResourceDecision") or one["EvalDecision"]
+            if decision != "allowed":
+                denied.setdefault(action, reason_of(decision, {**result, **one}))
+    return [
+        Verdict(right, UNKNOWN, "the simulation does not tell")
+        if right.action.lower() not in judged
+        else Verdict(right, MISSING if right.action.lower() in denied else OK, denied.get(right.action.lower(), ""))
+        for right in batch
+    ]
+
+
+def reason_of(decision: str, result: Json) -> str:
+    """Return which kind of policy says no."""
+    if result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations") is False:
+        return "a service control policy of the organization does not allow it"
+    if result.get("PermissionsBoundaryDecisionDetail", {}).get("AllowedByPermissionsBoundary") is False:
+        return "the permissions boundary does not allow it"
+    return "a policy denies it" if decision == "explicitDeny" else "no policy allows it"
+
+
+# What is told
+
+
+def right_checks(found: Iterable[Verdict], desired: DesiredState, place: Place) -> list[Check]:
+    """Return a line for each right that is missing, and one for what else is said alike of those of a row."""
+    together: dict[tuple[str, ...], list[Verdict]] = {}
+    for verdict in found:
+        row, status = verdict.right.row, status_of(verdict)
+        apart = verdict.right.action if status == MISSING or is_of_key(verdict) else ""
+        together.setdefault((row.sid, status, verdict.reason, apart), []).append(verdict)
+    return [right_check(same, desired, place) for same in together.values()]
+
+
+def right_check(same: list[Verdict], desired: DesiredState, place: Place) -> Check:
+    first = same[0]
+    actions = list(dict.fromkeys(one.right.action for one in same))
+    name = actions[0] if len(actions) == 1 else f"{actions[0]} and {len(actions) - 1} more"
+    text = f"{', '.join(actions[1:])}{' ' * (len(actions) > 1)}on {shown(first.right.resources)}"
+    told = f"{text}: {first.reason}" if first.reason else text
+    advice = "" if first.status == OK else remedy(first, desired, place)
+    return Check("right", name, status_of(first), told, advice, first.right.row.required)
+
+
+def status_of(verdict: Verdict) -> str:
+    return UNKNOWN if may_be_granted_elsewhere(verdict) else verdict.status
+
+
+def is_of_key(verdict: Verdict) -> bool:
+    return verdict.right.action.startswith("kms:")
+
+
+def may_be_granted_elsewhere(verdict: Verdict) -> bool:
+    """Return whether the policy of the thing itself, which a simulation does not see, may still allow it."""
+    return is_of_key(verdict) and verdict.reason == "no policy allows it"
+
+
+def remedy(verdict: Verdict, desired: DesiredState, place: Place) -> str:
+    right = verdict.right
+    if verdict.reason.startswith("a service control policy"):
+        return f"Let who keeps the organization's policies allow {right.action} for {place.arn}."
+    allow = f"Allow {right.action} on {shown(right.resources)} for {place.arn}{source(right.row)}"
+    if verdict.status == UNKNOWN:
+        return f"See that {place.arn} has them{source(right.row)}."
+    if verdict.reason == "a policy denies it":
+        return f"Look for a Deny in the policies of {place.arn}, its groups and its boundary, and take it away."
+    if is_of_key(verdict):
+        return f"{allow}, or let the key's own policy do so."
+    if BOUNDARY in right.row.condition and not place.boundary:
+        return f"Set runpod_ecr_user_permissions_boundary, where the operator is bound to it. Else a{allow[1:]}."
+    return f"{allow}."
+
+
+def source(row: table.Row) -> str:
+    """Return where the statement can be copied from."""
+    return f": statement {row.sid} of {DOCUMENTS}/{row.documents.split()[0]}.json" if row.documents else ""
+
+
+def shown(resources: tuple[str, ...]) -> str:
+    more = f" and {len(resources) - 1} more" if len(resources) > 1 else ""
+    return f"{resources[0]}{more}"
+
+
+def lines_of(checks: Iterable[Check], intent: str, ready: bool) -> list[str]:
+    """Return the table for a terminal: a summary, then what is wrong first, each with its remedy."""
+    order = {MISSING: 0, UNKNOWN: 1, OK: 2}
+    listed = sorted(checks, key=lambda one: order[one.status])
+    count = {status: sum(one.status == status for one in listed) for status in order}
+    summary = f"{'Ready' if ready else 'Not ready'} to {intent}: " + ", ".join(
+        f"{number} {status}" for status, number in count.items()
+    )
+    width = max((len(one.name) for one in listed), default=0)
+    return [summary, *(line_of(one, width) for one in listed)]
+
+
+def line_of(check: Check, width: int) -> str:
+    optional = "" if check.required or check.status == OK else " (optional)"
+    advice = f" -> {check.remedy}" if check.remedy and check.status != OK else ""
+    return f"{check.status.upper():8}{check.name:{width}}  {check.text}{optional}{advice}"

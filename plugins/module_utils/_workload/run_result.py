@@ -1,0 +1,73 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: the result of a run: what its plan predicted, with what only the steps could learn. Pure.
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._core.errors import Json
+from .summary import state_lines
+
+OPTIONS: Json = {"plan": {"type": "dict", "required": True}, "done": {"type": "dict", "default": {}}}
+OF_THE_PLAN = ("steps", "needed", "changes", "handover")
+CREDENTIAL = ("id", "name", "logical_name", "region", "expires_at")
+
+
+def access_report(access: str, user: str | None, **known: Any) -> Json:
+    """Return a result, of which only what is `known` is not empty."""
+    empty: Json = {"credentials": [], "delegations": [], "rotation_due": False}
+    return {"access": access, "user": user, "workloads": [], **empty, **known, "warnings": []}
+
+
+def run_result(plan: Json, done: Mapping[str, Json]) -> Json:
+    """Return the plan with its result, and the lines of that, as they came true.
+
+    `done` has by kind what the step's module returned, nothing where none ran.
+    """
+    predicted = plan["result"]
+    result = {
+        **predicted,
+        "credentials": credentials(predicted["credentials"], done.get("credential", {})),
+        "delegations": done.get("delegation", {}).get("delegations", predicted["delegations"]),
+        "workloads": workloads(predicted["workloads"], done),
+    }
+    kept = {name: plan[name] for name in OF_THE_PLAN if name in plan}
+    return {**kept, "result": result, "summary": state_lines(result)}
+
+
+def credentials(predicted: list[Json], done: Json) -> list[Json]:
+    """Return the credentials by region, without those that are gone."""
+    made = [{key: item.get(key) for key in CREDENTIAL} for item in done.get("registries", [])]
+    by_region = {item["region"]: item for item in [*predicted, *made]}
+    return [item for item in by_region.values() if item.get("id", "unknown")]
+
+
+def workloads(predicted: list[Json], done: Mapping[str, Json]) -> list[Json]:
+    proofs = {
+        report["image"]: report for kind in ("credential", "proof") for report in done.get(kind, {}).get("images", [])
+    }
+    templates = {template["name"]: template["id"] for template in done.get("template", {}).get("templates", [])}
+    endpoints = endpoint_ids(done.get("endpoint", {}))
+    return [
+        {
+            **one,
+            "template_id": templates.get(one["name"], one["template_id"]),
+            "endpoint_id": endpoints.get(position, one["endpoint_id"]),
+            **proved(one, proofs.get(one["public_image"] or one["image"])),
+        }
+        for position, one in enumerate(predicted)
+    ]
+
+
+def endpoint_ids(done: Json) -> dict[int, str]:
+    """Return the ids by the workloads' places; the task loops over the endpoints."""
+    made = [each for each in done.get("results", []) if each.get("endpoint")]
+    return {each["__runpod_ecr_endpoint"]["position"]: each["endpoint"]["id"] for each in made}
+
+
+def proved(workload: Json, report: Any) -> Json:
+    return {"digest": workload["digest"] or report["digest"], "pullable": report["pullable"]} if report else {}

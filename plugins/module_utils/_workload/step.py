@@ -1,0 +1,64 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: one thing that a run does, and why it is needed. Pure.
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .._core.result import Result
+
+
+class Step(NamedTuple):
+    """One thing that a run does. `step` names the module's task, `before` and `after` what the change shows."""
+
+    step: str
+    name: str
+    action: str
+    reason: str
+    before: Any = None
+    after: Any = None
+
+    @property
+    def needed(self) -> bool:
+        return self.action != "none"
+
+
+def action_of(before: Any, after: Any, changed: bool) -> str:
+    if not changed:
+        return "none"
+    was, will_be = there(before), there(after)
+    return "change" if was and will_be else "create" if will_be else "delete"
+
+
+def there(state: Any) -> bool:
+    """Return whether a state shows anything; one of several things shows them by their names."""
+    return any(state.values()) if isinstance(state, dict) else bool(state)
+
+
+def step_of(step: str, name: str, found: Result, reason: str = "") -> Step:
+    """Return the step that a module predicts."""
+    action = action_of(found.before, found.after, found.changed)
+    why = reason if reason and action == "change" else reason_of(action, found.before, found.after)
+    return Step(step, name, action, why, found.before, found.after)
+
+
+def reason_of(action: str, before: Any, after: Any) -> str:
+    if action == "change" and isinstance(before, dict) and isinstance(after, dict):
+        parts = [key for key in after if after[key] != before.get(key)]
+        return f"differs in {', '.join(parts)}" if parts else "is renewed"
+    return {"create": "does not exist", "delete": "is not wanted any more", "change": "differs"}.get(action, "")
+
+
+def resource_step(step: str, name: str, planned: str, before: Any, after: Any) -> Step:
+    action = "none" if planned == "unchanged" else planned
+    return Step(step, name, action, reason_of(action, before, after), before, after)
+
+
+def credential_reason(found: Result) -> str:
+    if not found.changed or not found.before:
+        return ""
+    ends = found.before.get("expires_at")
+    return f"its token ends at {ends}, or another key minted it" if ends else "nothing tells until when its token works"

@@ -1,0 +1,127 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is claimed is said everywhere alike, and is what the matrix tests."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.release import __version__ as TESTED
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from tools.matrix import BEGIN, END, LINES, PAIRS
+
+ROOT = Path(__file__).resolve().parents[2]
+CORES = [Version(core) for core in LINES]
+PYTHONS = sorted({Version(pair.python) for pair in PAIRS})
+AMAZON = {pair: Version(pair.versions()[2]) for pair in PAIRS}
+BOTO3 = min(Version(pair.versions()[3]) for pair in PAIRS)
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def load(name: str) -> Any:
+    return yaml.safe_load(text(name))
+
+
+def requirements() -> dict[str, SpecifierSet]:
+    parsed = [Requirement(line) for line in text("requirements.txt").splitlines() if not line.startswith("#")]
+    return {each.name: each.specifier for each in parsed}
+
+
+def cell(page: str, row: str) -> str:
+    """Return the version that a table of requirements names."""
+    [found] = re.findall(rf"^\| (?:[^|]*\b)?{row}[^|]* \| ([^|]+) \|$", text(page), re.MULTILINE)
+    return found
+
+
+def test_requires_ansible_is_the_lowest_that_is_tested() -> None:
+    assert load("meta/runtime.yml")["requires_ansible"] == f">={CORES[0]}.0"
+
+
+def test_amazon_aws_is_claimed_from_the_lowest_to_the_newest_major_release_that_is_tested() -> None:
+    majors = sorted({version.major for version in AMAZON.values()})
+    assert majors == list(range(majors[0], majors[-1] + 1))
+    assert load("galaxy.yml")["dependencies"] == {"amazon.aws": f">={majors[0]}.0.0,<{majors[-1] + 1}.0.0"}
+    definition = load("extensions/awx/execution-environment.yml")["dependencies"]["galaxy"]["collections"]
+    assert definition[0] == {"name": "amazon.aws", "version": f">={majors[0]}.0.0,<{majors[-1] + 1}.0.0"}
+
+
+def test_the_lowest_sdk_is_tested_and_named_everywhere() -> None:
+    lowest = SpecifierSet(f">={BOTO3}")
+    assert requirements() == {"boto3": lowest, "botocore": lowest}
+    fragment = text("plugins/doc_fragments/aws.py")
+    assert f"- boto3 >= {BOTO3}\n" in fragment and f"- botocore >= {BOTO3}\n" in fragment
+
+
+def test_the_lowest_python_is_named_everywhere() -> None:
+    assert load("tests/config.yml")["modules"]["python_requires"] == f">={PYTHONS[0]}"
+    for name in ("aws", "runpod"):
+        assert f"  - python >= {PYTHONS[0]}\n" in text(f"plugins/doc_fragments/{name}.py")
+    short = f"{PYTHONS[0].major}{PYTHONS[0].minor}"
+    assert f'target-version = "py{short}"' in text("pyproject.toml")
+    assert f'python_version = "{PYTHONS[0]}"' in text("pyproject.toml")
+
+
+def test_modules_name_the_needs_of_their_own_fragments() -> None:
+    """The fragment of amazon.aws names a Python that is too old."""
+    for path in (ROOT / "plugins" / "modules").glob("*.py"):
+        source = path.read_text()
+        assert "- amazon.aws.boto3" not in source
+        assert ("- gpuops.runpod.aws\n" in source) == ("- amazon.aws.common.modules" in source), path.name
+        assert "- gpuops.runpod.aws\n" in source or "- gpuops.runpod.runpod\n" in source, path.name
+
+
+def test_readme_and_documentation_name_what_is_tested() -> None:
+    majors = sorted({str(version.major) for version in AMAZON.values()})
+    for page in ("README.md", "docs/compatibility.md"):
+        assert cell(page, "ansible-core") == f"{CORES[0]} to {CORES[-1]}"
+        assert cell(page, "Python, for").startswith(f"{PYTHONS[0]} to {PYTHONS[-1]}")
+        assert cell(page, "collection amazon.aws") == f"{', '.join(majors[:-1])} or {majors[-1]}"
+        assert cell(page, "boto3 and botocore").startswith(f"{BOTO3} or newer")
+        assert cell(page, "skopeo") == "1.9 or newer"
+
+
+def test_the_table_of_the_documentation_has_every_pair_with_its_versions() -> None:
+    rows = text("docs/compatibility.md").partition(BEGIN)[2].partition(END)[0].splitlines()[2:]
+    cells = [[each.strip() for each in row.strip("|").split("|")] for row in rows]
+    assert [row[:4] for row in cells] == [pair.versions() for pair in PAIRS]
+    assert {each for row in cells for each in row[4:]} == {"passed"}
+
+
+def test_every_pair_is_locked_to_a_version_of_its_line() -> None:
+    for pair in PAIRS:
+        core, dummy, amazon, boto3 = pair.versions()
+        assert ".".join(core.split(".")[:2]) == pair.core
+        assert pair.lock("-tests").exists() and "ansible==" in pair.lock("-collections").read_text()
+        assert Version(boto3) in requirements()["boto3"], pair
+
+
+def test_what_make_test_runs_on_is_one_of_the_lines() -> None:
+    manifest = resources.files("ansible_collections.amazon.aws").joinpath("MANIFEST.json").read_text()
+    [line] = [pair for pair in PAIRS if pair.versions()[0] == TESTED][:1]
+    assert json.loads(manifest)["collection_info"]["version"] == line.versions()[2]
+    ignored = [path.name for path in (ROOT / "tests" / "sanity").glob("ignore-*.txt")]
+    assert ignored == [f"ignore-{line.core}.txt"]
+
+
+def test_an_execution_environment_gets_the_files_that_the_collection_names() -> None:
+    named = load("meta/execution-environment.yml")["dependencies"]
+    assert named == {"python": "requirements.txt", "system": "bindep.txt"}
+    for definition in ("execution-environment.yml", "execution-environment-aap.yml"):
+        given = load(f"extensions/awx/{definition}")["dependencies"]
+        assert [given["python"], given["system"]] == ["../../requirements.txt", "../../bindep.txt"]
+    assert re.findall(r"^(\w+) \[platform:(\w+)\]$", text("bindep.txt"), re.MULTILINE) == [
+        ("skopeo", "dpkg"),
+        ("skopeo", "rpm"),
+    ]

@@ -1,0 +1,68 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tokens of all regions, renewed by one module: what it does, says and asks of the clouds."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.gpuops.runpod.tests.unit.plugins import rights
+from tests.system.conftest import IMAGE, SEOUL, House
+
+MODULE = "runpod_ecr_refresh"
+TWO_REGIONS = [{"image": IMAGE}, {"image": SEOUL}]
+
+
+@pytest.fixture
+def due(house: House) -> House:
+    house.sandbox.aws.switch(token_seconds=3600)
+    house.arrange(IMAGE, SEOUL)
+    house.sandbox.aws.switch(token_seconds=12 * 3600)
+    house.sandbox.forget_calls()
+    return house
+
+
+def test_a_due_refresh_is_one_module_and_its_check_tells_it(due: House) -> None:
+    foreseen = due.role("refresh", check=True, workloads=TWO_REGIONS)
+    assert due.writes() == []
+    done = due.role("refresh", workloads=TWO_REGIONS)
+    assert (foreseen.ran, foreseen.changed, done.ran, done.changed) == ([MODULE],) * 4
+    assert foreseen.plan["changes"] == done.plan["changes"]
+    assert [line[:35] for line in done.plan["changes"]] == ["~ credential runpod-ecr-access-1234"] * 2
+    assert [one["id"] for one in foreseen.result["credentials"]] == [one["id"] for one in done.result["credentials"]]
+    assert {call["name"] for call in due.sandbox.aws_calls()} <= rights.listed(MODULE) | rights.FOR_EVERYBODY
+
+    again = due.role("refresh", workloads=TWO_REGIONS)
+    assert (again.changed, again.plan["needed"], again.plan["changes"]) == ([], [], [])
+    assert again.result == done.result
+    assert done.result["user"] == "runpod-ecr-access" and len(done.result["credentials"]) == 2
+
+
+def test_one_region_alone_has_the_same_answer(house: House) -> None:
+    house.sandbox.aws.switch(token_seconds=3600)
+    house.arrange(IMAGE)
+    house.sandbox.aws.switch(token_seconds=12 * 3600)
+    done = house.role("refresh")
+    assert done.plan["needed"] == ["credential"] and len(done.plan["steps"]) == 1
+    assert set(done.result["credentials"][0]) == {"id", "name", "logical_name", "region", "expires_at"}
+
+
+def test_a_region_that_fails_says_what_is_done_all_the_same(due: House) -> None:
+    seoul = next(held for held in due.runpod()["registries"] if "ap-northeast-2" in held["name"])
+    due.sandbox.fail(f"PATCH /v2/registries/{seoul['id']}", answer={"status": 422, "body": {"detail": "no"}})
+    failed = due.role("refresh", workloads=TWO_REGIONS)
+    assert "1 of 2 regions failed" in failed.failure
+    assert failed.failure.endswith("Already done: the credentials at RunPod. A plain re-run continues.")
+
+
+def test_a_failure_before_the_first_write_says_how_long_the_token_works(due: House) -> None:
+    due.sandbox.fail("GET /v2/registries", answer={"status": 403, "body": {"detail": "no"}}, times=None)
+    failed = due.role("refresh")
+    assert "works until" in failed.failure and "Already done" not in failed.failure
+
+
+def test_the_caller_s_token_is_renewed_each_time_with_a_warning(house: House) -> None:
+    done = house.role("refresh", pull_identity="caller")
+    assert done.result["user"] is None
+    assert any("gets a token of" in text for text in done.warnings) and done.result["warnings"] == done.warnings
