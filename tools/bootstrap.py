@@ -132,9 +132,9 @@ def filled_by_uv(uv: str | Path, environment: str) -> bool:
     try:
         for lock in locks(environment):
             run(*install, *LOCKED, lock)
-        for lock, (collection, place) in collections(environment).items():
+        for name, (collection, place) in collections(environment).items():
             with tempfile.TemporaryDirectory(dir=VENV) as folder:
-                run(*install, *ONLY_WHEEL, "--target", folder, *LOCKED, LOCKS / lock)
+                run(*install, *ONLY_WHEEL, "--target", folder, *LOCKED, LOCKS / name)
                 keep_collection(Path(folder), collection, place)
     except subprocess.CalledProcessError:
         print("uv could not install what the locks name: trying plain pip ...", flush=True)
@@ -146,9 +146,9 @@ def fill_by_pip(environment: str) -> None:
     pip = [str(PYTHON), "-m", "pip"]
     for lock in locks(environment):
         run(*pip, "install", *LOCKED, lock)
-    for lock, (collection, place) in collections(environment).items():
+    for name, (collection, place) in collections(environment).items():
         with tempfile.TemporaryDirectory(dir=VENV) as folder:
-            run(*pip, "download", *ONLY_WHEEL, "--dest", folder, *LOCKED, LOCKS / lock)
+            run(*pip, "download", *ONLY_WHEEL, "--dest", folder, *LOCKED, LOCKS / name)
             unpack_collection(next(Path(folder).glob("*.whl")), collection)
             keep_collection(Path(folder), collection, place)
 

@@ -250,6 +250,8 @@ class Controller:
         field, *rest = name.split("__")
         if field == "organization" and kind == "job_templates":
             thing = {**thing, "organization": self.things["projects"][thing["project"]]["organization"]}
+        if kind == "workflow_approval_templates":
+            thing = {"organization": None, **thing}
         if field not in thing:
             raise Refusal(400, {"detail": f"{kind} has no field named '{field}'"})
         value = thing[field]
