@@ -84,7 +84,8 @@ def gateway(tmp_path: Path) -> Iterator[Awx]:
     place.mkdir(parents=True)
     (place / "controller").symlink_to(COLLECTIONS / "ansible_collections" / "awx" / "awx")
     with serving(made.controller) as host:
-        made.environment = {"ANSIBLE_COLLECTIONS_PATH": str(tmp_path), "AAP_HOSTNAME": host, "AAP_TOKEN": TOKEN}
+        places = f"{tmp_path}{os.pathsep}{COLLECTIONS}"  # the link's documentation is a fragment of awx.awx
+        made.environment = {"ANSIBLE_COLLECTIONS_PATH": places, "AAP_HOSTNAME": host, "AAP_TOKEN": TOKEN}
         yield made
 
 
