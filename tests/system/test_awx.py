@@ -152,6 +152,7 @@ KEPT = {"name", "identifier", "organization", "workflow_job_template", "enabled"
 UNMANAGED = {
     "inventories": {"kind", "host_filter", "prevent_instance_group_fallback"},
     "hosts": {"instance_id", "inventory"},
+    "job_templates": {"project"},  # AWX refuses one without
     "projects": {"local_path", "signature_validation_credential"},
     "credentials": set(FIELDS["credentials"]),  # a credential that exists is never touched
     "credential_types": {"kind"},
@@ -203,6 +204,7 @@ def test_drift_by_hand_comes_back_with_one_run_and_the_next_changes_nothing(awx:
     stray = {"workflow_job_template": teardown["id"], "identifier": "shortcut", "unified_job_template": removal["id"]}
     controller.add("workflow_job_template_nodes", {**stray, "extra_data": {}})
     controller.links["workflow_job_template_nodes", nodes["look"]["id"], "always_nodes"] = [nodes["remove"]["id"]]
+    del controller.things["workflow_approval_templates"][nodes["approve"]["unified_job_template"]]
     nodes["approve"]["unified_job_template"] = removal["id"]
     paused = controller.one("schedules", "RunPod ECR rotate every week")
     paused["enabled"] = False
