@@ -201,7 +201,8 @@ def locks(session: nox.Session) -> None:
     with session.chdir(REQUIREMENTS):
         for name in ("uv", "node", "demo", "test"):
             session.run(*command, f"{name}.in", "--output-file", f"{name}.txt", external=True)
-        session.run(*command, "--no-deps", "collections.in", "--output-file", "collections.txt", external=True)
+        for name in ("collections", "awx"):
+            session.run(*command, "--no-deps", f"{name}.in", "--output-file", f"{name}.txt", external=True)
     verb = "update" if "--upgrade" in session.posargs else "install"
     with session.chdir(REQUIREMENTS / "npm"):
         session.run("npm", verb, *NPM_LOCK_ONLY, external=True)
