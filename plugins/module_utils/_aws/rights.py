@@ -203,6 +203,14 @@ ROWS = (
         "operator delegation public auditor",
     ),
     Row(
+        "WatchImages",
+        "optional: an audit that tells whether images are whole, and what lifecycle rules take",
+        "ecr:BatchCheckLayerAvailability GetLifecyclePolicy DescribeImages",
+        REPOSITORIES,
+        "audit",
+        "operator auditor delegation public",
+    ),
+    Row(
         "ReadRepositoryPolicies",
         "`delegation`",
         "ecr:GetRepositoryPolicy",
