@@ -14,12 +14,8 @@ import yaml
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.options import OPTIONS as ALL_OPTIONS
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight import OPTIONS, UNASKED
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_rights import Check
-<<<<<<< HEAD
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_preflight
-=======
-from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_plan, runpod_ecr_preflight
 from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
->>>>>>> main
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import KEY
 
 
