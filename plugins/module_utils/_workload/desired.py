@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from .._aws.secret_store import STORE_OPTIONS
+from .._aws.store_options import STORE_OPTIONS
 from .._core.errors import InputError, Json
 from .._runpod.credential_replacement import region_of_name
 from .options import OPTIONS

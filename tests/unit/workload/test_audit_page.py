@@ -208,9 +208,9 @@ def test_a_fleet_is_folded_and_quick(house: House) -> None:
     image = {"digest": None, "platforms": [], "size": None, "pullable": False, "findings": [finding]}
     proof = [{"image": item["image"], **image} for item in items[:9]]
     report = judge(desired._replace(items=items), seen._replace(proof=proof, templates=None, runpod_findings=[]))
-    start = time.monotonic()
+    start = time.process_time()
     page = rendered(report)
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
     assert len(page) < 1_200_000
     assert page.count(" open>") == 3
     assert 'id="red-only"' in page and 'id="amber-only"' not in page
