@@ -260,3 +260,10 @@ def git(*arguments: str) -> str:
 def sandbox(session: nox.Session) -> None:
     """A shell in which both clouds are the sandbox; leaving it stops everything."""
     session.run("python", "-m", "tests.sandbox", "run", "--state", ".sandbox/shell", "--", "tools/sandbox")
+
+
+@nox.session
+def audits(session: nox.Session) -> None:
+    """Every sabotage of the table that audits are held against, and a thousand combinations of three."""
+    parts = ["tests/unit/audit", "-q", *session.posargs]
+    session.run("pytest", f"--numprocesses={PROCESSES}", *parts, env={"AUDIT_CASES": "all"})
