@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The checks, each a session of its own: `.venv/bin/nox -s lint`, or `test` for all of them.
 
-The tools are those installed beside nox (tools/bootstrap test): no session downloads or makes an environment.
+The tools are those installed beside nox (tools/bootstrap test): no session downloads or makes an environment, but for
+those of tools/sessions.py, which keep theirs below .build.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from xml.etree import ElementTree
 
 import nox
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from tools import sessions
+
 # The longest first: they run side by side.
-CHECKS = ("system", "units", "molecule", "sanity", "ansible_lint", "docs", "lint", "isolated_units")
+CHECKS = ("system", "units", "molecule", "sanity", "ansible_lint", "docs", "lint", "isolated_units", sessions.SAMPLE)
 
 ROOT = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
@@ -197,7 +201,8 @@ def locks(session: nox.Session) -> None:
     with session.chdir(REQUIREMENTS):
         for name in ("uv", "node", "demo", "test"):
             session.run(*command, f"{name}.in", "--output-file", f"{name}.txt", external=True)
-        session.run(*command, "--no-deps", "collections.in", "--output-file", "collections.txt", external=True)
+        for name in ("collections", "awx"):
+            session.run(*command, "--no-deps", f"{name}.in", "--output-file", f"{name}.txt", external=True)
     verb = "update" if "--upgrade" in session.posargs else "install"
     with session.chdir(REQUIREMENTS / "npm"):
         session.run("npm", verb, *NPM_LOCK_ONLY, external=True)
@@ -260,6 +265,13 @@ def git(*arguments: str) -> str:
 def sandbox(session: nox.Session) -> None:
     """A shell in which both clouds are the sandbox; leaving it stops everything."""
     session.run("python", "-m", "tests.sandbox", "run", "--state", ".sandbox/shell", "--", "tools/sandbox")
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Every call of every scenario, broken in every way, and every pair of runs at once; see tests/faults."""
+    here = os.pathsep.join([str(ROOT), str(ROOT / "playbooks" / "collections")])
+    session.run("python", "-m", "tests.faults", *session.posargs, env={"PYTHONPATH": here})
 
 
 @nox.session

@@ -33,7 +33,7 @@ ALLOWED = (
     *("docs/*.md", "docs/policies/*.json", "docs/docsite/*.yml", "docs/docsite/rst/*.rst"),
     *("extensions/awx/*.yml", "extensions/awx/controller/*.yml"),
     *("extensions/audit/*.yml", "extensions/eda/*/*.yml", "extensions/eda/*/*.py"),
-    *("playbooks/*.yml", "playbooks/tasks/*.yml"),
+    *("playbooks/*.yml", "playbooks/tasks/*.yml", "playbooks/tasks/vars/*.yml"),
     *("plugins/action/*.py", "plugins/doc_fragments/*.py", "plugins/filter/*.py", "plugins/modules/*.py"),
     "plugins/module_utils/*/*.py",
     *("roles/*/README.md", "roles/*/defaults/*.yml", "roles/*/meta/*.yml", "roles/*/vars/*.yml"),

@@ -40,6 +40,9 @@ IMPORTER = {
     "RUN_FLAKE8": "true",
 }
 LINTED = "Passed: 0 failure(s), 0 warning(s)"
+# A violation or a message; but it is offline, and playbooks/awx.yml uses awx.awx, which no package index has, or what a
+# variable names in its place.
+LINT_LOG = r"^\S+:\d+(:\d+)?: |^(WARNING|ERROR)(?!.*( offline mode\.| of (awx\.awx|\{\{ \w+ \}\})\.\w+ module\.)$)"
 
 
 class Subject(NamedTuple):
@@ -111,10 +114,10 @@ def importer(subject: Subject) -> list[str]:
 
 def lint(subject: Subject) -> list[str]:
     """ansible-lint at production, on the artifact and without a setting of ours."""
-    command = ["ansible-lint", "--strict", "--offline", "--profile", "production"]
+    command = ["ansible-lint", "--strict", "--offline", "--parseable", "--profile", "production"]
     code, output = said(command, subject.tree, ANSIBLE_COLLECTIONS_PATH=str(subject.collections))
     missing = [] if code or LINTED in output else [f"ansible-lint did not say '{LINTED}'", output]
-    return problems(code, output, r"^(WARNING|ERROR)") + missing
+    return problems(code, output, LINT_LOG) + missing
 
 
 def docs(subject: Subject) -> list[str]:

@@ -187,6 +187,10 @@ handover:
     - What the tasks of the role hand over to the modules of the steps. There is no secret in it.
   type: dict
   returned: success
+check_mode:
+  description: Whether it was asked for in check mode, after which the role takes no step.
+  type: bool
+  returned: success
 """
 
 from ..module_utils._aws.module import AwsModule

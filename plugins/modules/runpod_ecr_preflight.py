@@ -18,7 +18,7 @@ description:
     to read, and those to write are V(unknown).
   - Nothing is ever written.
 author: The gpuops.runpod authors (@gpuops)
-version_added: 0.2.0
+version_added: 1.0.0
 extends_documentation_fragment:
   - gpuops.runpod.runpod
   - gpuops.runpod.secret_store
@@ -26,7 +26,7 @@ extends_documentation_fragment:
   - gpuops.runpod.attributes.both_groups
   - amazon.aws.common.modules
   - amazon.aws.region.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 options:
   intent:
     description:

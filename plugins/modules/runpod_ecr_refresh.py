@@ -17,7 +17,7 @@ description:
   - It needs the secret store and RunPod only. IAM is not called, and the images are not looked at.
   - A region that fails does not keep the others from being renewed.
 author: The gpuops.runpod authors (@gpuops)
-version_added: 0.2.0
+version_added: 1.0.0
 extends_documentation_fragment:
   - gpuops.runpod.workload
   - gpuops.runpod.workload.tokens
@@ -27,7 +27,7 @@ extends_documentation_fragment:
   - gpuops.runpod.attributes.both_groups
   - amazon.aws.common.modules
   - amazon.aws.region.modules
-  - amazon.aws.boto3
+  - gpuops.runpod.aws
 attributes:
   idempotent:
     support: partial

@@ -10,12 +10,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: runpod_ecr_result
 short_description: Tell the result of a run from its plan and its steps
-version_added: 0.2.0
+version_added: 1.0.0
 description:
   - Joins what M(gpuops.runpod.runpod_ecr_plan) predicted with what the modules of its steps returned. What nobody can
     know before, such as the ids of things that were made and the ends of tokens, comes from the steps.
   - It runs on the controller and asks no cloud. The role uses it after its last step.
 author: The gpuops.runpod authors (@gpuops)
+requirements:
+  - python >= 3.10
 extends_documentation_fragment:
   - gpuops.runpod.attributes
 options:

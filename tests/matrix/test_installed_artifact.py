@@ -26,9 +26,10 @@ from tools import artifact
 
 BINARIES = Path(os.environ.get("BINARIES") or Path(sys.executable).parent)
 VALUE = "template-long-value"
+ARGS = '{"epochs": 3}'  # a text, though it looks like something else
 TEMPLATE = {"runpod_ecr_template": {"env": {"HF_TOKEN": VALUE}}}
 WAYS: dict[str, dict[str, Any]] = {
-    "credential": {"runpod_ecr_endpoint": ENDPOINT},
+    "credential": {"runpod_ecr_endpoint": {**ENDPOINT, "data_center_ids": None, "args": ARGS}},
     "delegation": {"runpod_ecr_access": "delegation"},
     "public": {"runpod_ecr_access": "public", "runpod_ecr_acknowledge_public": True},
 }
@@ -112,7 +113,8 @@ def test_main_job_makes_everything_and_again_changes_nothing(house: Installed) -
     assert first.recap["changed"] == 4  # user, credential, template, endpoint
     again = house.run("runpod_ecr", "credential")
     assert again.recap["changed"] == 0
-    assert len(house.runpod()["endpoints"]) == 1
+    [endpoint] = house.runpod()["endpoints"]
+    assert endpoint["args"] == ARGS
 
 
 def test_every_entry_point_of_the_role_with_a_pull_user(house: Installed) -> None:

@@ -23,7 +23,14 @@ def test_a_dry_run_makes_all_of_a_release_and_leaves_the_checkout_alone(tmp_path
     def git(*arguments: str, tree: Path = ROOT) -> str:
         return subprocess.run(["git", *arguments], cwd=tree, capture_output=True, text=True, check=True).stdout
 
-    before = git("status", "--porcelain"), git("rev-parse", "HEAD"), git("tag")
+    def state() -> tuple[str, ...]:
+        return (
+            git("status", "--porcelain", "galaxy.yml", "CHANGELOG.md", "changelogs"),
+            git("rev-parse", "HEAD"),
+            git("tag"),
+        )
+
+    before = state()
     command = [Path(sys.executable).with_name("ansible-playbook"), "tools/release/release.yml"]
     given = {"release_version": VERSION, "release_dry_run": True, "release_build": str(tmp_path / "release")}
     author = {"GIT_AUTHOR_NAME": "tests", "GIT_AUTHOR_EMAIL": "tests@example.com"}
@@ -39,7 +46,7 @@ def test_a_dry_run_makes_all_of_a_release_and_leaves_the_checkout_alone(tmp_path
         check=False,
     )
     assert run.returncode == 0, run.stdout
-    assert (git("status", "--porcelain"), git("rev-parse", "HEAD"), git("tag")) == before
+    assert state() == before
 
     release = tmp_path / "release"
     archive, bill = release / f"gpuops-runpod-{VERSION}.tar.gz", release / f"gpuops-runpod-{VERSION}.cdx.json"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from importlib import resources
@@ -17,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from tools.matrix import BEGIN, END, LINES, PAIRS
+from tools.matrix import LINES, NOT_RUN, PAIRS, told
 
 ROOT = Path(__file__).resolve().parents[2]
 CORES = [Version(core) for core in LINES]
@@ -79,7 +80,8 @@ def test_modules_name_the_needs_of_their_own_fragments() -> None:
         source = path.read_text()
         assert "- amazon.aws.boto3" not in source
         assert ("- gpuops.runpod.aws\n" in source) == ("- amazon.aws.common.modules" in source), path.name
-        assert "- gpuops.runpod.aws\n" in source or "- gpuops.runpod.runpod\n" in source, path.name
+        own = f"requirements:\n  - python >= {PYTHONS[0]}\n"
+        assert any(each in source for each in ("- gpuops.runpod.aws\n", "- gpuops.runpod.runpod\n", own)), path.name
 
 
 def test_readme_and_documentation_name_what_is_tested() -> None:
@@ -93,10 +95,11 @@ def test_readme_and_documentation_name_what_is_tested() -> None:
 
 
 def test_the_table_of_the_documentation_has_every_pair_with_its_versions() -> None:
-    rows = text("docs/compatibility.md").partition(BEGIN)[2].partition(END)[0].splitlines()[2:]
-    cells = [[each.strip() for each in row.strip("|").split("|")] for row in rows]
-    assert [row[:4] for row in cells] == [pair.versions() for pair in PAIRS]
-    assert {each for row in cells for each in row[4:]} == {"passed"}
+    table = told(text("docs/compatibility.md"))
+    assert list(table) == [tuple(pair.versions()) for pair in PAIRS]
+    assert {each for cells in table.values() for each in cells} <= {"passed", NOT_RUN}
+    for pair in (PAIRS[0], PAIRS[-1]):
+        assert set(table[tuple(pair.versions())]) == {"passed"}, pair
 
 
 def test_every_pair_is_locked_to_a_version_of_its_line() -> None:
@@ -125,3 +128,43 @@ def test_an_execution_environment_gets_the_files_that_the_collection_names() -> 
         ("skopeo", "dpkg"),
         ("skopeo", "rpm"),
     ]
+
+
+def test_the_readme_links_absolutely_and_installs_no_ansible_by_pip() -> None:
+    readme = text("README.md")
+    assert not re.findall(r"\]\((?!https://|#)[^)]*\)", readme)
+    assert "pip install ansible" not in readme
+    for heading in ("Requirements", "Install", "Communication", "Licence"):
+        assert f"\n## {heading}\n" in readme
+    assert "CHANGELOG.md" in readme
+
+
+def test_workflows_pin_actions_and_only_call_our_commands() -> None:
+    for path in (ROOT / ".github" / "workflows").glob("*.yml"):
+        jobs = yaml.safe_load(path.read_text())["jobs"].values()
+        used = [job["uses"] for job in jobs if "uses" in job]
+        steps = [step for job in jobs for step in job.get("steps", [])]
+        used += [step["uses"] for step in steps if "uses" in step]
+        assert all(re.fullmatch(r"\./\S+|[\w/.-]+@[0-9a-f]{40}", each) for each in used), path.name
+        run = [step["run"] for step in steps if "run" in step]
+        ours = re.compile(r"make (test|demo)|tools/bootstrap test|\.venv/bin/\S+ .*|gh release create .*")
+        assert all(ours.fullmatch(line) for line in run), path.name
+
+
+def test_everything_came_with_a_release_that_there_is_or_will_be() -> None:
+    """1.0.0 is the first that is published."""
+    sources = [path.read_text() for path in [*(ROOT / "plugins").rglob("*.py"), *(ROOT / "roles").rglob("*.yml")]]
+    named = {found for source in sources for found in re.findall(r"^ *version_added: *(\S+)", source, re.MULTILINE)}
+    assert {
+        each for each in named if not Version("1.0.0") <= Version(each) <= Version(load("galaxy.yml")["version"])
+    } == set()
+
+
+def test_no_code_needs_a_newer_python_or_ansible_core_than_the_lowest() -> None:
+    """What is tested in one process is found here; what a run shows is for the matrix."""
+    newer = re.compile(r"\bimport .*\bUTC\b|\bdatetime\.UTC\b|ansible\.module_utils\.testing|^ *except\*", re.MULTILINE)
+    paths = [path for folder in ("plugins", "tests", "tools") for path in (ROOT / folder).rglob("*.py")]
+    for path in paths:
+        source = path.read_text()
+        ast.parse(source, feature_version=(PYTHONS[0].major, PYTHONS[0].minor))
+        assert path == Path(__file__) or not newer.search(source), path

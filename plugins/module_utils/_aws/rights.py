@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Private to this collection, pure: the rights on AWS that its runs need, in one table. tools/rights.py writes it into
-# the README and docs/policies.
+# docs/rights.md and docs/policies.
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def run(params: Json, check_mode: bool, clients: Clients) -> Result:
         raise NothingChangedError(error) from error
     before, after = diff_of(plan.steps)
     pending = bool(plan.handover.get("verify_images")) or any(step.action == "prove" for step in plan.steps)
-    results = {**planned(plan.steps, plan.result, pending), "handover": plan.handover}
+    results = {**planned(plan.steps, plan.result, pending), "handover": plan.handover, "check_mode": check_mode}
     return Result(False, before, after, results, tuple(plan.result["warnings"]))
 
 

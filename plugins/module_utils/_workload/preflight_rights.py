@@ -76,7 +76,6 @@ def facts_of(desired: DesiredState) -> set[str]:
         "kms": user and bool(desired.store["kms_key_id"]),
         "caller": desired.access == "credential" and not user and intent != "absent",
         "images": intent in ("converge", "audit"),
-        "audit": intent == "audit",
         "unbound": options["user_permissions_boundary"] == "",
         "many": is_many(desired),
         "managed": is_many(desired) or options["user_policy"] != "repositories",

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight import OPTIONS, UNASKED
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_rights import Check
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_plan, runpod_ecr_preflight
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import KEY
 
 
