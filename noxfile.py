@@ -201,7 +201,8 @@ def locks(session: nox.Session) -> None:
     with session.chdir(REQUIREMENTS):
         for name in ("uv", "node", "demo", "test"):
             session.run(*command, f"{name}.in", "--output-file", f"{name}.txt", external=True)
-        session.run(*command, "--no-deps", "collections.in", "--output-file", "collections.txt", external=True)
+        for name in ("collections", "awx"):
+            session.run(*command, "--no-deps", f"{name}.in", "--output-file", f"{name}.txt", external=True)
     verb = "update" if "--upgrade" in session.posargs else "install"
     with session.chdir(REQUIREMENTS / "npm"):
         session.run("npm", verb, *NPM_LOCK_ONLY, external=True)
@@ -264,3 +265,10 @@ def git(*arguments: str) -> str:
 def sandbox(session: nox.Session) -> None:
     """A shell in which both clouds are the sandbox; leaving it stops everything."""
     session.run("python", "-m", "tests.sandbox", "run", "--state", ".sandbox/shell", "--", "tools/sandbox")
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Every call of every scenario, broken in every way, and every pair of runs at once; see tests/faults."""
+    here = os.pathsep.join([str(ROOT), str(ROOT / "playbooks" / "collections")])
+    session.run("python", "-m", "tests.faults", *session.posargs, env={"PYTHONPATH": here})

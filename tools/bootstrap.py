@@ -34,8 +34,9 @@ OLDEST_NODE = 18
 NPM_LOCK = LOCKS / "npm"
 NPM = VENV / "npm"
 
-COLLECTION = "ansible_collections/amazon/aws"
-ONLY_WHEEL = ("--no-deps", "--python-version", "3.13")  # it is taken apart for amazon.aws, so any Python will do
+COLLECTIONS = "ansible_collections"
+AWX = VENV / "awx"  # apart, where only what asks for it finds it
+ONLY_WHEEL = ("--no-deps", "--python-version", "3.13")  # it is taken apart for a collection, so any Python will do
 LOCKED = ("--quiet", "--only-binary", ":all:", "--require-hashes", "--requirement")
 
 SATISFIED_BY = {"demo": ("demo", "test"), "test": ("test",)}  # the test environment holds all of the demo's
@@ -64,7 +65,7 @@ def digest(environment: str) -> str:
     """What the environment is made from: this script, the Python and the locks."""
     files = [Path(__file__), LOCKS / f"{environment}.txt", LOCKS / "collections.txt"]
     if environment == "test":
-        files += [NODE_LOCK, NPM_LOCK / "package-lock.json"]
+        files += [NODE_LOCK, NPM_LOCK / "package-lock.json", LOCKS / "awx.txt"]
     parts = [sys.base_prefix.encode(), platform.python_version().encode(), *(path.read_bytes() for path in files)]
     return environment + " " + hashlib.sha256(b"\0".join(parts)).hexdigest()
 
@@ -73,6 +74,13 @@ def locks(environment: str) -> list[Path]:
     """The locks of what is installed: for the tests also a Node.js with npm, where the user has none."""
     needs_node = environment == "test" and not has_node()
     return [LOCKS / f"{environment}.txt", *([NODE_LOCK] if needs_node else [])]
+
+
+def collections(environment: str) -> dict[str, tuple[str, Path]]:
+    """The collections by their locks: which is taken out of the wheel, and where it goes."""
+    site_packages = next(VENV.glob("lib/python*/site-packages"))
+    wanted = {"collections.txt": ("amazon/aws", site_packages)}
+    return {**wanted, "awx.txt": ("awx/awx", AWX)} if environment == "test" else wanted
 
 
 def is_ready(environment: str) -> bool:
@@ -124,9 +132,10 @@ def filled_by_uv(uv: str | Path, environment: str) -> bool:
     try:
         for lock in locks(environment):
             run(*install, *LOCKED, lock)
-        with tempfile.TemporaryDirectory(dir=VENV) as folder:
-            run(*install, *ONLY_WHEEL, "--target", folder, *LOCKED, LOCKS / "collections.txt")
-            keep_collection(Path(folder))
+        for name, (collection, place) in collections(environment).items():
+            with tempfile.TemporaryDirectory(dir=VENV) as folder:
+                run(*install, *ONLY_WHEEL, "--target", folder, *LOCKED, LOCKS / name)
+                keep_collection(Path(folder), collection, place)
     except subprocess.CalledProcessError:
         print("uv could not install what the locks name: trying plain pip ...", flush=True)
         return False
@@ -137,23 +146,24 @@ def fill_by_pip(environment: str) -> None:
     pip = [str(PYTHON), "-m", "pip"]
     for lock in locks(environment):
         run(*pip, "install", *LOCKED, lock)
-    with tempfile.TemporaryDirectory(dir=VENV) as folder:
-        run(*pip, "download", *ONLY_WHEEL, "--dest", folder, *LOCKED, LOCKS / "collections.txt")
-        unpack_collection(next(Path(folder).glob("*.whl")))
-        keep_collection(Path(folder))
+    for name, (collection, place) in collections(environment).items():
+        with tempfile.TemporaryDirectory(dir=VENV) as folder:
+            run(*pip, "download", *ONLY_WHEEL, "--dest", folder, *LOCKED, LOCKS / name)
+            unpack_collection(next(Path(folder).glob("*.whl")), collection)
+            keep_collection(Path(folder), collection, place)
 
 
-def unpack_collection(wheel: Path) -> None:
+def unpack_collection(wheel: Path, collection: str) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        names = [name for name in archive.namelist() if name.startswith(f"{COLLECTION}/")]
+        names = [name for name in archive.namelist() if name.startswith(f"{COLLECTIONS}/{collection}/")]
         archive.extractall(wheel.parent, names)
 
 
-def keep_collection(unpacked: Path) -> None:
-    """Move amazon.aws, and nothing else, in one step to where Ansible finds it."""
-    target = next(VENV.glob("lib/python*/site-packages")) / COLLECTION
+def keep_collection(unpacked: Path, collection: str, place: Path) -> None:
+    """Move one collection, and nothing else, in one step to where Ansible finds it."""
+    target = place / COLLECTIONS / collection
     target.parent.mkdir(parents=True)
-    os.rename(unpacked / COLLECTION, target)
+    os.rename(unpacked / COLLECTIONS / collection, target)
 
 
 def has_node() -> bool:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gpuops.runpod authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of rights on AWS as pages: `python tools/rights.py` writes it into the README and docs/policies."""
+"""The table of rights on AWS as pages: `python tools/rights.py` writes it into docs/rights.md and docs/policies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ sys.path.append(str(ROOT / "playbooks" / "collections"))
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.rights import BOUNDARY, ROWS, Row
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import Json
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "rights.md"
 POLICIES = ROOT / "docs" / "policies"
 
 
@@ -34,7 +34,7 @@ def documents() -> dict[str, Json]:
 
 
 def table() -> str:
-    """Return the table of the README."""
+    """Return the table of the page."""
     lines = ["| For | Actions | On | Only where | Policies |", "|---|---|---|---|---|"]
     return "\n".join([*lines, *map(line, ROWS)]) + "\n"
 
@@ -57,13 +57,13 @@ def alternatives(value: str | list[str]) -> str:
     return " or ".join(f"`{re.sub('arn:aws:iam::(ACCOUNT|aws):', '', one)}`" for one in listed)
 
 
-def written(readme: str) -> str:
-    """Return the README with the table as it is."""
-    return re.sub(r"^\| For \| Actions \|.*\n(?:\|.*\n)+", lambda dummy: table(), readme, flags=re.MULTILINE)
+def written(page: str) -> str:
+    """Return the page with the table as it is."""
+    return re.sub(r"^\| For \| Actions \|.*\n(?:\|.*\n)+", lambda dummy: table(), page, flags=re.MULTILINE)
 
 
 def main() -> None:
-    README.write_text(written(README.read_text()))
+    PAGE.write_text(written(PAGE.read_text()))
     for name, document in documents().items():
         (POLICIES / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -42,27 +41,17 @@ def matrix_locks(session: nox.Session) -> None:
 
 
 @nox.session
-def docsite(session: nox.Session) -> None:
-    """The site, in .build/docsite/html."""
-    site = BUILD / "docsite"
-    shutil.rmtree(site, ignore_errors=True)
-    site.mkdir(parents=True)
-    options = ["--use-current", "--squash-hierarchy", "--lenient", "--dest-dir", str(site), "gpuops.runpod"]
-    session.run("antsibull-docs", "sphinx-init", *options)
-    rst = site / "rst"
-    current = [
-        "--use-current",
-        "--squash-hierarchy",
-        "--cleanup",
-        "everything",
-        "--fail-on-error",
-        "--dest-dir",
-        str(rst),
-    ]
-    session.run("antsibull-docs", "collection", *current, "gpuops.runpod")
-    session.run(
-        "python", "-m", "sphinx", "-q", "-b", "html", "-d", str(site / "doctrees"), str(rst), str(site / "html")
-    )
+def site(session: nox.Session) -> None:
+    """The documentation site, in .build/site/html; its tools come from the package index once."""
+    environment = BUILD / "site" / "environment"
+    lock = ROOT / "tools" / "requirements" / "site.txt"
+    installed = environment / "lock.txt"
+    if not installed.exists() or installed.read_text() != lock.read_text():
+        session.run("uv", "venv", "--quiet", "--clear", "--python", sys.executable, str(environment))
+        own = {"VIRTUAL_ENV": str(environment)}
+        session.run("uv", "pip", "sync", "--quiet", "--require-hashes", str(lock), env=own)
+        installed.write_text(lock.read_text())
+    session.run("python", "-m", "tools.docsite", str(environment))
 
 
 @nox.session

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The option secret_store; mirrors STORE_OPTIONS in module_utils/_aws/secret_store.py."""
+    """The option secret_store; mirrors STORE_OPTIONS in module_utils/_aws/store_options.py."""
 
     DOCUMENTATION = r"""
 options:

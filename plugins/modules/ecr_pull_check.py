@@ -276,7 +276,7 @@ images:
 
 
 from ..module_utils._aws.module import AwsModule
-from ..module_utils._aws.secret_store import STORE_OPTIONS
+from ..module_utils._aws.store_options import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._ecr.pull_check import connect, run
 

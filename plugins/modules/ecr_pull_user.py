@@ -495,7 +495,7 @@ remaining:
 
 from ..module_utils._aws.client import aws_client
 from ..module_utils._aws.module import AwsModule
-from ..module_utils._aws.secret_store import STORE_OPTIONS
+from ..module_utils._aws.store_options import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._pull_user.pull_user import run
 

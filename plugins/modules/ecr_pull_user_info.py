@@ -557,7 +557,7 @@ findings:
 
 from ..module_utils._aws.client import aws_client
 from ..module_utils._aws.module import AwsModule
-from ..module_utils._aws.secret_store import STORE_OPTIONS
+from ..module_utils._aws.store_options import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._pull_user.inventory import EVENT_OPTIONS, run
 

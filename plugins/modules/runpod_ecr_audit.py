@@ -29,6 +29,13 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - gpuops.runpod.aws
 options:
+  arguments:
+    description:
+      - What C(ansible-playbook) was called with and needs again, such as the file of variables, for remedies that run a
+        playbook. Filled in by the action of this module; what is given in a task counts before that.
+    type: list
+    elements: str
+    version_added: 0.3.0
   events:
     description:
       - Whether and how to look up in AWS CloudTrail what the pull user pulled, which dates a refusal. When not set, it
@@ -60,6 +67,9 @@ notes:
     C(iam:ListAccessKeys), C(iam:GetAccessKeyLastUsed), C(secretsmanager:GetSecretValue),
     C(secretsmanager:DescribeSecret), or C(ssm:GetParameter) and C(ssm:ListTagsForResource), C(ecr:BatchGetImage) and
     C(ecr:GetDownloadUrlForLayer) for what the pull user cannot pull, and C(cloudtrail:LookupEvents) with O(events).
+  - >-
+    IAM actions for every way of access: C(ecr:BatchCheckLayerAvailability), C(ecr:GetLifecyclePolicy) and, where there
+    is one, C(ecr:DescribeImages). What may not be looked at is told, and is not taken for a fault.
   - >-
     IAM actions for O(access=delegation): C(ecr:GetRepositoryPolicy), C(ecr:BatchGetImage) and
     C(ecr:GetDownloadUrlForLayer).
@@ -119,7 +129,11 @@ audit:
       returned: always
       sample: runpod-ecr-access
     status:
-      description: The worst of all findings, V(red), V(amber), V(grey), or V(green) without any.
+      description:
+        - The worst of all findings and workloads.
+        - V(red) when the next pull of something in use fails, V(amber) when it will, or when what runs is not what is
+          wished, and works. V(grey) when something could not be looked at, V(unproven) when nothing is wrong as far as
+          it can be seen from outside, and V(green) when all pulls are proved.
       type: str
       returned: always
       sample: green
@@ -135,8 +149,13 @@ audit:
       type: str
       returned: always
       sample: "2026-08-13T11:00:00Z"
+    rank:
+      description: The place of the status from the worst, 0 for V(red), to sort hosts by.
+      type: int
+      returned: always
+      sample: 4
     summary:
-      description: How many workloads are of which colour and not proved, and how many findings and orphans there are.
+      description: How many workloads are of which colour, and how many findings and orphans there are.
       type: dict
       returned: always
       sample: {amber: 0, findings: 0, green: 1, grey: 0, orphans: 0, red: 0, unproven: 0, workloads: 1}
@@ -149,8 +168,9 @@ audit:
       returned: always
     workloads:
       description:
-        - The workloads with C(name), C(image), C(status), C(proof), which tells whether and how the pull was proved,
-          and C(links), each with C(kind), C(name), C(status), C(detail), C(facts) and the numbers of its C(findings).
+        - The workloads with C(name), C(image), C(status), C(proof) and C(links). C(proof) tells whether the pull was
+          C(proved) and C(how), or C(since) when it is not, and what C(would_prove) it.
+        - A link has each with C(kind), C(name), C(status), C(detail), C(facts) and the numbers of its C(findings).
       type: list
       elements: dict
       returned: always
@@ -178,7 +198,7 @@ handover:
 """
 
 from ..module_utils._aws.module import AwsModule
-from ..module_utils._aws.secret_store import STORE_OPTIONS
+from ..module_utils._aws.store_options import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._runpod.connection import ARGUMENTS
 from ..module_utils._workload.auditing import OPTIONS, run

@@ -402,7 +402,7 @@ from functools import partial
 
 from ..module_utils._aws.client import aws_client
 from ..module_utils._aws.module import AwsModule
-from ..module_utils._aws.secret_store import STORE_OPTIONS
+from ..module_utils._aws.store_options import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._ecr.pull_check import registry_opener
 from ..module_utils._ecr.token_proof import token_proof

@@ -187,10 +187,14 @@ handover:
     - What the tasks of the role hand over to the modules of the steps. There is no secret in it.
   type: dict
   returned: success
+check_mode:
+  description: Whether it was asked for in check mode, after which the role takes no step.
+  type: bool
+  returned: success
 """
 
 from ..module_utils._aws.module import AwsModule
-from ..module_utils._aws.secret_store import STORE_OPTIONS
+from ..module_utils._aws.store_options import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._runpod.connection import ARGUMENTS
 from ..module_utils._workload.options import OPTIONS

@@ -233,7 +233,7 @@ lines:
 """
 
 from ..module_utils._aws.module import AwsModule
-from ..module_utils._aws.secret_store import STORE_OPTIONS
+from ..module_utils._aws.store_options import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._runpod.connection import ARGUMENTS
 from ..module_utils._workload.planning import connect

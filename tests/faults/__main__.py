@@ -1,7 +1,13 @@
 # Copyright (c) 2026 The gpuops.runpod authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python -m tests.faults [scenario ...]: break each scenario at each call in every way, and print a table."""
+"""Break each scenario at each call in every way, and let each pair of runs meet under many seeds; print a table.
+
+python -m tests.faults                          all of it
+python -m tests.faults calls [scenario ...]     the calls alone, of these scenarios
+python -m tests.faults pairs                    the pairs alone
+python -m tests.faults inputs                   anything as options of the modules alone
+"""
 
 from __future__ import annotations
 
@@ -14,8 +20,12 @@ from unittest.mock import patch
 
 from tests.sandbox.server import Sandbox
 
+from .at_once import PAIRS, STARTS, Meetings
 from .harness import Harness, Verdict
+from .inputs import MODULES, Inputs, ended_badly, nowhere
 from .scenarios import SCENARIOS
+
+PARTS = ("calls", "pairs", "inputs")
 
 
 def kind(verdict: Verdict) -> str:
@@ -24,38 +34,69 @@ def kind(verdict: Verdict) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=["all", *PARTS], default="all")
     parser.add_argument("scenarios", nargs="*", metavar="scenario")
     parser.add_argument("--every", type=int, default=1, help="of the points, only each nth")
-    parser.add_argument("--first", type=int, default=0, help="the number of the first point")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first point, or the first seed")
+    parser.add_argument("--seeds", type=int, default=200, help="how many seeds each pair meets under")
+    parser.add_argument("--inputs", type=int, default=100_000, help="how many options are drawn")
     given = parser.parse_args()
-    failed = 0
+    wrong = 0 if given.what not in ("all", "inputs") else give_anything(range(given.first, given.first + given.inputs))
     with Sandbox(with_registries=True) as sandbox:
         here = {name: sandbox.environment[name] for name in ("NO_PROXY", "no_proxy", "SSL_CERT_FILE")}
         with patch.dict(os.environ, here):
-            for name in given.scenarios or SCENARIOS:
-                failed += report(Harness(sandbox, name), given.first, given.every)
-    print(f"{failed} points went wrong")
-    return min(failed, 1)
+            if given.what in ("all", "calls"):
+                for name in given.scenarios or SCENARIOS:
+                    wrong += break_calls(Harness(sandbox, name), given.first, given.every)
+            if given.what in ("all", "pairs"):
+                for start in STARTS:
+                    wrong += let_meet(Meetings(sandbox), start, range(given.first, given.first + given.seeds))
+    print(f"{wrong} went wrong")
+    return min(wrong, 1)
 
 
-def report(harness: Harness, first: int, every: int) -> int:
+def break_calls(harness: Harness, first: int, every: int) -> int:
     """Print a scenario's row of the table and what went wrong; return how many points that were."""
-    began, tried, bad, seen = time.monotonic(), Counter[str](), 0, Counter[str]()
+    began, tried, bad = time.monotonic(), Counter[str](), 0
     for point in harness.points[first::every]:
         verdict = harness.tried(point)
         tried[kind(verdict)] += 1
         if verdict.wrong:
             bad += 1
-            seen.update(verdict.wrong)
             print(f"  {point}", *verdict.wrong, sep="\n      ", flush=True)
-    calls = len({(point.call, point.rule.get("skip")) for point in harness.points})
+    calls = len({(point.call, point.rule.get("skip")) for point in harness.points if point.rule})
     row = ", ".join(f"{fault} {count}" for fault, count in sorted(tried.items()))
-    print(
-        f"{harness.name}: {calls} calls, {sum(tried.values())} points ({row}), {bad} wrong, "
-        f"{time.monotonic() - began:.0f} s",
-        flush=True,
-    )
+    seconds = time.monotonic() - began
+    print(f"{harness.name}: {calls} calls, {tried.total()} points ({row}), {bad} wrong, {seconds:.0f} s", flush=True)
+    return bad
+
+
+def let_meet(meetings: Meetings, start: str, seeds: range) -> int:
+    """Print a row for each pair and what went wrong; return how many meetings that were."""
+    all_bad = 0
+    for pair in PAIRS:
+        bad = 0
+        for seed in seeds:
+            if wrong := meetings.wrong(start, pair, seed):
+                bad += 1
+                print(f"  {start}: {' and '.join(pair)}, seed {seed}", *wrong, sep="\n      ", flush=True)
+        print(f"{start}: {' and '.join(pair)}: {len(seeds)} seeds, {bad} wrong", flush=True)
+        all_bad += bad
+    return all_bad
+
+
+def give_anything(seeds: range) -> int:
+    """Print what went wrong with options that a seed draws; return how many times that was."""
+    bad = 0
+    with nowhere():
+        for seed in seeds:
+            module = MODULES[seed % len(MODULES)]
+            options = Inputs(seed).options(module)
+            if found := ended_badly(module, options):
+                bad += 1
+                print(f"  {module}, seed {seed}: {found}\n      {options}", flush=True)
+    print(f"options of {len(MODULES)} modules: seeds {seeds.start} to {seeds.stop - 1}, {bad} wrong", flush=True)
     return bad
 
 

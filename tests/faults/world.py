@@ -72,7 +72,7 @@ def _parts(sandbox: Sandbox) -> Iterator[Any]:
         assert backends[ACCOUNT][region]  # which makes one that nobody has used yet
         for regions in backends.values():
             yield from regions.values()
-    yield from (sandbox.runpod.world, sandbox.aws._access, sandbox.aws.trail, *sandbox.aws.publics.values())
+    yield from (sandbox.runpod.world, sandbox.aws.access, sandbox.aws.trail, *sandbox.aws.publics.values())
 
 
 def _repositories() -> Iterator[tuple[tuple[str, str, str], Any]]:

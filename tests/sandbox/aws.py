@@ -187,6 +187,10 @@ class AwsSimulator:
         """Let operators do only what this allows, of an action, a resource and condition keys, until the next reset."""
         self.access.operator_may = may
 
+    def limit_organization(self, *documents: Json) -> None:
+        """Put control policies of the organization above all users; none lets users do what their own policies say."""
+        self.access.control_policies = tuple(json.dumps(document) for document in documents)
+
     def current(self) -> AbstractContextManager[Any]:
         """Keep others out for as long as this context lasts."""
         return self._lock

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who makes a call to AWS, and whether the policies of an IAM user let it through.
 
-A user's inline and attached policies and its permissions boundary count. Groups, resource-based policies and conditions
-do not: a statement with a condition counts as if it had none, and nobody gets at what is another account's. What an
-operator may do besides is for others to judge: see `Access.operator_may`.
+A user's inline and attached policies, its permissions boundary and the control policies of the organization count.
+Groups, resource-based policies and conditions do not: a statement with a condition counts as if it had none, and nobody
+gets at what is another account's. What an operator may do besides is for others to judge: see `Access.operator_may`.
 """
 
 from __future__ import annotations
@@ -165,6 +165,7 @@ class Access:
 
     def reset(self) -> None:
         self.operator_may = lambda *dummy: True
+        self.control_policies: tuple[str, ...] = ()  # of the organization; no user is above them
         self._issued: dict[str, float] = {}
         self._policies: dict[str, list[Change]] = {}
 
@@ -240,11 +241,20 @@ class Access:
         found = effects(visible[-1] if visible else (), action, resource)
         boundary = _boundary(holder.account, user)
         limit = {"Allow"} if boundary is None else effects((boundary,), action, resource)
-        return next((f"{said} on resource: {resource} {reason}" for reason in _reasons(action, found, limit)), None)
+        above = effects(self.control_policies, action, resource) if self.control_policies else {"Allow"}
+        reasons = [*_reasons_above(action, above), *_reasons(action, found, limit)]
+        return next((f"{said} on resource: {resource} {reason}" for reason in reasons), None)
 
 
 def _reason(action: str) -> str:
     return f"because no identity-based policy allows the {action} action"
+
+
+def _reasons_above(action: str, above: set[str]) -> Iterator[str]:
+    if "Deny" in above:
+        yield "with an explicit deny in a service control policy"
+    if "Allow" not in above:
+        yield f"because no service control policy allows the {action} action"
 
 
 def _reasons(action: str, found: set[str], limit: set[str]) -> Iterator[str]:

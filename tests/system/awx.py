@@ -70,6 +70,19 @@ class Job(NamedTuple):
     def published(self) -> Json:
         return self.statistics["artifact_data"]
 
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that changed something."""
+        done = [event["event_data"] for event in self.events if event["event"] == "runner_on_ok"]
+        return [one["task_action"] for one in done if one["res"].get("changed")]
+
+    @property
+    def said(self) -> list[str]:
+        """What the role tells at its end."""
+        told = [event["event_data"] for event in self.events if event["event"] == "runner_on_ok"]
+        [lines] = [one["res"]["msg"] for one in told if one["task"].endswith("Tell what was done, and what is")]
+        return list(lines)
+
     def files_with(self, secret: str) -> set[str]:
         """Return which files of ansible-runner hold a text."""
         files = [path for folder in ("artifacts", "env", "inventory") for path in (self.folder / folder).rglob("*")]
@@ -188,8 +201,12 @@ class Controller:
         inventory: Json,
         credentials: Mapping[str, str],
         *arguments: str,
+        workflow: int | None = None,
     ) -> Job:
-        """Launch a job template with the answers to its survey, and the environment that its credentials bring."""
+        """Launch a job template with the answers to its survey, and the environment that its credentials bring.
+
+        In a workflow AWX tells the job its number.
+        """
         self._jobs += 1
         folder = self._folder / f"awx_{self._jobs}"
         shutil.copytree(project.checkout, folder / "project", ignore=shutil.ignore_patterns(".git"), symlinks=True)
@@ -197,7 +214,7 @@ class Controller:
             shutil.copytree(project.collections, folder / "requirements_collections", symlinks=True)
         for name in ("env", "inventory"):
             (folder / name).mkdir()
-        (folder / "env" / "extravars").write_text(self._extra_variables(template["extra_vars"], answers))
+        (folder / "env" / "extravars").write_text(self._extra_variables(template["extra_vars"], answers, workflow))
         check = ["--check"] if template["job_type"] == "check" else []
         (folder / "env" / "cmdline").write_text(" ".join([*check, "-u root", *arguments]))
         hosts = folder / "inventory" / "hosts"
@@ -219,9 +236,11 @@ class Controller:
         events = [json.loads(path.read_text()) for path in folder.glob("artifacts/*/job_events/*.json")]
         return Job(done.returncode, folder, sorted(events, key=lambda event: event["counter"]))
 
-    def _extra_variables(self, trusted: Json, answers: Json) -> str:
+    def _extra_variables(self, trusted: Json, answers: Json, workflow: int | None) -> str:
         """Those of the template as they are; what comes at launch is no template of Jinja's, whatever it says."""
         wanted = {**trusted, **answers, "awx_job_id": self._jobs, "awx_job_launch_type": "manual"}
+        if workflow:
+            wanted["awx_workflow_job_id"] = workflow
         untouched = {name: value for name, value in trusted.items() if wanted[name] == value}
         launched = {name: value for name, value in wanted.items() if name not in untouched}
         return yaml.safe_dump(untouched) + yaml.dump(launched, Dumper=Untrusted)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gpuops.runpod authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stand-in for the REST API of AWX 24.6.1: what the modules of awx.awx ask of it, with AWX's fields, choices and refusals.
+"""A stand-in for the REST API of AWX 24.6.1: what the modules of awx.awx ask of it, with its fields and refusals.
 
 The fields stand in awx_fields.json as the API's OPTIONS tell them. What AWX ignores silently is a refusal here.
 """
@@ -250,6 +250,8 @@ class Controller:
         field, *rest = name.split("__")
         if field == "organization" and kind == "job_templates":
             thing = {**thing, "organization": self.things["projects"][thing["project"]]["organization"]}
+        if kind == "workflow_approval_templates":
+            thing = {"organization": None, **thing}
         if field not in thing:
             raise Refusal(400, {"detail": f"{kind} has no field named '{field}'"})
         value = thing[field]
@@ -349,25 +351,25 @@ class Controller:
 
     def forget(self, kind: str, number: int) -> None:
         """Let nothing refer to what is gone; labels that nothing bears go, too."""
-        for role in [role for role, (of, one, dummy) in self.roles.items() if (of, one) == (kind, number)]:
-            del self.roles[role]
-            self.granted.pop(role, None)
-        self.links = {key: ids for key, ids in self.links.items() if key[:2] != (kind, number)}
-        for (of, dummy, name), ids in self.links.items():
-            if LISTS[of][name] == kind and number in ids:
-                ids.remove(number)
+        gone = {role for role, (of, one, _) in self.roles.items() if (of, one) == (kind, number)}
+        self.roles = {role: held for role, held in self.roles.items() if role not in gone}
+        self.granted = {
+            role: [team for team in teams if (kind, team) != ("teams", number)]
+            for role, teams in self.granted.items()
+            if role not in gone
+        }
+        self.links = {
+            key: [one for one in ids if (LISTS[key[0]][key[2]], one) != (kind, number)]
+            for key, ids in self.links.items()
+            if key[:2] != (kind, number)
+        }
         for other in self.things.values():
             for one in other.values():
                 one.update({name: None for name in REFERENCES if one.get(name) == number})
-        if kind == "teams":
-            for teams in self.granted.values():
-                if number in teams:
-                    teams.remove(number)
         self.surveys.pop((kind, number), None)
-        borne = {one for (of, dummy, name), ids in self.links.items() if name == "labels" for one in ids}
         if kind in ("job_templates", "workflow_job_templates"):
-            for label in self.things["labels"].keys() - borne:
-                del self.things["labels"][label]
+            borne = {one for (_, _, name), ids in self.links.items() if name == "labels" for one in ids}
+            self.things["labels"] = {one: label for one, label in self.things["labels"].items() if one in borne}
 
     def related_list(self, request: Request, kind: str, number: str, name: str) -> Response:
         self.found(kind, number)
@@ -439,6 +441,8 @@ class Controller:
         }
         if kind == "credentials":
             shown["inputs"] = {name: HIDDEN if name in SECRETS else value for name, value in thing["inputs"].items()}
+        if kind == "credential_types":
+            shown["managed"] = False
         if kind == "job_templates":
             shown["organization"] = (
                 self.things["projects"][thing["project"]]["organization"] if thing["project"] else None

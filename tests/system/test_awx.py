@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gpuops.runpod authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbook for AWX, with stand-ins for the modules of awx.awx, and against a controller where there is one."""
+"""The playbook for AWX with the modules of awx.awx, against a stand-in of the API, and a controller if there is one."""
 
 from __future__ import annotations
 
@@ -9,33 +9,31 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.unit.awx import options
-
 from .conftest import IMAGE, ROOT, Run, install
+from .controller import FIELDS, LISTS, PASSWORD, TOKEN, USER, Controller, serving
+
+Json = dict[str, Any]
 
 PLAYBOOK = "playbooks/awx.yml"
-STAND_IN = """\
-import json, os
-from ansible.module_utils.basic import AnsibleModule
-
-module = AnsibleModule(argument_spec={spec!r}, supports_check_mode=True)
-given = {{name: value for name, value in module.params.items() if value is not None}}
-with open({record!r}, "a") as file:
-    file.write(json.dumps([{name!r}, given]) + "\\n")
-module.exit_json(changed=False)
-"""
-LOOKUP = """\
-DOCUMENTATION = "name: controller_api\\nshort_description: Stands in"
-from ansible.plugins.lookup import LookupBase
-
-class LookupModule(LookupBase):
-    pass
-"""
-CONTROLLER = pytest.mark.skipif(not os.environ.get("CONTROLLER_HOST"), reason="there is no CONTROLLER_HOST")
+COLLECTIONS = Path(os.environ.get("AWX_COLLECTIONS_PATH", ROOT / ".venv" / "awx"))
+SECRETS = {"runpod_awx_api_key": "rpa_example", "runpod_awx_aws_secret_key": "example-of-a-secret"}
+SETTINGS = {
+    **SECRETS,
+    "runpod_awx_aws_access_key": "AKIAIOSFODNN7EXAMPLE",
+    "runpod_awx_image": IMAGE,
+    "runpod_awx_execution_environment": "registry.example.com/runpod-ecr-ee:0.1.0",
+    "runpod_awx_notification_url": "https://alerts.example.com/runpod",
+    "runpod_awx_notifications": ["Slack of the team"],
+    "runpod_awx_labels": ["gpu"],
+    "runpod_awx_instance_groups": ["builders"],
+}
+REAL = pytest.mark.skipif(not os.environ.get("CONTROLLER_HOST"), reason="there is no CONTROLLER_HOST")
 
 
 def play(*arguments: str, **environment: str) -> Run:
@@ -48,64 +46,234 @@ def play(*arguments: str, **environment: str) -> Run:
     return Run(done.returncode, done.stdout)
 
 
-def stand_in(folder: Path) -> Path:
-    """Make a collection awx.awx whose modules take its options, and write down what they are given."""
-    record = folder / "record"
-    plugins = folder / "ansible_collections" / "awx" / "awx" / "plugins"
-    (plugins / "modules").mkdir(parents=True)
-    (plugins / "lookup").mkdir()
-    (plugins / "lookup" / "controller_api.py").write_text(LOOKUP)
-    for name in options.MODULES:
-        source = STAND_IN.format(spec=options.argument_spec(name), record=str(record), name=name)
-        (plugins / "modules" / f"{name}.py").write_text(source)
-    return record
+class Awx:
+    """A controller with what an organization has before, and runs of the playbook against it."""
+
+    def __init__(self, controller: Controller, folder: Path) -> None:
+        self.controller, self.folder = controller, folder
+        self.environment: dict[str, str] = {"ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS)}
+        self.playbook = PLAYBOOK
+        assert COLLECTIONS.is_dir(), "awx.awx is not there: run 'tools/bootstrap test'"
+        controller.add("organizations", {"name": "GPU"})
+        slack = {"name": "Slack of the team", "organization": 1, "notification_type": "slack"}
+        controller.add("notification_templates", slack)
+        controller.add("instance_groups", {"name": "builders"})
+
+    def run(self, *arguments: str, **settings: Any) -> Run:
+        self.controller.writes.clear()
+        path = self.folder / "settings.json"
+        path.write_text(json.dumps(SETTINGS | settings))
+        run = play(self.playbook, "-e", f"@{path}", *arguments, **self.environment)
+        assert run.code == 0, run.output
+        return run
 
 
-def test_without_awx_awx_it_says_how_to_get_it(tmp_path: Path) -> None:
-    run = play(PLAYBOOK, ANSIBLE_COLLECTIONS_PATH=str(tmp_path))
+@pytest.fixture
+def awx(tmp_path: Path) -> Iterator[Awx]:
+    made = Awx(Controller(), tmp_path)
+    with serving(made.controller) as host:
+        made.environment |= {"CONTROLLER_HOST": host, "CONTROLLER_USERNAME": USER, "CONTROLLER_PASSWORD": PASSWORD}
+        yield made
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Awx]:
+    """Ansible Automation Platform 2.5: its variables, its collection, and an API behind the gateway."""
+    made = Awx(Controller("/api/controller/"), tmp_path)
+    place = tmp_path / "ansible_collections" / "ansible"
+    place.mkdir(parents=True)
+    (place / "controller").symlink_to(COLLECTIONS / "ansible_collections" / "awx" / "awx")
+    with serving(made.controller) as host:
+        places = f"{tmp_path}{os.pathsep}{COLLECTIONS}"  # the link's documentation is a fragment of awx.awx
+        made.environment = {"ANSIBLE_COLLECTIONS_PATH": places, "AAP_HOSTNAME": host, "AAP_TOKEN": TOKEN}
+        yield made
+
+
+# What is refused before anything is asked
+
+
+def test_without_a_collection_it_says_how_to_get_it(tmp_path: Path) -> None:
+    run = play(
+        PLAYBOOK,
+        ANSIBLE_COLLECTIONS_PATH=str(tmp_path),
+        CONTROLLER_HOST="http://127.0.0.1:9",
+        CONTROLLER_OAUTH_TOKEN="x",
+    )
     assert run.code == 2
     assert "ansible-galaxy collection install awx.awx" in run.output
     assert run.recap["failed"] == 1
 
 
-def test_everything_arrives_in_an_order_in_which_names_exist(archive: Path, tmp_path: Path) -> None:
-    record = stand_in(tmp_path)
-    install(archive, tmp_path)
-    secrets = {"runpod_awx_api_key": "rpa_example", "runpod_awx_aws_secret_key": "example-of-a-secret"}
-    settings = tmp_path / "settings.json"
-    settings.write_text(json.dumps({"runpod_awx_image": IMAGE, **secrets}))
-    run = play("gpuops.runpod.awx", "-vvv", "-e", f"@{settings}", ANSIBLE_COLLECTIONS_PATH=str(tmp_path))
-    assert run.code == 0, run.output
-    assert str(tmp_path / "ansible_collections" / "gpuops") in run.output  # not the checkout's
-    assert not [secret for secret in secrets.values() if secret in run.output]
-
-    given = [json.loads(line) for line in record.read_text().splitlines()]
-    order = list(dict.fromkeys(name for name, dummy in given))
-    assert order == [*list(options.VARIABLES.values())[:-1], "workflow_job_template_node", "schedule"]
-    told = {(name, arguments.get("name") or arguments["identifier"]): arguments for name, arguments in given}
-    injected = told["credential_type", "RunPod"]["injectors"]["env"]
-    assert injected["RUNPOD_API_KEY"] == "{{ api_key }}"
-    assert told["credential", "RunPod ECR"]["inputs"] == {"api_key": "rpa_example"}
-    assert told["schedule", "RunPod ECR refresh every 4 hours"]["extra_data"] == {"runpod_ecr_image": IMAGE}
-    survey = told["job_template", "RunPod ECR converge"]["survey_spec"]["spec"]
-    assert survey[0]["default"] == IMAGE
-    nodes = [arguments for name, arguments in given if name == "workflow_job_template_node"]
-    assert [(node["identifier"], node.get("success_nodes")) for node in nodes] == [
-        ("look", None),
-        ("approve", None),
-        ("remove", None),
-        ("look", ["approve"]),
-        ("approve", ["remove"]),
-    ]
-    # Links go apart: the module would look for those of an approval at an address that AWX does not have.
-    assert not [node for node in nodes if "approval_node" in node and "success_nodes" in node]
+def test_without_a_controller_none_is_guessed(tmp_path: Path) -> None:
+    for environment in ({}, {"CONTROLLER_HOST": "https://awx.example.com"}, {"AAP_TOKEN": "x"}):
+        run = play(PLAYBOOK, ANSIBLE_COLLECTIONS_PATH=str(tmp_path), **environment)
+        assert run.code == 2 and "export CONTROLLER_HOST" in run.output and "127.0.0.1" not in run.output
 
 
-@CONTROLLER
-def test_a_second_run_leaves_a_controller_unchanged() -> None:
-    there = {name: value for name, value in os.environ.items() if name.startswith("CONTROLLER_")}
-    places = [os.environ.get("ANSIBLE_COLLECTIONS_PATH"), "~/.ansible/collections", "/usr/share/ansible/collections"]
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("runpod_awx_execution_environment", "registry.example.com/ee:latest"),
+        ("runpod_awx_execution_environment", "registry.example.com:5000/ee"),
+        ("runpod_awx_state", "gone"),
+        ("runpod_awx_prefix", " "),
+        ("runpod_awx_webhook_service", "gitea"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(awx: Awx, setting: str, value: str) -> None:
+    path = awx.folder / "settings.json"
+    path.write_text(json.dumps({setting: value}))
+    run = play(PLAYBOOK, "-e", f"@{path}", **awx.environment)
+    assert run.code == 2 and f"{setting} is " in run.output
+    assert awx.controller.writes == []
+
+
+# Drift
+
+
+def drift(controller: Controller) -> None:
+    """Change by hand every field that is managed, of every thing."""
+    for kind, things in controller.things.items():
+        for thing in things.values():
+            if str(thing.get("name", "")).startswith("RunPod") or kind == "workflow_job_template_nodes":
+                thing.update(changed(kind, thing))
+    for (kind, _, name), ids in controller.links.items():
+        ids[:] = (
+            []
+            if ids
+            else [next(iter(controller.things[LISTS[kind][name]]))] * bool(controller.things[LISTS[kind][name]])
+        )
+    for survey in controller.surveys.values():
+        survey["spec"] = survey["spec"][:1]
+        survey["spec"][0]["required"] = False
+
+
+KEPT = {"name", "identifier", "organization", "workflow_job_template", "enabled"}
+UNMANAGED = {
+    "inventories": {"kind", "host_filter", "prevent_instance_group_fallback"},
+    "hosts": {"instance_id", "inventory"},
+    "job_templates": {"project"},  # AWX refuses one without
+    "projects": {"local_path", "signature_validation_credential"},
+    "credentials": set(FIELDS["credentials"]),  # a credential that exists is never touched
+    "credential_types": {"kind"},
+    "execution_environments": set(),
+    "notification_templates": {"notification_type"},
+    "workflow_job_template_nodes": {"unified_job_template"},
+    "schedules": {"unified_job_template"},
+    "labels": set(FIELDS["labels"]),
+    "workflow_approval_templates": set(),
+}
+
+
+def changed(kind: str, thing: Json) -> Json:
+    fields = FIELDS.get(kind, {"description": {"type": "string"}, "timeout": {"type": "integer"}})
+    skipped = KEPT | UNMANAGED.get(kind, set())
+    return {name: another(field, thing.get(name)) for name, field in fields.items() if name not in skipped}
+
+
+def another(field: Json, value: Any) -> Any:
+    if field["type"] == "boolean":
+        return not value
+    if field["type"] == "choice":
+        return next(choice for choice in reversed(field["choices"]) if choice and choice != value)
+    if field["type"] == "json":
+        return {"changed": "by hand"} if isinstance(value, dict) or value is None else '{"changed": "by hand"}'
+    return {"string": "changed by hand", "integer": 7, "id": None}[field["type"]]
+
+
+def test_drift_by_hand_comes_back_with_one_run_and_the_next_changes_nothing(awx: Awx) -> None:
+    controller = awx.controller
+    empty = controller.snapshot()
+    foreseen = awx.run("--check")
+    assert "job_templates: " in foreseen.output and foreseen.recap["changed"] > 0
+    assert controller.snapshot() == empty and controller.writes == []
+
+    first = awx.run("-vvv")
+    assert not [secret for secret in (*SECRETS.values(), PASSWORD) if f'"{secret}"' in first.output]
+    wanted = controller.snapshot()
+    assert {schedule["enabled"] for schedule in wanted["things"]["schedules"]} == {True}
+
+    drift(controller)
+    teardown = controller.one("workflow_job_templates", "RunPod ECR teardown with approval")
+    nodes = {
+        node["identifier"]: node
+        for node in controller.things["workflow_job_template_nodes"].values()
+        if node["workflow_job_template"] == teardown["id"]
+    }
+    removal = controller.one("job_templates", "RunPod ECR teardown")
+    stray = {"workflow_job_template": teardown["id"], "identifier": "shortcut", "unified_job_template": removal["id"]}
+    controller.add("workflow_job_template_nodes", {**stray, "extra_data": {}})
+    controller.links["workflow_job_template_nodes", nodes["look"]["id"], "always_nodes"] = [nodes["remove"]["id"]]
+    del controller.things["workflow_approval_templates"][nodes["approve"]["unified_job_template"]]
+    nodes["approve"]["unified_job_template"] = removal["id"]
+    paused = controller.one("schedules", "RunPod ECR rotate every week")
+    paused["enabled"] = False
+
+    mended = awx.run()
+    assert "Somebody has paused RunPod ECR rotate every week" in " ".join(mended.output.split())
+    assert paused["enabled"] is False
+    paused["enabled"] = True
+    assert controller.snapshot() == wanted
+
+    again = awx.run()
+    assert again.recap["changed"] == 0, again.output
+    assert controller.writes == []
+
+
+def test_two_installations_live_side_by_side_and_leave_nothing_behind(archive: Path, gateway: Awx) -> None:
+    """By the variables and the collection of Ansible Automation Platform, from an installed collection."""
+    install(archive, gateway.folder)
+    gateway.playbook, controller = "gpuops.runpod.awx", gateway.controller
+    theirs = {"their_own": 1, "runpod_ecr_user_name": "their-user"}
+    fleet = {"name": "GPU accounts", "organization": 1, "variables": f"---\n{json.dumps(theirs)}"}
+    controller.add("inventories", fleet)
+    before = controller.snapshot()
+    fleets = {"runpod_awx_survey": False, "runpod_awx_inventory": "GPU accounts", "runpod_awx_hosts": "all"}
+
+    gateway.run(**fleets)
+    one = controller.snapshot()
+    merged = json.loads(controller.one("inventories", "GPU accounts")["variables"])
+    assert merged == {**theirs, "runpod_ecr_aws": {"region": "us-east-1"}}
+
+    other = {"runpod_awx_prefix": "Team B", "runpod_awx_organization": "GPU", "runpod_awx_api_key": ""}
+    gateway.run(**other, runpod_awx_notifications=[])
+    both = controller.snapshot()
+    for kind, things in one["things"].items():
+        assert [thing for thing in things if thing not in both["things"][kind]] == [], kind
+    rest = controller.one("schedules", "Team B ECR refresh every 4 hours")
+    assert not rest["enabled"] and rest["description"] == "Rests: a secret is to be entered in Team B ECR."
+
+    gateway.run(**other, runpod_awx_notifications=[], state="absent")
+    assert controller.snapshot() == one
+    gateway.run(**fleets, state="absent")
+    after = controller.snapshot()
+    for snapshot in (before, after):
+        [inventory] = snapshot["things"]["inventories"]
+        inventory["variables"] = json.loads(inventory["variables"].removeprefix("---\n"))
+    assert after == before
+
+
+# A controller
+
+
+@REAL
+def test_a_real_controller_is_as_before_when_all_was_taken_out_again(tmp_path: Path) -> None:
+    there = {name: value for name, value in os.environ.items() if name.startswith(("CONTROLLER_", "AAP_"))}
+    places = [os.environ.get("ANSIBLE_COLLECTIONS_PATH"), str(COLLECTIONS), "~/.ansible/collections"]
     there["ANSIBLE_COLLECTIONS_PATH"] = os.pathsep.join(filter(None, places))
-    first, second = play(PLAYBOOK, **there), play(PLAYBOOK, **there)
-    assert first.code == second.code == 0, first.output + second.output
-    assert second.recap["changed"] == 0
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"runpod_awx_prefix": "Trial of RunPod", "runpod_awx_image": IMAGE}))
+
+    def run(*arguments: str) -> Run:
+        done = play(PLAYBOOK, "-e", f"@{settings}", *arguments, **there)
+        assert done.code == 0, done.output
+        return done
+
+    try:
+        assert run("--check").recap["changed"] > 0
+        run()
+        assert run().recap["changed"] == 0
+    finally:
+        removed = run("-e", "state=absent")
+    assert removed.recap["changed"] > 0
+    assert run("-e", "state=absent").recap["changed"] == 0

@@ -9,7 +9,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .conftest import IMAGE, House
+from .conftest import IMAGE, ROOT, House
 from .fleet import GROUP, HOSTS, Fleet
 
 QUOTA = {"minute": 180, "hour": 7200, "day": 86400}
@@ -84,3 +84,63 @@ def test_hosts_in_each_others_way_are_refused_before_anything_changes(house: Hou
     assert f"The hosts {third} and {fourth} have the template" in told(run.output)
     assert "Nothing was changed. The hosts" in told(run.output)
     assert house.writes() == []
+
+
+def test_a_host_beyond_the_limit_is_compared_too(house: House, tmp_path: Path) -> None:
+    """Each slice by a limit sees the whole inventory: one that would flip another's template changes nothing."""
+    fleet = Fleet(house.sandbox, size=4)
+    first, second, third, fourth = HOSTS
+    fleet.keys[second] = fleet.keys[first]
+    for workload in fleet.workloads[second]:
+        workload["image"] = workload["image"].replace(HOSTS[second][0], HOSTS[first][0])
+    fleet.workloads[third][0]["template"]["name"] = fleet.workloads[fourth][0]["template"]["name"]
+    fleet.push()
+    inventory = ("-i", str(fleet.write(tmp_path)))
+    house.sandbox.forget_calls()
+
+    for host, said in (
+        (first, f"The hosts {first} and {second} share the pull user runpod-ecr-access"),
+        (fourth, f"The hosts {third} and {fourth} have the template"),
+    ):
+        run = house.play(MAIN, *inventory, *ALL, "--limit", host)
+        assert run.code != 0 and said in told(run.output), run.output
+    assert house.writes() == []
+
+    check = house.play("playbooks/fleet.yml", *inventory, *ALL)
+    assert {host: recap["failed"] for host, recap in check.recaps.items()} == dict.fromkeys(HOSTS, 1), check.output
+    assert house.writes() == []
+
+
+def test_a_slice_of_awx_does_not_take_over_what_another_has_made(house: House, tmp_path: Path) -> None:
+    """AWX gives a slice its own hosts alone, so that what the other has made is all there is to see."""
+    fleet = Fleet(house.sandbox, size=4)
+    first, *_, last = HOSTS
+    fleet.workloads[last][0]["template"]["name"] = fleet.workloads[first][0]["template"]["name"]
+    fleet.push()
+    folder = fleet.write(tmp_path)
+    inventories = {}
+    for host in (first, last):
+        path = folder / f"{host}.json"
+        path.write_text(json.dumps({"all": {"children": {GROUP: {"hosts": {host: {}}}}}}))
+        inventories[host] = ("-i", str(path))
+    made = house.play(MAIN, *inventories[first], *ALL)
+    assert made.code == 0, made.output
+    before = house.runpod()["templates"]
+    for _ in range(2):
+        refused = house.play(MAIN, *inventories[last], *ALL)
+        assert refused.code != 0 and "runpod_ecr_adopt" in refused.output, refused.output
+    assert house.runpod()["templates"] == before
+    assert house.play(MAIN, *inventories[first], *ALL).recaps[first]["changed"] == 0
+
+
+def test_the_example_for_awx_has_no_conflict_and_becomes_one_with_a_name_in_common(
+    house: House, tmp_path: Path
+) -> None:
+    example = ROOT / "examples" / "awx-fleet" / "inventory.yml"
+    arguments = ("playbooks/fleet.yml", "-e", "runpod_ecr_hosts=accounts", "-i")
+    run = house.play(*arguments, str(example))
+    assert run.code == 0 and set(run.recaps) == {"research", "production"}, run.output
+    copy = tmp_path / "inventory.yml"
+    copy.write_text(example.read_text().replace("name: inference", "name: runpod-gpu-training"))
+    run = house.play(*arguments, str(copy))
+    assert run.code != 0 and "have the template runpod-gpu-training at RunPod in common" in told(run.output), run.output

@@ -70,6 +70,8 @@ def check(house: House, last: int | None = None, interrupted_play: str = "", **o
     clouds.last = last
 
     def play(name: str, variables: Json) -> Played:
+        if name == "audit":  # which only Ansible itself can play
+            return Played(0, 0, "")
         played = Role(house.runs).play({"runpod_ecr": "main"}.get(name, name), False, **variables)
         if name == interrupted_play:
             raise KeyboardInterrupt
@@ -104,7 +106,7 @@ def test_a_whole_run_passes_and_leaves_a_report_that_may_be_shown(house: House, 
     done = subprocess.run(
         [sys.executable, "-m", "tools.live", "--yes", "--report", path],
         cwd=ROOT,
-        env={**house.environment(), "ANSIBLE_CALLBACK_PLUGINS": ""},
+        env=house.environment(),
         capture_output=True,
         text=True,
         timeout=600,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import PartialError
 
-from .conftest import ENDPOINT, IMAGE, REGISTRY, SEOUL, USER, House, Run
+from .conftest import ENDPOINT, IMAGE, REGISTRY, ROOT, SEOUL, USER, House, Run
 
 OTHER_IMAGE = f"{REGISTRY}/runpod-gpu-inference:v1"
 
@@ -66,6 +67,26 @@ def test_another_image_is_added_and_takes_nothing_away(house: House) -> None:
     assert house.pullable() == {"runpod-gpu-training", "runpod-gpu-inference"}
     assert len(house.runpod()["templates"]) == 2
     assert len(house.runpod()["registries"]) == 1
+
+
+def test_check_mode_that_an_include_of_the_role_applies_takes_no_step_either(house: House, tmp_path: Path) -> None:
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(f"""\
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  vars:
+    ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
+    runpod_ecr_image: {IMAGE}
+  tasks:
+    - ansible.builtin.include_role:
+        name: gpuops.runpod.runpod_ecr
+        apply:
+          check_mode: true
+""")
+    run = house.play(playbook, ANSIBLE_COLLECTIONS_PATH=str(ROOT / "playbooks" / "collections"))
+    assert run.code == 0, run.output
+    assert run.recap["changed"] == 1 and house.writes() == []
 
 
 def test_check_mode_on_an_empty_account_predicts_and_writes_nothing(house: House) -> None:

@@ -16,6 +16,7 @@ from tests.unit.rights.judge import Who, allowed
 from tools.rights import documents
 
 from .conftest import ENDPOINT, USER, House
+from .worker import STORES
 
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/runpod-pull-boundary"
 PUBLIC = {"access": "public", "acknowledge_public": True}
@@ -79,6 +80,26 @@ def test_a_pull_user_lives_within_the_policies(house: House) -> None:
 def test_the_other_ways_of_access_live_within_their_policies(house: House, access: str) -> None:
     options: dict[str, object] = PUBLIC if access == "public" else {"access": access}
     through_its_life(house, options, {"main": access, "audit": "auditor"})
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_each_store_and_a_quarantine_live_within_the_policies(house: House, store: str) -> None:
+    make_boundary(house)
+    bound = {"user_permissions_boundary": BOUNDARY, "secret_store": {"type": store}}
+    steps: list[tuple[str, dict[str, object]]] = [
+        ("main", {}),
+        ("refresh", {"min_validity_hours": 11.99}),
+        ("rotate", {"rotate_after_days": 0}),
+        ("main", {"state": "quarantined"}),
+        ("main", {"release_quarantine": True}),
+        ("main", {"state": "absent"}),
+        ("main", {"state": "absent"}),
+    ]
+    for entry, more in steps:
+        with limited(house, "refresher" if entry == "refresh" else "operator") as denied:
+            played = house.role(entry, **{**bound, **more})
+        assert (played.failure, denied) == ("", []), more
+    assert (house.users(), house.secrets()) == ([], [])
 
 
 def test_a_caller_who_pulls_needs_no_more_than_to_pull(house: House) -> None:

@@ -64,17 +64,32 @@ class Jobs:
         self._credentials = awx.credentials(self._definitions)
 
     def launch(self, project: Project, name: str, *arguments: str, **changes: Any) -> Job:
-        template = {**self._definitions.one("templates", name), **changes}
-        # The teardown's survey is that of the workflow around it.
-        asked = template if "survey_spec" in template else self._definitions.one("workflows", f"{name} with approval")
-        answers = answered(asked["survey_spec"], {"runpod_ecr_image": IMAGE})
-        # In a workflow, what the jobs before have published comes as variables that nothing goes before.
-        told = {name: "of an earlier job" for job in self.done for name in job.published}
-        inventory = self._definitions.inventory
-        job = self._awx.controller.job(project, template, told | answers, inventory, self._credentials, *arguments)
+        job = self.attempt(project, name, *arguments, **changes)
         assert job.code == 0, job.output
         self.done.append(job)
         return job
+
+    def attempt(
+        self,
+        project: Project,
+        name: str,
+        *arguments: str,
+        workflow: int | None = None,
+        told: Any = None,
+        **changes: Any,
+    ) -> Job:
+        template = {**self._definitions.one("templates", name), **changes}
+        # The teardown's survey is that of the workflow around it.
+        around = self._definitions.one("workflows", "RunPod ECR teardown with approval")
+        answers = answered(
+            (template if "survey_spec" in template else around)["survey_spec"], {"runpod_ecr_image": IMAGE}
+        )
+        # In a workflow, what the jobs before have published comes as variables that nothing goes before.
+        before = {name: "of an earlier job" for job in self.done for name in job.published} | (told or {})
+        inventory = self._definitions.inventory
+        return self._awx.controller.job(
+            project, template, before | answers, inventory, self._credentials, *arguments, workflow=workflow
+        )
 
 
 @pytest.fixture
@@ -111,7 +126,8 @@ def test_jobs_run_by_ansible_runner_and_leave_no_secret_of_ours(awx: Awx) -> Non
     assert not jobs.launch(plain, "RunPod ECR rotate").changed
     assert jobs.launch(plain, "RunPod ECR audit").published["runpod_ecr_audit"]["status"] == "green"
     hidden = secrets(awx.house)
-    jobs.launch(plain, "RunPod ECR teardown", job_type="run")
+    preview = jobs.launch(plain, "RunPod ECR teardown preview", workflow=7)
+    jobs.launch(plain, "RunPod ECR teardown", workflow=7, told=preview.published)
     assert not awx.house.users()
     assert not awx.house.runpod()["templates"]
 
@@ -119,6 +135,36 @@ def test_jobs_run_by_ansible_runner_and_leave_no_secret_of_ours(awx: Awx) -> Non
     for job in jobs.done:
         held = {name: files for name, secret in hidden.items() if (files := job.files_with(secret))}
         assert held == injected  # what ansible-runner writes itself
+
+
+def test_a_teardown_removes_what_its_preview_shows_and_nothing_outside_of_the_workflow(awx: Awx) -> None:
+    plain = awx.controller.sync(awx.collection)
+    awx.house.arrange()
+    jobs = Jobs(awx)
+
+    preview = jobs.launch(plain, "RunPod ECR teardown preview", workflow=7)
+    assert preview.published == {"runpod_awx_previewed": "7"}
+    assert awx.house.writes() == [] or awx.house.users()
+    previewed = preview.published
+    for outside in ({}, {"told": previewed}, {"workflow": 8}, {"workflow": 8, "told": previewed}):
+        awx.house.sandbox.forget_calls()
+        refused = jobs.attempt(plain, "RunPod ECR teardown", **outside)
+        assert refused.code != 0 and "Nothing was removed" in refused.output
+        assert not awx.house.sandbox.aws_calls() and not awx.house.sandbox.runpod_calls()
+
+    removal = jobs.launch(plain, "RunPod ECR teardown", workflow=7, told=previewed)
+    shown = [line for line in preview.said if line in removal.said]
+    assert len(shown) >= 3 and preview.said[: len(shown)] == removal.said[: len(shown)]
+    assert not awx.house.users() and not awx.house.runpod()["templates"] and not awx.house.runpod()["registries"]
+
+
+def test_the_reason_of_a_failure_is_published_for_the_notification(awx: Awx) -> None:
+    plain = awx.controller.sync(awx.collection)
+    jobs = Jobs(awx)
+    for name in ("refresh", "rotate"):
+        failed = jobs.attempt(plain, f"RunPod ECR {name}")
+        [reason] = failed.published["runpod_awx_failures"].values()
+        assert failed.code != 0 and reason.startswith("Nothing was changed."), failed.output
 
 
 def test_checkout_can_be_synced_without_reaching_galaxy(awx: Awx) -> None:

@@ -149,6 +149,13 @@ def test_action_groups_name_the_modules_and_nothing_else() -> None:
     assert sorted(named | ASKS_NO_CLOUD) == modules()
 
 
+def test_modules_of_aws_that_the_role_runs_take_its_defaults() -> None:
+    groups = load("meta/runtime.yml")["action_groups"]
+    tasks = "".join(path.read_text() for path in (ROOT / "roles").glob("*/tasks/**/*.yml"))
+    run = set(re.findall(r"gpuops\.runpod\.(\w+):", tasks))
+    assert set(groups["runpod_ecr_aws"]) == run & set(groups["aws"][1:])
+
+
 def test_no_option_bears_the_name_of_one_of_amazon_aws() -> None:
     standard = resources.files("ansible_collections.amazon.aws").joinpath("plugins", "doc_fragments")
     reserved = set()

@@ -86,9 +86,8 @@ class Clouds:
     def registry(self, method: str, host: str, path: str, password: str) -> Answer:
         """Ask a registry with a token of ECR."""
         login = base64.b64encode(f"AWS:{password}".encode()).decode()
-        return exchanged(
-            Request(f"https://{host}/v2/{path}", headers={"Authorization": f"Basic {login}"}, method=method)
-        )
+        headers = {"Authorization": f"Basic {login}", "Accept": MANIFEST}
+        return exchanged(Request(f"https://{host}/v2/{path}", headers=headers, method=method))
 
     def token(self, access_key: str, secret_key: str) -> str:
         """Mint a token of ECR as the owner of a key."""

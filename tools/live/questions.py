@@ -184,7 +184,7 @@ def delegation(context: Context, resource: str) -> str:
 
 def resource_forms(context: Context) -> str:
     uri = f"{context.host}/{context.prefix}"
-    without = delegation(context, context.arn)
+    without = delegation(context, f"{uri}:{context.tag}")
     set_policy(context, statement("AllowRunpodPull", IN_FORCE))
     context.sleep(2)
     forms = {

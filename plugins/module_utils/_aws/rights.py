@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Private to this collection, pure: the rights on AWS that its runs need, in one table. tools/rights.py writes it into
-# the README and docs/policies.
+# docs/rights.md and docs/policies.
 
 from __future__ import annotations
 
@@ -201,6 +201,14 @@ ROWS = (
         REPOSITORIES,
         "images",
         "operator delegation public auditor",
+    ),
+    Row(
+        "WatchImages",
+        "optional: an audit that tells whether images are whole, and what lifecycle rules take",
+        "ecr:BatchCheckLayerAvailability GetLifecyclePolicy DescribeImages",
+        REPOSITORIES,
+        "audit",
+        "operator auditor delegation public",
     ),
     Row(
         "ReadRepositoryPolicies",

@@ -21,14 +21,6 @@ from .._core.time import retry_until
 from .client import Aws, tolerating
 from .secret_entry import MANAGED, OURS, Entry, decode, encode, is_busy, not_ours
 
-# Mirrored by the documentation fragment gpuops.runpod.secret_store.
-STORE_OPTIONS: Json = {
-    "type": {"type": "str", "choices": ["secretsmanager", "ssm"], "default": "secretsmanager"},
-    "name": {"type": "str"},
-    "region": {"type": "str"},
-    "kms_key_id": {"type": "str", "no_log": False},
-    "tags": {"type": "dict"},
-}
 PUT_BACK = 2.0  # seconds in which another run puts back a value that it should not have replaced
 SETTLING = timedelta(seconds=10)  # how long a new parameter may take until it can be read
 

@@ -62,7 +62,7 @@ class CollectionModule(AnsibleModule):
 def scalars(given: Any, spec: Json, place: str = "") -> list[str]:
     """Return the options that are a number or a boolean in place of a mapping."""
     if isinstance(given, list):
-        return [found for item in given for found in scalars(item, spec, place)]
+        return [found for item in given for found in ([place] if item is None else scalars(item, spec, place))]
     if not isinstance(given, dict):
         return [place] if isinstance(given, bool | int | float) else []
     inner = {name: value for name, value in given.items() if "options" in spec.get(name, {})}
@@ -75,7 +75,7 @@ def scalars(given: Any, spec: Json, place: str = "") -> list[str]:
 def text_for_scalars(given: Any, spec: Json) -> Any:
     """Return arguments with a text for each number in place of a mapping, over which ansible-core stumbles."""
     if isinstance(given, list):
-        return [text_for_scalars(item, spec) for item in given]
+        return ["" if item is None else text_for_scalars(item, spec) for item in given]
     if not isinstance(given, dict):
         return str(given) if isinstance(given, bool | int | float) else given
     return {

@@ -285,7 +285,8 @@ def diagnose_refusal(aws: Aws, pull: Pull, image: Image, operation: str, error: 
     if error.code in KEY_UNKNOWN and pull.puller.key:
         state = state_of_key(aws, pull.puller, pull.puller.key, image.region)
         return diagnose(state or error.code, error.text, filled, raw)
-    finding = diagnose(error.code, error.text, filled)
+    code = f"HTTP {error.code}" if error.code.isdigit() else error.code  # which botocore makes of an answer without
+    finding = diagnose(code, error.text, filled, raw)
     return elsewhere(aws, pull.puller, image, filled, finding) if error.code in NOT_THERE else finding
 
 

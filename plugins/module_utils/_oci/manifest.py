@@ -20,6 +20,7 @@ MEDIA_TYPES = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 ]
+CONFIGS = ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"]
 MEMBERS = {"schemaVersion", "mediaType", "config", "layers", "manifests"}
 PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?")
 USUAL_VARIANTS = {"amd64": "v1", "arm64": "v8", "arm": "v7"}  # what an architecture without a variant means
@@ -87,8 +88,9 @@ def is_index(manifest: Json) -> bool:
 
 
 def is_image(manifest: Json) -> bool:
-    """Return whether it is the manifest of one image."""
-    return not is_index(manifest) and bool(manifest.get("config"))
+    """Return whether it is the manifest of one image; the configuration of a chart, say, is of another kind."""
+    config = manifest.get("config")
+    return not is_index(manifest) and bool(config) and (config or {}).get("mediaType", CONFIGS[0]) in CONFIGS
 
 
 def checked(platform: str) -> str:

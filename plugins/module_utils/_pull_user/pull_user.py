@@ -303,7 +303,14 @@ def check_quarantine(state: UserState, params: Json) -> None:
 def plan_release(state: UserState) -> tuple[str, ...]:
     """Return the keys that are not trusted any more: ours. An orphan goes later, with its note."""
     whose = owners_of(state)
-    return tuple(key.id for key in state.keys if whose[key.id] not in (FOREIGN, ORPHAN))
+    return (*(key.id for key in state.keys if whose[key.id] not in (FOREIGN, ORPHAN)), *unlisted(state))
+
+
+def unlisted(state: UserState) -> tuple[str, ...]:
+    """Return the keys that the entry or the user's tags name as ours, and that a listing, which may lag, lacks."""
+    stored = stored_id(state.entry)
+    known = {*marked_keys(state.tags), *([stored] if stored else [])} if state.user else set()
+    return tuple(sorted(known - {key.id for key in state.keys}))
 
 
 def plan_key(
@@ -347,7 +354,7 @@ def postponed(user: str, keys: KeyPlan) -> tuple[str, ...]:
 def plan_absent(state: UserState) -> UserPlan:
     """Return how what is ours goes, and the user with it unless others gave it something."""
     whose = owners_of(state)
-    to_delete = tuple(key.id for key in state.keys if whose[key.id] != FOREIGN)
+    to_delete = (*(key.id for key in state.keys if whose[key.id] != FOREIGN), *unlisted(state))
     left = tuple(key for key in state.keys if key.id not in to_delete)
     there = state.policies.there
     after = UserState(state.partition, state.account, None, keys=left, others=state.others)

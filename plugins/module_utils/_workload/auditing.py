@@ -29,6 +29,7 @@ UNASKED = {
 }
 OPTIONS: Json = {
     **{name: option for name, option in ALL_OPTIONS.items() if name not in UNASKED},
+    "arguments": {"type": "list", "elements": "str"},
     "events": {"type": "dict", "options": EVENT_OPTIONS},
 }
 # Nothing that is young is waited for, and nothing is published by a look.

@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from .._aws.secret_store import STORE_OPTIONS
+from .._aws.store_options import STORE_OPTIONS
 from .._core.errors import InputError, Json
 from .._runpod.credential_replacement import region_of_name
+from .fleet import claims_of, credential_name
 from .options import OPTIONS
 from .spec import workloads
 
@@ -65,22 +66,11 @@ class DesiredState(NamedTuple):
         return {**defaults, **given}
 
     def credential_name(self, region: str, account: str) -> str:
-        return str(self.options["credential_name"] or f"{self.options['user_name']}-{account}-{region}")
+        return credential_name(self.options, region, account)
 
     def claims(self, account: str) -> Json:
-        """Return what no other host of a play may have too; the pull user's `account` may be unknown.
-
-        By default the names of credentials differ when the users do.
-        """
-        endpoints = [item["endpoint"] for item in self.items if item["endpoint"]]
-        named = self.access == "credential" and (self.options["credential_name"] or not self.by_user)
-        return {
-            "user": self.options["user_name"] if self.by_user else "",
-            "account": account,
-            "templates": [item["name"] for item in self.items],
-            "endpoints": [endpoint.get("id") or endpoint["name"] for endpoint in endpoints],
-            "credentials": [self.credential_name(region, account) for region in self.regions] if named else [],
-        }
+        """Return what no other host of a fleet may have too; the pull user's `account` may be unknown."""
+        return claims_of(self.items, self.options, account)
 
     @property
     def credential_patterns(self) -> list[str]:

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from .._core.errors import InputError, Json
-from .desired import DesiredState
 from .spec import workloads
 
 PLURALS = {"template": "templates", "endpoint": "endpoints", "credential": "credentials"}
@@ -32,6 +32,29 @@ DEFAULTS: Json = {
 Thing = tuple[str, str, str]  # its kind, where it is, its name
 
 
+def claims_of(items: list[Json], options: Json, account: str) -> Json:
+    """Return what no other host may have too; the pull user's `account` may be unknown.
+
+    By default the names of credentials differ when the users do.
+    """
+    by_credential = options["access"] == "credential"
+    by_user = by_credential and options["pull_identity"] == "user"
+    endpoints = [item["endpoint"] for item in items if item["endpoint"]]
+    regions = sorted({item["region"] for item in items}) if by_credential else []
+    named = regions if options["credential_name"] or not by_user else []
+    return {
+        "user": options["user_name"] if by_user else "",
+        "account": account,
+        "templates": [item["name"] for item in items],
+        "endpoints": [endpoint.get("id") or endpoint["name"] for endpoint in endpoints],
+        "credentials": [credential_name(options, region, account) for region in named],
+    }
+
+
+def credential_name(options: Json, region: str, account: str) -> str:
+    return str(options["credential_name"] or f"{options['user_name']}-{account}-{region}")
+
+
 def expected_claims(variables: Json) -> Json | None:
     """Return what a host that has not run will claim, by the role's variables without their prefix.
 
@@ -42,18 +65,16 @@ def expected_claims(variables: Json) -> Json | None:
     template = {"serverless": True, **(variables.get("template") or {})}
     try:
         items = workloads(given, template, variables.get("endpoint") or {})
-        desired = DesiredState(
-            "converge", items, DEFAULTS | {name: variables.get(name) or DEFAULTS[name] for name in DEFAULTS}
-        )
-        return desired.claims(identity(variables)) if items else None
+        options = {name: variables.get(name) or default for name, default in DEFAULTS.items()}
+        return claims_of(items, options, identity(variables)) if items else None
     except (InputError, TypeError, AttributeError, ValueError):
         return None
 
 
 def identity(variables: Json) -> str:
-    """Return as whom a host asks AWS, to compare it."""
-    options = variables.get("aws") or {}
-    return json.dumps({key: value for key, value in options.items() if key != "region"}, sort_keys=True, default=str)
+    """Return as whom a host asks AWS, to compare it: a hash, for there may be a secret in it."""
+    options = {key: value for key, value in (variables.get("aws") or {}).items() if key != "region"}
+    return f"as {hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()}"
 
 
 def with_accounts(
@@ -62,7 +83,7 @@ def with_accounts(
     """Return all claims; hosts that ask AWS as the same identity are in the account that one of them has learned."""
     known = {identities[host]: claimed["account"] for host, claimed in reported.items() if claimed["account"]}
     found = {host: {**one, "account": known.get(one["account"], one["account"])} for host, one in expected.items()}
-    return {**found, **reported}
+    return {host: reported.get(host) or found[host] for host in identities if host in reported or host in found}
 
 
 def things(claims: Mapping[str, Json]) -> Iterator[tuple[Thing, str]]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from .._core.errors import DENIED, ApiError, AwsError, CollectionError, Json
 from .._core.result import Result
 from .._runpod.credential_replacement import logical
+from .audit_lifecycle import Expiry
 from .desired import DesiredState
 from .step import Step
 
@@ -36,6 +37,8 @@ class EndpointLook(NamedTuple):
     before: Json | None
     after: Json | None
     release: Json | None
+    workers: tuple[Json, ...] = ()
+    released_at: str | None = None
 
 
 class ObservedState(NamedTuple):
@@ -56,6 +59,12 @@ class ObservedState(NamedTuple):
     runpod_findings: list[Json]
     templates: list[Step] | Failure | None
     endpoints: dict[str, EndpointLook | Failure]
+    tokens: dict[str, Json] = {}  # region -> the finding on a token that whoever pulls cannot get there
+    entry_owner: str | Failure = ""  # the user that the entry of the secret store is of
+    layers: dict[str, list[str] | Failure] = {}  # image -> the layers that are not there
+    expiring: dict[str, Expiry | Failure | None] = {}  # image -> when a lifecycle rule takes it
+    documents: dict[str, Json | None] | Failure = {}  # ARN of a repository -> its whole policy
+    others: dict[str, Json] = {}  # image that runs and is not wished -> the report on it
 
     @property
     def users(self) -> list[Json]:

@@ -22,9 +22,10 @@ from .desired import DesiredState
 from .look import KNOWN_LATER, Look
 from .run_result import access_report
 from .spec import leftovers, public_images, public_users, templates, users
-from .step import Step, credential_reason, resource_step, step_of
+from .step import Step, credential_reason, minimum, resource_step, step_of
 
 NO_GRANT = "does not let RunPod's roles pull as it should"
+NEW_KEY = "the pull user gets a new key"
 NO_ALIAS = "alias-to-come"
 PUBLIC = "public.ecr.aws/"
 
@@ -187,7 +188,8 @@ def plan_credentials(
         name = desired.credential_name(region, account)
         found = preview.credential(look, desired, region, name, force)
         registry = found.results.get("registry") or found.after
-        steps.append(step_of("credential", name, found, credential_reason(found)))
+        reason = NEW_KEY if force else credential_reason(found, minimum(desired, look.aws.clock()))
+        steps.append(step_of("credential", name, found, reason))
         registries.append({**registry, "region": region})
         if "id" not in registry:
             look.api.add("registries", {"id": f"{name} {KNOWN_LATER}", "name": name})

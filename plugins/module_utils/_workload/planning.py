@@ -30,7 +30,8 @@ def run(params: Json, check_mode: bool, clients: Clients) -> Result:
     except CollectionError as error:
         raise NothingChangedError(error) from error
     before, after = diff_of(plan.steps)
-    results = {**planned(plan.steps, plan.result), "handover": plan.handover}
+    pending = bool(plan.handover.get("verify_images")) or any(step.action == "prove" for step in plan.steps)
+    results = {**planned(plan.steps, plan.result, pending), "handover": plan.handover, "check_mode": check_mode}
     return Result(False, before, after, results, tuple(plan.result["warnings"]))
 
 

@@ -13,8 +13,8 @@ from .._runpod.ecr_credential import Clients, RefreshError
 from .desired import DesiredState, desired_state
 from .options import OPTIONS as ALL_OPTIONS
 from .run_result import CREDENTIAL, access_report
-from .step import Step, credential_reason, step_of
-from .summary import diff_of, planned
+from .step import Step, credential_reason, minimum, step_of
+from .summary import diff_of, planned, state_lines
 
 ASKED = ("access", "image", "workloads", "pull_identity", "user_name", "credential_name", "min_validity_hours")
 OPTIONS: Json = {name: ALL_OPTIONS[name] for name in (*ASKED, "propagation_timeout", "variables")}
@@ -31,11 +31,14 @@ def run(params: Json, check_mode: bool, clients: Clients) -> Result:
         raise
     except CollectionError as error:
         raise NothingChangedError(error) from error
-    steps = credential_steps(found)
+    steps = credential_steps(found, minimum(desired, clients.aws.clock()))
     credentials = [{key: item[key] for key in CREDENTIAL if key in item} for item in found.results["registries"]]
     user = desired.options["user_name"] if desired.by_user else None
     result = {**access_report(desired.access, user, credentials=credentials), "warnings": list(found.warnings)}
-    return Result(found.changed, *diff_of(steps), planned(steps, result), found.warnings)
+    told = planned(steps, result)
+    if not check_mode:
+        told["summary"] = state_lines(result)
+    return Result(found.changed, *diff_of(steps), told, found.warnings)
 
 
 def credential_options(desired: DesiredState) -> Json:
@@ -56,7 +59,7 @@ def credential_options(desired: DesiredState) -> Json:
     }
 
 
-def credential_steps(found: Result) -> list[Step]:
+def credential_steps(found: Result, enough: str) -> list[Step]:
     items = found.results["registries"]
     states = [(found.before, found.after)]
     if len(items) > 1:
@@ -64,5 +67,5 @@ def credential_steps(found: Result) -> list[Step]:
     steps = []
     for item, (before, after) in zip(items, states, strict=True):
         one = Result(item["refreshed"] or before != after, before, after)
-        steps.append(step_of("credential", item["logical_name"], one, credential_reason(one)))
+        steps.append(step_of("credential", item["logical_name"], one, credential_reason(one, enough)))
     return steps

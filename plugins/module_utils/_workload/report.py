@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
@@ -13,13 +14,15 @@ from typing import Any
 
 from .._core.errors import Json
 from .._core.time import format_time, parse_time
+from .._runpod.rollout import READY
 from .audit import Scene, name_of, problems
 from .desired import DesiredState
-from .findings import WORST_FIRST, Finding
+from .findings import VARIABLES, WORST_FIRST, Finding
 from .observed import EndpointLook, Failure, ObservedState, read
 from .strays import neighbours, orphans
 
 TOKEN_LIFE = timedelta(hours=12)
+STARTS = "A worker or a pod that starts with this image proves it."
 FINE = "Nothing that was looked at keeps RunPod from pulling these images."
 
 Link = tuple[Any, str, Json]  # its name, what to say of it, and what is known of it
@@ -36,11 +39,12 @@ def audit(desired: DesiredState, observed: ObservedState) -> Json:
         "identity": observed.identity if isinstance(observed.identity, str) else None,
         "access": desired.access,
         "user": desired.options["user_name"] if "user" in scene.chain else None,
-        "status": worst([one.status for one in found]),
+        "status": worst([*(one.status for one in found), *(each["status"] for each in chains)]),
         "answer": answer(scene, found, chains),
         "since": min((one.since for one in found if one.since), default=None),
         "summary": summary(chains, found, strays),
-        "findings": [told(number, one) for number, one in enumerate(found, start=1)],
+        "rank": WORST_FIRST.index(worst([*(one.status for one in found), *(each["status"] for each in chains)])),
+        "findings": [told(scene, number, one) for number, one in enumerate(found, start=1)],
         "workloads": sorted(chains, key=lambda one: WORST_FIRST.index(one["status"])),
         "orphans": strays,
         "neighbours": neighbours(desired, observed),
@@ -56,10 +60,11 @@ def worst(colours: Iterable[str]) -> str:
 def answer(scene: Scene, found: list[Finding], chains: list[Json]) -> list[str]:
     """Return what is wrong in sentences, or that nothing is, and of how many workloads the pull is not proved."""
     wrong = [sentence(scene, one) for one in found if one.status != "green"]
-    said = {name for one in found if one.code.startswith("unproven") for name in one.workloads}
+    fine = [] if any(one.status in ("red", "amber", "grey") for one in found) else [FINE]
+    said = {name for one in found if one.status == "unproven" for name in one.workloads}
     names = [each["name"] for each in chains if not proved_or_red(each) and each["name"] not in said]
     open_ = [f"Not proved: whether RunPod can pull {listed(names, len(chains))}."] if names else []
-    return [*(wrong or [FINE]), *open_]
+    return [*fine, *wrong, *open_]
 
 
 def proved_or_red(each: Json) -> bool:
@@ -72,13 +77,18 @@ def summary(chains: list[Json], found: list[Finding], strays: list[Json]) -> Jso
     return {
         **{colour: count[colour] for colour in WORST_FIRST},
         "workloads": len(chains),
-        "unproven": sum(not proved_or_red(each) for each in chains),
         "findings": sum(one.status != "green" for one in found),
         "orphans": len(strays),
     }
 
 
-def told(number: int, one: Finding) -> Json:
+def as_called(scene: Scene, remedy: str) -> str:
+    """Return a remedy whose playbooks get the variables that this run got."""
+    given = scene.desired.options.get("arguments")
+    return remedy.replace(VARIABLES, shlex.join(given)) if given else remedy
+
+
+def told(scene: Scene, number: int, one: Finding) -> Json:
     """Return a problem as the report shows it."""
     return {
         "number": number,
@@ -86,7 +96,7 @@ def told(number: int, one: Finding) -> Json:
         "severity": one.severity,
         "code": one.code,
         "cause": one.cause,
-        "remedy": one.remedy,
+        "remedy": as_called(scene, one.remedy),
         "raw": one.raw,
         "since": one.since,
         "links": list(one.links),
@@ -98,7 +108,8 @@ def sentence(scene: Scene, one: Finding) -> str:
     """Return a problem as one says it to a person."""
     whom = f" {listed(one.workloads, len(scene.desired.items))}:"
     since = f" Since {one.since}." if one.since else ""
-    return f"{one.status.upper()}{whom if one.workloads else ':'} {one.cause}{since} Remedy: {one.remedy}"
+    told_of = f"{one.status.upper()}{whom if one.workloads else ':'} {one.cause}{since}"
+    return f"{told_of} Remedy: {as_called(scene, one.remedy)}"
 
 
 def listed(names: Sequence[str], total: int) -> str:
@@ -119,18 +130,21 @@ def at(moment: str) -> str:
 def chain(scene: Scene, item: Json, found: list[Finding]) -> Json:
     """Return the chain of a workload: every link with what is known of it and the numbers of its findings."""
     kinds = [kind for kind in scene.chain if kind != "endpoint" or item["endpoint"]]
-    links = [link(scene, item, kind, found) for kind in kinds]
+    works = scene.judge.failing(item) is False
+    links = [link(scene, item, kind, found, works) for kind in kinds]
+    proved = proof(scene, item)
+    colours = [each["status"] for each in links]
     return {
         "name": item["name"],
         "image": item["image"],
-        "status": worst(each["status"] for each in links),
-        "proof": proof(scene, item),
+        "status": worst([*colours, *([] if proved["proved"] else ["unproven"])]),
+        "proof": proved,
         "links": links,
     }
 
 
-def link(scene: Scene, item: Json, kind: str, found: list[Finding]) -> Json:
-    """Return one link of a chain."""
+def link(scene: Scene, item: Json, kind: str, found: list[Finding], works: bool) -> Json:
+    """Return one link of a chain. What is red for others is amber for a workload that works."""
     own = {
         number: one for number, one in enumerate(found, start=1) if kind in one.links and item["name"] in one.workloads
     }
@@ -138,7 +152,7 @@ def link(scene: Scene, item: Json, kind: str, found: list[Finding]) -> Json:
     return {
         "kind": kind,
         "name": name,
-        "status": worst(one.status for one in own.values()),
+        "status": worst("amber" if works and one.status == "red" else one.status for one in own.values()),
         "detail": message,
         "facts": facts,
         "findings": list(own),
@@ -267,15 +281,43 @@ DESCRIBED: dict[str, Callable[[Scene, Json], Link]] = {
 
 
 def proof(scene: Scene, item: Json) -> Json:
-    """Return whether the pull of a workload was proved, and how, or why not."""
-    pullable = scene.observed.pullable(scene.desired, item)
+    """Return whether RunPod's pull of a workload was proved, and how; or why not, since when, and what would."""
     if scene.desired.access == "delegation":
+        made = [each["created_at"] for each in scene.observed.delegations(item["repository_arn"])]
         how = "Only RunPod has the roles that pull by delegation, so that nobody else can prove it."
-    elif pullable:
-        how = f"ECR gave the image to {puller(scene)} at {at(format_time(scene.observed.now))}."
-    else:
+        return {"proved": False, "how": how, "since": min(made, default=None), "would_prove": STARTS}
+    pullable = scene.observed.pullable(scene.desired, item)
+    if not pullable:
         how = f"ECR did not give the image to {puller(scene)}." if pullable is False else "The pull was not tried."
-    return {"proved": bool(pullable), "how": how}
+        return {"proved": False, "how": how, "since": None, "would_prove": None}
+    given = f"ECR gave the image to {puller(scene)} at {at(format_time(scene.observed.now))}."
+    if scene.desired.access == "public":
+        return {"proved": True, "how": given, "since": None, "would_prove": None}
+    handed = handed_over(scene, item)
+    if one := started(scene, item, handed):
+        how = (
+            f"{given} The worker {one['id']} started with it at {at(one['started_at'])}, by the token that RunPod has."
+        )
+        return {"proved": True, "how": how, "since": None, "would_prove": None}
+    since = f" got at {at(handed)}" if handed else " got"
+    how = f"{given} Whether RunPod still has the token that it{since} cannot be read from outside."
+    return {"proved": False, "how": how, "since": handed, "would_prove": STARTS}
+
+
+def handed_over(scene: Scene, item: Json) -> str | None:
+    """Return when RunPod got the token that works the longest, as far as the store tells."""
+    ends = [scene.observed.expiry.get(each["id"], "") for each in scene.observed.current(scene.desired, item["region"])]
+    last = max(ends, default="")
+    return format_time(parse_time(last) - TOKEN_LIFE) if last else None
+
+
+def started(scene: Scene, item: Json, handed: str | None) -> Json | None:
+    """Return a worker that has pulled the image since RunPod got its token."""
+    look = scene.observed.endpoints.get((item["endpoint"] or {}).get("name") or "")
+    if not (handed and isinstance(look, EndpointLook) and (look.before or {}).get("image") == item["image"]):
+        return None
+    ready = [each for each in look.workers if each.get("status") in READY and not each.get("is_stale")]
+    return next((each for each in ready if (each.get("started_at") or "") >= handed), None)
 
 
 def puller(scene: Scene) -> str:
@@ -291,7 +333,7 @@ def puller(scene: Scene) -> str:
 
 def keys(scene: Scene, found: list[Finding]) -> Iterator[Json]:
     """The access keys, each from its making to when its rotation is due."""
-    status = worst(one.status for one in found if "key" in one.links)
+    of_keys = [one for one in found if "key" in one.links]
     for about in scene.observed.users:
         for each in about["access_keys"]:
             yield {
@@ -300,8 +342,13 @@ def keys(scene: Scene, found: list[Finding]) -> Iterator[Json]:
                 "note": "in the store" if each["stored"] else "not in the store",
                 "starts_at": each["created"],
                 "ends_at": due_at(scene, each),
-                "status": status if each["stored"] or not each["ours"] else "amber",
+                "status": worst(one.status for one in of_keys if each["id"] in one.cause or not named(about, one)),
             }
+
+
+def named(about: Json, one: Finding) -> bool:
+    """Return whether a finding names a key of the user."""
+    return any(each["id"] in one.cause for each in about["access_keys"])
 
 
 def tokens(scene: Scene, found: list[Finding]) -> Iterator[Json]:

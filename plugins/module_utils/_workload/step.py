@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from .._core.result import Result
+from .._core.time import format_time
+from .desired import DesiredState
+
+GROUPS = ("user", "policy")  # of a pull user
 
 
 class Step(NamedTuple):
@@ -47,9 +52,16 @@ def step_of(step: str, name: str, found: Result, reason: str = "") -> Step:
 
 def reason_of(action: str, before: Any, after: Any) -> str:
     if action == "change" and isinstance(before, dict) and isinstance(after, dict):
-        parts = [key for key in after if after[key] != before.get(key)]
+        parts = [part for key in after for part in differing_parts(key, before.get(key), after[key])]
         return f"differs in {', '.join(parts)}" if parts else "is renewed"
     return {"create": "does not exist", "delete": "is not wanted any more", "change": "differs"}.get(action, "")
+
+
+def differing_parts(key: str, before: Any, after: Any) -> list[str]:
+    """Return the field where it differs; of a group of fields, those in it."""
+    if key in GROUPS and before and after:
+        return [f"{key} {part}" for part in after if after[part] != before.get(part)]
+    return [key] if before != after else []
 
 
 def resource_step(step: str, name: str, planned: str, before: Any, after: Any) -> Step:
@@ -57,8 +69,16 @@ def resource_step(step: str, name: str, planned: str, before: Any, after: Any) -
     return Step(step, name, action, reason_of(action, before, after), before, after)
 
 
-def credential_reason(found: Result) -> str:
+def credential_reason(found: Result, enough: str) -> str:
+    """Return why a token is renewed; one that ends at `enough` or later would do."""
     if not found.changed or not found.before:
         return ""
     ends = found.before.get("expires_at")
-    return f"its token ends at {ends}, or another key minted it" if ends else "nothing tells until when its token works"
+    if not ends:
+        return "nothing tells until when its token works"
+    return f"its token ends at {ends}" if ends < enough else "another key than that in the store minted its token"
+
+
+def minimum(desired: DesiredState, now: datetime) -> str:
+    """Return until when a token has to work, as results show it."""
+    return format_time(now + timedelta(hours=desired.options["min_validity_hours"]))

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from .._core.errors import Json
@@ -14,9 +14,15 @@ from .._core.errors import Json
 if TYPE_CHECKING:
     from .step import Step
 
-KINDS = {"user": "pull user", "grant": "repository policy", "public_repository": "public repository", "mirror": "image"}
+KINDS = {
+    "user": "pull user",
+    "grant": "repository policy",
+    "public_repository": "public repository",
+    "mirror": "image",
+    "proof": "pull as",
+}
 VERBS = {"create": "+", "change": "~", "delete": "-", "prove": "?"}
-PROVED = {True: "the pull is proved", False: "cannot be pulled", None: "the pull is not proved"}
+PROVED = {True: "the pull is proved", False: "cannot be pulled"}
 
 
 def change_lines(steps: Iterable[Step]) -> list[str]:
@@ -29,26 +35,32 @@ def change_line(step: Step) -> str:
     return f"{VERBS[step.action]} {KINDS.get(step.step, step.step)} {step.name}{reason}"
 
 
-def state_lines(result: Json) -> list[str]:
-    """Return a line for each workload and for each token."""
+def state_lines(result: Json, pending: bool = False, renewed: Collection[str] = ()) -> list[str]:
+    """Return a line for each workload and for each token.
+
+    A proof that is `pending`, and the ends of those that are to be `renewed`, are what the run will bring.
+    """
+    unproved = "the run will prove the pull" if pending else "the pull is not proved"
+    if result["access"] == "delegation":
+        unproved = "nobody but RunPod can prove the pull"
     return [
-        *(workload_line(workload) for workload in result["workloads"]),
-        *(token_line(credential) for credential in result["credentials"]),
+        *(workload_line(workload, unproved) for workload in result["workloads"]),
+        *(token_line(credential, credential["name"] in renewed) for credential in result["credentials"]),
         *(["The access key of the pull user is due for rotation."] if result["rotation_due"] else []),
     ]
 
 
-def workload_line(workload: Json) -> str:
+def workload_line(workload: Json, unproved: str) -> str:
     ids = {kind: workload[f"{kind}_id"] for kind in ("template", "endpoint")}
     parts = [f"{kind} {identifier}" for kind, identifier in ids.items() if identifier is not None]
     runs = workload["public_image"] or workload["image"]
-    return "; ".join([f"{workload['name']}: {runs}", *parts, PROVED[workload["pullable"]]])
+    return "; ".join([f"{workload['name']}: {runs}", *parts, PROVED.get(workload["pullable"], unproved)])
 
 
-def token_line(credential: Json) -> str:
+def token_line(credential: Json, renewed: bool) -> str:
     ends = credential.get("expires_at")
-    what = f"its token ends at {ends}" if ends else "when its token ends is not known"
-    return f"credential {credential['name']}: {what}"
+    unknown = "the run brings a new token" if renewed else "when its token ends is not known"
+    return f"credential {credential['name']}: " + (f"its token ends at {ends}" if ends else unknown)
 
 
 def shown_step(step: Step) -> Json:
@@ -71,12 +83,13 @@ def diff_of(steps: Iterable[Step]) -> tuple[Json, Json]:
     return before, {name: parts["after"] for name, parts in needed if parts["after"]}
 
 
-def planned(steps: list[Step], result: Json) -> Json:
+def planned(steps: list[Step], result: Json, pending: bool = False) -> Json:
     """Return what a module tells of steps and of their result."""
+    renewed = {step.name for step in steps if step.step == "credential" and step.needed}
     return {
         "steps": [shown_step(step) for step in steps],
         "needed": list(dict.fromkeys(step.step for step in steps if step.needed)),
         "changes": change_lines(steps),
-        "summary": state_lines(result),
+        "summary": state_lines(result, pending, renewed),
         "result": result,
     }

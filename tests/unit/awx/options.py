@@ -261,7 +261,7 @@ MODULES: dict[str, dict[str, str]] = {
         "users": "list",
         "team": "str",
         "teams": "list",
-        "role": "str!:admin,read,member,execute,adhoc,update,use,approval,auditor,project_admin,inventory_admin,credential_admin,workflow_admin,notification_admin,job_template_admin,execution_environment_admin",
+        "role": "str!:admin,read,member,execute,adhoc,update,use,approval,auditor",
         "target_team": "str",
         "target_teams": "list",
         "inventory": "str",

@@ -479,3 +479,10 @@ def test_an_answer_that_lacks_what_it_must_have_is_told_with_its_call_and_field(
     finding = bench.check()
     assert finding["code"] == "unexpected_answer"
     assert "ecr:BatchGetImage of which this is wrong: images[] is no structure" in finding["cause"]
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_an_error_without_a_code_is_told_by_its_status(bench: Bench, status: int) -> None:
+    bench.sandbox.fail("ecr:BatchGetImage", times=None, answer={"status": status, "body": "no"})
+    finding = bench.check()
+    assert finding["code"] == "service_unavailable", finding

@@ -17,7 +17,8 @@ HANGS = 20  # real seconds
 class Interleaving:
     """Runs jobs in threads of which one moves at a time. Time is simulated: it passes by calls and sleep."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, hangs: float = HANGS) -> None:
+        self._hangs = hangs
         self.random = Random(seed)
         self.now = 0.0
         self.order: list[int] = []
@@ -43,7 +44,7 @@ class Interleaving:
             thread.start()
         self._choose()
         for thread in threads:
-            thread.join(HANGS)
+            thread.join(self._hangs)
         assert not any(thread.is_alive() for thread in threads), "a run hangs"
         return results
 
@@ -78,4 +79,4 @@ class Interleaving:
 
     def _await_turn(self, number: int) -> None:
         with self._baton:
-            assert self._baton.wait_for(lambda: self._turn == number, HANGS), "a run hangs"
+            assert self._baton.wait_for(lambda: self._turn == number, self._hangs), "a run hangs"

@@ -52,7 +52,7 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_public import PublicAccount
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod
 from ansible_collections.gpuops.runpod.tests.unit.rights.judge import Request, Who, allowed, every_action, findings
-from ansible_collections.gpuops.runpod.tools.rights import README, ROWS, written
+from ansible_collections.gpuops.runpod.tools.rights import PAGE, ROWS, written
 
 pytestmark = UNMEASURED
 
@@ -538,8 +538,8 @@ def operator() -> Who:
     return Who(f"arn:aws:iam::{HOME}:user/operator", {"Version": "2012-10-17", "Statement": statements})
 
 
-def test_readme_lists_what_the_pages_list() -> None:
-    assert (readme := README.read_text()) == written(readme)
+def test_table_lists_what_the_pages_list() -> None:
+    assert (page := PAGE.read_text()) == written(page)
     found = set().union(*(listed for listed, dummy in table()))
     listed = map(rights.listed, [*USES, "runpod_ecr_preflight"])
     assert found == set().union(*listed, rights.named(StorePage.DOCUMENTATION))

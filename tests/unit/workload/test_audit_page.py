@@ -133,13 +133,13 @@ def test_findings_come_first_and_the_worst_of_them_first(spoilt: Json) -> None:
 
 
 def test_only_what_is_proved_is_as_it_should_be(house: House, healthy: Json) -> None:
-    assert "Every link of every chain is as it should be." in rendered(healthy)
+    assert "is as it should be, as far as it can be seen from outside." in rendered(healthy)
     house.arrange(access="delegation")
     for serverless in (True, False):
         workloads = [{"image": f"{REGISTRY}/runpod-gpu-training:v1", "template": {"serverless": serverless}}]
         page = rendered(audited(house, workloads=workloads, access="delegation"))
-        assert "as it should be" not in page and "It is not proved that RunPod can pull the workload" in page
-        assert "Not proved. Only RunPod has the roles" in page
+        assert "as it should be" not in page and "it is not proved that RunPod can pull the workload" in page
+        assert "Not proved. Only RunPod has the roles" in Outline(page).text
 
 
 @pytest.mark.parametrize(
@@ -147,11 +147,12 @@ def test_only_what_is_proved_is_as_it_should_be(house: House, healthy: Json) -> 
     [
         ({"workloads": 1, "green": 1}, "green", "RunPod can pull the workload"),
         ({"workloads": 3, "green": 3}, "green", "RunPod can pull all 3 workloads"),
-        ({"workloads": 3, "amber": 1}, "amber", "RunPod can pull, but 1 of 3 workloads needs a hand"),
-        ({"workloads": 3, "grey": 2, "unproven": 2}, "grey", "It is not proved that RunPod can pull 2 of 3 workloads"),
+        ({"workloads": 3, "amber": 1}, "amber", "RunPod can pull now, but 1 of 3 workloads needs a hand before"),
+        ({"workloads": 3, "unproven": 2}, "unproven", "it is not proved that RunPod can pull 2 of 3 workloads"),
         ({"workloads": 3, "green": 3}, "grey", "RunPod can pull all 3 workloads"),
         ({"workloads": 3, "green": 3}, "amber", "all 3 workloads, but something else"),
-        ({"workloads": 1, "red": 1}, "red", "RunPod cannot pull the workload"),
+        ({"workloads": 1, "red": 1}, "red", "RunPod cannot pull the workload now"),
+        ({"workloads": 3, "red": 1, "amber": 2}, "red", "cannot pull 1 of 3 workloads now; 2 more need a hand soon"),
     ],
 )
 def test_the_first_line_answers_the_question(healthy: Json, summary: Json, status: str, said: str) -> None:
@@ -207,10 +208,10 @@ def test_a_fleet_is_folded_and_quick(house: House) -> None:
     image = {"digest": None, "platforms": [], "size": None, "pullable": False, "findings": [finding]}
     proof = [{"image": item["image"], **image} for item in items[:9]]
     report = judge(desired._replace(items=items), seen._replace(proof=proof, templates=None, runpod_findings=[]))
-    start = time.monotonic()
+    start = time.process_time()
     page = rendered(report)
-    assert time.monotonic() - start < 20
-    assert len(page) < 1_000_000
+    assert time.process_time() - start < 20
+    assert len(page) < 1_200_000
     assert page.count(" open>") == 3
     assert 'id="red-only"' in page and 'id="amber-only"' not in page
 
@@ -230,7 +231,9 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_text_stands_out_in_both_colour_schemes(scheme: int) -> None:
     colours = dict(re.findall(r"--([\w-]+): (#\w+)", re.findall(r":root {(.*?)}", PAGE.read_text(), re.S)[scheme]))
-    grounds = ("paper", "card", "red-bg", "amber-bg", "grey-bg", "green-bg")
+    grounds = ("paper", "card", "red-bg", "amber-bg", "grey-bg", "unproven-bg", "green-bg")
     pairs = [(text, ground) for text in ("ink", "soft") for ground in (*grounds, "code")]
-    pairs += [(tone, ground) for tone in ("red", "amber", "grey", "green") for ground in ("card", f"{tone}-bg")]
+    pairs += [
+        (tone, ground) for tone in ("red", "amber", "grey", "unproven", "green") for ground in ("card", f"{tone}-bg")
+    ]
     assert [pair for pair in pairs if contrast(colours[pair[0]], colours[pair[1]]) < 4.5] == []

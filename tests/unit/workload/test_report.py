@@ -9,6 +9,7 @@ import json
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.observed import EndpointLook
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.report import FINE
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.report import audit as judge
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import workloads
@@ -32,9 +33,33 @@ def test_a_report_of_what_is_well(house: House) -> None:
     house.arrange(*WORKLOADS)
     report = audited(house)
     assert json.loads(json.dumps(report)) == report
-    assert (report["access"], report["user"], report["answer"], report["since"]) == ("credential", USER, [FINE], None)
-    colours = {"red": 0, "amber": 0, "grey": 0, "green": 2}
-    assert report["summary"] == {**colours, "workloads": 2, "unproven": 0, "findings": 0, "orphans": 0}
+    assert (report["access"], report["user"], report["since"]) == ("credential", USER, None)
+    assert report["answer"] == [FINE, "Not proved: whether RunPod can pull all workloads."]
+    colours = {"red": 0, "amber": 0, "grey": 0, "unproven": 2, "green": 0}
+    assert report["summary"] == {**colours, "workloads": 2, "findings": 0, "orphans": 0}
+    proof = report["workloads"][0]["proof"]
+    assert (
+        not proof["proved"]
+        and proof["since"] <= report["generated_at"]
+        and "starts with this image" in proof["would_prove"]
+    )
+
+
+def test_a_worker_that_has_started_since_proves_the_pull(house: House) -> None:
+    house.arrange(*WORKLOADS)
+    desired, seen = observed(house)
+    [look] = [one for one in seen.endpoints.values() if isinstance(one, EndpointLook)]
+    ready = {"id": "w1", "status": "RUNNING", "is_stale": False, "started_at": "2999-01-01T00:00:00Z"}
+    for worker, proved in ((ready, True), ({**ready, "is_stale": True}, False), ({**ready, "started_at": None}, False)):
+        judged = seen._replace(endpoints={SERVED: look._replace(workers=(worker,))})
+        [served] = [one for one in judge(desired, judged)["workloads"] if one["name"] == SERVED]
+        assert (served["proof"]["proved"], served["status"]) == (proved, "green" if proved else "unproven")
+
+
+def test_remedies_repeat_how_the_audit_was_called(house: House) -> None:
+    report = audited(house, arguments=["-e", "@fleet vars.yml"])
+    assert any("gpuops.runpod.runpod_ecr -e '@fleet vars.yml'" in one["remedy"] for one in report["findings"])
+    assert "VARIABLES" not in json.dumps(report)
 
 
 def test_links_tell_what_is_known(house: House) -> None:
@@ -81,7 +106,7 @@ def test_a_pull_that_failed_says_so(house: House) -> None:
     house.arrange(*WORKLOADS)
     tag_gone(house)
     report = audited(house)
-    assert [(one["name"], one["status"]) for one in report["workloads"]] == [(TRAINING, "red"), (SERVED, "green")]
+    assert [(one["name"], one["status"]) for one in report["workloads"]] == [(TRAINING, "red"), (SERVED, "unproven")]
     assert report["workloads"][0]["proof"]["how"] == f"ECR did not give the image to the pull user {USER}."
     assert report["answer"][0].startswith(f"RED {TRAINING}: The repository runpod-gpu-training holds no image")
 

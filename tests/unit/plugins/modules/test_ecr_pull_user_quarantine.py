@@ -237,3 +237,21 @@ def test_user_that_cannot_be_removed_stays_shut_off(account: Account, key: str) 
         assert outcome.changed is changed
         assert [thing["name"] for thing in outcome.results["remaining"]] == [foreign]
     assert policies() == [DENY] and TAG in account.tags(NAME)
+
+
+@BOTH_STORES
+@pytest.mark.parametrize("wish", ["release", "absent"])
+def test_keys_that_a_listing_lacks_go_by_their_ids(
+    account: Account, key: str, wish: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IAM's listings lag. What is left of a user that seems to have no key would be somebody else's from then on."""
+    shut(account)
+    nothing = {"AccessKeyMetadata": [], "IsTruncated": False}
+    monkeypatch.setattr(account, "list_access_keys", lambda *dummy: nothing, raising=False)
+    if wish == "absent":
+        play(account, state="absent")
+        assert client("iam").list_users()["Users"] == []
+    else:
+        release(account)
+        monkeypatch.undo()
+        assert key not in account.keys(NAME) and works(account)

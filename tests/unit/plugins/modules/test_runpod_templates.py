@@ -374,3 +374,13 @@ def test_options_that_do_not_fit_are_refused(options: Json, says: str, capsys: C
     with patch_module_args({"api_key": "key-of-the-unit-tests", **options}), pytest.raises(SystemExit):
         main()
     assert says in json.loads(capsys.readouterr().out)["msg"]
+
+
+@pytest.mark.parametrize("items", [[None], [{"name": "one", "image": "app:1"}, None], [3], [[None]]])
+def test_an_item_that_is_no_mapping_is_refused_by_its_options_name(
+    items: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with patch_module_args({"api_key": "key-of-the-unit-tests", "templates": items}), pytest.raises(SystemExit):
+        main()
+    ended = json.loads(capsys.readouterr().out)
+    assert ended["failed"] and "templates" in ended["msg"]

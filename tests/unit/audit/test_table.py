@@ -1,0 +1,29 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each sabotage is told at its link, in its colour, with a remedy that mends it, and nothing else is said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from .bases import Worlds
+from .cases import ALL
+from .measures import Verdict, measure
+from .sabotages import Case
+
+EVERY = 1 if os.environ.get("AUDIT_CASES") == "all" else 4  # one of so many in the share that all tests run
+AT_LEAST = 120
+
+
+def test_the_table_is_as_long_as_it_is_meant_to_be() -> None:
+    assert len({case.name for case in ALL}) >= AT_LEAST
+
+
+@pytest.mark.parametrize("case", ALL[::EVERY], ids=lambda case: case.name)
+def test_a_sabotage_is_told_in_full(worlds: Worlds, case: Case, record_property: Callable[[str, object], None]) -> None:
+    record_property("measures", 4)
+    assert measure(worlds, case) == Verdict()
