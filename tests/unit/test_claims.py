@@ -135,7 +135,7 @@ def test_the_readme_links_absolutely_and_installs_no_ansible_by_pip() -> None:
     assert not re.findall(r"\]\((?!https://|#)[^)]*\)", readme)
     assert "pip install ansible" not in readme
     for heading in ("Requirements", "Install", "Communication", "Licence"):
-        assert f"\n## {heading}\n" in readme
+        assert f"\n## {heading}" in readme
     assert "CHANGELOG.md" in readme
 
 
