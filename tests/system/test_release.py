@@ -59,5 +59,5 @@ def test_a_dry_run_makes_all_of_a_release_and_leaves_the_checkout_alone(tmp_path
     assert list(changelog["releases"]) == [VERSION] and changelog["releases"][VERSION]["changes"]
     clone = release / "clone"
     assert git("describe", "--exact-match", tree=clone).strip() == VERSION
-    assert not [path for path in (clone / "changelogs" / "fragments").glob("*.yml")]
+    assert not list((clone / "changelogs" / "fragments").glob("*.yml"))
     assert f"v{VERSION}" in (clone / "CHANGELOG.md").read_text()

@@ -108,7 +108,7 @@ def _mask_value(name: str, value: Any, option: Json | None) -> Any:
 def mask_nested(value: Any) -> Any:
     """Return a value with every env in it masked by key."""
     if isinstance(value, Mapping):
-        return {name: mask_env(held) if name == "env" else mask_nested(held) for name, held in value.items()}
+        return {name: mask_env(inner) if name == "env" else mask_nested(inner) for name, inner in value.items()}
     return [mask_nested(item) for item in value] if isinstance(value, list) else value
 
 

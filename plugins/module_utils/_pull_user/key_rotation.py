@@ -96,8 +96,8 @@ def make_key(lock: EntryLock, keys: tuple[AccessKey, ...], regions: list[str]) -
         mark = {key.access_key_id: KEY_MARK}
         retry_until(context.aws, context.deadline(), lambda: write_tags(context.aws, context.user, mark, ()), SOON)
         if rotating:
-            until = pending.since + timedelta(seconds=context.propagation_timeout)
-            verify_key(context.aws, key, regions, until)
+            deadline = pending.since + timedelta(seconds=context.propagation_timeout)
+            verify_key(context.aws, key, regions, deadline)
         lock.write(key=key, created=made.created, pending=None, lock=None)
     except LockLostError:
         remove_keys(context.aws, context.user, (key.access_key_id,))

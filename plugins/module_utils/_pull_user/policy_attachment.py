@@ -327,10 +327,10 @@ def policy_view(user: str, way: str | None, document: Json | None) -> PolicyView
 
 def attach(aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, deadline: datetime, is_new: bool) -> None:
     """Make the policy of the target, give it to the user, and see it there."""
-    patience = deadline if is_new or move.target == CUSTOMER else None
+    retry_deadline = deadline if is_new or move.target == CUSTOMER else None
     if move.target == INLINE and move.document:
         request: Json = {"PolicyName": _policy.NAME, "PolicyDocument": compact(move.document)}
-        retry_until(aws, patience, lambda: aws.call("iam", "put_user_policy", UserName=user, **request), SOON)
+        retry_until(aws, retry_deadline, lambda: aws.call("iam", "put_user_policy", UserName=user, **request), SOON)
         see(aws, lambda: find_document(aws, user, _policy.NAME), move.document, deadline)
         return
     if move.target == CUSTOMER and move.document:
@@ -343,7 +343,9 @@ def attach(aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, de
         see(aws, lambda: default_document(aws, move.arn), move.document, deadline)
         if rights.customer and rights.customer.attached:
             return
-    retry_until(aws, patience, lambda: aws.call("iam", "attach_user_policy", UserName=user, PolicyArn=move.arn), SOON)
+    retry_until(
+        aws, retry_deadline, lambda: aws.call("iam", "attach_user_policy", UserName=user, PolicyArn=move.arn), SOON
+    )
 
 
 def see(aws: Aws, read: Callable[[], Json | None], document: Json, deadline: datetime) -> None:

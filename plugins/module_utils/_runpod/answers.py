@@ -144,8 +144,8 @@ def parsed(method: str, path: str, status: int, body: bytes) -> Any:
 
 def unfit(call: str, what: str, document: Any = None) -> ApiError:
     """Return the error of a success that is none, with what the answer says itself."""
-    said = details(document) if isinstance(document, dict) else ""
-    return ApiError(f"{call}: {what}{f' ({said})' if said else ''}; {WRONG_API}", 200)
+    message = details(document) if isinstance(document, dict) else ""
+    return ApiError(f"{call}: {what}{f' ({message})' if message else ''}; {WRONG_API}", 200)
 
 
 def not_refused(call: str, document: Any) -> None:

@@ -255,8 +255,8 @@ class Client:
     ) -> tuple[CollectionError, float | None]:
         """Return the error, and when to try again: hardly where no connection was ever made."""
         remedy, passes = ("", True) if self.answered else unreachable(failure)
-        said = printable(f"{method} {path}: no answer from {self.url}: {cause_of(failure)}")
-        error = TransportError(f"{said.rstrip('.')}. {remedy}" if remedy else said)
+        message = printable(f"{method} {path}: no answer from {self.url}: {cause_of(failure)}")
+        error = TransportError(f"{message.rstrip('.')}. {remedy}" if remedy else message)
         given_up = bool(remedy) and (not passes or attempt > 1)
         return error, None if given_up else retry_delay(method, None, None, attempt)
 

@@ -252,8 +252,8 @@ def account_of(current: CredentialState, aws: Aws) -> str:
 def read_entry(params: Json, aws: Aws, propagation_timeout: float) -> CredentialState:
     """Read the secret store, once for all regions."""
     store = store_of(aws, params["secret_store"]) if params["secret_store"] else None
-    patience = propagation_timeout if params["state"] == "present" else 0
-    entry = read_with_key(store, patience) if store else None
+    timeout = propagation_timeout if params["state"] == "present" else 0
+    entry = read_with_key(store, timeout) if store else None
     return CredentialState(store, entry, store.tags() if store and entry else {})
 
 
@@ -640,12 +640,12 @@ def joined(done: list[CredentialResult], warnings: tuple[str, ...]) -> Result:
         **{key: unique(entry for item in items for entry in item[key]) for key in listed},
         "images": [image for one in done for image in one.images],
     }
-    changed, said = any(one.changed for one in done), (*warnings, *(text for one in done for text in one.warnings))
+    changed, texts = any(one.changed for one in done), (*warnings, *(text for one in done for text in one.warnings))
     if len(done) == 1:
-        return Result(changed, done[0].before, done[0].after, results, said)
+        return Result(changed, done[0].before, done[0].after, results, texts)
     before = {one.item["region"]: one.before for one in done}
     after = {one.item["region"]: one.after for one in done}
-    return Result(changed, before, after, results, said)
+    return Result(changed, before, after, results, texts)
 
 
 def registry_of(item: Json) -> Json | None:

@@ -176,7 +176,9 @@ def proved(desired: DesiredState, look: Look) -> tuple[list[Json], list[Json]]:
 
 
 def proof_of_user(desired: DesiredState, look: Look) -> list[Json]:
-    return sound(preview.check_images(look, desired.images, "secret_store", desired.store, preview.patience(desired)))
+    return sound(
+        preview.check_images(look, desired.images, "secret_store", desired.store, preview.propagation_timeout(desired))
+    )
 
 
 def plan_credentials(
@@ -293,14 +295,14 @@ def workload_results(desired: DesiredState, look: Look, access: Access) -> list[
     """Return what a run reports of each workload; `pullable` is null where nothing was proved."""
     source = {one["image"]: one for one in access.source}
     proof = {one["image"]: one for one in access.proof}
-    held = {one["name"]: one["id"] for one in look.api.items("/templates", "templates")}
+    ids = {one["name"]: one["id"] for one in look.api.items("/templates", "templates")}
     listed = look.api.items("/serverless", "endpoints") if any(item["endpoint"] for item in desired.items) else []
     return [
         {
             "name": item["name"],
             "image": item["image"],
             "digest": source.get(item["image"], {}).get("digest"),
-            "template_id": known(held.get(item["name"])),
+            "template_id": known(ids.get(item["name"])),
             "endpoint_id": known(found["id"] if (found := endpoint_of(item, listed)) else None),
             "public_image": access.images.get(item["image"]),
             "pullable": proof.get(access.images.get(item["image"], item["image"]), {}).get("pullable"),
@@ -337,8 +339,8 @@ def public_images_left(desired: DesiredState, steps: Iterable[Step]) -> list[str
 
 def covered_regions(desired: DesiredState, look: Look, account: str) -> list[str]:
     """Return the regions whose tokens are kept: those of the images, and those that RunPod has of the user besides."""
-    held = (desired.region_of(logical(one["name"]), account) for one in look.api.items("/registries", "registries"))
-    return sorted({*desired.regions, *filter(None, held)})
+    current = (desired.region_of(logical(one["name"]), account) for one in look.api.items("/registries", "registries"))
+    return sorted({*desired.regions, *filter(None, current)})
 
 
 def refresh(desired: DesiredState, look: Look) -> Plan:

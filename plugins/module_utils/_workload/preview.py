@@ -33,7 +33,7 @@ NEVER = 0
 CATALOG = (*public_catalog.FIELDS, "logo")
 
 
-def patience(desired: DesiredState) -> int:
+def propagation_timeout(desired: DesiredState) -> int:
     """Return how many seconds a right that is young may take to arrive. A preview waits for none."""
     return NEVER if desired.options["check_mode"] else int(desired.options["propagation_timeout"])
 
@@ -175,7 +175,7 @@ def account_of_key(look: Look, desired: DesiredState) -> str:
     if not desired.by_user:
         return str(caller(look)["Account"])
     store = store_of(look.aws, desired.store)
-    entry = read_with_key(store, patience(desired))
+    entry = read_with_key(store, propagation_timeout(desired))
     missing = keyless(entry, store.name)
     if entry is None or missing:
         raise InputError(missing)

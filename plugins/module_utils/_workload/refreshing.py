@@ -35,10 +35,10 @@ def run(params: Json, check_mode: bool, clients: Clients) -> Result:
     credentials = [{key: item[key] for key in CREDENTIAL if key in item} for item in found.results["registries"]]
     user = desired.options["user_name"] if desired.by_user else None
     result = {**access_report(desired.access, user, credentials=credentials), "warnings": list(found.warnings)}
-    told = planned(steps, result)
+    results = planned(steps, result)
     if not check_mode:
-        told["summary"] = state_lines(result)
-    return Result(found.changed, *diff_of(steps), told, found.warnings)
+        results["summary"] = state_lines(result)
+    return Result(found.changed, *diff_of(steps), results, found.warnings)
 
 
 def credential_options(desired: DesiredState) -> Json:

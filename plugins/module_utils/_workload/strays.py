@@ -102,8 +102,8 @@ def unnamed(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
 
 def left(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
     """What another way of access has left."""
-    held = {kind: observed.held(kind) for kind in ("registries", "delegations")}
-    for message in leftovers(desired.items, held, desired.access, desired.credential_patterns):
+    current = {kind: observed.held(kind) for kind in ("registries", "delegations")}
+    for message in leftovers(desired.items, current, desired.access, desired.credential_patterns):
         cause, dummy, remedy = message.partition(" When ")
         yield orphan("access", None, None, cause, f"When {remedy}")
 

@@ -56,9 +56,10 @@ def test_a_region_that_fails_says_what_is_done_all_the_same(due: House) -> None:
     assert failed.failure.endswith("Already done: the credentials at RunPod. A plain re-run continues.")
 
 
-def test_a_failure_before_the_first_write_says_how_long_the_token_works(due: House) -> None:
-    due.sandbox.fail("GET /v2/registries", answer={"status": 403, "body": {"detail": "no"}}, times=None)
-    failed = due.role("refresh")
+def test_a_failure_before_the_first_write_says_how_long_the_token_works(house: House) -> None:
+    house.arrange()
+    house.sandbox.fail("GET /v2/registries", answer={"status": 403, "body": {"detail": "no"}}, times=None)
+    failed = house.role("refresh")
     assert "works until" in failed.failure and "Already done" not in failed.failure
 
 
