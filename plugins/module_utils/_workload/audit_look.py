@@ -265,7 +265,8 @@ def missing_layers(look: Look, image: Image, digests: list[str]) -> list[str]:
     """Return the layers of an image that are not there, as whoever runs this."""
     missing = []
     for start in range(0, len(digests), MOST_LAYERS):
-        asked = digests[start : start + MOST_LAYERS]
+        end = start + MOST_LAYERS
+        asked = digests[start:end]
         answer = look.aws.call("ecr", "batch_check_layer_availability", **place(image), layerDigests=asked)
         there = {each.get("layerDigest") for each in answer.get("layers") or [] if available(each)}
         missing += [each for each in asked if each not in there]
