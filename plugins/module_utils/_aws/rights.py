@@ -208,7 +208,7 @@ ROWS = (
         "ecr:BatchCheckLayerAvailability GetLifecyclePolicy DescribeImages",
         REPOSITORIES,
         "audit",
-        "operator auditor delegation public",
+        "auditor",
     ),
     Row(
         "ReadRepositoryPolicies",
