@@ -214,7 +214,8 @@ def test_drift_by_hand_comes_back_with_one_run_and_the_next_changes_nothing(awx:
     assert paused["enabled"] is False
     paused["enabled"] = True
     mended_to = controller.snapshot()
-    assert [kind for kind, things in wanted["things"].items() if mended_to["things"][kind] != things] == []
+    for kind, things in wanted["things"].items():
+        assert [one for one in mended_to["things"][kind] if one not in things] == [], kind
     assert mended_to == wanted
 
     again = awx.run()
