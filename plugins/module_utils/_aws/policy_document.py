@@ -21,5 +21,5 @@ def policy_size(policy: Json | None) -> int:
 
 
 def listed(value: str | list[str]) -> list[str]:
-    """Return what IAM may give as one text as a list."""
+    """Return a list of what IAM may give as one text."""
     return [value] if isinstance(value, str) else value

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection, pure: the rights on AWS that its runs need, in one table. tools/rights.py writes it into
-# docs/rights.md and docs/policies.
+# Private to this collection: the rights that runs need; tools/rights.py writes docs/rights.md and docs/policies from
+# it.
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ SSM = "the secret store, with `runpod_ecr_secret_store: {type: ssm}`"
 
 
 class Row(NamedTuple):
-    """Actions, for what and on what they are needed, whose policies hold them, and what has to be so.
+    """Actions, for what and on what, and whose policies hold them.
 
-    `when` tells what a run must be about to need them: all words of one of the alternatives.
+    `when` tells what a run must be about: all words of one alternative.
     """
 
     sid: str
@@ -47,7 +47,7 @@ class Row(NamedTuple):
     condition: Json = {}
 
     def named(self) -> list[str]:
-        """Return the actions by their whole names; of a name alone, the service is the last one given."""
+        """Return actions by their whole names; a name alone belongs to the service before it."""
         found: list[str] = []
         for action in self.actions.split():
             found.append(action if ":" in action else f"{found[-1].partition(':')[0]}:{action}")

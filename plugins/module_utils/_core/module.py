@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: modules of Ansible, and the one way each of ours ends.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ LINES = "\n\t"
 
 
 class CollectionModule(AnsibleModule):
-    """An AnsibleModule that shows neither the values of its no_log options nor those of an option `env`.
-
-    That holds for results, failures, refused arguments and the system's log, with every version of ansible-core.
+    """Masks the values of no_log options and of `env` in results, failures and the system's log, with every version
+    of ansible-core.
     """
 
     params: Any
@@ -60,7 +59,6 @@ class CollectionModule(AnsibleModule):
 
 
 def scalars(given: Any, spec: Json, place: str = "") -> list[str]:
-    """Return the options that are a number or a boolean in place of a mapping."""
     if isinstance(given, list):
         return [found for item in given for found in ([place] if item is None else scalars(item, spec, place))]
     if not isinstance(given, dict):
@@ -73,7 +71,7 @@ def scalars(given: Any, spec: Json, place: str = "") -> list[str]:
 
 
 def text_for_scalars(given: Any, spec: Json) -> Any:
-    """Return arguments with a text for each number in place of a mapping, over which ansible-core stumbles."""
+    """Return texts for numbers in place of a mapping, over which ansible-core stumbles."""
     if isinstance(given, list):
         return ["" if item is None else text_for_scalars(item, spec) for item in given]
     if not isinstance(given, dict):
@@ -85,9 +83,8 @@ def text_for_scalars(given: Any, spec: Json) -> Any:
 
 
 def execute(module: Any, run: Run, key: str | None, connect: Connect) -> None:
-    """Run one resource and end the module: the only try, exit_json and fail_json.
-
-    `key` names the return value that shows the resource afterwards; None when there is no such one.
+    """Run one resource and end the module: the only try, exit_json and fail_json. `key` names the return value that
+    shows the resource afterwards.
     """
     gc.freeze()
     gc.enable()
@@ -96,7 +93,7 @@ def execute(module: Any, run: Run, key: str | None, connect: Connect) -> None:
     except CollectionError as error:
         module.fail_json(**error.as_result())
     for warning in outcome.warnings:
-        # not module.warn(): amazon.aws would repeat it in a way that ansible-core deprecates
+        # amazon.aws repeats module.warn() in a way that ansible-core deprecates
         warn(printable(warning, LINES))
     diff = {"before": outcome.before or {}, "after": outcome.after or {}}
     resource = {key: outcome.after} if key else {}
