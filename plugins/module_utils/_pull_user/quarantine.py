@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: shuts a pull user off in an incident, and lets it go again. Whatever rights others gave
-# the user, the deny outweighs them, and tokens already handed out have the rights of the user.
+# Private to this collection. The deny outweighs rights that others gave, and ends tokens already handed out, which have
+# the user's rights.
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ FOREIGN_STAY = (
 
 
 def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
-    """Take the rights, which ends tokens in use too and needs nothing of the store, then deactivate our keys.
+    """Take the rights, which needs nothing of the store, then deactivate our keys.
 
-    It waits for no lock: the deny outweighs whatever another run is about to grant.
+    No lock is waited for: the deny outweighs whatever another run grants.
     """
     aws, name = context.aws, context.user
     user = find_user(aws, name)
@@ -72,7 +72,6 @@ def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
 
 
 def read(context: KeyContext, user: Json) -> UserState:
-    """Return what is there besides the rights that are gone."""
     aws, store, arn = context.aws, context.store, user["arn"].split(":")
     policies = _attach.read_policies(aws, user)
     entry = store.read()
@@ -83,7 +82,7 @@ def read(context: KeyContext, user: Json) -> UserState:
 
 
 def tell_readers(context: KeyContext, entry: Entry | None, check_mode: bool) -> bool:
-    """Tag the entry, so that readers of the key, which do not ask IAM, know. Returns whether that was needed."""
+    """Tag the entry, since readers of the key do not ask IAM. Return whether that was needed."""
     if entry is None or entry.deleted or QUARANTINED in context.store.tags():
         return False
     if not check_mode:
@@ -92,18 +91,16 @@ def tell_readers(context: KeyContext, entry: Entry | None, check_mode: bool) -> 
 
 
 def is_denied(aws: Aws, user: str) -> bool:
-    """Return whether the policy that denies everything is there, and as it should be."""
     document = find_document(aws, user, DENY)
     return document is not None and not _policy.differs(document, DOCUMENT)
 
 
 def deny(aws: Aws, user: str) -> None:
-    """Deny the user everything. Our policy goes before, since both together may not fit into what IAM allows."""
+    """Our policy goes before: both may not fit into what IAM allows."""
     remove_policy(aws, user, _policy.NAME)
     aws.call("iam", "put_user_policy", UserName=user, PolicyName=DENY, PolicyDocument=compact(DOCUMENT))
 
 
 def remove_policy(aws: Aws, user: str, name: str) -> None:
-    """Remove an inline policy; one that is gone already is as good."""
     with tolerating("NoSuchEntity"):
         aws.call("iam", "delete_user_policy", UserName=user, PolicyName=name)
