@@ -29,7 +29,7 @@ LIMITS = {"username": 191, "password": 16384}
 
 
 class RegistryState(NamedTuple):
-    """The credential and its alternate, as far as they are there, and what refers to them when they are to go."""
+    """The credential and its alternate, and what refers to them when they are to go."""
 
     pair: list[Json]
     users: list[Json]
@@ -48,7 +48,7 @@ def run(params: Json, check_mode: bool, client: Client) -> Result:
 
 
 def validate(params: Json) -> None:
-    """Raise InputError for what RunPod would refuse. The value is not repeated."""
+    """Raise InputError for what RunPod would refuse, without repeating it."""
     check_name(params["name"])
     if params["state"] == "present":
         for option, limit in LIMITS.items():
@@ -62,7 +62,7 @@ def read(params: Json, client: Client) -> RegistryState:
 
 
 def plan(params: Json, current: RegistryState) -> str:
-    """Return what to do. User and password cannot be compared, so they are written unless only a new one gets them."""
+    """User and password cannot be compared, so they are written unless only a new credential gets them."""
     if params["state"] == "absent":
         return REMOVE
     return KEEP if current.pair and params["update_password"] == "on_create" else WRITE
@@ -81,7 +81,6 @@ def predict(params: Json, current: list[Json]) -> Result:
 
 
 def write(params: Json, current: list[Json], client: Client) -> Result:
-    """Write user and password, and remove what they replaced."""
     renewal = renew(client, params["name"], current, {option: params[option] for option in LIMITS})
     kept = clear(client, renewal.leftovers)
     after = [renewal.registry, *(left.registry for left in kept)]
@@ -90,17 +89,16 @@ def write(params: Json, current: list[Json], client: Client) -> Result:
 
 
 def shown(current: list[Json]) -> Json | None:
-    """Return the credential as diffs show it: with the other one that means the same, as long as it is there."""
+    """Return the credential, and while it is there the other that means the same."""
     return {**identity(current[0]), **called(current[1:])} if current else None
 
 
 def results(current: list[Json], found: Json) -> Json:
-    """Return what each run reports."""
     return {"registry": identity(current[0]) if current else None, **found}
 
 
 def unfinished(current: list[Json]) -> tuple[str, ...]:
-    """Return a warning when there are two credentials: which of them is the newer one cannot be told."""
+    """Of two credentials the newer cannot be told."""
     if len(current) < 2:
         return ()
     both = " and ".join(label(registry) for registry in current)
