@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the options and the run of the module runpod_ecr_preflight.
+# Private to this collection: options and run of runpod_ecr_preflight.
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .preflight_rights import (
     right_checks,
 )
 
-# What decides nothing about what a run may do.
+# These decide nothing about what a run may do.
 UNASKED = {
     "acknowledge_public",
     "adopt",
@@ -95,7 +95,7 @@ def run(params: Json, dummy: bool, clients: Clients) -> Result:
 
 
 def identity(look: Look, desired: DesiredState) -> tuple[Place | None, str, list[Check]]:
-    """Return who runs this and where, or None when AWS does not know, and AWS' time."""
+    """Return who runs this and where, None when AWS does not know, and AWS' time."""
     try:
         caller = look.aws.call("sts", "get_caller_identity")
     except AwsError as error:
@@ -113,7 +113,7 @@ def identity(look: Look, desired: DesiredState) -> tuple[Place | None, str, list
 
 
 def boundary_of_user(look: Look, desired: DesiredState) -> str:
-    """Return the boundary that the pull user has; nothing where it has none or may not be looked at."""
+    """Return "" for no boundary, or one that may not be looked at."""
     if "user" not in facts_of(desired) or desired.options["user_permissions_boundary"] is not None:
         return ""
     try:
@@ -134,7 +134,7 @@ def rights(look: Look, desired: DesiredState, place: Place) -> Iterator[Check]:
 
 
 def store(look: Look, desired: DesiredState) -> Iterator[Check]:
-    """The entry of the pull user is not there yet, or ours."""
+    """The entry is not there yet, or ours."""
     if not desired.by_user:
         return
     user, name = desired.options["user_name"], desired.store["name"]
@@ -157,7 +157,7 @@ def store(look: Look, desired: DesiredState) -> Iterator[Check]:
 
 
 def regions(look: Look, desired: DesiredState) -> Iterator[Check]:
-    """AWS answers in each region of the images, whatever it says of them."""
+    """Any answer of a region will do."""
     if "images" not in facts_of(desired):
         return
     for region in desired.regions:
@@ -177,7 +177,6 @@ def regions(look: Look, desired: DesiredState) -> Iterator[Check]:
 
 
 def image_id(image: str) -> Json:
-    """Return what an image URI names in its repository."""
     if "@" in image:
         return {"imageDigest": image.partition("@")[2]}
     return {"imageTag": image.rpartition(":")[2]}
@@ -196,7 +195,6 @@ def region_check(region: str, image: str, error: AwsError) -> Check:
 
 
 def kinds_of(desired: DesiredState) -> list[str]:
-    """Return the listings of RunPod that a run reads."""
     if desired.intent == "quarantine":
         return []
     left_out = {
@@ -216,7 +214,7 @@ def runpod(look: Look, desired: DesiredState) -> Iterator[Check]:
 
 
 def scope(look: Look, kind: str) -> Check:
-    """Return whether the key may read a listing; about the key itself when it opens nothing."""
+    """A key that opens nothing is told of itself."""
     path = LISTINGS[kind]
     name = f"RunPod: read {'delegations' if kind == 'delegations' else area(kind)}"
     try:
@@ -258,7 +256,7 @@ def write_scopes(desired: DesiredState) -> Iterator[Check]:
 
 
 def tools(look: Look, desired: DesiredState) -> Iterator[Check]:
-    """Only a copy of an image needs skopeo."""
+    """Only a copy needs skopeo."""
     if not {"mirror"} & facts_of(desired) and (desired.access, desired.intent) != ("public", "converge"):
         return
     try:
@@ -271,7 +269,7 @@ def tools(look: Look, desired: DesiredState) -> Iterator[Check]:
 
 
 def clocks(look: Look, aws: timedelta | None) -> Iterator[Check]:
-    """A signature, and the end of a token, are judged by this machine's clock."""
+    """This machine's clock judges signatures and ends of tokens."""
     for name, skew in (("AWS", aws), ("RunPod", runpod_skew(look))):
         if skew is None:
             yield Check("clock", f"clock: {name}", UNKNOWN, "no answer tells the time", SET_CLOCK, False)

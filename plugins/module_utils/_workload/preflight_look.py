@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what a preflight asks of AWS about rights. It reads only, and keeps no answer.
+# Private to this collection: asks AWS about rights. It reads only, and keeps no answer.
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .look import ReadOnlyAws
 from .preflight_rights import MISSING, OK, UNKNOWN, Place, Right, Verdict, batches, verdicts
 
 PUBLIC_REGION = "us-east-1"
-AT_ONCE = 4  # simulations, and services that are read, at the same time
-NOBODYS = f"sha256:{'0' * 64}"  # the digest of no layer
-# Parts of the codes with which AWS answers who may read what is not there.
+AT_ONCE = 4  # simulations, and services that are read
+NOBODYS = f"sha256:{'0' * 64}"  # of no layer
+# Parts of codes for who may read what is not there.
 NOT_THERE = ("NotFound", "NoSuchEntity", "InvalidResourceId", "VersionNotFound")
 
 
 class Probe(NamedTuple):
-    """A read that shows whether an action is allowed, and changes nothing."""
+    """A read that shows whether an action is allowed."""
 
     service: str
     operation: str
@@ -34,7 +34,7 @@ class Probe(NamedTuple):
 
 
 def policy_source(aws: ReadOnlyAws, arn: str) -> str | None:
-    """Return whose policies a simulation is to judge; None for who has none that it could."""
+    """Return whose policies to simulate; None for who has none."""
     head, dummy, name = arn.partition("/")
     kind = head.rpartition(":")[2]
     if kind == "user":
@@ -49,7 +49,7 @@ def policy_source(aws: ReadOnlyAws, arn: str) -> str | None:
 
 
 def judged(aws: ReadOnlyAws, desired: DesiredState, place: Place, rights: list[Right]) -> tuple[list[Verdict], str]:
-    """Return the verdict on each right, and why no simulation tells it, if none does."""
+    """Return verdicts, and why no simulation tells them."""
     if place.arn.endswith(":root"):
         return [Verdict(right, OK) for right in rights], ""
     source = policy_source(aws, place.arn)
@@ -66,7 +66,7 @@ def judged(aws: ReadOnlyAws, desired: DesiredState, place: Place, rights: list[R
 
 
 def simulated(aws: ReadOnlyAws, source: str, asked: list[list[Right]]) -> list[Verdict]:
-    """The first simulation is made alone: whoever may not make it is told so once."""
+    """The first simulation goes alone: whoever may not make it is told once."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         first = [simulation(aws, source, batch) for batch in asked[:1]]
         rest = threads.map(lambda batch: simulation(aws, source, batch), asked[1:])
@@ -88,9 +88,8 @@ def simulation(aws: ReadOnlyAws, source: str, batch: list[Right]) -> list[Verdic
 
 
 def confirmed(aws: ReadOnlyAws, desired: DesiredState, place: Place, found: list[Verdict]) -> list[Verdict]:
-    """Return the verdicts, with what no policy of the caller allows tried where that only reads.
-
-    The policies of repositories and secrets allow too, and a simulation does not see them.
+    """Try by reads what no policy of the caller allows: policies of repositories and secrets allow too, unseen by a
+    simulation.
     """
     doubted = [one.right for one in found if one.status != OK and one.reason == "no policy allows it"]
     granted = [one.right for one in probed(aws, desired, place, doubted) if one.status == OK]
@@ -98,7 +97,7 @@ def confirmed(aws: ReadOnlyAws, desired: DesiredState, place: Place, found: list
 
 
 def probed(aws: ReadOnlyAws, desired: DesiredState, place: Place, rights: Iterable[Right]) -> list[Verdict]:
-    """Return what reads tell; one service after the other in each thread, for a client is made once."""
+    """One thread reads a service: its client is made once."""
     by_service: dict[str, list[Right]] = {}
     for right in rights:
         by_service.setdefault(right.action.partition(":")[0], []).append(right)
@@ -123,7 +122,7 @@ def probe(aws: ReadOnlyAws, desired: DesiredState, place: Place, right: Right) -
 
 
 def denied(aws: ReadOnlyAws, desired: DesiredState, right: Right) -> Verdict:
-    """Return the verdict on what AWS refused. A user that does not exist is judged without its path."""
+    """A user that does not exist is judged without its path."""
     if right.row.resource == table.USERS and not has_user(aws, desired):
         return Verdict(right, UNKNOWN, "without a simulation, AWS tells it once the user exists")
     return Verdict(right, MISSING, "AWS denies it")
@@ -138,7 +137,7 @@ def has_user(aws: ReadOnlyAws, desired: DesiredState) -> bool:
 
 
 def probes(right: Right, desired: DesiredState, place: Place) -> Iterator[Probe]:
-    """Yield the reads that show an action, one for each thing it is about; none where nothing harmless does."""
+    """Yield a read for each thing; none where nothing harmless shows the action."""
     service, dummy, action = right.action.partition(":")
     by_service: dict[str, Callable[..., Iterator[Probe]]] = {
         "iam": iam_probes,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection, pure: which rows of the table of rights a run needs, on what, and what AWS says of them.
+# Private to this collection: which rights a run needs, and what AWS says of them.
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ OK, MISSING, UNKNOWN = "ok", "missing", "unknown"
 BOUNDARY, ATTACHED = "iam:PermissionsBoundary", "iam:PolicyARN"
 WRITES = ("converge", "rotate", "quarantine", "absent")
 DOCUMENTS = "docs/policies"
-SUFFIX = "-AbCdEf"  # six characters that Secrets Manager appends to a name at random
+SUFFIX = "-AbCdEf"  # Secrets Manager appends six characters at random
 
 
 class Check(NamedTuple):
-    """One line of the preflight. What is not required may be missing."""
+    """A line of the preflight. What is not required may be missing."""
 
     kind: str
     name: str
@@ -37,7 +37,7 @@ class Check(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Who runs this and where, and whose the pull user is; `boundary` is the one that the user has or is to get."""
+    """Who runs this and where, and whose the pull user is; `boundary` is the one that it has or will get."""
 
     arn: str
     account: str
@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 
 class Right(NamedTuple):
-    """One action that a run needs, on these resources, with condition keys as they will be."""
+    """One action on these resources, with condition keys as they will be."""
 
     row: table.Row
     action: str
@@ -56,15 +56,13 @@ class Right(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What AWS says of one right: `status`, and why not."""
-
     right: Right
     status: str
     reason: str = ""
 
 
 def facts_of(desired: DesiredState) -> set[str]:
-    """Return what a run is about, in the words of the table's `when`."""
+    """Return facts in the words of the table's `when`."""
     options, intent = desired.options, desired.intent
     kind = desired.store["type"]
     user = desired.by_user
@@ -90,7 +88,7 @@ def facts_of(desired: DesiredState) -> set[str]:
 
 
 def is_many(desired: DesiredState) -> bool:
-    """Return whether the repositories of the run are more than an inline policy holds."""
+    """Return whether an inline policy is too small for the repositories."""
     if not desired.repositories:
         return False
     dummy_arn, partition, dummy_service, region, account, dummy_name = desired.repositories[0].split(":", 5)
@@ -111,7 +109,7 @@ def needed_rights(desired: DesiredState, place: Place) -> list[Right]:
 
 
 def concerns(action: str, facts: set[str], place: Place) -> bool:
-    """Return whether one action of a row is needed, where not all of them are."""
+    """Not all actions of a row may be needed."""
     if action == "iam:PutUserPermissionsBoundary":
         return bool(place.boundary)
     needs = {
@@ -122,7 +120,7 @@ def concerns(action: str, facts: set[str], place: Place) -> bool:
 
 
 def resources(row: table.Row, desired: DesiredState, place: Place) -> tuple[str, ...]:
-    """Return what stands for the examples of the table in this run."""
+    """Return what stands for the table's examples in this run."""
     iam = f"arn:{place.partition}:iam::{place.account}"
     user, path = desired.options["user_name"], desired.options["user_path"]
     public = f"arn:{place.partition}:ecr-public::{place.account}"
@@ -161,7 +159,7 @@ def key_arn(desired: DesiredState, place: Place) -> str:
 
 
 def context(row: table.Row, desired: DesiredState, place: Place) -> tuple[tuple[str, str], ...]:
-    """Return the condition keys that AWS will see with these actions."""
+    """Return the condition keys that AWS will see."""
     found = {}
     if BOUNDARY in row.condition and place.boundary:
         found[BOUNDARY] = place.boundary
@@ -181,7 +179,7 @@ def attached_policy(desired: DesiredState, place: Place) -> str:
 
 
 def batches(rights: Iterable[Right]) -> list[list[Right]]:
-    """Return the rights that one simulation can judge together."""
+    """Return rights that one simulation can judge together."""
     found: dict[tuple[Any, ...], list[Right]] = {}
     for right in rights:
         found.setdefault((right.resources, right.context), []).append(right)
@@ -189,7 +187,7 @@ def batches(rights: Iterable[Right]) -> list[list[Right]]:
 
 
 def verdicts(batch: list[Right], results: Iterable[Json]) -> list[Verdict]:
-    """Return what a simulation says of a batch; a right that it does not speak of is unknown."""
+    """A right that the simulation does not speak of is unknown."""
     denied: dict[str, str] = {}
     judged: set[str] = set()
     for result in results:
@@ -208,7 +206,6 @@ def verdicts(batch: list[Right], results: Iterable[Json]) -> list[Verdict]:
 
 
 def reason_of(decision: str, result: Json) -> str:
-    """Return which kind of policy says no."""
     if result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations") is False:
         return "a service control policy of the organization does not allow it"
     if result.get("PermissionsBoundaryDecisionDetail", {}).get("AllowedByPermissionsBoundary") is False:
@@ -220,7 +217,7 @@ def reason_of(decision: str, result: Json) -> str:
 
 
 def right_checks(found: Iterable[Verdict], desired: DesiredState, place: Place) -> list[Check]:
-    """Return a line for each right that is missing, and one for what else is said alike of those of a row."""
+    """Return a line for each missing right; others of a row share one for what is said alike."""
     together: dict[tuple[str, ...], list[Verdict]] = {}
     for verdict in found:
         row, status = verdict.right.row, status_of(verdict)
@@ -248,7 +245,7 @@ def is_of_key(verdict: Verdict) -> bool:
 
 
 def may_be_granted_elsewhere(verdict: Verdict) -> bool:
-    """Return whether the policy of the thing itself, which a simulation does not see, may still allow it."""
+    """Return whether a policy that no simulation sees may allow it."""
     return is_of_key(verdict) and verdict.reason == "no policy allows it"
 
 
@@ -269,7 +266,6 @@ def remedy(verdict: Verdict, desired: DesiredState, place: Place) -> str:
 
 
 def source(row: table.Row) -> str:
-    """Return where the statement can be copied from."""
     return f": statement {row.sid} of {DOCUMENTS}/{row.documents.split()[0]}.json" if row.documents else ""
 
 
@@ -279,7 +275,7 @@ def shown(resources: tuple[str, ...]) -> str:
 
 
 def lines_of(checks: Iterable[Check], intent: str, ready: bool) -> list[str]:
-    """Return the table for a terminal: a summary, then what is wrong first, each with its remedy."""
+    """Return a summary, then what is wrong first."""
     order = {MISSING: 0, UNKNOWN: 1, OK: 2}
     listed = sorted(checks, key=lambda one: order[one.status])
     count = {status: sum(one.status == status for one in listed) for status in order}
