@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.run_result import OPTIONS, run_result
 
 
@@ -22,4 +24,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         dummy, options = self.validate_argument_spec(argument_spec=OPTIONS)
-        return {"changed": False, **run_result(options["plan"], options["done"])}
+        try:
+            return {"changed": False, **run_result(options["plan"], options["done"])}
+        except InputError as error:
+            raise AnsibleActionFail(str(error)) from error

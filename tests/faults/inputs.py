@@ -19,8 +19,8 @@ from typing import Any
 from unittest.mock import patch
 
 import yaml
-from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from tests.system.conftest import IMAGE, ROOT
 
 Json = dict[str, Any]

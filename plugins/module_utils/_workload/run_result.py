@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._core.errors import Json
+from .._core.errors import InputError, Json
 from .summary import state_lines
 
 OPTIONS: Json = {"plan": {"type": "dict", "required": True}, "done": {"type": "dict", "default": {}}}
@@ -24,7 +24,17 @@ def access_report(access: str, user: str | None, **known: Any) -> Json:
 
 
 def run_result(plan: Json, done: Mapping[str, Json]) -> Json:
-    """Return the plan as it came true. `done` has by kind what modules returned, nothing where none ran."""
+    """Return the plan as it came true. `done` has by kind what modules returned; raise InputError for anything else."""
+    try:
+        return joined(plan, done)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            "plan must be what runpod_ecr_plan returned, and done what the modules of its steps returned, by the kinds "
+            f"of the steps ({type(error).__name__}: {error})."
+        ) from error
+
+
+def joined(plan: Json, done: Mapping[str, Json]) -> Json:
     predicted = plan["result"]
     result = {
         **predicted,
@@ -37,9 +47,9 @@ def run_result(plan: Json, done: Mapping[str, Json]) -> Json:
 
 
 def credentials(predicted: list[Json], done: Json) -> list[Json]:
-    """Return region -> credential, without those that are gone."""
-    made = [{key: item.get(key) for key in CREDENTIAL} for item in done.get("registries", [])]
-    by_region = {item["region"]: item for item in [*predicted, *made]}
+    """Leave out credentials that are gone."""
+    made = {item["region"]: {key: item.get(key) for key in CREDENTIAL} for item in done.get("registries", [])}
+    by_region = {item["region"]: item for item in predicted} | made
     return [item for item in by_region.values() if item.get("id", "unknown")]
 
 

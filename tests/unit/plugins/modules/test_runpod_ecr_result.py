@@ -43,5 +43,22 @@ def test_what_the_steps_returned_is_in_the_result_and_what_the_plan_showed_is_no
     assert ended["diff"] == {"before": {}, "after": {}} and "warnings" not in ended
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"plan": {}},
+        {"plan": {"result": 3}},
+        {"plan": {"result": {**RESULT, "workloads": [3]}}},
+        {"plan": PLAN, "done": {"credential": 3}},
+        {"plan": PLAN, "done": {"credential": {"registries": [{"id": "r1"}]}}},
+        {"plan": PLAN, "done": {"endpoint": {"results": [{"endpoint": {"id": "e1"}}]}}},
+    ],
+)
+def test_what_no_plan_and_no_module_returned_is_refused(
+    capsys: pytest.CaptureFixture[str], given: dict[str, Any]
+) -> None:
+    assert end(capsys, **given)["msg"].startswith("plan must be what runpod_ecr_plan returned, and done what")
+
+
 def test_the_documented_options_are_those_of_the_module() -> None:
     assert documented.options(runpod_ecr_result).keys() == OPTIONS.keys()

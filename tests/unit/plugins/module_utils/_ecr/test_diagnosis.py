@@ -17,6 +17,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.diagnosis impor
 )
 
 FACTS = {
+    "answered": "Odd: something else",
     "arn": "arn:aws:ecr:us-east-1:123456789012:repository/app",
     "deed": "call ecr:BatchGetImage on arn:aws:ecr:us-east-1:123456789012:repository/app",
     "digest": "sha256:d",
@@ -49,6 +50,7 @@ CASES = [  # what AWS, registries, container runtimes and this collection say
     ("MANIFEST_DAMAGED", "a manifest whose layers[0] has no size", "manifest_damaged"),
     ("UNEXPECTED_ANSWER", "an HTML page in place of a manifest", "unexpected_answer"),
     ("ResponseParserError", "Unable to parse response", "unexpected_answer"),
+    ("MalformedAnswer", "ecr:BatchGetImage: images[0].imageManifest is missing", "unexpected_answer"),
     ("WrongAccount", "", "wrong_account"),
     ("RepositoryNotFoundException", ABSENT, "repository_not_found"),
     ("NAME_UNKNOWN", ABSENT, "repository_not_found"),
