@@ -36,13 +36,13 @@ class CollectionModule(AnsibleModule):
         self.params = text_for_scalars(self.params, self.argument_spec)
 
     def exit_json(self, **result: Any) -> None:
-        super().exit_json(**self._shown(result))
+        super().exit_json(**self._to_result(result))
 
     def fail_json(self, msg: str, **result: Any) -> None:
         if self._unfit:
             msg = f"{' and '.join(self._unfit)} must be a dictionary of options, not a single value."
-        shown = self._shown({"msg": mask_login(str(msg)), **result})
-        super().fail_json(printable(shown.pop("msg"), LINES), **shown)
+        masked_result = self._to_result({"msg": mask_login(str(msg)), **result})
+        super().fail_json(printable(masked_result.pop("msg"), LINES), **masked_result)
 
     def log(self, msg: str, log_args: Json | None = None) -> None:
         if log_args:  # the module's arguments, as text
@@ -53,7 +53,7 @@ class CollectionModule(AnsibleModule):
     def _arguments(self) -> Json:
         return mask_arguments(self.params, self.argument_spec)
 
-    def _shown(self, result: Json) -> Json:
+    def _to_result(self, result: Json) -> Json:
         masked = mask_secrets(result, secret_values(self.params, self.argument_spec))
         return {**masked, "invocation": {"module_args": self._arguments()}}
 

@@ -25,7 +25,7 @@ def token_proof(
 ) -> Callable[[list[str], Token, datetime | None], list[Json]]:
     """Try images as RunPod does; in check mode an earlier task may end a denial."""
 
-    def prove(images: list[str], token: Token, deadline: datetime | None) -> list[Json]:
+    def verify(images: list[str], token: Token, deadline: datetime | None) -> list[Json]:
         login = Login(token.username, token.password)
         puller = PullIdentity(who, calls=False, login=login, young_until=lambda: deadline)
         pull = ByRegistry(aws, registry, puller, PLATFORM)
@@ -36,4 +36,4 @@ def token_proof(
             raise NotPullableError(reports)
         return reports
 
-    return prove
+    return verify

@@ -50,21 +50,21 @@ def parse(content: bytes) -> Json:
         raise NotAManifestError(f"{describe(content)} in place of a manifest")
     if manifest and not MEMBERS & manifest.keys():
         raise NotAManifestError("other JSON in place of a manifest")
-    fault = next(_faults(manifest), "")
+    fault = next(_validation_errors(manifest), "")
     if fault:
         raise DamagedManifestError(f"a manifest whose {fault}")
     return manifest
 
 
-def _faults(manifest: Json) -> Iterator[str]:
+def _validation_errors(manifest: Json) -> Iterator[str]:
     if manifest.get("manifests") is not None:
-        yield from _faults_of_all("manifests", manifest["manifests"], ("digest",))
+        yield from _validation_errors_of_all("manifests", manifest["manifests"], ("digest",))
     elif manifest.get("config"):
         yield from _faults_of("config", manifest["config"], ("digest", "size"))
-        yield from _faults_of_all("layers", manifest.get("layers"), ("digest", "size"))
+        yield from _validation_errors_of_all("layers", manifest.get("layers"), ("digest", "size"))
 
 
-def _faults_of_all(name: str, listed: Any, needed: tuple[str, ...]) -> Iterator[str]:
+def _validation_errors_of_all(name: str, listed: Any, needed: tuple[str, ...]) -> Iterator[str]:
     if isinstance(listed, list):
         for number, each in enumerate(listed):
             yield from _faults_of(f"{name}[{number}]", each, needed)

@@ -185,7 +185,7 @@ class Registry:
 
     def _send(self, method: str, url: str, headers: dict[str, str]) -> Answer:
         """Return an answer of any status. Trouble is asked again, for reading does no harm."""
-        shown = url.partition("?")[0]
+        address = url.partition("?")[0]
         for attempt in range(1, TRIES + 1):
             try:
                 answer = self._open(method, url, headers)
@@ -193,7 +193,7 @@ class Registry:
                 if attempt == TRIES:
                     why = str(getattr(failure, "reason", None) or type(failure).__name__)
                     raise RegistryError(
-                        f"{method} {shown}: no answer: {why}. Check the registry's name, the network, the proxy and "
+                        f"{method} {address}: no answer: {why}. Check the registry's name, the network, the proxy and "
                         "the certificates.",
                         code=NO_ANSWER,
                         text=f"{urlsplit(url).netloc}: {why}",

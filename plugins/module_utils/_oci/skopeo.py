@@ -88,7 +88,7 @@ class Skopeo:
 
     def _asked_version(self) -> tuple[int, int]:
         try:
-            message = asyncio.run(self._told("--version"))
+            message = asyncio.run(self._output("--version"))
         except OSError as error:
             raise SkopeoError(
                 f"skopeo cannot be run ({error.strerror}). Install it where this runs, from the package skopeo of your "
@@ -152,7 +152,7 @@ class Skopeo:
         try:
             async for line in lines(process.stdout):
                 if line is None:
-                    meter.look(written(process.pid))
+                    meter.update(written(process.pid))
                 else:
                     meter.read(line)
                     last = [*last, line.rstrip()][-LAST_LINES:]
@@ -162,7 +162,7 @@ class Skopeo:
                 process.kill()
                 await process.wait()
 
-    async def _told(self, *arguments: str) -> str:
+    async def _output(self, *arguments: str) -> str:
         process = await self._started([self._executable, *arguments])
         return (await process.communicate())[0].decode(errors="replace")
 
@@ -188,7 +188,7 @@ class CopyProgress:
         self._skipped: set[str] = set()
         self._written = 0
 
-    def look(self, written: int) -> None:
+    def update(self, written: int) -> None:
         self._written = written
         self._tell(self._progress())
 

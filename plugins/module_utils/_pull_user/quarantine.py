@@ -60,7 +60,7 @@ def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
     ours = tuple(key_id for key_id in active if whose[key_id] != FOREIGN)
     if not check_mode:
         deactivate_keys(aws, name, ours)
-    told = tell_readers(context, before.entry, check_mode)
+    tagged = tell_readers(context, before.entry, check_mode)
     after = before._replace(
         user={**user, "tags": tags_after(user["tags"], tag, ())},
         policies=before.policies._replace(inline=None),
@@ -68,7 +68,7 @@ def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
     )
     foreign = [key_id for key_id in active if key_id not in ours]
     warnings = (FOREIGN_STAY.format(name, ", ".join(foreign), as_option(name)),) if foreign else ()
-    return build_result(context, params, bool(not denied or tag or ours or told), before, after, warnings=warnings)
+    return build_result(context, params, bool(not denied or tag or ours or tagged), before, after, warnings=warnings)
 
 
 def read(context: KeyContext, user: Json) -> UserState:

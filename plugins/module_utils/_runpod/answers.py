@@ -192,11 +192,11 @@ def item(call: str, kind: str, thing: Any, what: str) -> Json:
 
 def next_cursor(path: str, document: Json) -> str | None:
     """Return None after the last page. Older answers say nothing of pages."""
-    told = document.get("pagination")
-    if told is None:
+    pagination = document.get("pagination")
+    if pagination is None:
         return None
-    more = told.get("hasNextPage") if isinstance(told, dict) else None
-    cursor = told.get("nextCursor") if isinstance(told, dict) else None
+    more = pagination.get("hasNextPage") if isinstance(pagination, dict) else None
+    cursor = pagination.get("nextCursor") if isinstance(pagination, dict) else None
     if not isinstance(more, bool) or (more and not (cursor and isinstance(cursor, str))):
         raise unfit(f"GET {path}", "the answer does not say whether and where its next page is")
     return cursor if more else None

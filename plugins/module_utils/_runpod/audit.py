@@ -121,8 +121,8 @@ def findings(current: Account, expiry: Mapping[str, datetime] | None, now: datet
 
 
 def finding(name: str, facts: Json) -> Json:
-    shown = {key: printable(value) if isinstance(value, str) else value for key, value in facts.items()}
-    return {**{key: facts[key] for key in ("kind", "id", "name")}, **TABLE[name].filled(shown)}
+    printed = {key: printable(value) if isinstance(value, str) else value for key, value in facts.items()}
+    return {**{key: facts[key] for key in ("kind", "id", "name")}, **TABLE[name].filled(printed)}
 
 
 def gone(current: Account) -> Iterator[Match]:

@@ -48,7 +48,7 @@ AGENT = "gpuops.runpod"
 PAGE = 1000  # items, the most that RunPod takes
 MOST_PAGES = 1000
 LONGEST_TIMEOUT = 3600
-PATIENCE, PROBE = 3.0, 1.0  # seconds until a silent host is tried, and for the try
+SILENCE_TIMEOUT, PROBE = 3.0, 1.0  # seconds until a silent host is tried, and for the try
 API_URL = "api_url (or RUNPOD_API_BASE_URL)"
 # Failure to connect -> what to do, and whether it may pass.
 UNREACHABLE: tuple[tuple[type[Exception], str, bool], ...] = (
@@ -70,8 +70,8 @@ class Silence(TimeoutError):
 def base_url(url: str) -> str:
     """RunPod's own tools disagree on whether the address ends in /v2, so both are taken."""
     if not re.match(r"https?://[^/]", url):
-        shown = url.rpartition("@")[2] if "@" in url else url
-        raise InputError(f"api_url {shown!r} is not an address: it must start with https:// and name a host.")
+        address = url.rpartition("@")[2] if "@" in url else url
+        raise InputError(f"api_url {address!r} is not an address: it must start with https:// and name a host.")
     if mask_login(url) != url:
         raise InputError(f"api_url {mask_login(url)!r} holds a user or password: RunPod takes none but api_key.")
     base = re.sub(r"(/v2)?/*$", "", url.rstrip("/")) + "/v2"
@@ -153,10 +153,10 @@ class Answer(NamedTuple):
         return windows(self.headers.get("RateLimit"), self.headers.get("RateLimit-Policy"))
 
     @property
-    def told(self) -> float | None:
+    def retry_after(self) -> float | None:
         """Return the seconds until the next try that the answer names."""
-        retry_after = seconds(self.headers.get("Retry-After"))
-        return refused_for(retry_after, self.windows) if self.status == 429 else retry_after
+        header = seconds(self.headers.get("Retry-After"))
+        return refused_for(header, self.windows) if self.status == 429 else header
 
 
 class Client:
@@ -238,7 +238,7 @@ class Client:
                 if answer.status < 300:
                     return answers.parsed(method, path, answer.status, answer.body)
                 error = self._error(method, path, body, answer)
-                delay = retry_delay(method, answer.status, answer.told, attempt)
+                delay = retry_delay(method, answer.status, answer.retry_after, attempt)
             if delay is None:
                 raise error
             self.sleep(delay)
@@ -286,10 +286,14 @@ class Client:
         problem = mask_secrets(answers.problem_of(answer.body), secrets)
         title = mask_secrets(answers.page_title(answer.body), secrets)
         error = answers.api_error(method, path, answer.status, problem, title)
-        if answer.status != 429 or answer.told is None or answer.told <= LONGEST_WAIT:
+        if answer.status != 429 or answer.retry_after is None or answer.retry_after <= LONGEST_WAIT:
             return error
-        spent_windows = [window for window in answer.windows if not window.left and window.resets == answer.told]
-        why = spent(spent_windows[0], answer.told) if spent_windows else f"it is fresh in {duration(answer.told)}"
+        spent_windows = [window for window in answer.windows if not window.left and window.resets == answer.retry_after]
+        why = (
+            spent(spent_windows[0], answer.retry_after)
+            if spent_windows
+            else f"it is fresh in {duration(answer.retry_after)}"
+        )
         return ApiError(f"{error} Too long to wait: {why}.", answer.status, problem)
 
 
@@ -301,13 +305,13 @@ def within(limit: float | None, call: Callable[[], Answer], probe: Callable[[], 
     if limit is None:
         return call()
     future = started(call)
-    wait([future], min(limit, PATIENCE))
-    if not future.done() and limit > PATIENCE:
+    wait([future], min(limit, SILENCE_TIMEOUT))
+    if not future.done() and limit > SILENCE_TIMEOUT:
         reached = started(probe)
         wait([future, reached], PROBE, FIRST_COMPLETED)
         if not future.done() and (not reached.done() or reached.exception()):
-            raise Silence(f"no connection after {PATIENCE + PROBE:g} seconds")
-        wait([future], limit - PATIENCE - PROBE)
+            raise Silence(f"no connection after {SILENCE_TIMEOUT + PROBE:g} seconds")
+        wait([future], limit - SILENCE_TIMEOUT - PROBE)
     if not future.done():
         raise TimeoutError(f"the answer was not complete after {limit} seconds")
     return future.result()

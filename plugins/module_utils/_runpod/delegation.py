@@ -122,10 +122,10 @@ def delegate_all(asking: Asking, left: list[Target], propagation_timeout: int) -
         appeared = look_again(asking.client, left)
         reports |= appeared
         left = [target for target in left if target not in appeared]
-    return settle(asking, reports)
+    return resolve_duplicates(asking, reports)
 
 
-def settle(asking: Asking, reports: Reports) -> Reports:
+def resolve_duplicates(asking: Asking, reports: Reports) -> Reports:
     """Look once at what another run was told at the same time."""
     client = asking.client
     targets_by_arn = {report.name: target for target, report in reports.items()}

@@ -35,7 +35,7 @@ def keep_one(
     kept: dict[str, Json | CollectionError] = {}
     left = dict(made)
     for _round in range(ROUNDS):
-        settled = _settle(client, left, find_all, remove)
+        settled = _resolve(client, left, find_all, remove)
         kept |= {key: thing for key, thing in settled.items() if thing is not None}
         left = {}
         for key in settled.keys() - kept.keys():
@@ -49,7 +49,7 @@ def keep_one(
     return {**kept, **{key: CollectionError(unsettled) for key in left}}
 
 
-def _settle(
+def _resolve(
     client: Client, made: Mapping[str, Json], find_all: Callable[[], Found], remove: Callable[[Json], None]
 ) -> dict[str, Json | CollectionError | None]:
     """Return what stays; None where nothing is left. The lowest id stays, and its run waits for the other to take

@@ -53,7 +53,7 @@ LONGEST_PROPAGATION = 3600
 KEEP, REFRESH, REMOVE = "keep", "refresh", "remove"
 
 # Returns reports on images tried with a token, of which a refusal may pass until that moment, or raises.
-Prove = Callable[[list[str], Token, Any], list[Json]]
+VerifyImages = Callable[[list[str], Token, Any], list[Json]]
 
 
 class Clients(NamedTuple):
@@ -61,7 +61,7 @@ class Clients(NamedTuple):
 
     aws: Aws
     api: Client
-    prove: Prove = lambda images, token, deadline: []
+    verify: VerifyImages = lambda images, token, deadline: []
 
 
 class CredentialState(NamedTuple):
@@ -144,7 +144,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
         current = current._replace(registries=listed(params, current, client.api, now))
     if params.get("with_further_regions") and params["name"] is None:
         account = account_of(current, client.aws)
-        names |= {region: name for region, name in held(current.registries, params["user"], account) if name}
+        names |= {region: name for region, name in default_names(current.registries, params["user"], account) if name}
     current = read_users_of_ours(params, current, list(filter(None, names.values())), client.api)
     plans = [plan(params, current, region, name, tuple(images.get(region, ())), now) for region, name in names.items()]
     notes = tuple(filter(None, [missing, whose(client.aws) if hands_over_the_callers(plans) else ""]))
@@ -274,7 +274,7 @@ def listed(params: Json, current: CredentialState, api: Client, now: datetime) -
         raise failed(error, only_expiry(current), now) from error
 
 
-def held(registries: Iterable[Json], user: str, account: str) -> Iterator[tuple[str, str]]:
+def default_names(registries: Iterable[Json], user: str, account: str) -> Iterator[tuple[str, str]]:
     """Yield region and name of each credential with a pull user's default name."""
     for registry in registries:
         name = logical(registry["name"])
@@ -388,7 +388,7 @@ def preview_proof(planned: CredentialPlan, client: Clients) -> tuple[tuple[Json,
         token = get_token(client.aws, planned.region, entry.key if entry else None)
     except AwsError as error:
         return (), (f"Whether the images can be pulled cannot be told yet: {error}",)
-    return tuple(client.prove(list(planned.images), token, None)), ()
+    return tuple(client.verify(list(planned.images), token, None)), ()
 
 
 # Apply
@@ -404,7 +404,7 @@ def apply(plans: list[CredentialPlan], params: Json, client: Clients) -> tuple[l
             if each.action == REFRESH:
                 handed.append(hand_over(each, params, client))
             else:
-                done[each.region] = settle(each, params, client)
+                done[each.region] = keep_or_remove(each, params, client)
         except CollectionError as error:
             failures.append(Failure(each.region, error))
             if concerns_all(getattr(error, "cause", error)):
@@ -418,27 +418,27 @@ def apply(plans: list[CredentialPlan], params: Json, client: Clients) -> tuple[l
     return [done[each.region] for each in plans if each.region in done], failures
 
 
-def settle(planned: CredentialPlan, params: Json, client: Clients) -> CredentialResult:
+def keep_or_remove(planned: CredentialPlan, params: Json, client: Clients) -> CredentialResult:
     if planned.action == REMOVE:
         return remove(planned, False, client.api)
     images: tuple[Json, ...] = ()
     if planned.images:
-        images = prove(planned, new_token(client.aws, planned, params["propagation_timeout"]), params, client)
+        images = verify_images(planned, new_token(client.aws, planned, params["propagation_timeout"]), params, client)
     return finish(planned, images, False, client.api)
 
 
-def prove(planned: CredentialPlan, token: Token, params: Json, client: Clients) -> tuple[Json, ...]:
+def verify_images(planned: CredentialPlan, token: Token, params: Json, client: Clients) -> tuple[Json, ...]:
     """Raise unless the token was shown to pull the images."""
     if not planned.images:
         return ()
-    return tuple(client.prove(list(planned.images), token, deadline(planned.state, params["propagation_timeout"])))
+    return tuple(client.verify(list(planned.images), token, deadline(planned.state, params["propagation_timeout"])))
 
 
 def hand_over(planned: CredentialPlan, params: Json, client: Clients) -> HandedOver:
     state, current, now = planned.state, primary(planned.state), client.aws.clock()
     try:
         token = new_token(client.aws, planned, params["propagation_timeout"])
-        images = prove(planned, token, params, client)
+        images = verify_images(planned, token, params, client)
         login = {"username": token.username, "password": token.password}
         renewal = renew(
             client.api, str(planned.name), state.pair, login, working(state, now), lambda gone: forget(state, gone)

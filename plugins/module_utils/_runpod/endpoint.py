@@ -217,7 +217,7 @@ def too_late(endpoint: Json | None, seconds: int, observed: RolloutStatus) -> st
     name, identifier = (endpoint or {}).get("name"), (endpoint or {}).get("id")
     return (
         f"The workers of the endpoint {name!r} (id {identifier}) have not come to its newest version in {seconds} "
-        f"seconds: {observed.told()}. One that stays INITIALIZING or UNHEALTHY may fail to pull or to start "
+        f"seconds: {observed.describe()}. One that stays INITIALIZING or UNHEALTHY may fail to pull or to start "
         "the image, as its logs at RunPod show; one that is THROTTLED waits for a free machine. The roll-out goes on: "
         "run again with wait to follow it further."
     )

@@ -41,7 +41,7 @@ def run(params: Json, check_mode: bool, client: Client) -> Result:
     action = plan(params, current)
     if action == KEEP:
         found = results(current.pair, report())
-        return Result(False, shown(current.pair), shown(current.pair), found, unfinished(current.pair))
+        return Result(False, to_diff(current.pair), to_diff(current.pair), found, unfinished(current.pair))
     if action == REMOVE:
         return remove(current, check_mode, client)
     return predict(params, current.pair) if check_mode else write(params, current.pair, client)
@@ -72,12 +72,12 @@ def remove(current: RegistryState, check_mode: bool, client: Client) -> Result:
     kept = clear(client, current.pair, check_mode, current.users)
     left = [one.registry for one in kept]
     found = results(left, report([], kept))
-    return Result(left != current.pair, shown(current.pair), shown(left), found, in_use(kept))
+    return Result(left != current.pair, to_diff(current.pair), to_diff(left), found, in_use(kept))
 
 
 def predict(params: Json, current: list[Json]) -> Result:
     after = current or [{"name": params["name"]}]
-    return Result(True, shown(current), shown(after), results(after, report()))
+    return Result(True, to_diff(current), to_diff(after), results(after, report()))
 
 
 def write(params: Json, current: list[Json], client: Client) -> Result:
@@ -85,10 +85,10 @@ def write(params: Json, current: list[Json], client: Client) -> Result:
     kept = clear(client, renewal.leftovers)
     after = [renewal.registry, *(left.registry for left in kept)]
     found = results(after, report(renewal.moved, kept))
-    return Result(True, shown(current), shown(after), found, (*renewal.warnings, *stays(kept)))
+    return Result(True, to_diff(current), to_diff(after), found, (*renewal.warnings, *stays(kept)))
 
 
-def shown(current: list[Json]) -> Json | None:
+def to_diff(current: list[Json]) -> Json | None:
     """Return the credential, and while it is there the other that means the same."""
     return {**identity(current[0]), **called(current[1:])} if current else None
 

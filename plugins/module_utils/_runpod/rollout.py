@@ -42,7 +42,7 @@ class RolloutStatus(NamedTuple):
     def workers_as_result(self) -> list[Json]:
         return [to_result(worker) for worker in sorted(self.workers, key=by_id)]
 
-    def told(self) -> str:
+    def describe(self) -> str:
         if self.rollout is None:
             return "RunPod does not tell of the endpoint yet"
         if not self.workers:

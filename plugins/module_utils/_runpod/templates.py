@@ -78,8 +78,8 @@ def require_sound(items: Iterable[Json], defaults: Json | None = None) -> None:
     wrong = [f"defaults: {fault}." for fault in general]
     positions: dict[str, int] = {}
     for position, item in enumerate(items, start=1):
-        faults = validation_errors(over_defaults(item, defaults or {}))
-        wrong += [f"Template {position} ({item['name']!r}): {fault}." for fault in faults if fault not in general]
+        errors = validation_errors(over_defaults(item, defaults or {}))
+        wrong += [f"Template {position} ({item['name']!r}): {fault}." for fault in errors if fault not in general]
         first = positions.setdefault(item["name"], position)
         if first != position:
             wrong.append(f"Templates {first} and {position} have the same name {item['name']!r}.")
@@ -130,7 +130,7 @@ def apply(client: Client, steps: list[Step], on_error: str) -> list[ItemResult]:
         if report.error and (on_error == "stop" or concerns_all(report.error)):
             break
     untried = [to_report(step, step.current)._replace(tried=False) for step in islice(steps, len(reports), None)]
-    return settle(client, steps, reports) + untried
+    return resolve_duplicates(client, steps, reports) + untried
 
 
 def attempt(client: Client, step: Step) -> ItemResult:
@@ -142,7 +142,7 @@ def attempt(client: Client, step: Step) -> ItemResult:
         return to_report(step, step.current, error)
 
 
-def settle(client: Client, steps: list[Step], reports: list[ItemResult]) -> list[ItemResult]:
+def resolve_duplicates(client: Client, steps: list[Step], reports: list[ItemResult]) -> list[ItemResult]:
     """Look once at what another run created at the same time."""
     made = {report.name: report.after for report in reports if report.action == "create" and not report.error}
     if not made or any(report.error and concerns_all(report.error) for report in reports):

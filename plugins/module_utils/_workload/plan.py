@@ -430,8 +430,8 @@ def removal(look: Look, step: str, name: str, found: Json | None) -> Step:
     if found is None:
         return Step(step, name, "none", "")
     look.api.remove(found["id"])
-    shown = {"id": found["id"], "name": found["name"], "image": found.get("image")}
-    return Step(step, name, "delete", "is not wanted any more", shown, {"id": found["id"], "name": found["name"]})
+    before = {"id": found["id"], "name": found["name"], "image": found.get("image")}
+    return Step(step, name, "delete", "is not wanted any more", before, {"id": found["id"], "name": found["name"]})
 
 
 def remove_credential(desired: DesiredState, look: Look, account: Json) -> Plan:

@@ -25,8 +25,8 @@ from .preflight_rights import (
     MISSING,
     OK,
     UNKNOWN,
+    CallerContext,
     Check,
-    Place,
     facts_of,
     lines_of,
     needed_rights,
@@ -75,41 +75,43 @@ def run(params: Json, dummy: bool, clients: Clients) -> Result:
     look = Look.through(clients)
     look.api.prefetch(kinds_of(desired))
     asked = look.aws.clock()
-    place, date, checks = identity(look, desired)
-    if place:
-        checks += [*rights(look, desired, place), *store(look, desired), *regions(look, desired)]
+    caller, date, checks = identity(look, desired)
+    if caller:
+        checks += [*rights(look, desired, caller), *store(look, desired), *regions(look, desired)]
     checks += [
         *runpod(look, desired),
         *tools(look, desired),
         *clocks(look, skew_of(date, asked)),
-        *quotas(look, desired, place),
+        *quotas(look, desired, caller),
     ]
     ready = not any(check.status == MISSING and check.required for check in checks)
-    shown = [check._asdict() for check in checks]
+    results = [check._asdict() for check in checks]
     return Result(
-        False, None, None, {"checks": shown, "ready": ready, "lines": lines_of(checks, desired.intent, ready)}
+        False, None, None, {"checks": results, "ready": ready, "lines": lines_of(checks, desired.intent, ready)}
     )
 
 
 # AWS
 
 
-def identity(look: Look, desired: DesiredState) -> tuple[Place | None, str, list[Check]]:
+def identity(look: Look, desired: DesiredState) -> tuple[CallerContext | None, str, list[Check]]:
     """Return who runs this and where, None when AWS does not know, and AWS' time."""
     try:
-        caller = look.aws.call("sts", "get_caller_identity")
+        answer = look.aws.call("sts", "get_caller_identity")
     except AwsError as error:
         remedy = SET_CLOCK if CLOCK.search(f"{error.code} {error.text}") else "Log in, or set AWS_PROFILE or keys."
         return None, "", [Check("identity", "AWS identity", MISSING, f"{error.code}: {error.text}", remedy)]
-    arn, account = caller["Arn"], caller["Account"]
-    place = Place(arn, account, arn.split(":")[1], look.aws.region, desired.options["user_permissions_boundary"] or "")
+    arn, account = answer["Arn"], answer["Account"]
+    caller = CallerContext(
+        arn, account, arn.split(":")[1], look.aws.region, desired.options["user_permissions_boundary"] or ""
+    )
     checks = [Check("identity", "AWS identity", OK, f"{arn} in {look.aws.region}")]
     others = sorted({arn.split(":")[4] for arn in desired.repositories} - {account})
     if others:
         remedy = "Run as an identity of that account, or let its repositories' policies allow this one."
         checks.append(Check("identity", "AWS account", UNKNOWN, f"images lie in account {', '.join(others)}", remedy))
-    date = caller.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    return place._replace(boundary=place.boundary or boundary_of_user(look, desired)), date, checks
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    return caller._replace(boundary=caller.boundary or boundary_of_user(look, desired)), date, checks
 
 
 def boundary_of_user(look: Look, desired: DesiredState) -> str:
@@ -123,14 +125,14 @@ def boundary_of_user(look: Look, desired: DesiredState) -> str:
     return str(user.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))
 
 
-def rights(look: Look, desired: DesiredState, place: Place) -> Iterator[Check]:
-    wanted = needed_rights(desired, place)
-    found, why = judged(look.aws, desired, place, wanted) if wanted else ([], "")
+def rights(look: Look, desired: DesiredState, caller: CallerContext) -> Iterator[Check]:
+    wanted = needed_rights(desired, caller)
+    found, why = judged(look.aws, desired, caller, wanted) if wanted else ([], "")
     if why:
-        remedy = f"Allow iam:SimulatePrincipalPolicy for {place.arn}: docs/policies/preflight.json."
+        remedy = f"Allow iam:SimulatePrincipalPolicy for {caller.arn}: docs/policies/preflight.json."
         text = f"{why}, so that rights to write are not told"
         yield Check("right", "iam:SimulatePrincipalPolicy", UNKNOWN, text, remedy, False)
-    yield from right_checks(found, desired, place)
+    yield from right_checks(found, desired, caller)
 
 
 def store(look: Look, desired: DesiredState) -> Iterator[Check]:
@@ -139,9 +141,9 @@ def store(look: Look, desired: DesiredState) -> Iterator[Check]:
         return
     user, name = desired.options["user_name"], desired.store["name"]
     try:
-        held = store_of(look.aws, desired.store, user)
-        entry = held.read()
-        owner = held.tags().get(MANAGED) if entry and not entry.deleted else user
+        secret_store = store_of(look.aws, desired.store, user)
+        entry = secret_store.read()
+        owner = secret_store.tags().get(MANAGED) if entry and not entry.deleted else user
     except ConflictError as error:
         yield Check("store", name, MISSING, "the entry is somebody else's", str(error))
         return
@@ -150,7 +152,7 @@ def store(look: Look, desired: DesiredState) -> Iterator[Check]:
         yield Check("store", name, MISSING, f"{error.call}: {error.code}: {error.text}", remedy)
         return
     if owner != user:
-        remedy = f"Name another entry in runpod_ecr_secret_store, or hand this one over: {held.claim(user)}"
+        remedy = f"Name another entry in runpod_ecr_secret_store, or hand this one over: {secret_store.claim(user)}"
         yield Check("store", name, MISSING, "the entry is not tagged as this pull user's", remedy)
     else:
         yield Check("store", name, OK, "the entry is this pull user's" if entry else "there is no entry yet")
@@ -295,7 +297,7 @@ def skew_of(date: str, here: datetime) -> timedelta | None:
         return None
 
 
-def quotas(look: Look, desired: DesiredState, place: Place | None) -> Iterator[Check]:
+def quotas(look: Look, desired: DesiredState, caller: CallerContext | None) -> Iterator[Check]:
     for window in look.api.view.windows:
         text = f"{window.left} of {window.quota or 'an unknown number of'} requests are left"
         name = f"quota of RunPod: {window.name}"
@@ -304,7 +306,7 @@ def quotas(look: Look, desired: DesiredState, place: Place | None) -> Iterator[C
             yield Check("quota", name, MISSING, text, remedy)
         else:
             yield Check("quota", name, OK, text)
-    if place and {"user", "write"} <= facts_of(desired) and desired.intent == "converge":
+    if caller and {"user", "write"} <= facts_of(desired) and desired.intent == "converge":
         yield from users_quota(look, desired)
 
 

@@ -15,7 +15,7 @@ from .._core.errors import DENIED, AwsError, Json
 from .._pull_user import pull_policy
 from .desired import DesiredState
 from .look import ReadOnlyAws
-from .preflight_rights import MISSING, OK, UNKNOWN, Place, Right, Verdict, batches, verdicts
+from .preflight_rights import MISSING, OK, UNKNOWN, CallerContext, Right, Verdict, batches, verdicts
 
 PUBLIC_REGION = "us-east-1"
 AT_ONCE = 4  # simulations, and services that are read
@@ -48,11 +48,13 @@ def policy_source(aws: ReadOnlyAws, arn: str) -> str | None:
         return f"{head.replace(':sts:', ':iam:').removesuffix('assumed-role')}role/{role}"
 
 
-def judged(aws: ReadOnlyAws, desired: DesiredState, place: Place, rights: list[Right]) -> tuple[list[Verdict], str]:
+def judged(
+    aws: ReadOnlyAws, desired: DesiredState, caller: CallerContext, rights: list[Right]
+) -> tuple[list[Verdict], str]:
     """Return verdicts, and why no simulation tells them."""
-    if place.arn.endswith(":root"):
+    if caller.arn.endswith(":root"):
         return [Verdict(right, OK) for right in rights], ""
-    source = policy_source(aws, place.arn)
+    source = policy_source(aws, caller.arn)
     if source is None:
         why = "a federated user is not simulated"
     else:
@@ -61,8 +63,8 @@ def judged(aws: ReadOnlyAws, desired: DesiredState, place: Place, rights: list[R
         except AwsError as error:
             why = f"{error.code}: iam:SimulatePrincipalPolicy of {source}"
         else:
-            return confirmed(aws, desired, place, found), ""
-    return probed(aws, desired, place, rights), why
+            return confirmed(aws, desired, caller, found), ""
+    return probed(aws, desired, caller, rights), why
 
 
 def simulated(aws: ReadOnlyAws, source: str, asked: list[list[Right]]) -> list[Verdict]:
@@ -87,27 +89,27 @@ def simulation(aws: ReadOnlyAws, source: str, batch: list[Right]) -> list[Verdic
     return verdicts(batch, aws.pages("iam", "simulate_principal_policy", "EvaluationResults", **request))
 
 
-def confirmed(aws: ReadOnlyAws, desired: DesiredState, place: Place, found: list[Verdict]) -> list[Verdict]:
+def confirmed(aws: ReadOnlyAws, desired: DesiredState, caller: CallerContext, found: list[Verdict]) -> list[Verdict]:
     """Try by reads what no policy of the caller allows: policies of repositories and secrets allow too, unseen by a
     simulation.
     """
     doubted = [one.right for one in found if one.status != OK and one.reason == "no policy allows it"]
-    granted = [one.right for one in probed(aws, desired, place, doubted) if one.status == OK]
+    granted = [one.right for one in probed(aws, desired, caller, doubted) if one.status == OK]
     return [Verdict(one.right, OK) if one.right in granted else one for one in found]
 
 
-def probed(aws: ReadOnlyAws, desired: DesiredState, place: Place, rights: Iterable[Right]) -> list[Verdict]:
+def probed(aws: ReadOnlyAws, desired: DesiredState, caller: CallerContext, rights: Iterable[Right]) -> list[Verdict]:
     """One thread reads a service: its client is made once."""
     by_service: dict[str, list[Right]] = {}
     for right in rights:
         by_service.setdefault(right.action.partition(":")[0], []).append(right)
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        done = threads.map(lambda same: [probe(aws, desired, place, right) for right in same], by_service.values())
+        done = threads.map(lambda same: [probe(aws, desired, caller, right) for right in same], by_service.values())
         return [verdict for found in done for verdict in found]
 
 
-def probe(aws: ReadOnlyAws, desired: DesiredState, place: Place, right: Right) -> Verdict:
-    known = list(probes(right, desired, place))
+def probe(aws: ReadOnlyAws, desired: DesiredState, caller: CallerContext, right: Right) -> Verdict:
+    known = list(probes(right, desired, caller))
     if not known:
         return Verdict(right, UNKNOWN, "only a simulation would tell, or a write")
     for one in known:
@@ -123,7 +125,7 @@ def probe(aws: ReadOnlyAws, desired: DesiredState, place: Place, right: Right) -
 
 def denied(aws: ReadOnlyAws, desired: DesiredState, right: Right) -> Verdict:
     """A user that does not exist is judged without its path."""
-    if right.row.resource == table.USERS and not has_user(aws, desired):
+    if right.rule.resource == table.USERS and not has_user(aws, desired):
         return Verdict(right, UNKNOWN, "without a simulation, AWS tells it once the user exists")
     return Verdict(right, MISSING, "AWS denies it")
 
@@ -136,7 +138,7 @@ def has_user(aws: ReadOnlyAws, desired: DesiredState) -> bool:
     return True
 
 
-def probes(right: Right, desired: DesiredState, place: Place) -> Iterator[Probe]:
+def probes(right: Right, desired: DesiredState, caller: CallerContext) -> Iterator[Probe]:
     """Yield a read for each thing; none where nothing harmless shows the action."""
     service, dummy, action = right.action.partition(":")
     by_service: dict[str, Callable[..., Iterator[Probe]]] = {
@@ -149,10 +151,10 @@ def probes(right: Right, desired: DesiredState, place: Place) -> Iterator[Probe]
         "cloudtrail": trail_probes,
     }
     if service in by_service:
-        yield from by_service[service](action, right, desired, place)
+        yield from by_service[service](action, right, desired, caller)
 
 
-def iam_probes(action: str, right: Right, desired: DesiredState, dummy: Place) -> Iterator[Probe]:
+def iam_probes(action: str, right: Right, desired: DesiredState, dummy: CallerContext) -> Iterator[Probe]:
     user = {"UserName": desired.options["user_name"]}
     requests: dict[str, tuple[str, Json]] = {
         "GetUser": ("get_user", user),
@@ -174,7 +176,7 @@ def iam_probes(action: str, right: Right, desired: DesiredState, dummy: Place) -
         yield Probe("iam", *requests[action])
 
 
-def store_probes(action: str, right: Right, desired: DesiredState, dummy: Place) -> Iterator[Probe]:
+def store_probes(action: str, right: Right, desired: DesiredState, dummy: CallerContext) -> Iterator[Probe]:
     name, region = desired.store["name"], desired.store["region"]
     requests: dict[str, tuple[str, str, Json]] = {
         "DescribeSecret": ("secretsmanager", "describe_secret", {"SecretId": name}),
@@ -190,7 +192,7 @@ def store_probes(action: str, right: Right, desired: DesiredState, dummy: Place)
         yield Probe(*requests[action], region)
 
 
-def ecr_probes(action: str, right: Right, desired: DesiredState, dummy: Place) -> Iterator[Probe]:
+def ecr_probes(action: str, right: Right, desired: DesiredState, dummy: CallerContext) -> Iterator[Probe]:
     if action == "GetAuthorizationToken":
         yield from (Probe("ecr", "get_authorization_token", {}, region) for region in desired.regions)
         return
@@ -209,7 +211,7 @@ def ecr_probes(action: str, right: Right, desired: DesiredState, dummy: Place) -
         yield Probe("ecr", operation, {**thing, **request}, region)
 
 
-def public_probes(action: str, right: Right, dummy: DesiredState, place: Place) -> Iterator[Probe]:
+def public_probes(action: str, right: Right, dummy: DesiredState, caller: CallerContext) -> Iterator[Probe]:
     names = [arn.partition(":repository/")[2] for arn in right.resources]
     requests: dict[str, tuple[str, list[Json]]] = {
         "GetAuthorizationToken": ("get_authorization_token", [{}]),

@@ -43,7 +43,7 @@ def audit(desired: DesiredState, observed: ObservedState) -> Json:
         "since": min((one.since for one in found if one.since), default=None),
         "summary": summary(chains, found, strays),
         "rank": WORST_FIRST.index(worst([*(one.status for one in found), *(each["status"] for each in chains)])),
-        "findings": [told(scene, number, one) for number, one in enumerate(found, start=1)],
+        "findings": [to_result(scene, number, one) for number, one in enumerate(found, start=1)],
         "workloads": sorted(chains, key=lambda one: WORST_FIRST.index(one["status"])),
         "orphans": strays,
         "neighbours": neighbours(desired, observed),
@@ -59,8 +59,8 @@ def answer(scene: Scene, found: list[Finding], chains: list[Json]) -> list[str]:
     """Return what is wrong, or that nothing is, and how many pulls are not proved."""
     wrong = [sentence(scene, one) for one in found if one.status != "green"]
     fine = [] if any(one.status in ("red", "amber", "grey") for one in found) else [FINE]
-    said = {name for one in found if one.status == "unproven" for name in one.workloads}
-    names = [each["name"] for each in chains if not proved_or_red(each) and each["name"] not in said]
+    unproven = {name for one in found if one.status == "unproven" for name in one.workloads}
+    names = [each["name"] for each in chains if not proved_or_red(each) and each["name"] not in unproven]
     open_ = [f"Not proved: whether RunPod can pull {listed(names, len(chains))}."] if names else []
     return [*fine, *wrong, *open_]
 
@@ -85,7 +85,7 @@ def as_called(scene: Scene, remedy: str) -> str:
     return remedy.replace(VARIABLES, shlex.join(given)) if given else remedy
 
 
-def told(scene: Scene, number: int, one: Finding) -> Json:
+def to_result(scene: Scene, number: int, one: Finding) -> Json:
     return {
         "number": number,
         "status": one.status,
