@@ -73,7 +73,7 @@ def remedy(code: str, call: str, as_pull_user: bool) -> str:
 
 
 def aws_error(failure: Exception, call: str, as_pull_user: bool = False) -> AwsError:
-    """Return the typed error: code first, raw text behind it, then the remedy."""
+    """Return code first, raw text behind it, then the remedy."""
     answer: Json = getattr(failure, "response", None) or {}
     code = answer.get("Error", {}).get("Code") or type(failure).__name__
     text = answer.get("Error", {}).get("Message") or str(failure)
@@ -113,7 +113,7 @@ class Aws:
         self.config = config or {}
         self.clock = clock
         self.sleep = sleep
-        self.writes: list[str] = []  # calls that changed something, in order
+        self.writes: list[str] = []
         self._clients: dict[tuple[Any, ...], Any] = {}
 
     def call(

@@ -16,7 +16,7 @@ from .client import Aws
 
 PAGE = 50  # events, the most that CloudTrail gives at once
 PAUSE = 0.5  # seconds; CloudTrail takes two of these requests a second of an account and region
-LONGEST = 90 * 24  # hours that CloudTrail looks back
+LONGEST = 90 * 24
 
 
 class PullEvents:

@@ -29,7 +29,6 @@ class Token(NamedTuple):
 
 
 def get_token(aws: Aws, region: str, identity: KeyPair | None = None) -> Token:
-    """Return a token minted as the owner of the key, or as the caller."""
     answer = aws.call("ecr", "get_authorization_token", region=region, identity=identity)
     if not answer["authorizationData"]:
         raise malformed(answer.call, "authorizationData", "is empty")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-with suppress(ImportError):  # AnsibleAWSModule says so in its own words
+with suppress(ImportError):
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError

@@ -16,7 +16,6 @@ def compact(policy: Json) -> str:
 
 
 def policy_size(policy: Json | None) -> int:
-    """Return how many characters of the limit a document takes."""
     return len(re.sub(r"\s", "", compact(policy))) if policy else 0
 
 

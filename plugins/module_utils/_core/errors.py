@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 SERVER_ERRORS = range(500, 600)  # the outcome of a write is unknown
 
-FOR_ALL = {401, 403, 405, 429}  # the next call of the kind would be refused too
+FOR_ALL = {401, 403, 405, 429}  # refused again for the next of the kind
 
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
@@ -102,7 +102,6 @@ class AwsError(CollectionError):
 
 
 def concerns_all(error: CollectionError) -> bool:
-    """Return whether the next thing would fail at RunPod like this one."""
     return isinstance(error, TransportError) or (isinstance(error, ApiError) and error.status in FOR_ALL)
 
 

@@ -63,13 +63,12 @@ def worst_first(found: Iterable[Json]) -> list[Json]:
 
 
 def module_call(module: str, **options: object) -> str:
-    """Return the command that calls a module, with options that nothing evaluates."""
     arguments = json.dumps(_as_data(options)).replace("'", r"\u0027").replace("\x7f", r"\u007f")
     return f"ansible localhost -m gpuops.runpod.{module} -a {shlex.quote(arguments)}"
 
 
 def _as_data(value: object) -> object:
-    """Mark texts that Ansible could take for a template, as its JSON does."""
+    """Mark what Ansible could take for a template, as its JSON does."""
     if isinstance(value, Mapping):
         return {key: _as_data(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -14,7 +14,7 @@ from .result import ItemsFailedError, Result
 
 
 class ItemResult(NamedTuple):
-    """What became of one thing; without `tried`, an earlier failure kept it from being tried."""
+    """Without `tried`, an earlier failure kept it from being tried."""
 
     name: str
     action: str
@@ -31,7 +31,6 @@ def failed_items(reports: Iterable[ItemResult], key: str) -> list[Json]:
 
 
 def require_all(reports: list[ItemResult], kind: str, outcome: Result) -> Result:
-    """Return the outcome, or raise it when one of the things failed."""
     failed = [report for report in reports if report.error]
     if not failed:
         return outcome

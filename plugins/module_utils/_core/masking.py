@@ -18,8 +18,8 @@ from .errors import Json
 MASK = "********"
 CHANGED = f"{MASK} (changed)"
 NO_LOG = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"  # the word of ansible-core, whose newer versions mask no more
-LOGIN = re.compile(r"(?<=://)[^/?#\s]*@")  # user and password in an address
-DISTINCT = 8  # characters from which on a value is no part of harmless words
+LOGIN = re.compile(r"(?<=://)[^/?#\s]*@")
+DISTINCT = 8  # characters that make a value no harmless word
 
 
 def printable(text: object, keep: str = "") -> str:

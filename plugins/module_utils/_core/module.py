@@ -45,7 +45,7 @@ class CollectionModule(AnsibleModule):
         super().fail_json(printable(masked_result.pop("msg"), LINES), **masked_result)
 
     def log(self, msg: str, log_args: Json | None = None) -> None:
-        if log_args:  # the module's arguments, as text
+        if log_args:
             log_args = {name: str(value) for name, value in self._arguments().items() if name in log_args}
             msg = "Invoked with " + " ".join(f"{name}={text}" for name, text in log_args.items())
         super().log(msg, log_args=log_args)

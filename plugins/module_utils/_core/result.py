@@ -24,8 +24,6 @@ class Result(NamedTuple):
 
 
 class ItemsFailedError(CollectionError):
-    """The results tell what was done all the same."""
-
     def __init__(self, message: str, outcome: Result) -> None:
         super().__init__(message)
         self.outcome = outcome

@@ -12,19 +12,17 @@ from typing import Any, Protocol
 from .errors import NOT_YET, AwsError, RegistryError
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
-# datetime.fromisoformat knows neither Z nor every fraction before Python 3.11.
 TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class Timer(Protocol):
-    """What tells the time, as an aware datetime, and lets it pass, in seconds."""
+    """`clock` returns an aware datetime."""
 
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
 
 
 def format_time(moment: datetime) -> str:
-    """Return a moment in UTC and whole seconds."""
     return moment.strftime(TIME)
 
 

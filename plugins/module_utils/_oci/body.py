@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 LONGEST_TITLE = 80
-HEAD = 4096  # a page has its title within so many characters
+HEAD = 4096
 
 
 def is_page(content: bytes) -> bool:
@@ -16,7 +16,7 @@ def is_page(content: bytes) -> bool:
 
 
 def describe(content: bytes) -> str:
-    """Return what the content is, for an error. Of a page it repeats the title only."""
+    """Of a page return the title only."""
     text = content[:HEAD].decode(errors="replace")
     if not text.strip():
         return "an empty answer"

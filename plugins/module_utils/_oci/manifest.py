@@ -128,5 +128,4 @@ def choose(index: Json, platform: str) -> str | None:
 
 
 def size(manifest: Json) -> int:
-    """Return the bytes of a pull: the configuration and the compressed layers."""
     return sum(part["size"] for part in [manifest["config"], *manifest["layers"]])

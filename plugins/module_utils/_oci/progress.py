@@ -29,8 +29,6 @@ class Progress(NamedTuple):
 
 
 class ProgressReporter:
-    """Tells how far a copy is, every few seconds at most."""
-
     def __init__(self, what: str, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._what = what
         self._write = write

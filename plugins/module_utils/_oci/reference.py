@@ -60,14 +60,14 @@ def partition_of(region: str) -> str:
 
 
 def split(reference: str) -> tuple[str, str, str, str]:
-    """Return host, repository, tag and digest, empty when missing. A port stays with the host."""
+    """Return host, with its port, repository, tag and digest; "" for what is missing."""
     rest = re.sub(r"^(?:https?|docker)://", "", reference)
     rest, at, digest = rest.partition("@")
     if at and not digest:
         raise InputError(f"Image {reference!r} ends in an at sign: name a digest after it.")
     host, slash, path = rest.partition("/")
     if not slash or not (re.search(r"[.:]", host) or host == "localhost"):
-        host, path = "", rest  # a name of Docker Hub
+        host, path = "", rest
     path, colon, tag = path.partition(":")
     if colon and not tag:
         raise InputError(f"Image {reference!r} ends in a colon: name a tag after it.")
@@ -75,7 +75,6 @@ def split(reference: str) -> tuple[str, str, str, str]:
 
 
 def parse(reference: str) -> Image:
-    """Raise InputError with what is wrong with the reference."""
     host, repository, tag, digest = split(reference)
     if host and not HOSTNAME.fullmatch(host):
         raise InputError(f"Image {reference!r}: {host!r} is not the name of a host.")
@@ -96,7 +95,7 @@ def parse(reference: str) -> Image:
 
 
 def parse_ecr(reference: str) -> Image:
-    """Return an image of a private ECR registry, which must have a tag or a digest."""
+    """Raise InputError for other registries, and without tag and digest."""
     image = parse(reference)
     if not image.account_id:
         where = "Amazon ECR Public" if image.host in PUBLIC_HOSTS else image.host or "Docker Hub"
@@ -108,7 +107,6 @@ def parse_ecr(reference: str) -> Image:
 
 
 def with_content(image: Image) -> Image:
-    """Raise InputError when the image has neither a tag nor a digest."""
     if not (image.tag or image.digest):
         raise InputError(f"Image {image.reference!r} names neither a tag nor a digest: add :TAG or @sha256:….")
     return image
@@ -159,7 +157,6 @@ def check_name(given: str, name: str) -> None:
 
 
 def repository_of(reference: str | None) -> Image | None:
-    """Return the image when it lies in a private ECR repository."""
     try:
         image = parse(reference or "")
     except InputError:

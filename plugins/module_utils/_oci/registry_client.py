@@ -25,7 +25,6 @@ from .manifest import MEDIA_TYPES, DamagedManifestError, NotAManifestError, pars
 from .reference import DIGEST, DOCKER_HUB
 
 TRIES = 4
-# Codes of errors that no registry worded
 NO_ANSWER = "NO_ANSWER"
 UNEXPECTED = "UNEXPECTED_ANSWER"
 DAMAGED = "MANIFEST_DAMAGED"
@@ -81,7 +80,7 @@ class Registry:
         self._bearers: dict[str, str] = {}
 
     def digest(self, repository: str, reference: str) -> str | None:
-        """Return the digest of a tag or a digest. Transfers no manifest."""
+        """Transfers no manifest."""
         self._authorization(repository)  # a 404 of this is no missing manifest
         try:
             answer = self._manifest("HEAD", repository, reference)
@@ -99,7 +98,7 @@ class Registry:
         return whole.digest if whole else None
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
-        """Return the manifest of a tag or a digest; its digest is computed."""
+        """The digest is computed."""
         self._authorization(repository)
         try:
             return self.fetched(repository, reference)
@@ -109,7 +108,7 @@ class Registry:
             raise
 
     def fetched(self, repository: str, reference: str) -> Manifest:
-        """Return a manifest; that there is none is an error with the registry's words."""
+        """That there is no manifest is an error with the registry's words."""
         answer = self._manifest("GET", repository, reference)
         what, content = f"{self._host}/{repository}", answer.content
         try:
@@ -120,7 +119,7 @@ class Registry:
             text = f"{what} gave {failure}. Push the image again."
             raise RegistryError(text, code=DAMAGED, text=str(failure)) from None
         check_digest(what, reference, content)
-        check_digest(what, answer.headers.get("Docker-Content-Digest") or "", content)  # as container runtimes do
+        check_digest(what, answer.headers.get("Docker-Content-Digest") or "", content)
         return Manifest(digest_of(content), content)
 
     def blob(self, repository: str, digest: str) -> bytes:
@@ -144,7 +143,7 @@ class Registry:
         return answer
 
     def _stored(self, method: str, url: str, headers: dict[str, str]) -> Answer:
-        """Return the answer of a store behind the registry, which takes its address' signature only."""
+        """The store takes its address' signature only."""
         try:
             answer = self._send(method, url, headers)
         except RegistryError as error:
@@ -184,7 +183,7 @@ class Registry:
         return self._bearers[scope]
 
     def _send(self, method: str, url: str, headers: dict[str, str]) -> Answer:
-        """Return an answer of any status. Trouble is asked again, for reading does no harm."""
+        """Trouble is asked again, for reading does no harm."""
         address = url.partition("?")[0]
         for attempt in range(1, TRIES + 1):
             try:

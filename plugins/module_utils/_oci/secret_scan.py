@@ -50,7 +50,6 @@ class Suspect(NamedTuple):
 
 
 def suspected_secrets(configuration: Json) -> list[Suspect]:
-    """Return suspects in environment, labels and history, each once."""
     return list(dict.fromkeys(_found(configuration)))
 
 

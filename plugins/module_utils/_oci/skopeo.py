@@ -42,7 +42,7 @@ TROUBLE = re.compile(
 )
 BAD_REQUEST = re.compile(r"\b400\b")
 LAST_LINES = 20
-AT_ONCE = 6  # blobs that skopeo copies at once by default
+AT_ONCE = 6
 LOOK_SECONDS = 1.0
 PIECE = 1 << 16
 
@@ -55,7 +55,6 @@ class Side(NamedTuple):
 
     @property
     def host(self) -> str:
-        """Return the key of the login in an auth file."""
         host, slash, dummy = self.reference.partition("/")
         return host if slash and re.search(r"[.:]|^localhost$", host) else DOCKER_HUB
 

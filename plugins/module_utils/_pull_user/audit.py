@@ -26,7 +26,7 @@ AWS_POLICIES = {
     "AmazonEC2ContainerRegistryPullOnly": "pull_only",
     "AmazonEC2ContainerRegistryReadOnly": "read_only",
 }
-MANAGED_LIMIT = 6144  # characters of a customer managed policy
+MANAGED_LIMIT = 6144
 LIMITS = {"inline_characters": _policy.LIMIT, "attached_policies": 10, "groups": 10, "tags": 50, "access_keys": 2}
 NEAR = 0.8  # of a limit
 UNUSED = timedelta(days=30)  # a refresh uses the key several times a day
@@ -57,7 +57,7 @@ class StoreState(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """`repositories` None leaves the policy to itself, `rotate_after_days` None the age."""
+    """`repositories` None leaves the policy alone, `rotate_after_days` None the age."""
 
     repositories: list[str] | None
     rotate_after_days: int | None
@@ -77,7 +77,6 @@ def store_place(given: Json, tags: Json) -> Json:
 
 
 def kind_of(arn: str, account: str) -> str | None:
-    """Return the kind of a policy of ours; None for others."""
     name = arn.rpartition("/")[2]
     if arn.split(":")[4] == "aws":
         return AWS_POLICIES.get(name)
@@ -493,7 +492,6 @@ def keys_of_ours(reported: Json, now: datetime) -> Iterator[Match]:
 
 
 def is_unused(key: Json, now: datetime) -> bool:
-    """Return whether nobody used a key for long, or ever although there was time."""
     if key["never_used"]:
         return now - parse_time(key["created"]) >= UNTRIED
     return now - parse_time(key["last_used"]["date"]) >= UNUSED
@@ -568,7 +566,6 @@ def remedies(reported: Json, expected: Expected) -> dict[str, str]:
 
 
 def shortened(arns: Iterable[str]) -> list[str]:
-    """Return these repositories with their commonest prefix as a wildcard."""
     pattern = _policy.commonest_prefix(arns := list(arns))
     if not pattern:
         return ["PREFIX/*"]

@@ -34,8 +34,6 @@ class LockLostError(ConflictError):
 
 
 class EntryLock:
-    """The entry, while this run alone may change the pull user."""
-
     def __init__(self, context: KeyContext, entry: Entry | None) -> None:
         """Take the lock, making a missing entry. Raise LockLostError when another run was faster."""
         self.context = context

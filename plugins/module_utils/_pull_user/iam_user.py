@@ -24,7 +24,7 @@ SECRET = "gpuops.runpod/secret"  # names the user's entry in the secret store, b
 # A key's own tag is named by the key's id, where the AWS console keeps its description.
 KEY_MARK = "gpuops.runpod"
 KEY_ID = re.compile(r"A[A-Z0-9]{15,127}")
-RANDOM_SUFFIX = re.compile(r"(:secretsmanager:.*)-[A-Za-z0-9]{6}$")  # Secrets Manager appends it to the ARN
+RANDOM_SUFFIX = re.compile(r"(:secretsmanager:.*)-[A-Za-z0-9]{6}$")
 
 
 class UserState(NamedTuple):
@@ -86,7 +86,6 @@ def find_keys(aws: Aws, user: str) -> tuple[AccessKey, ...]:
 
 
 def spelled_otherwise(name: str, spelling: str) -> str:
-    """Return what to say of a name that differs in case only."""
     return (
         f"There is an IAM user {spelling!r}, and IAM does not tell it from {name!r}, since it ignores case: "
         f"set name to {spelling!r}, or to another name."

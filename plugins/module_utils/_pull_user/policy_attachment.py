@@ -26,17 +26,17 @@ from .._core.finding import as_tag
 from .._core.time import retry_until
 from . import pull_policy as _policy
 
-RECORD = "gpuops.runpod/policy"  # names the ways which this collection has made
-NOTHING = "none"  # what it says when there is none
+RECORD = "gpuops.runpod/policy"  # names the ways that we made
+NOTHING = "none"
 REPOSITORIES = "repositories"
 INLINE, CUSTOMER, PULL_ONLY, READ_ONLY = "inline", "customer", "pull_only", "read_only"
-WAYS = (INLINE, PULL_ONLY, READ_ONLY, CUSTOMER)  # in which they are taken away
+WAYS = (INLINE, PULL_ONLY, READ_ONLY, CUSTOMER)  # removed in this order
 OF_AWS = {
     PULL_ONLY: "AmazonEC2ContainerRegistryPullOnly",
     READ_ONLY: "AmazonEC2ContainerRegistryReadOnly",
 }
-MOST_VERSIONS = 5  # of one managed policy, in IAM
-DENY = "gpuops-runpod-quarantine"  # the inline policy of a user in quarantine
+MOST_VERSIONS = 5
+DENY = "gpuops-runpod-quarantine"
 SOON = {"NoSuchEntity"}  # of a user or a policy that is seconds old
 
 
@@ -85,7 +85,6 @@ class DesiredPolicy(NamedTuple):
     arn: str
 
     def document(self, rights: AttachedPolicies) -> Json | None:
-        """Return None when no document is wanted."""
         if self.kind in OF_AWS or self.asked is None:
             return None
         return _policy.desired_document(rights.document, self.asked, self.purge, self.pull_through)
@@ -221,7 +220,6 @@ def attached_arns(partition: str, rights: AttachedPolicies) -> set[str]:
 
 
 def unchanged_way(rights: AttachedPolicies, document: Json) -> str | None:
-    """Return the way that says this already, which stays."""
     if rights.made == {INLINE} and not _policy.differs(rights.inline, document):
         return INLINE
     if rights.customer and rights.made == {CUSTOMER} and not _policy.differs(rights.customer.document, document):
@@ -250,7 +248,6 @@ def plan_policies(rights: AttachedPolicies, desired: DesiredPolicy) -> PolicyCha
 
 
 def plan_change(rights: AttachedPolicies, target: str, document: Json | None, arn: str) -> PolicyChange:
-    """`arn` is that of the managed policy, if it is one."""
     if target == INLINE:
         make = _policy.differs(rights.inline, document)
     elif target == CUSTOMER:

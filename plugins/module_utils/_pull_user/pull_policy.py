@@ -18,7 +18,7 @@ from .._oci.reference import ARN
 
 NAME = "gpuops-runpod-pull"
 LIMIT = 2048  # characters of all inline policies of a user; IAM does not count white space
-MANAGED_LIMIT = 6144  # characters of a managed policy, counted alike
+MANAGED_LIMIT = 6144
 PULL = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"]
 IMPORT = "ecr:BatchImportUpstreamImage"  # lets a first pull fill a pull-through cache
 

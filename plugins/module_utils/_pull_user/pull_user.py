@@ -100,7 +100,6 @@ def run(params: Json, check_mode: bool, aws: Aws) -> Result:
 
 
 def converge(context: KeyContext, params: Json, check_mode: bool) -> Result:
-    """Look, plan, write under the lock; look again when another run was faster."""
     aws, deadline, former = context.aws, context.deadline(), len(context.aws.writes)
     state = before = read(context, params)
     pause = 1.0
@@ -108,7 +107,7 @@ def converge(context: KeyContext, params: Json, check_mode: bool) -> Result:
         former_entry = state.entry
         try:
             plan = plan_for(state, params, aws.region, aws.clock())
-        except ConflictError:  # perhaps another run was at work
+        except ConflictError:
             state = read(context, params)
             if state.entry == former_entry:
                 raise

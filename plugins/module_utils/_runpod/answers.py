@@ -14,7 +14,7 @@ from .._core.errors import ApiError, Json, NotFoundError
 from .._core.masking import printable
 
 WRONG_API = "does api_url point at RunPod's API v2?"
-TITLE_WITHIN = 4096  # bytes of a page
+TITLE_WITHIN = 4096
 REMEDIES = {
     401: "The API key is missing, malformed or expired: check api_key or RUNPOD_API_KEY.",
     404: "It does not exist, or this API key may not see it.",
@@ -135,7 +135,6 @@ def parsed(method: str, path: str, status: int, body: bytes) -> Any:
 
 
 def unfit(call: str, what: str, document: Any = None) -> ApiError:
-    """Return the error of a success that is none."""
     message = details(document) if isinstance(document, dict) else ""
     return ApiError(f"{call}: {what}{f' ({message})' if message else ''}; {WRONG_API}", 200)
 

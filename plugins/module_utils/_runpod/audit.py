@@ -18,7 +18,7 @@ from .._oci.reference import repository_of
 from .delegation_target import by_repository
 from .references import KINDS, Account, credential_users, in_use, repository_used, users
 
-Match = tuple[str, Json]  # a row of TABLE, and what its templates need
+Match = tuple[str, Json]
 
 TABLE = {
     "credential_gone": Rule(
@@ -135,7 +135,6 @@ def gone(current: Account) -> Iterator[Match]:
 
 
 def shut_out(current: Account) -> Iterator[Match]:
-    """What runs a private image that nothing lets it pull."""
     if "delegations" in current:
         delegated = by_repository(current["delegations"])
         for kind, things in in_use(current).items():

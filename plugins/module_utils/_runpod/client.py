@@ -142,8 +142,6 @@ def quota_error(method: str, path: str, window: Window, remaining: float) -> Api
 
 
 class Answer(NamedTuple):
-    """A whole answer, whatever its status."""
-
     status: int
     headers: Message
     body: bytes
@@ -154,7 +152,6 @@ class Answer(NamedTuple):
 
     @property
     def retry_after(self) -> float | None:
-        """Return the seconds until the next try that the answer names."""
         header = seconds(self.headers.get("Retry-After"))
         return refused_for(header, self.windows) if self.status == 429 else header
 
@@ -190,7 +187,6 @@ class Client:
         return answers.one("GET", path, self.request("GET", path))
 
     def items(self, path: str, key: str) -> list[Json]:
-        """Return all pages, each item once, or an error."""
         found: Json = {}
         cursors: list[str] = []
         while len(cursors) < MOST_PAGES:
@@ -262,7 +258,6 @@ class Client:
         socket.create_connection((host, port)).close()
 
     def _keep_pace(self, method: str, path: str) -> None:
-        """Wait until the quota has room; raise when that takes too long."""
         needed = pause(self.view, self.clock())
         if needed is None:
             return

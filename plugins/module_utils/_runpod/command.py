@@ -35,7 +35,6 @@ def stored(cmd: list[str], entrypoint: list[str]) -> str:
 
 
 def with_command(thing: Mapping[str, Any]) -> Json:
-    """Return the thing with all three, whichever it has."""
     given = {field: thing[field] for field in LISTS if isinstance(thing.get(field), list)}
     lists = {**parsed(thing.get("args") or ""), **given}
     return {**thing, **lists, "args": thing.get("args") or stored(**lists)}

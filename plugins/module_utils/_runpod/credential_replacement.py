@@ -49,8 +49,6 @@ class Rank(NamedTuple):
 
 
 class Renewal(NamedTuple):
-    """Which credential holds the secret, which may go, what was handed over."""
-
     registry: Json
     leftovers: list[Json]
     moved: list[Json]
@@ -194,7 +192,6 @@ def needing(advice: str) -> Iterator[None]:
 
 
 def replace(api: Client, registry: Json, login: Json) -> str:
-    """Return WRITTEN, or why the secret was not written in place."""
     path = f"{PATH}/{registry['id']}"
     try:
         with needing(SCOPE):
@@ -299,7 +296,6 @@ def renew(
 
 
 def lost(gone: Json, made: Json) -> str:
-    """Another run deleted the credential that this one was about to write."""
     return (
         f"The credential {label(gone)} was deleted meanwhile and is made anew as {made['id']}. RunPod "
         "took it away from the templates that referred to it, and endpoints may still name the old id: ensure them "

@@ -157,7 +157,6 @@ def with_kept(report: ItemResult, kept: Json | CollectionError) -> ItemResult:
 
 
 def delegate_each(asking: Asking, wanted: list[Target]) -> tuple[Asking, Reports]:
-    """Return what became of each that was tried, until a failure concerns all."""
     reports = {}
     for target in wanted:
         form, report = delegate(asking, target)
@@ -251,7 +250,6 @@ def refused(asking: Asking, target: Target, attempts: list[Json]) -> str:
 
 
 def revoke_all(client: Client, planned: Reports) -> Reports:
-    """Go on until a failure concerns all of them."""
     reports: Reports = {}
     for target, report in planned.items():
         reports[target] = revoke(client, report)

@@ -57,8 +57,6 @@ VerifyImages = Callable[[list[str], Token, Any], list[Json]]
 
 
 class Clients(NamedTuple):
-    """Both clouds, and what proves that images can be pulled."""
-
     aws: Aws
     api: Client
     verify: VerifyImages = lambda images, token, deadline: []
@@ -177,7 +175,6 @@ def validate(params: Json) -> None:
 
 
 def regions_of(params: Json) -> list[str | None]:
-    """Return each region once; a single None when none is named."""
     images = params.get("images") or ([] if params["image"] is None else [params["image"]])
     regions = params.get("registry_regions")
     if regions is None:
@@ -275,7 +272,6 @@ def listed(params: Json, current: CredentialState, api: Client, now: datetime) -
 
 
 def default_names(registries: Iterable[Json], user: str, account: str) -> Iterator[tuple[str, str]]:
-    """Yield region and name of each credential with a pull user's default name."""
     for registry in registries:
         name = logical(registry["name"])
         if region := region_of_name(name, user, account):
@@ -428,7 +424,6 @@ def keep_or_remove(planned: CredentialPlan, params: Json, client: Clients) -> Cr
 
 
 def verify_images(planned: CredentialPlan, token: Token, params: Json, client: Clients) -> tuple[Json, ...]:
-    """Raise unless the token was shown to pull the images."""
     if not planned.images:
         return ()
     return tuple(client.verify(list(planned.images), token, deadline(planned.state, params["propagation_timeout"])))
@@ -454,7 +449,6 @@ def hand_over(planned: CredentialPlan, params: Json, client: Clients) -> HandedO
 
 
 def note_all(handed: list[HandedOver], client: Clients) -> tuple[dict[str | None, CredentialResult], list[Failure]]:
-    """Note the ends of tokens, then remove what they replaced."""
     try:
         record_tokens(handed, client.aws.clock())
     except CollectionError as error:
@@ -492,7 +486,6 @@ def refreshed(one: HandedOver, all_kept: list[RetainedCredential]) -> Credential
 
 
 def finish(planned: CredentialPlan, images: tuple[Json, ...], check_mode: bool, api: Client) -> CredentialResult:
-    """Finish a replacement that an earlier run began."""
     state, live, region = planned.state, planned.live or {}, planned.region
     spares = [registry for registry in state.pair if registry != live]
     stale = any(OURS + registry["id"] in state.tags for registry in spares)
@@ -508,7 +501,6 @@ def finish(planned: CredentialPlan, images: tuple[Json, ...], check_mode: bool, 
 
 
 def remove(planned: CredentialPlan, check_mode: bool, api: Client) -> CredentialResult:
-    """What something refers to stays."""
     state, region = planned.state, planned.region
     current = primary(state)
     kept = clear(api, state.pair, check_mode, state.users)
@@ -563,14 +555,12 @@ def unnoted(error: CollectionError, token: Token) -> RefreshError:
 
 
 def left_behind(error: CollectionError, one: HandedOver) -> RefreshError:
-    """The replacement did its work and left the former credential behind."""
     former = ", ".join(label(registry) for registry in one.leftovers)
     message = f"The new token is at RunPod and in use; a plain re-run removes what it replaced ({former})."
     return RefreshError(error, one.token.expires_at, message, changed=True)
 
 
 def whose(aws: Aws) -> str:
-    """Return the warning that RunPod gets the caller's own rights."""
     caller = "whoever runs this"
     with suppress(AwsError):
         caller = aws.call("sts", "get_caller_identity")["Arn"]

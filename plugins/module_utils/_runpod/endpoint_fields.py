@@ -308,7 +308,6 @@ def _change(name: str, current: Json, fields: Json) -> Step:
 
 
 def _require_same_kind(current: Json, fields: Json) -> None:
-    """Raise InputError for a change of type or hardware."""
     what = f"The endpoint {current.get('name')!r} (id {current.get('id')})"
     anew = "To change that, make another endpoint, move its callers, and delete this one."
     is_now, kind = current.get("type"), fields.get("type")
@@ -339,7 +338,6 @@ def _never_idle(endpoint: Json) -> bool:
 
 
 def _require_possible(after: Json, fields: Json) -> None:
-    """Raise InputError when a rule of RunPod is broken."""
     gpu, workers = after.get("gpu") or {}, after["workers"]
     found = [
         (_unbalanced(after), BALANCED_BY_COUNT),

@@ -19,7 +19,6 @@ ADOPT: Json = {"adopt": {"type": "bool", "default": False}}
 def require_ours(
     kind: str, current: Mapping[str, Any], fields: Mapping[str, Any], registries: Iterable[Json], adopt: bool
 ) -> None:
-    """Raise ConflictError when the thing looks like somebody else's."""
     names = {registry.get("id"): str(registry.get("name")) for registry in registries}
     signs = [] if adopt else foreign_signs(current, fields, names)
     if signs:

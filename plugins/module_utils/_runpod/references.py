@@ -48,18 +48,15 @@ def users(current: Account, key_of: Callable[[Json], str | None]) -> dict[str, d
 
 
 def credential_users(current: Account) -> dict[str, dict[str, list[Json]]]:
-    """Return id of a credential -> what refers to it."""
     return users(current, lambda thing: thing.get("registry"))
 
 
 def repository_used(thing: Json) -> str | None:
-    """Return the ARN of the private ECR repository."""
     image = repository_of(thing.get("image"))
     return image.repository_arn if image else None
 
 
 def referring(current: Account, registries: Iterable[Json]) -> list[Json]:
-    """Return what refers to these credentials, each with a sentence."""
     listed, found = list(registries), credential_users(current)
     return [
         {

@@ -180,7 +180,6 @@ def apply(client: Client, step: Step) -> Json | None:
 
 
 def write(client: Client, step: Step) -> Json | None:
-    """Send the step, whatever another run does meanwhile."""
     if step.current and step.fields is None:
         client.delete(f"{PATH}/{step.current['id']}")
         return None
@@ -228,7 +227,6 @@ def keep_created(
 
 
 def brought_up(client: Client, step: Step, kept: Json | CollectionError) -> Json | CollectionError:
-    """Bring another run's template to what this run wants."""
     if isinstance(kept, CollectionError):
         return kept
     current = complete(kept)

@@ -35,8 +35,6 @@ DEFAULT_OPTIONS: Json = {option: spec for option, spec in OPTIONS.items() if opt
 
 
 class State(NamedTuple):
-    """What the account holds."""
-
     templates: list[Json]
     registries: list[Json]
     warnings: tuple[str, ...]
