@@ -272,3 +272,10 @@ def faults(session: nox.Session) -> None:
     """Every call of every scenario, broken in every way, and every pair of runs at once; see tests/faults."""
     here = os.pathsep.join([str(ROOT), str(ROOT / "playbooks" / "collections")])
     session.run("python", "-m", "tests.faults", *session.posargs, env={"PYTHONPATH": here})
+
+
+@nox.session
+def audits(session: nox.Session) -> None:
+    """Every sabotage of the table that audits are held against, and a thousand combinations of three."""
+    parts = ["tests/unit/audit", "-q", *session.posargs]
+    session.run("pytest", f"--numprocesses={PROCESSES}", *parts, env={"AUDIT_CASES": "all"})

@@ -114,7 +114,7 @@ def importer(subject: Subject) -> list[str]:
 
 def lint(subject: Subject) -> list[str]:
     """ansible-lint at production, on the artifact and without a setting of ours."""
-    command = ["ansible-lint", "--strict", "--offline", "--parseable", "--profile", "production"]
+    command = ["ansible-lint", "--strict", "--offline", "--format=pep8", "--profile", "production"]
     code, output = said(command, subject.tree, ANSIBLE_COLLECTIONS_PATH=str(subject.collections))
     missing = [] if code or LINTED in output else [f"ansible-lint did not say '{LINTED}'", output]
     return problems(code, output, LINT_LOG) + missing

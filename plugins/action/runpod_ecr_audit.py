@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible import constants as C
 from ansible import context
 from ansible.plugins.action.normal import ActionModule as Normal
 from ansible.utils.display import Display
@@ -23,7 +24,10 @@ class ActionModule(Normal):
 
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         host = str((task_vars or {}).get("inventory_hostname", "localhost"))
-        self._task.args.setdefault("arguments", arguments(context.CLIARGS, host))
+        given = dict(context.CLIARGS)
+        if list(given.get("inventory") or ()) == list(C.DEFAULT_HOST_LIST):
+            del given["inventory"]  # which the next run finds by itself
+        self._task.args.setdefault("arguments", arguments(given, host))
         result: dict[str, Any] = super().run(tmp, task_vars)
         if isinstance(result.get("audit"), dict) and not self._task.no_log:
             for line, colour in lines(result["audit"]):

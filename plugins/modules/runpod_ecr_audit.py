@@ -35,7 +35,7 @@ options:
         playbook. Filled in by the action of this module; what is given in a task counts before that.
     type: list
     elements: str
-    version_added: 0.3.0
+    version_added: 1.0.0
   events:
     description:
       - Whether and how to look up in AWS CloudTrail what the pull user pulled, which dates a refusal. When not set, it

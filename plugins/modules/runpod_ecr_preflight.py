@@ -20,6 +20,8 @@ description:
 author: The gpuops.runpod authors (@gpuops)
 version_added: 1.0.0
 extends_documentation_fragment:
+  - gpuops.runpod.workload
+  - gpuops.runpod.workload.chain
   - gpuops.runpod.runpod
   - gpuops.runpod.secret_store
   - gpuops.runpod.attributes
@@ -41,70 +43,10 @@ options:
       - absent
       - audit
     default: converge
-  access:
-    description: How RunPod reaches the images.
-    type: str
-    choices:
-      - credential
-      - delegation
-      - public
-    default: credential
-  image:
-    description: URI of one image in a private ECR repository, when O(workloads) is not set.
-    type: str
-  template:
-    description: Options of every template, as M(gpuops.runpod.runpod_template) takes them.
-    type: dict
-  endpoint:
-    description: Options of every serverless endpoint, as M(gpuops.runpod.runpod_endpoint) takes them. Empty means none.
-    type: dict
-  workloads:
-    description:
-      - The images with their templates and endpoints, each merged over O(template) and O(endpoint).
-      - A workload has an C(image), and may have a C(template) and an C(endpoint).
-    type: list
-    elements: dict
-  pull_identity:
-    description: As whom RunPod pulls with O(access=credential).
-    type: str
-    choices:
-      - user
-      - caller
-    default: user
-  user_name:
-    description: Name of the pull user.
-    type: str
-    default: runpod-ecr-access
-  user_path:
-    description: IAM path of the pull user.
-    type: str
-    default: /runpod/
-  user_permissions_boundary:
-    description: ARN of its permissions boundary. When not set it is left alone, an empty text removes it.
-    type: str
-  user_policy:
-    description: What the pull user may pull, as O(gpuops.runpod.ecr_pull_user#module:policy).
-    type: str
-    choices:
-      - repositories
-      - pull_only
-      - read_only
-    default: repositories
-  user_repositories:
-    description: Further repositories that it may pull, as names, ARNs or wildcards.
-    type: list
-    elements: str
-  public_repository:
-    description: Name of the repository in ECR Public. When not set, that of the private one.
-    type: str
   public_force:
     description: Whether O(intent=absent) deletes the public repository with all its images.
     type: bool
     default: false
-  variables:
-    description: Names of variables that start with C(runpod_ecr_). One that the role does not know is an error.
-    type: list
-    elements: str
   events:
     description: Whether the audit asks CloudTrail, as O(gpuops.runpod.runpod_ecr_audit#module:events).
     type: dict

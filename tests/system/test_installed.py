@@ -15,8 +15,9 @@ def test_installed_collection_runs_by_name(house: House, archive: Path, tmp_path
     with tarfile.open(archive) as content:
         names = content.getnames()
     assert "playbooks/runpod_ecr.yml" in names
+    assert [name for name in names if name.startswith("tests/")] == ["tests/config.yml"]  # for sanity tests of it
     shipped = {name.split("/")[0] for name in names}
-    assert not shipped & {"collections", "examples", "tests", "tools", ".venv", ".build", ".git"}
+    assert not shipped & {"collections", "examples", "tools", ".venv", ".build", ".git"}
 
     install(archive, tmp_path)
     run = House(house.sandbox).play(  # with no module that a run of the checkout has packed

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
+import tokenize
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -135,7 +137,7 @@ def test_the_readme_links_absolutely_and_installs_no_ansible_by_pip() -> None:
     assert not re.findall(r"\]\((?!https://|#)[^)]*\)", readme)
     assert "pip install ansible" not in readme
     for heading in ("Requirements", "Install", "Communication", "Licence"):
-        assert f"\n## {heading}\n" in readme
+        assert f"\n## {heading}" in readme
     assert "CHANGELOG.md" in readme
 
 
@@ -168,3 +170,32 @@ def test_no_code_needs_a_newer_python_or_ansible_core_than_the_lowest() -> None:
         source = path.read_text()
         ast.parse(source, feature_version=(PYTHONS[0].major, PYTHONS[0].minor))
         assert path == Path(__file__) or not newer.search(source), path
+
+
+BINARY = {"and", "or", "in", "is", "not", *"+-*/%|&^<>", "**", "//", "==", "!=", "<=", ">=", "<<", ">>", "@"}
+
+
+def breaks(source: str) -> list[int]:
+    """Return the lines of which flake8 says W503 or E203: they begin with an operator, or a colon follows a blank."""
+    tokens = [each for each in tokenize.generate_tokens(io.StringIO(source).readline) if each.type != tokenize.COMMENT]
+    found = []
+    for before, broken, token in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        operand = before.type in (tokenize.NAME, tokenize.NUMBER, tokenize.STRING) or before.string in {
+            ")",
+            "]",
+            "}",
+            '"',
+        }
+        if broken.type == tokenize.NL and operand and before.string not in BINARY and token.string in BINARY:
+            found.append(token.start[0])
+        if token.string == ":" and token.type == tokenize.OP and broken.end[0] == token.start[0]:
+            found += [token.start[0]] if broken.end[1] < token.start[1] else []
+    return found
+
+
+def test_galaxys_importer_will_not_warn_of_operators_and_slices() -> None:
+    """It runs flake8 with what ruff's formatter does not heed."""
+    assert breaks("x = (a\n    and b)\n") == [2] and breaks("x = y[a : b]\n") == [1]
+    assert not breaks("x = f(\n    *a,\n    -b,\n    not c,\n)\n") and not breaks("x = y[a:b]\n")
+    wrong = {path: breaks(path.read_text()) for path in (ROOT / "plugins").rglob("*.py")}
+    assert {str(path.relative_to(ROOT)): lines for path, lines in wrong.items() if lines} == {}

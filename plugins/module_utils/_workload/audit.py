@@ -439,14 +439,16 @@ def emptied(scene: Scene) -> str:
     return f"{EMPTYING}: {command} && {MAIN_JOB.partition(': ')[2]}"
 
 
+def opens(statement: Json, arn: str) -> bool:
+    return any(like(str(pattern), arn) for pattern in listed(statement.get("Resource", [])))
+
+
 def lets_pull(scene: Scene) -> bool:
     """Return whether policies still allow a token's owner to pull all images."""
     documents = [policy["document"] for about in scene.observed.users for policy in about["policies"]]
     return all(
         any(
-            one.get("Effect") == "Allow"
-            and covers(one, action)
-            and any(like(str(pattern), arn) for pattern in listed(one.get("Resource", [])))
+            one.get("Effect") == "Allow" and covers(one, action) and opens(one, arn)
             for document in documents
             for one in statements(document)
         )
@@ -658,11 +660,9 @@ def account(scene: Scene) -> Iterator[Finding]:
 
 def lost_elsewhere(scene: Scene, one: Json, item: Json) -> bool:
     """Return whether another link or finding tells why it cannot pull."""
-    return (
-        scene.observed.cut_off(scene.desired, item)
-        or (one["kind"] == "template" and bool(unlinked(scene, item)))
-        or bool(unpullable(scene, item, one["kind"]))
-    )
+    if scene.observed.cut_off(scene.desired, item) or (one["kind"] == "template" and unlinked(scene, item)):
+        return True
+    return bool(unpullable(scene, item, one["kind"]))
 
 
 def main_job(scene: Scene, item: Json) -> str:

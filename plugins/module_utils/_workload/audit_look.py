@@ -242,11 +242,12 @@ def contents(desired: DesiredState, look: Look, found: ObservedState) -> Observe
     reports = {each["image"]: each for each in [*read(found.images, []), *read(found.proof, [])] if each["digest"]}
     images = [image for reference in reports if (image := parsed(reference)) and image.account_id]
     puller = guarded(lambda: puller_of(look, "secret_store" if desired.by_user else "caller", desired.store))
+    proved = {each["image"] for each in read(found.proof, []) if each["pullable"]}
     stranger = pull_check.caller_identity()
 
     def looked_at(image: Image) -> tuple[Any, Any]:
         report = reports[image.reference]
-        reader = puller if isinstance(puller, PullIdentity) and report["pullable"] else stranger
+        reader = puller if isinstance(puller, PullIdentity) and image.reference in proved else stranger
         missing = guarded(lambda: missing_layers(look, image, layers_of(look, image, reader)))
         return missing, guarded(lambda: expiring(look, image, report["digest"]))
 
@@ -262,7 +263,8 @@ def missing_layers(look: Look, image: Image, digests: list[str]) -> list[str]:
     """Ask as whoever runs this."""
     missing = []
     for start in range(0, len(digests), MOST_LAYERS):
-        asked = digests[start : start + MOST_LAYERS]
+        end = start + MOST_LAYERS
+        asked = digests[start:end]
         answer = look.aws.call("ecr", "batch_check_layer_availability", **place(image), layerDigests=asked)
         there = {each.get("layerDigest") for each in answer.get("layers") or [] if available(each)}
         missing += [each for each in asked if each not in there]

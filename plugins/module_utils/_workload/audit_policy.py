@@ -50,14 +50,14 @@ def label(number: int, statement: Json) -> str:
 
 
 def open_to_all(policy: Json | None) -> list[str]:
-    return [
-        label(number, one)
-        for number, one in enumerate(statements(policy), start=1)
-        if one.get("Effect") == "Allow"
-        and EVERYBODY in named(one.get("Principal", []))
-        and not one.get("Condition")
-        and any(covers(one, action) for action in PULL)
-    ]
+    return [label(number, one) for number, one in enumerate(statements(policy), start=1) if is_open_to_all(one)]
+
+
+def is_open_to_all(statement: Json) -> bool:
+    if statement.get("Effect") != "Allow" or statement.get("Condition"):
+        return False
+    pulls = any(covers(statement, action) for action in PULL)
+    return pulls and EVERYBODY in named(statement.get("Principal", []))
 
 
 def applies(statement: Json, role: str, action: str) -> bool | None:

@@ -37,17 +37,10 @@ from .preflight_rights import (
 UNASKED = {
     "acknowledge_public",
     "adopt",
-    "allow_suspected_secrets",
-    "credential_name",
     "min_validity_hours",
     "propagation_timeout",
-    "public_catalog_data",
-    "pull_role_arns",
-    "purge_repositories",
     "release_quarantine",
     "retire_after_hours",
-    "rotate_after_days",
-    "user_tags",
     "verify",
 }
 MODULES = ["ecr_image_mirror", "ecr_pull_user_info"]

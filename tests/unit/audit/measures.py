@@ -9,12 +9,13 @@ import os
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.findings import LINKS
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_audit
 from tests.system.conftest import House
 
 from .bases import STORES, Base, Json, Worlds
 from .oracle import why_not
-from .remedies import NotCarriedOutError, carry_out, command_of
+from .remedies import carry_out, command_of
 from .sabotages import Case, Links
 
 NOT_OF_AN_AUDIT = {"acknowledge_public"}
@@ -113,8 +114,9 @@ def measure(worlds: Worlds, case: Case) -> Verdict:
 
 
 def mended(house: House, base: Base, case: Case, report: Json) -> str:
-    """Carry out every remedy, and look again."""
-    wrong = [one for one in report["findings"] if one["status"] in TOLD]
+    """Carry out every remedy, from the image to the endpoint as what is mended first is needed next, and look again."""
+    told = [one for one in report["findings"] if one["status"] in TOLD]
+    wrong = sorted(told, key=lambda one: min(map(LINKS.index, one["links"]), default=len(LINKS)))
     in_words = [one["code"] for one in wrong if not command_of(one["remedy"])]
     if in_words and not case.by_hand:
         return f"in words only: {in_words}"
@@ -124,7 +126,7 @@ def mended(house: House, base: Base, case: Case, report: Json) -> str:
         for remedy in dict.fromkeys(command_of(one["remedy"]) for one in wrong):
             if remedy:
                 carry_out(house, base, remedy)
-    except (NotCarriedOutError, Exception) as error:  # whatever a remedy runs into
+    except Exception as error:  # whatever a remedy runs into
         return f"{type(error).__name__}: {error}"
     last = audited(house, base)
     left = links_of(last) or of_nobody(last)

@@ -66,7 +66,7 @@ def test_green_means_proved_and_says_how(house: House, arranged: str, options: J
     [workload] = report["workloads"]
     assert workload["proof"]["proved"] is (status == "green") and workload["proof"]["how"].startswith(how)
     assert report["summary"][status] == 1
-    assert report["identity"].startswith("arn:aws:sts::123456789012:")
+    assert report["identity"].startswith("arn:aws:")
 
 
 @pytest.mark.parametrize(("serverless", "code"), [(True, "unproven_serverless"), (False, "unproven")])
