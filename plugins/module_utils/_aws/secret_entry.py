@@ -77,8 +77,8 @@ def encode(entry: Entry, run: str = "") -> str:
             "created": format_time(entry.created),
         }
     if pending:
-        note = {"since": format_time(pending.since), "known_key_ids": sorted(pending.known_key_ids), **run_id}
-        value["pending"] = {**note, "abandoned": True} if pending.abandoned else note
+        reserved = {"since": format_time(pending.since), "known_key_ids": sorted(pending.known_key_ids), **run_id}
+        value["pending"] = {**reserved, "abandoned": True} if pending.abandoned else reserved
     if entry.lock:
         value["lock"] = {"since": format_time(entry.lock), **run_id}
     return json.dumps(value)
@@ -88,9 +88,9 @@ def decode(arn: str, text: str) -> Entry:
     """Return the entry that encode wrote; the error for anything else repeats nothing of it."""
     try:
         value = json.loads(text)
-        note, locked = value.get("pending"), value.get("lock")
-        pending = note and KeyReservation(
-            parse_time(note["since"]), tuple(note["known_key_ids"]), bool(note.get("abandoned", False))
+        reserved, locked = value.get("pending"), value.get("lock")
+        pending = reserved and KeyReservation(
+            parse_time(reserved["since"]), tuple(reserved["known_key_ids"]), bool(reserved.get("abandoned", False))
         )
         lock = parse_time(locked["since"]) if locked else None
         if "access_key_id" not in value and (pending or lock):

@@ -39,8 +39,8 @@ class EntryLock:
         self.context = context
         if entry is None:
             now = context.aws.clock()
-            note = KeyReservation(now, (), abandoned=True)
-            self._keep(context.store.create(context.user, Entry("", pending=note, lock=now)))
+            reservation = KeyReservation(now, (), abandoned=True)
+            self._keep(context.store.create(context.user, Entry("", pending=reservation, lock=now)))
         else:
             self.entry = entry
             self.write()

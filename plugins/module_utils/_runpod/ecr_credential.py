@@ -478,10 +478,10 @@ def record_tokens(handed: list[HandedOver], now: datetime) -> None:
 def refreshed(one: HandedOver, all_kept: list[RetainedCredential]) -> CredentialResult:
     kept = [left for left in all_kept if left.registry in one.leftovers]
     state, region = one.plan.state, one.plan.region
-    shown = describe(one.registry, one.plan.name, region, one.token.expires_at)
+    described = describe(one.registry, one.plan.name, region, one.token.expires_at)
     before = to_diff(state, primary(state), state.pair, region)
-    after = {**shown, **called(left.registry for left in kept)}
-    item = item_of(shown, True, report(one.moved, kept))
+    after = {**described, **called(left.registry for left in kept)}
+    item = item_of(described, True, report(one.moved, kept))
     return CredentialResult(True, before, after, item, (*one.warnings, *stays(kept)), one.images)
 
 
@@ -492,11 +492,11 @@ def finish(planned: CredentialPlan, images: tuple[Json, ...], check_mode: bool, 
     if not check_mode:
         forget(state, spares)
     moved, kept = apply_cleanup(api, spares, live, check_mode)
-    shown = describe(live, None, region, expiry(state, live))
+    described = describe(live, None, region, expiry(state, live))
     before = to_diff(state, live, state.pair, region)
     after = to_diff(state, live, [left.registry for left in kept], region)
     changed = stale or bool(moved) or before != after
-    item = item_of(shown, False, report(moved, kept))
+    item = item_of(described, False, report(moved, kept))
     return CredentialResult(changed, before, after, item, (*releases(moved), *stays(kept)), images)
 
 
@@ -510,9 +510,9 @@ def remove(planned: CredentialPlan, check_mode: bool, api: Client) -> Credential
         forget(state, gone)
     rest = current if current in left else next(iter(left), None)
     before, after = to_diff(state, current, state.pair, region), to_diff(state, rest, left, region)
-    shown = describe(rest, planned.name, region, expiry(state, rest)) if rest else None
+    described = describe(rest, planned.name, region, expiry(state, rest)) if rest else None
     none = {**describe(None, planned.name, region, None), "id": None}
-    item = {**item_of(shown or none, False, report([], kept)), "other_registries": others(state)}
+    item = {**item_of(described or none, False, report([], kept)), "other_registries": others(state)}
     return CredentialResult(bool(gone), before, after, item, in_use(kept))
 
 
@@ -580,20 +580,20 @@ def iso(moment: datetime | None) -> str | None:
 def describe(registry: Json | None, name: str | None, region: str | None, expires_at: datetime | None) -> Json:
     """`registry` None is still to be made."""
     what = registry or {"name": name}
-    shown = identity(what) if what["name"] else {"name": None, "logical_name": None}
-    return {**shown, "region": region, "expires_at": iso(expires_at)}
+    described = identity(what) if what["name"] else {"name": None, "logical_name": None}
+    return {**described, "region": region, "expires_at": iso(expires_at)}
 
 
 def to_diff(current: CredentialState, registry: Json | None, among: list[Json], region: str | None) -> Json | None:
     """Return the credential, and while it is there the other that means the same."""
     if registry is None:
         return None
-    shown = describe(registry, None, region, expiry(current, registry))
-    return {**shown, **called(other for other in among if other != registry)}
+    described = describe(registry, None, region, expiry(current, registry))
+    return {**described, **called(other for other in among if other != registry)}
 
 
-def item_of(shown: Json, refreshed: bool, found: Json) -> Json:
-    return {**shown, "refreshed": refreshed, **found}
+def item_of(described: Json, refreshed: bool, found: Json) -> Json:
+    return {**described, "refreshed": refreshed, **found}
 
 
 def joined(done: list[CredentialResult], warnings: tuple[str, ...]) -> Result:
@@ -619,9 +619,9 @@ def joined(done: list[CredentialResult], warnings: tuple[str, ...]) -> Result:
 
 def registry_of(item: Json) -> Json | None:
     """Return the credential of the only region; None once it is gone."""
-    shown = ("id", "name", "logical_name", "region", "expires_at")
+    fields = ("id", "name", "logical_name", "region", "expires_at")
     gone = "id" in item and item["id"] is None
-    return None if gone else {key: item[key] for key in shown if key in item}
+    return None if gone else {key: item[key] for key in fields if key in item}
 
 
 def unique(entries: Iterable[Json]) -> list[Json]:

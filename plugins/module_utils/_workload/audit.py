@@ -249,12 +249,12 @@ def images(scene: Scene) -> Iterator[Finding]:
     """That whoever runs this may not read one means nothing when the puller may."""
     checks = read(scene.observed.proof, []) if scene.observed.proof is not scene.observed.images else []
     proved = {each["image"] for each in read(scene.observed.proof, []) if each["pullable"]}
-    told = {(each["image"], one["code"]) for each in checks for one in each["findings"]}
+    reported = {(each["image"], one["code"]) for each in checks for one in each["findings"]}
     for each in read(scene.observed.images, []):
         for one in each["findings"]:
             denied = one["code"] not in OF_THE_IMAGE
             link = "caller" if denied and "caller" in scene.chain else "image"
-            known = one["code"] in NO_SESSION or (each["image"], one["code"]) in told
+            known = one["code"] in NO_SESSION or (each["image"], one["code"]) in reported
             if not known and not (denied and each["image"] in proved):
                 yield from_module(one, link, scene.users_of(each["image"]))
     yield from damaged(scene)
@@ -357,8 +357,8 @@ def refusals(scene: Scene) -> Iterator[Finding]:
                 "time": newest["time"],
                 "refusal": newest["error_code"],
             }
-            told = newest["error_message"]
-            yield finding("pulls_refused", scene.everybody, told, refused[-1]["time"], **facts)
+            message = newest["error_message"]
+            yield finding("pulls_refused", scene.everybody, message, refused[-1]["time"], **facts)
 
 
 def mirrors(scene: Scene) -> Iterator[Finding]:
@@ -551,7 +551,7 @@ def further_credentials(scene: Scene) -> Iterator[Finding]:
     if not scene.observed.was_read("registries"):
         return
     account = scene.observed.account_id(scene.desired)
-    names = {each["id"]: logical(each["name"]) for each in scene.observed.held("registries")}
+    names = {each["id"]: logical(each["name"]) for each in scene.observed.listed("registries")}
     current = set(scene.observed.credential_names(scene.desired).values())
     of_the_user = {one for one in scene.observed.expiry if names.get(one) not in {None, *current}}
     for one in scene.observed.runpod_findings:
@@ -564,11 +564,11 @@ def further_credentials(scene: Scene) -> Iterator[Finding]:
 
 def twice(scene: Scene, region: str, concerned: tuple[str, ...]) -> Iterator[Finding]:
     """Of credentials of one name nobody can tell what each is for."""
-    for name, held in by_name(scene.observed.current(scene.desired, region)).items():
-        if len(held) > 1:
-            used = credential_users({kind: scene.observed.held(kind) for kind in KINDS})
-            unused = [each for each in held if each not in used]
-            facts = {"number": len(held), "name": name, "ids": ", ".join(held)}
+    for name, current in by_name(scene.observed.current(scene.desired, region)).items():
+        if len(current) > 1:
+            used = credential_users({kind: scene.observed.listed(kind) for kind in KINDS})
+            unused = [each for each in current if each not in used]
+            facts = {"number": len(current), "name": name, "ids": ", ".join(current)}
             yield finding("credential_twice", concerned, unused=", ".join(unused) or "move what refers to one", **facts)
 
 
@@ -584,7 +584,7 @@ def pods(scene: Scene) -> Iterator[Finding]:
     names, images = scene.observed.credential_names(scene.desired), set(scene.desired.repositories)
     images_wished = {*scene.desired.images, *scene.observed.public_images.values()}
     current = {each["id"]: each for region in names for each in scene.observed.current(scene.desired, region)}
-    for thing in scene.observed.held("pods"):
+    for thing in scene.observed.listed("pods"):
         registry = current.get(thing.get("registry") or "")
         if registry is None or thing.get("status") == "TERMINATED" or not is_of(images, thing):
             continue
@@ -667,11 +667,11 @@ def lost_elsewhere(scene: Scene, one: Json, item: Json) -> bool:
 
 def main_job(scene: Scene, item: Json) -> str:
     """The main job has to be told to take over what looks like somebody else's."""
-    names = {each["id"]: each["name"] for each in scene.observed.held("registries")}
+    names = {each["id"]: each["name"] for each in scene.observed.listed("registries")}
     current = scene.observed.current(scene.desired, item["region"])
     image = scene.observed.public_images.get(item["image"], item["image"])
     wanted = {"image": image, "registry": current[0]["id"] if current else None}
-    things = [each for held in in_use(scene.observed, item).values() for each in held]
+    things = [each for current in in_use(scene.observed, item).values() for each in current]
     return ADOPTING if any(foreign_signs(each, wanted, names) for each in things) else MAIN_JOB
 
 
@@ -713,7 +713,7 @@ def unlinked(scene: Scene, item: Json) -> list[Finding]:
     current = scene.observed.current(scene.desired, item["region"])
     if not current or "registry" in item["template"]:
         return []
-    names = {one["id"]: one["name"] for one in scene.observed.held("registries")}
+    names = {one["id"]: one["name"] for one in scene.observed.listed("registries")}
     for each in in_use(scene.observed, item)["template"]:
         if each["registry"] not in [one["id"] for one in current] and each["image"] == item["image"]:
             wanted = {"image": item["image"], "registry": current[0]["id"]}

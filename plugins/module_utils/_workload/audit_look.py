@@ -198,11 +198,11 @@ def at_runpod(desired: DesiredState, look: Look, found: ObservedState) -> Observ
     listed = {kind: guarded(partial(account.listed, look.api, kind)) for kind in LISTINGS}
     readable = [kind for kind, things in listed.items() if not isinstance(things, Failure)]
     options = {"gather": readable, "credential_expiry": expiry(desired, found)}
-    told = account.run(options, False, look.api, look.aws.clock).results
+    results = account.run(options, False, look.api, look.aws.clock).results
     runpod: dict[str, list[Json] | Failure] = {
-        kind: things if isinstance(things, Failure) else told[kind] for kind, things in listed.items()
+        kind: things if isinstance(things, Failure) else results[kind] for kind, things in listed.items()
     }
-    return found._replace(runpod=runpod, runpod_findings=told["findings"])
+    return found._replace(runpod=runpod, runpod_findings=results["findings"])
 
 
 def expiry(desired: DesiredState, found: ObservedState) -> Json | None:

@@ -87,12 +87,12 @@ class Judge(NamedTuple):
 
     def failing(self, item: Json) -> bool | None:
         """Return whether something in use cannot be pulled, or is not there."""
-        held = in_use(self.observed, item)
-        if (item["endpoint"] and not held["endpoint"] and self.observed.was_read("endpoints")) or not any(
-            held.values()
+        current = in_use(self.observed, item)
+        if (item["endpoint"] and not current["endpoint"] and self.observed.was_read("endpoints")) or not any(
+            current.values()
         ):
             return True if self.observed.was_read("templates") else None
-        pulls = [self.pull(thing) for things in held.values() for thing in things]
+        pulls = [self.pull(thing) for things in current.values() for thing in things]
         if any(one.works is False for one in pulls):
             return True
         return None if any(one.works is None for one in pulls) else False
@@ -112,7 +112,7 @@ class Judge(NamedTuple):
         observed, identifier = self.observed, thing["registry"]
         if not observed.was_read("registries"):
             return UNKNOWN
-        if identifier not in {each["id"] for each in observed.held("registries")}:
+        if identifier not in {each["id"] for each in observed.listed("registries")}:
             return Pull(False, "credential_gone", f"its credential {identifier} is not there any more")
         region = self.region_of(identifier)
         if region is None:  # somebody else's
@@ -188,6 +188,6 @@ def parsed(reference: str | None) -> Image | None:
 def in_use(observed: ObservedState, item: Json) -> dict[str, list[Json]]:
     names = {"template": ("templates", item["name"]), "endpoint": ("endpoints", (item["endpoint"] or {}).get("name"))}
     return {
-        kind: [each for each in observed.held(plural) if name and each["name"] == name]
+        kind: [each for each in observed.listed(plural) if name and each["name"] == name]
         for kind, (plural, name) in names.items()
     }

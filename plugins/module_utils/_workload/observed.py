@@ -74,7 +74,7 @@ class ObservedState(NamedTuple):
     def user_findings(self) -> list[Json]:
         return read(self.user, {"findings": []})["findings"]
 
-    def held(self, kind: str) -> list[Json]:
+    def listed(self, kind: str) -> list[Json]:
         """Return nothing where the kind could not be read."""
         return read(self.runpod[kind], [])
 
@@ -88,7 +88,7 @@ class ObservedState(NamedTuple):
         return {token["registry_id"]: token["expires_at"] for store in stores for token in store["tokens"]}
 
     def delegations(self, arn: str) -> list[Json]:
-        return [each for each in self.held("delegations") if each["repository_arn"] == arn]
+        return [each for each in self.listed("delegations") if each["repository_arn"] == arn]
 
     def account_id(self, desired: DesiredState) -> str:
         """Where nobody tells, return the account of the first image."""
@@ -106,7 +106,7 @@ class ObservedState(NamedTuple):
     def current(self, desired: DesiredState, region: str) -> list[Json]:
         """Return the region's credentials: two during a replacement."""
         name = self.credential_names(desired).get(region)
-        return [each for each in self.held("registries") if logical(each["name"]) == name]
+        return [each for each in self.listed("registries") if logical(each["name"]) == name]
 
     def cut_off(self, desired: DesiredState, item: Json) -> bool:
         """Return whether RunPod lacks the credential or the delegation."""

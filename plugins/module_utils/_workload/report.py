@@ -248,7 +248,7 @@ def endpoint(scene: Scene, item: Json) -> Link:
 
 def thing(scene: Scene, item: Json, kind: str, key: str) -> Link:
     name = name_of(item, kind)
-    for each in scene.observed.held(key):
+    for each in scene.observed.listed(key):
         if each["name"] == name:
             facts = {field: each.get(field) for field in ("id", "image", "registry")}
             mine = each.get("image") in (item["image"], scene.observed.public_images.get(item["image"]))

@@ -24,7 +24,7 @@ UNNAMED = (
 def foreign(desired: DesiredState, observed: ObservedState) -> list[tuple[str, Json]]:
     """Return what runs these repositories and is none of the workloads', with its kind."""
     repositories = set(desired.repositories)
-    current = in_use({kind: observed.held(kind) for kind in KINDS})
+    current = in_use({kind: observed.listed(kind) for kind in KINDS})
     return [
         (kind, thing)
         for kind, thing in others(desired.items, current)
@@ -49,8 +49,10 @@ def ours(desired: DesiredState, observed: ObservedState) -> set[str]:
 
 
 def owners(observed: ObservedState) -> dict[str, str]:
-    names = {each["id"]: f"the credential {each['name']}" for each in observed.held("registries")}
-    return names | {each["id"]: f"the delegation of {each['repository_arn']}" for each in observed.held("delegations")}
+    names = {each["id"]: f"the credential {each['name']}" for each in observed.listed("registries")}
+    return names | {
+        each["id"]: f"the delegation of {each['repository_arn']}" for each in observed.listed("delegations")
+    }
 
 
 def neighbours(desired: DesiredState, observed: ObservedState) -> list[Json]:
@@ -99,7 +101,7 @@ def unnamed(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
 
 
 def left(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
-    current = {kind: observed.held(kind) for kind in ("registries", "delegations")}
+    current = {kind: observed.listed(kind) for kind in ("registries", "delegations")}
     for message in leftovers(desired.items, current, desired.access, desired.credential_patterns):
         cause, dummy, remedy = message.partition(" When ")
         yield orphan("access", None, None, cause, f"When {remedy}")
