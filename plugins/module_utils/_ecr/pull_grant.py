@@ -16,7 +16,7 @@ from .._core.errors import AwsError, CollectionError, InputError, Json
 from .._core.result import Result
 from .._core.time import retry_until
 from .._oci.reference import partition_of, repository_arn, split
-from . import repository_policy as _grant
+from . import repository_policy
 from .answer import field
 from .unfinished import UnfinishedError
 
@@ -50,7 +50,7 @@ class DesiredStatement(NamedTuple):
         return self.planned(policy) is policy
 
     def planned(self, policy: Json | None) -> Json | None:
-        return _grant.planned(policy, self.sid, self.statement)
+        return repository_policy.planned(policy, self.sid, self.statement)
 
 
 class ItemResult(NamedTuple):
@@ -79,7 +79,7 @@ def desired_statement(params: Json) -> DesiredStatement:
     """Raise InputError when the statement would not be narrow."""
     arns = IN_FORCE if params["principal_arns"] is None else tuple(params["principal_arns"])
     sid = params["statement_id"]
-    return DesiredStatement(sid, None if params["state"] == "absent" else _grant.statement(sid, arns), arns)
+    return DesiredStatement(sid, None if params["state"] == "absent" else repository_policy.statement(sid, arns), arns)
 
 
 def resolve(params: Json, aws: Aws) -> list[Repository]:
@@ -120,7 +120,7 @@ def read(
 def read_policy(aws: Aws, repository: Repository) -> Json | None:
     with tolerating("RepositoryPolicyNotFoundException"):
         answer = repository.call(aws, "get_repository_policy")
-        return _grant.parse(repository.arn, field(answer, "ecr:GetRepositoryPolicy", "policyText"))
+        return repository_policy.parse(repository.arn, field(answer, "ecr:GetRepositoryPolicy", "policyText"))
     return None
 
 
@@ -130,10 +130,10 @@ def plan(found: dict[Repository, Json | None], desired: DesiredStatement) -> lis
 
 def plan_policy(repository: Repository, policy: Json | None, desired: DesiredStatement) -> ItemResult:
     """Raise ConflictError and InputError for what must not be."""
-    _grant.check_own(repository.arn, _grant.own(policy, desired.sid), desired.principals)
+    repository_policy.check_own(repository.arn, repository_policy.own(policy, desired.sid), desired.principals)
     after = desired.planned(policy)
     if after is not policy and desired.statement:
-        _grant.check_size(repository.arn, after)
+        repository_policy.check_size(repository.arn, after)
     return ItemResult(repository, policy, after, after is not policy)
 
 
@@ -163,11 +163,11 @@ def put_until_stable(aws: Aws, planned: ItemResult, desired: DesiredStatement, d
             writes.append(wrote)
             done.append(f"the policy of {repository.arn} was written")
             returned += missing
-            others = _grant.foreign(wrote.after, desired.sid)
+            others = repository_policy.foreign(wrote.after, desired.sid)
         now = read_policy(aws, repository) if wrote.changed else wrote.after
         if desired.met(now):
             before = writes[0].before if writes else now
-            left = _grant.lost(now, others)
+            left = repository_policy.lost(now, others)
             return ItemResult(repository, before, now, bool(writes), warnings_of(repository, returned, left))
     raise CollectionError(
         f"Somebody else overwrote the policy each of the {len(PAUSES)} times that it was written. "
@@ -186,8 +186,8 @@ def write(
     current = read_policy(aws, repository)
     if desired.met(current):
         return ItemResult(repository, current, current, False), []
-    missing = _grant.lost(current, others)
-    planned = plan_policy(repository, _grant.restored(current, missing), desired)
+    missing = repository_policy.lost(current, others)
+    planned = plan_policy(repository, repository_policy.restored(current, missing), desired)
     put(aws, repository, planned.after)
     return planned._replace(before=current), missing
 
@@ -217,15 +217,15 @@ def results(reports: list[ItemResult], desired: DesiredStatement) -> Json:
             "arn": report.repository.arn,
             "document": report.after,
             "changed": report.changed,
-            "drift": _grant.drift(_grant.own(report.before, desired.sid), desired.statement),
-            "size": _grant.size(report.after),
-            "limit": _grant.LIMIT,
+            "drift": repository_policy.drift(repository_policy.own(report.before, desired.sid), desired.statement),
+            "size": repository_policy.size(report.after),
+            "limit": repository_policy.LIMIT,
         }
         for report in reports
     ]
     foreign = [
         {"arn": report.repository.arn, "statement": statement}
         for report in reports
-        for statement in _grant.foreign(report.after, desired.sid)
+        for statement in repository_policy.foreign(report.after, desired.sid)
     ]
     return {"policies": policies, "foreign_statements": foreign}

@@ -28,7 +28,7 @@ from .._core.errors import CollectionError, ConflictError, Json
 from .._core.result import PartialError, Result
 from .._core.time import format_time
 from .._oci.reference import repository_arn
-from . import policy_attachment as _attach
+from . import policy_attachment
 from . import pull_policy as _policy
 from . import quarantine as _quarantine
 from .access_keys import FOREIGN, MOST_KEYS, ORPHAN, AccessKey, KeyPlan, plan_keys
@@ -54,7 +54,7 @@ from .iam_user import (
 )
 from .key_rotation import apply_keys, keys_after, refuse, remove_keys, stored_id
 from .options import check_options
-from .policy_attachment import DENY, find_document
+from .policy_attachment import DENY, find_document, is_needed
 from .user_result import build_result, owners_of
 
 CHECK_DELETED = (
@@ -74,7 +74,7 @@ class UserPlan(NamedTuple):
     after: UserState
     changed: bool
     user: UserChange = UserChange()
-    policies: _attach.PolicyChange = _attach.PolicyChange()
+    policies: policy_attachment.PolicyChange = policy_attachment.PolicyChange()
     keys: KeyPlan = KeyPlan()
     releasing: bool = False
     untrusted: tuple[str, ...] = ()
@@ -166,7 +166,7 @@ def read_once(context: KeyContext, params: Json) -> UserState:
     if user:
         check_user(user, store.arn(state.partition, state.account))
     desired = desired_policy(params, state, aws.region) if params["state"] == "present" else None
-    state = state._replace(policies=_attach.read_policies(aws, user, desired))
+    state = state._replace(policies=policy_attachment.read_policies(aws, user, desired))
     if user:
         keys = find_keys(aws, name)
         if entry and entry.key and entry.key.access_key_id not in {key.id for key in keys}:
@@ -196,7 +196,7 @@ def read_rest(context: KeyContext, entry: Entry | None) -> UserState:
 def read_others(context: KeyContext, state: UserState) -> UserState:
     whose = owners_of(state)
     theirs = tuple(key for key in state.keys if whose[key.id] == FOREIGN)
-    ours = _attach.attached_arns(state.partition, state.policies)
+    ours = policy_attachment.attached_arns(state.partition, state.policies)
     others = find_others(context.aws, context.user, theirs, ours)
     kept = tuple(thing for thing in others if thing["name"] != DENY)
     return state._replace(others=kept, denied=len(kept) < len(others))
@@ -216,19 +216,19 @@ def read_tokens(context: KeyContext, params: Json, state: UserState) -> tuple[To
     return tuple(token_records(context.store.tags()).values())
 
 
-def desired_policy(params: Json, state: UserState, region: str) -> _attach.DesiredPolicy:
+def desired_policy(params: Json, state: UserState, region: str) -> policy_attachment.DesiredPolicy:
     partition, account = state.partition, state.account
     asked = params["repositories"]
     if asked is not None:
         asked = [repository_arn(name, partition, account, region) for name in asked]
-    return _attach.DesiredPolicy(
+    return policy_attachment.DesiredPolicy(
         params["name"],
         partition,
         params["policy"],
         asked,
         params["purge_repositories"],
         params["pull_through"],
-        _attach.customer_arn(partition, account, params["path"], params["name"]),
+        policy_attachment.customer_arn(partition, account, params["path"], params["name"]),
     )
 
 
@@ -250,19 +250,19 @@ def plan_present(state: UserState, params: Json, region: str, now: datetime) -> 
     check_quarantine(state, params)
     desired = desired_policy(params, state, region)
     change = plan_user(state.user, params)
-    move = _attach.plan_policies(state.policies, desired)
-    ahead, stale = _attach.plan_record(state.tags, move.ahead)
+    move = policy_attachment.plan_policies(state.policies, desired)
+    ahead, stale = policy_attachment.plan_record(state.tags, move.ahead)
     change = change._replace(tag={**change.tag, **ahead}, untag=(*change.untag, *stale))
     untrusted = plan_release(state) if state.denied else ()
     keys, entry, promised = plan_key(state, params, untrusted, now)
     user = user_after(state, params["name"], change)
-    tags = tags_after(user["tags"], *_attach.plan_record(user["tags"], move.record))
+    tags = tags_after(user["tags"], *policy_attachment.plan_record(user["tags"], move.record))
     marks = ({}, ()) if promised else plan_marks(tags, entry, keys_after(state.keys, keys))
     tags = tags_after(tags, marks[0], (*marks[1], *([QUARANTINED] if state.denied else ())))
     deleted = set(keys.delete) | set(untrusted)
     after = state._replace(
         user={**user, "tags": tags},
-        policies=_attach.policies_after(state.policies, move),
+        policies=policy_attachment.policies_after(state.policies, move),
         keys=tuple(key for key in keys_after(state.keys, keys) if key.id not in deleted),
         entry=entry,
         promised=promised,
@@ -272,7 +272,7 @@ def plan_present(state: UserState, params: Json, region: str, now: datetime) -> 
     wrote_entry = is_there(state.entry) and entry is None or bool(state.entry and state.entry.deleted and entry)
     return UserPlan(
         after,
-        changed=any((change != UserChange(), _attach.is_needed(move), *marks, wrote_keys, wrote_entry, state.denied)),
+        changed=any((change != UserChange(), is_needed(move), *marks, wrote_keys, wrote_entry, state.denied)),
         user=change,
         policies=move,
         keys=keys,
@@ -358,15 +358,15 @@ def plan_absent(state: UserState) -> UserPlan:
         after,
         changed=gone or bool(there or to_delete) or is_there(state.entry) or any(tags),
         keys=KeyPlan(delete=to_delete),
-        policies=_attach.PolicyChange(detach=there),
+        policies=policy_attachment.PolicyChange(detach=there),
         keep_key=False,
     )
 
 
 def plan_rest(tags: Json, stuck: bool, keys: tuple[AccessKey, ...]) -> tuple[Json, tuple[str, ...]]:
     """A user that stays names no entry, no key, and no policy but one in use."""
-    made = frozenset({_attach.CUSTOMER if stuck else _attach.INLINE})
-    tag, untag = _attach.plan_record(tags, made)
+    made = frozenset({policy_attachment.CUSTOMER if stuck else policy_attachment.INLINE})
+    tag, untag = policy_attachment.plan_record(tags, made)
     marks = plan_marks(tags, None, keys)
     return {**tag, **marks[0]}, (*untag, *marks[1])
 
@@ -416,7 +416,7 @@ def apply_present(lock: EntryLock, state: UserState, plan: UserPlan) -> UserStat
     write_policy(lock, state, plan)
     keys = tuple(key for key in state.keys if key.id not in plan.untrusted)
     user = user_after(state, name, plan.user._replace(tag={**plan.user.tag, **record}))
-    tags = tags_after(user["tags"], *_attach.plan_record(user["tags"], plan.policies.record))
+    tags = tags_after(user["tags"], *policy_attachment.plan_record(user["tags"], plan.policies.record))
     entry: Entry | None = lock.entry if plan.keep_key else None
     tag, untag = plan_marks(tags, entry._replace(key=None) if entry and plan.keys.create else entry, plan.after.keys)
     gone = (*untag, *([QUARANTINED] if plan.releasing else ()))
@@ -441,7 +441,7 @@ def apply_present(lock: EntryLock, state: UserState, plan: UserPlan) -> UserStat
 
 
 def repositories_in_use(name: str, plan: UserPlan) -> list[str]:
-    view = _attach.current_view(name, plan.after.policies)
+    view = policy_attachment.current_view(name, plan.after.policies)
     return _policy.repositories_of(view.document) or plan.asked or []
 
 
@@ -451,19 +451,19 @@ def write_policy(lock: EntryLock, state: UserState, plan: UserPlan) -> None:
     """
     context, rights, move = lock.context, state.policies, plan.policies
     aws, name = context.aws, context.user
-    if stored_id(state.entry) and _attach.grants(rights, move):
+    if stored_id(state.entry) and policy_attachment.grants(rights, move):
         context.store.tag({GRANTED: format_time(aws.clock())})
     lock.check()
     if move.attach:
-        _attach.attach(aws, name, rights, move, context.deadline(), is_new=plan.user.create)
-    stuck = _attach.detach(aws, name, state.partition, rights, move.detach)
+        policy_attachment.attach(aws, name, rights, move, context.deadline(), is_new=plan.user.create)
+    stuck = policy_attachment.detach(aws, name, state.partition, rights, move.detach)
     if stuck:
         raise ConflictError(
             f"The user {name} has its new policy, and the former one, {stuck[0]['name']}, is detached from it, "
             f"but something else uses that one too. {stuck[0]['remedy']}"
         )
     tags = user_after(state, name, plan.user)["tags"]
-    write_tags(aws, name, *_attach.plan_record(tags, move.record))
+    write_tags(aws, name, *policy_attachment.plan_record(tags, move.record))
 
 
 def apply_removal(context: KeyContext, lock: EntryLock | None, state: UserState, plan: UserPlan) -> UserState:
@@ -471,7 +471,7 @@ def apply_removal(context: KeyContext, lock: EntryLock | None, state: UserState,
     aws, name = context.aws, context.user
     after = plan.after
     if state.user:
-        stuck = _attach.detach(aws, name, state.partition, state.policies, plan.policies.detach)
+        stuck = policy_attachment.detach(aws, name, state.partition, state.policies, plan.policies.detach)
         remove_keys(aws, name, plan.keys.delete)
         others = [*stuck, *state.others]
         if not others:

@@ -14,7 +14,7 @@ from .._core.errors import InputError, Json
 from .._core.finding import as_option
 from .._core.result import Result
 from .._core.time import format_time
-from . import policy_attachment as _attach
+from . import policy_attachment
 from . import pull_policy as _policy
 from .access_keys import ACTIVE, FOREIGN
 from .entry_lock import KeyContext
@@ -73,7 +73,7 @@ def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
 
 def read(context: KeyContext, user: Json) -> UserState:
     aws, store, arn = context.aws, context.store, user["arn"].split(":")
-    policies = _attach.read_policies(aws, user)
+    policies = policy_attachment.read_policies(aws, user)
     entry = store.read()
     keys = find_keys(aws, context.user)
     if entry:

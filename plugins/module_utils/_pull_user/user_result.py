@@ -12,7 +12,7 @@ from .._aws.policy_document import policy_size
 from .._core.errors import Json
 from .._core.result import Result
 from .._core.time import format_time
-from . import policy_attachment as _attach
+from . import policy_attachment
 from . import pull_policy as _policy
 from .access_keys import FOREIGN, is_due, owners
 from .entry_lock import KeyContext
@@ -39,7 +39,7 @@ def build_result(
     stored = next((key for key in after.keys if key.id == stored_id(after.entry)), None)
     results = {
         "user": after.user,
-        "policy": policy_result(_attach.current_view(params["name"], after.policies), asked),
+        "policy": policy_result(policy_attachment.current_view(params["name"], after.policies), asked),
         "access_keys": keys_result(after, now),
         "secret_store": {
             "type": params["secret_store"]["type"],
@@ -58,8 +58,8 @@ def build_result(
     return Result(changed, for_diff(params["name"], before), for_diff(params["name"], after), results, warnings)
 
 
-def policy_result(policy: _attach.PolicyView, asked: list[str] | None) -> Json:
-    of_aws = policy.kind in _attach.OF_AWS
+def policy_result(policy: policy_attachment.PolicyView, asked: list[str] | None) -> Json:
+    of_aws = policy.kind in policy_attachment.OF_AWS
     repositories = ["*"] if of_aws else _policy.repositories_of(policy.document)
     return {
         "kind": policy.kind,
@@ -95,7 +95,7 @@ def keys_result(state: UserState, now: datetime) -> list[Json]:
 
 def for_diff(name: str, state: UserState) -> Json | None:
     """Return nothing secret, and nothing that changes by itself."""
-    entry, policy = state.entry, _attach.current_view(name, state.policies)
+    entry, policy = state.entry, policy_attachment.current_view(name, state.policies)
     if not (state.user or entry):
         return None
     access_keys = [{"id": key.id, "status": key.status} for key in state.keys]
