@@ -351,7 +351,7 @@ class Controller:
 
     def forget(self, kind: str, number: int) -> None:
         """Let nothing refer to what is gone; labels that nothing bears go, too."""
-        gone = {role for role, (of, one, _) in self.roles.items() if (of, one) == (kind, number)}
+        gone = {role for role, (of, one, dummy) in self.roles.items() if (of, one) == (kind, number)}
         self.roles = {role: held for role, held in self.roles.items() if role not in gone}
         self.granted = {
             role: [team for team in teams if (kind, team) != ("teams", number)]
@@ -368,7 +368,7 @@ class Controller:
                 one.update({name: None for name in REFERENCES if one.get(name) == number})
         self.surveys.pop((kind, number), None)
         if kind in ("job_templates", "workflow_job_templates"):
-            borne = {one for (_, _, name), ids in self.links.items() if name == "labels" for one in ids}
+            borne = {one for (_kind, _number, name), ids in self.links.items() if name == "labels" for one in ids}
             self.things["labels"] = {one: label for one, label in self.things["labels"].items() if one in borne}
 
     def related_list(self, request: Request, kind: str, number: str, name: str) -> Response:

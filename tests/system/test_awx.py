@@ -137,7 +137,7 @@ def drift(controller: Controller) -> None:
         for thing in things.values():
             if str(thing.get("name", "")).startswith("RunPod") or kind == "workflow_job_template_nodes":
                 thing.update(changed(kind, thing))
-    for (kind, _, name), ids in controller.links.items():
+    for (kind, _number, name), ids in controller.links.items():
         ids[:] = (
             []
             if ids

@@ -114,7 +114,7 @@ def test_a_host_beyond_the_limit_is_compared_too(house: House, tmp_path: Path) -
 def test_a_slice_of_awx_does_not_take_over_what_another_has_made(house: House, tmp_path: Path) -> None:
     """AWX gives a slice its own hosts alone, so that what the other has made is all there is to see."""
     fleet = Fleet(house.sandbox, size=4)
-    first, *_, last = HOSTS
+    first, *dummies, last = HOSTS
     fleet.workloads[last][0]["template"]["name"] = fleet.workloads[first][0]["template"]["name"]
     fleet.push()
     folder = fleet.write(tmp_path)
@@ -126,7 +126,7 @@ def test_a_slice_of_awx_does_not_take_over_what_another_has_made(house: House, t
     made = house.play(MAIN, *inventories[first], *ALL)
     assert made.code == 0, made.output
     before = house.runpod()["templates"]
-    for _ in range(2):
+    for _again in range(2):
         refused = house.play(MAIN, *inventories[last], *ALL)
         assert refused.code != 0 and "runpod_ecr_adopt" in refused.output, refused.output
     assert house.runpod()["templates"] == before

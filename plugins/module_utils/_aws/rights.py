@@ -208,7 +208,7 @@ RULES = (
         "ecr:BatchCheckLayerAvailability GetLifecyclePolicy DescribeImages",
         REPOSITORIES,
         "audit",
-        "operator auditor delegation public",
+        "auditor",
     ),
     Rule(
         "ReadRepositoryPolicies",

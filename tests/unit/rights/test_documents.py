@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,9 @@ from parliament import analyze_policy_string
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror, public_repository
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse_ecr
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_look import expiring, missing_layers
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.look import ReadOnlyAws
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_look import policy_source, simulation
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_rights import Right, Verdict
@@ -42,6 +45,7 @@ from ansible_collections.gpuops.runpod.tests.unit.rights.judge import Json, Requ
 from ansible_collections.gpuops.runpod.tests.unit.rights.test_job_templates import check, keep_fresh
 from ansible_collections.gpuops.runpod.tests.unit.rights.test_operator import (
     CREDENTIAL,
+    DIGEST,
     GRANT,
     HOME,
     MANY,
@@ -170,6 +174,14 @@ def audit(account: Observed) -> None:
     publish(account, check_only=True)
     account.public.client().create_repository(repositoryName="app")
     publish(account, check_only=True)
+    watch_images(account)
+
+
+def watch_images(account: Observed) -> None:
+    """What an audit asks about an image besides whether it can be pulled."""
+    seen: Any = SimpleNamespace(aws=account.aws())
+    image = parse_ecr(f"{PRIVATE}/app:v1")
+    assert missing_layers(seen, image, [DIGEST]) == [] and expiring(seen, image, DIGEST) is None
 
 
 def foresee(account: Observed) -> None:
@@ -305,4 +317,4 @@ def test_refresher_has_the_secret_store_only() -> None:
 
 def test_auditor_only_reads() -> None:
     granted = {action for one in statements("auditor") for action in one["Action"]}
-    assert [one for one in granted if not re.search(":(Get|List|Describe|BatchGet|Lookup)", one)] == []
+    assert [one for one in granted if not re.search(":(Get|List|Describe|BatchGet|BatchCheck|Lookup)", one)] == []

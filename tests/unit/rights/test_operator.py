@@ -152,6 +152,19 @@ class Cloud(Account):
     def get_download_url_for_layer(self, *dummy: Any) -> Json:
         return {"downloadUrl": "https://layers.test/config"}
 
+    def batch_check_layer_availability(self, dummy: Any, request: Json) -> Json:
+        layers = [{"layerDigest": one, "layerAvailability": "AVAILABLE"} for one in request["layerDigests"]]
+        return {"layers": layers, "failures": []}
+
+    def get_lifecycle_policy(self, dummy: Any, request: Json) -> Json:
+        newest = {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 1}
+        rule = {"rulePriority": 1, "selection": newest, "action": {"type": "expire"}}
+        return {"lifecyclePolicyText": json.dumps({"rules": [rule]}), "repositoryName": request["repositoryName"]}
+
+    def describe_images(self, dummy: Any, request: Json) -> Json:
+        pushed = {"imageDigest": DIGEST, "imageTags": ["v1"], "imagePushedAt": self.now}
+        return {"imageDetails": [{**pushed, "repositoryName": request["repositoryName"]}]}
+
     def simulate_principal_policy(self, dummy: Any, request: Json) -> Json:
         results = [{"EvalActionName": action, "EvalDecision": "allowed"} for action in request["ActionNames"]]
         return {"IsTruncated": False, "EvaluationResults": results}
@@ -455,6 +468,7 @@ USES: dict[str, tuple[Callable[[Observed], None], ...]] = {
 EVERY_MODULE = pytest.mark.parametrize("module", USES)
 # They make none but the calls of those; tests/unit/workload holds that they stay within what their pages list.
 COMPOSED = {"runpod_ecr_audit", "runpod_ecr_plan", "runpod_ecr_preflight", "runpod_ecr_refresh"}
+WATCH = {"ecr:BatchCheckLayerAvailability", "ecr:GetLifecyclePolicy", "ecr:DescribeImages"}  # which only an audit does
 FORESIGHT = {"iam:SimulatePrincipalPolicy", "iam:GetRole", "iam:GetAccountSummary"}  # which only a preflight asks for
 
 
@@ -496,6 +510,7 @@ def test_page_lists_what_the_module_calls_and_nothing_else(module: str) -> None:
 @pytest.mark.parametrize("module", sorted(COMPOSED))
 def test_page_of_a_look_lists_nothing_that_no_module_lists(module: str) -> None:
     others = set().union(*(rights.listed(name) for name in USES)) | rights.PULL_USER | FORESIGHT | rights.FOR_EVERYBODY
+    others |= WATCH
     assert rights.listed(module) and rights.listed(module) <= others
 
 
@@ -541,7 +556,7 @@ def operator() -> Who:
 def test_table_lists_what_the_pages_list() -> None:
     assert (page := PAGE.read_text()) == written(page)
     found = set().union(*(listed for listed, dummy in table()))
-    listed = map(rights.listed, [*USES, "runpod_ecr_preflight"])
+    listed = map(rights.listed, [*USES, "runpod_ecr_preflight", "runpod_ecr_audit"])
     assert found == set().union(*listed, rights.named(StorePage.DOCUMENTATION))
 
 
