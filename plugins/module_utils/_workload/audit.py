@@ -40,7 +40,7 @@ ABOVE = {"boundary_denies", "explicit_deny", "organization_denies", "session_den
 OF_ITS_POLICY = {"denied", "repository_not_allowed", "token_not_allowed"}
 SHUT = {"quarantined", "user_missing"}
 # A note in the place of a key that is still to be made.
-NOTE = '{"pending": {"since": "2000-01-01T00:00:00Z", "known_key_ids": [], "abandoned": true}}'
+RESERVATION = '{"pending": {"since": "2000-01-01T00:00:00Z", "known_key_ids": [], "abandoned": true}}'
 EMPTYING = (
     "When the entry is meant for this user, note that its key is to be made anew, and let a run make it; the store "
 )
@@ -435,7 +435,7 @@ def emptied(scene: Scene) -> str:
         if scene.desired.store["type"] == "ssm"
         else ("--secret-string",)
     )
-    command = shell_command(*store_command(scene, "put-secret-value", "put-parameter"), *value, NOTE)
+    command = shell_command(*store_command(scene, "put-secret-value", "put-parameter"), *value, RESERVATION)
     return f"{EMPTYING}: {command} && {MAIN_JOB.partition(': ')[2]}"
 
 
