@@ -15,39 +15,39 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "playbooks" / "collections"))
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.rights import BOUNDARY, ROWS, Row
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.rights import BOUNDARY, RULES, Rule
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import Json
 
 PAGE = ROOT / "docs" / "rights.md"
 POLICIES = ROOT / "docs" / "policies"
 
 
-def policy(rows: Iterable[Row]) -> Json:
-    return {"Version": "2012-10-17", "Statement": [row.statement() for row in rows]}
+def policy(rows: Iterable[Rule]) -> Json:
+    return {"Version": "2012-10-17", "Statement": [rule.statement() for rule in rows]}
 
 
 def documents() -> dict[str, Json]:
     """Return the policies by the names of their files."""
-    names = sorted({name for row in ROWS for name in row.documents.split()})
-    found = {name: policy(row for row in ROWS if name in row.documents.split()) for name in names}
+    names = sorted({name for rule in RULES for name in rule.documents.split()})
+    found = {name: policy(rule for rule in RULES if name in rule.documents.split()) for name in names}
     return {**found, "pull-boundary": policy(BOUNDARY)}
 
 
 def table() -> str:
     """Return the table of the page."""
     lines = ["| For | Actions | On | Only where | Policies |", "|---|---|---|---|---|"]
-    return "\n".join([*lines, *map(line, ROWS)]) + "\n"
+    return "\n".join([*lines, *map(line, RULES)]) + "\n"
 
 
-def line(row: Row) -> str:
-    condition = ", and ".join(f"`{key}` is {alternatives(value)}" for key, value in row.condition.items())
-    listed = ", ".join(f"`{name}`" for name in row.documents.split())
-    cells = (row.purpose, actions(row), f"`{row.resource}`", condition, listed)
+def line(rule: Rule) -> str:
+    condition = ", and ".join(f"`{key}` is {alternatives(value)}" for key, value in rule.condition.items())
+    listed = ", ".join(f"`{name}`" for name in rule.documents.split())
+    cells = (rule.purpose, actions(rule), f"`{rule.resource}`", condition, listed)
     return " ".join(f"| {cell}".rstrip() for cell in cells) + " |"
 
 
-def actions(row: Row) -> str:
-    groups = groupby(row.named(), lambda action: action.partition(":")[0])
+def actions(rule: Rule) -> str:
+    groups = groupby(rule.named(), lambda action: action.partition(":")[0])
     names = [name if at == 0 else name.partition(":")[2] for dummy, group in groups for at, name in enumerate(group)]
     return ", ".join(f"`{name}`" for name in names)
 

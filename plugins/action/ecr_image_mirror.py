@@ -29,7 +29,7 @@ class ActionModule(Normal):
 
     def run(self, tmp: None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         host = (task_vars or {}).get("inventory_hostname", "")
-        with nullcontext() if self._quiet() else shown(self._file(), host):
+        with nullcontext() if self._quiet() else showing(self._file(), host):
             return super().run(tmp, task_vars)
 
     def _quiet(self) -> bool:
@@ -46,7 +46,7 @@ class ActionModule(Normal):
 
 
 @contextmanager
-def shown(path: Path, host: str) -> Iterator[None]:
+def showing(path: Path, host: str) -> Iterator[None]:
     """Show the lines that are written to a new file, until the end."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o600), errors="replace") as stream:
         ended = Event()

@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import re
 import subprocess
 import sys
+import tokenize
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from packaging.markers import Marker
 
@@ -198,3 +202,115 @@ def test_role_leaves_the_module_defaults_of_its_caller_alone() -> None:
     """Defaults of one group do not add up: the innermost replace the others, even when they are empty."""
     tasks = "".join(path.read_text() for path in files("roles/runpod_ecr/tasks/*.yml"))
     assert set(re.findall(r"group/([\w.]+)", tasks)) == {"gpuops.runpod.runpod_ecr_aws", "gpuops.runpod.runpod_ecr_api"}
+
+
+LAYOUT = {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+HOLDERS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+PAGES = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
+
+
+def extent(node: ast.stmt) -> set[int]:
+    return set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+
+
+def docstrings(tree: ast.Module) -> Iterator[ast.stmt]:
+    for node in ast.walk(tree):
+        if isinstance(node, HOLDERS) and ast.get_docstring(node) is not None:
+            yield node.body[0]
+
+
+def words_and_code_lines(source: str) -> tuple[int, int]:
+    """Documentation pages, the licence lines and a shebang are neither."""
+    tree = ast.parse(source)
+    texts = list(docstrings(tree))
+    pages = [node for node in tree.body if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in PAGES]
+    words = sum(len(ast.literal_eval(ast.unparse(text)).split()) for text in texts)
+    code: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            if f"{token.string}\n" not in HEADER and not token.string.startswith("#!"):
+                words += len(token.string.lstrip("#").split())
+        elif token.type not in LAYOUT:
+            code |= set(range(token.start[0], token.end[0] + 1))
+    return words, len(code.difference(*map(extent, [*texts, *pages])))
+
+
+@pytest.mark.parametrize(
+    "source, counted",
+    [
+        (HEADER, (0, 0)),
+        ("#!/usr/bin/python\n" + HEADER + "# two words\n\nx = 1  # three words more\n", (5, 1)),
+        ('def f():\n    """One.\n\n    Two three.\n    """\n    return """a\nb"""\n', (3, 3)),
+        ('DOCUMENTATION = r"""\nmodule: x\n"""\nclass A:\n    """Four."""\n', (1, 1)),
+    ],
+)
+def test_measure_counts_words_beside_code(source: str, counted: tuple[int, int]) -> None:
+    assert words_and_code_lines(source) == counted
+
+
+@pytest.mark.parametrize("tree", ["plugins/module_utils", "plugins/modules"])
+def test_comments_and_docstrings_have_a_word_for_each_code_line_at_most(tree: str) -> None:
+    counts = [words_and_code_lines(path.read_text()) for path in files(f"{tree}/*.py")]
+    words, lines = map(sum, zip(*counts, strict=True))
+    assert words <= lines
+
+
+STAGE_WORDS = {
+    ast.ClassDef: """
+    Place Picture Held Done Found Seen Asked Move Rights Shown Goal Row Sign Report Outcome Pending Freshness View Sight
+    Puller Refused Teller Meter Trail Kept RunpodError
+    """,
+    ast.FunctionDef: """
+    look tidy note patiently foresee told shown faults wanted changes delta one_by_name summed_up hopeless prove mint
+    take settle held
+    """,
+    ast.Name: "until patience held doomed said told shown note",
+    ast.Constant: "way",  # a variable of the role, without its prefix
+    ast.Module: """
+    chain problems verdicts hand_over attach events entry create pull pace image suspects grant tokens oci
+    """,
+}
+
+
+def defined(tree: ast.Module) -> Iterator[tuple[type[ast.AST], str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield ast.ClassDef, node.name
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.FunctionDef, node.name
+        elif isinstance(node, ast.arg):
+            yield ast.Name, node.arg.lower()
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield ast.Name, node.id.lower()
+        elif isinstance(node, ast.alias) and node.asname:
+            yield ast.Module, node.asname
+
+
+def is_of_the_stage(kind: type[ast.AST], name: str) -> bool:
+    return name.strip("_") in STAGE_WORDS[kind].split()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Place: ...",
+        "async def _told(): ...",
+        "UNTIL = 1",
+        "def f(held): ...",
+        "from . import policies as _attach",
+    ],
+)
+def test_words_of_the_stage_are_noticed(source: str) -> None:
+    assert [name for kind, name in defined(ast.parse(source)) if is_of_the_stage(kind, name)]
+
+
+def test_names_are_the_terms_of_the_field() -> None:
+    """A reader who knows AWS, Ansible and OCI need not translate."""
+    names = [
+        (path, kind, name)
+        for path in files("plugins/*.py")
+        for kind, name in [*defined(ast.parse(path.read_text())), (ast.Module, path.stem)]
+    ]
+    for path in files("roles/*.yml"):
+        names += [(path, ast.Constant, name) for name in re.findall(r"\b__runpod_ecr_(\w+)", path.read_text())]
+    assert not [f"{path.relative_to(ROOT)}: {name}" for path, kind, name in names if is_of_the_stage(kind, name)]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the one place that checks what AWS answered, against botocore's own model of the answer.
+# Private to this collection: checks answers of AWS against botocore's model.
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ ARN = re.compile(r"arn:[^:]+:[^:]+:[^:]*:[^:]*:.+")
 
 
 def malformed(call: str, field: str, why: str) -> AwsError:
-    """Return the error of an answer that lacks what it must have; the outcome of a write is unknown."""
+    """Return the error of an answer that lacks something; the outcome of a write is unknown."""
     text = f"{field} {why}"
     remedy = "What answered may not be AWS: check the proxy and endpoint_url."
     return AwsError(f"{call}: {MALFORMED}: in the answer {text}. {remedy}", call, MALFORMED, text)
 
 
 class Answer(Json):
-    """A structure of an answer: a key that is read and missing is an AwsError; `get` tolerates its absence."""
+    """A key that is read and missing is an AwsError; `get` tolerates its absence."""
 
     def __init__(self, call: str, path: str, fields: Json) -> None:
         super().__init__(fields)
@@ -47,7 +47,7 @@ class Answer(Json):
 
 
 def checked(call: str, shape: Any, value: Any, path: str = "") -> Any:
-    """Return the answer with Answer for structures and without nulls. Raises AwsError for a value of another type."""
+    """Return Answer for structures, without nulls. Raise AwsError for a value of another type."""
     if shape.type_name == "structure":
         if not isinstance(value, dict):
             raise malformed(call, path.rstrip(".") or "it", "is no structure")
@@ -67,13 +67,12 @@ def checked(call: str, shape: Any, value: Any, path: str = "") -> Any:
 
 
 def is_null(shape: Any, value: Any) -> bool:
-    """Return whether this is how XML says that there is none: an empty text where AWS knows no empty one."""
+    """Return whether this is XML's way to say none: an empty text where AWS knows no empty one."""
     return value == "" and shape is not None and (shape.metadata.get("min", 0) > 0 or "enum" in shape.metadata)
 
 
 def check_value(call: str, shape: Any, value: Any, name: str) -> None:
-    """Raise AwsError when a single value is not what its name promises."""
-    if shape.name == "policyDocumentType" and shape.type_name == "string":  # which botocore has read as JSON
+    if shape.name == "policyDocumentType" and shape.type_name == "string":  # botocore has read it as JSON
         if not is_policy(value):
             raise malformed(call, name, "is no policy document")
     elif not isinstance(value, KINDS[shape.type_name]):
@@ -83,7 +82,6 @@ def check_value(call: str, shape: Any, value: Any, name: str) -> None:
 
 
 def is_policy(document: Any) -> bool:
-    """Return whether this has the form of a policy document."""
     if not isinstance(document, dict):
         return False
     statements = document.get("Statement", [])
@@ -92,6 +90,5 @@ def is_policy(document: Any) -> bool:
 
 
 def is_texts(statement: Json, key: str) -> bool:
-    """Return whether a part of a statement is a text or a list of them, or not there."""
     value = statement.get(key, [])
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))

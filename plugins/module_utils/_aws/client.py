@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the one client of AWS. It knows boto3 and nothing of resources.
+# Private to this collection: the one client of AWS.
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
 
-gc.disable()  # until execute(): what is imported stays, and looking for garbage in it takes a tenth of a process
+gc.disable()  # until execute(): looking for garbage in what is imported takes a tenth of a process
 
-with suppress(ImportError):  # AnsibleAWSModule says so in its own words before a call is made
+with suppress(ImportError):  # AnsibleAWSModule says so before a call is made
     import botocore.exceptions
     import botocore.parsers
 
@@ -26,7 +26,7 @@ from .._core.errors import DENIED, EXPIRED, AwsError, InputError, Json
 from .answer import Answer, checked, malformed
 from .secret_entry import KeyPair
 
-# Codes that amazon.aws' own list lacks though a second try mends them.
+# A second try mends these, which amazon.aws does not list.
 RETRIED = [
     "ThrottlingException",
     "TooManyRequestsException",
@@ -43,13 +43,13 @@ READS = (
     "Lookup",
     "Batch",
     "Simulate",
-)  # what the names of calls that change nothing begin with
+)  # calls that change nothing
 PREFLIGHT = "The playbook gpuops.runpod.preflight, run with the same variables, lists every right that is missing."
-UNPARSED = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # what botocore's parsers fail with
+UNPARSED = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # of botocore's parsers
 
 
 def remedy(code: str, call: str, as_pull_user: bool) -> str:
-    """Return what the operator can do about an error code of AWS; empty when the text says it all."""
+    """Return what the operator can do; empty when the text says it all."""
     if code in EXPIRED:
         return "The credentials of this session have expired: log in again."
     if code in DENIED:
@@ -73,12 +73,12 @@ def remedy(code: str, call: str, as_pull_user: bool) -> str:
 
 
 def aws_error(failure: Exception, call: str, as_pull_user: bool = False) -> AwsError:
-    """Return the typed error of what botocore raised: code first, raw text behind it, then the remedy."""
+    """Return code first, raw text behind it, then the remedy."""
     answer: Json = getattr(failure, "response", None) or {}
     code = answer.get("Error", {}).get("Code") or type(failure).__name__
     text = answer.get("Error", {}).get("Message") or str(failure)
     if code == "ResponseParserError":
-        text = text.partition("\n")[0]  # what follows is the answer itself, which may hold a secret
+        text = text.partition("\n")[0]  # what follows may hold a secret
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     advice = remedy(code, call, as_pull_user)
     return AwsError(f"{call}: {code}: {text}" + (f" {advice}" if advice else ""), call, code, text, status)
@@ -86,7 +86,7 @@ def aws_error(failure: Exception, call: str, as_pull_user: bool = False) -> AwsE
 
 @contextmanager
 def tolerating(*codes: str) -> Iterator[None]:
-    """Let these error codes of AWS pass: what was to be read or removed is not there, say."""
+    """Let these error codes pass: what was to be removed is gone, say."""
     try:
         yield
     except AwsError as error:
@@ -95,11 +95,9 @@ def tolerating(*codes: str) -> Iterator[None]:
 
 
 class Aws:
-    """Makes one call to AWS at a time: `call("iam", "get_user", UserName=...)`.
-
-    `connect` is AnsibleAWSModule.client or anything with its shape; `config` are the operator's botocore settings;
-    `clock` returns an aware datetime in UTC.
-    Raises AwsError, whose `code` the caller compares; "not there" is for the caller to tell.
+    """Makes one call at a time: `call("iam", "get_user", UserName=...)`. `connect` has the shape of
+    AnsibleAWSModule.client, `config` are the operator's botocore settings, `clock` returns an aware datetime in UTC.
+    Raises AwsError, also for "not there".
     """
 
     def __init__(
@@ -115,7 +113,7 @@ class Aws:
         self.config = config or {}
         self.clock = clock
         self.sleep = sleep
-        self.writes: list[str] = []  # the calls that changed something, in order
+        self.writes: list[str] = []
         self._clients: dict[tuple[Any, ...], Any] = {}
 
     def call(
@@ -128,10 +126,10 @@ class Aws:
         once: bool = False,
         **request: Any,
     ) -> Answer:
-        """Return the answer of one operation, named as in boto3.
+        """Return the answer of an operation as boto3 names it.
 
-        `identity` makes the call as the owner of that key, without the operator's session token. `once` sends it a
-        single time, for what must not be repeated when the answer is lost.
+        `identity` calls as that key's owner, without the operator's session token. `once` sends what must not be
+        repeated when the answer is lost.
         """
         client = self._client(service, region or self.region, identity, once)
         action = client.meta.method_to_api_mapping[operation]
@@ -152,7 +150,7 @@ class Aws:
         return checked(name, shape, answer) if shape else Answer(name, "", answer)
 
     def pages(self, service: str, operation: str, key: str, **request: Any) -> list[Any]:
-        """Return all items under `key` of an IAM-style listing (IsTruncated and Marker)."""
+        """Return all items under `key` of an IAM-style listing (IsTruncated, Marker)."""
         answer = self.call(service, operation, **request)
         items = list(answer[key])
         while answer.get("IsTruncated"):
@@ -180,7 +178,6 @@ class Aws:
 
 
 def aws_client(module: AnsibleAWSModule) -> Aws:
-    """Return the client that the module's options describe."""
     if not module.region:
         raise InputError("No AWS region: set region, AWS_REGION or a profile that has one.")
     return Aws(module.client, module.region, module.params["aws_config"])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: which images an access key pulled, as CloudTrail noted it.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .answer import Answer, malformed
 from .client import Aws
 
 PAGE = 50  # events, the most that CloudTrail gives at once
-PAUSE = 0.5  # seconds; CloudTrail takes two of these requests a second, counted for an account and region
-LONGEST = 90 * 24  # hours that CloudTrail looks back
+PAUSE = 0.5  # seconds; CloudTrail takes two of these requests a second of an account and region
+LONGEST = 90 * 24
 
 
 class PullEvents:
-    """The events of the last hours, read no faster than CloudTrail allows; `limit` bounds what is read of one key."""
+    """The events of the last hours; `limit` bounds what is read of one key."""
 
     def __init__(self, aws: Aws, hours: float, limit: int) -> None:
         self.aws = aws
@@ -29,7 +29,7 @@ class PullEvents:
         self._asked: dict[str, datetime] = {}
 
     def pulls(self, region: str, key_id: str) -> tuple[list[Json], bool]:
-        """Return the pulls with a key in a region, newest first, and whether there are events that were not read."""
+        """Return the pulls, newest first, and whether some events were not read."""
         request: Json = {
             "LookupAttributes": [{"AttributeKey": "AccessKeyId", "AttributeValue": key_id}],
             "StartTime": self.since,
@@ -53,12 +53,12 @@ class PullEvents:
 
 
 def is_pull(event: Answer) -> bool:
-    """Return whether an event is the one that each pull of an image begins with; one for each layer follows."""
+    """Return whether an event begins a pull; one for each layer follows."""
     return (event.get("EventSource"), event.get("EventName")) == ("ecr.amazonaws.com", "BatchGetImage")
 
 
 def pull(event: Answer, region: str, key_id: str) -> Json:
-    """Return what an event tells of a pull; one that was refused names no image."""
+    """Return what an event tells; a refused pull names no image."""
     try:
         reported = json.loads(event["CloudTrailEvent"])
         request = reported.get("requestParameters") or {}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: ECR tokens, and patience with AWS keys and rights that are seconds old.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .secret_entry import KeyPair
 
 
 class Token(NamedTuple):
-    """A token, as `docker login` takes it, for one region of ECR or for ECR Public. Its password shows in no repr."""
+    """A `docker login` for one region of ECR or for ECR Public. Its password shows in no repr."""
 
     username: str
     password: str
@@ -29,7 +29,6 @@ class Token(NamedTuple):
 
 
 def get_token(aws: Aws, region: str, identity: KeyPair | None = None) -> Token:
-    """Return a token for the ECR registries of a region, minted as the owner of the key or as the caller."""
     answer = aws.call("ecr", "get_authorization_token", region=region, identity=identity)
     if not answer["authorizationData"]:
         raise malformed(answer.call, "authorizationData", "is empty")
@@ -37,7 +36,6 @@ def get_token(aws: Aws, region: str, identity: KeyPair | None = None) -> Token:
 
 
 def get_public_token(aws: Aws) -> Token:
-    """Return a token for ECR Public, minted as the caller."""
     data = aws.call("ecr-public", "get_authorization_token", region="us-east-1")["authorizationData"]
     return _token(data)
 
@@ -53,10 +51,8 @@ def _token(data: Answer) -> Token:
 
 
 def verify_key(aws: Aws, key: KeyPair, regions: list[str], deadline: datetime) -> None:
-    """Return once AWS accepts the key in every region, twice in a row: STS first, then ECR's tokens.
-
-    One success may come from a server that was quicker than its neighbours. Raises CollectionError when the key is
-    still refused at that moment.
+    """Return once AWS accepts the key in every region twice in a row, since one server may be quicker than its
+    neighbours: STS first, then ECR's tokens. Raise CollectionError after the deadline.
     """
 
     def accepted() -> None:

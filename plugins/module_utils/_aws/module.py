@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: modules with the options of amazon.aws.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-with suppress(ImportError):  # AnsibleAWSModule says so in its own words
+with suppress(ImportError):
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
@@ -27,13 +27,10 @@ USER_AGENT = f"APN/1.0 Ansible/{__version__} gpuops.runpod"
 
 
 class AwsModule(AnsibleAWSModule):
-    """An AnsibleAWSModule that ends as all modules of this collection do.
-
-    Its clients share one session, of which amazon.aws makes one for each.
-    """
+    """Ends as all modules of this collection do. Its clients share one session; amazon.aws makes one for each."""
 
     def __init__(self, **options: Any) -> None:
-        AnsibleAWSModule.default_settings["module_class"] = CollectionModule  # it takes it from nowhere else
+        AnsibleAWSModule.default_settings["module_class"] = CollectionModule  # read from nowhere else
         super().__init__(**options)
 
     @cached_property
@@ -42,13 +39,12 @@ class AwsModule(AnsibleAWSModule):
 
     @cached_property
     def _connection(self) -> tuple[Any, Json]:
-        """The session, and the options of its clients."""
         region, endpoint, options = get_aws_connection_info(self)
         session = boto3.session.Session(profile_name=options.pop("profile_name", None))
         return session, {"region": region, "endpoint_url": endpoint, "aws_config": None, **options}
 
     def client(self, service: str, retry_decorator: Any = None, **given: Any) -> Any:
-        """Return a client of boto3. Raises InputError when the module's options describe none."""
+        """Raise InputError when the options describe no client."""
         try:
             session, options = self._connection
             options = {**options, **given}

@@ -16,10 +16,9 @@ def compact(policy: Json) -> str:
 
 
 def policy_size(policy: Json | None) -> int:
-    """Return how many characters of the limit a document takes."""
     return len(re.sub(r"\s", "", compact(policy))) if policy else 0
 
 
 def listed(value: str | list[str]) -> list[str]:
-    """Return what IAM may give as one text as a list."""
+    """Return a list of what IAM may give as one text."""
     return [value] if isinstance(value, str) else value

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection, pure: the rights on AWS that its runs need, in one table. tools/rights.py writes it into
-# docs/rights.md and docs/policies.
+# Private to this collection: the rights that runs need; tools/rights.py writes docs/rights.md and docs/policies from
+# it.
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ ATTACHABLE = {**BOUNDED, "iam:PolicyARN": [CUSTOMER_POLICIES, *AWS_POLICIES]}
 SSM = "the secret store, with `runpod_ecr_secret_store: {type: ssm}`"
 
 
-class Row(NamedTuple):
-    """Actions, for what and on what they are needed, whose policies hold them, and what has to be so.
+class Rule(NamedTuple):
+    """Actions, for what and on what, and whose policies hold them.
 
-    `when` tells what a run must be about to need them: all words of one of the alternatives.
+    `when` tells what a run must be about: all words of one alternative.
     """
 
     sid: str
@@ -47,7 +47,7 @@ class Row(NamedTuple):
     condition: Json = {}
 
     def named(self) -> list[str]:
-        """Return the actions by their whole names; of a name alone, the service is the last one given."""
+        """Return actions by their whole names; a name alone belongs to the service before it."""
         found: list[str] = []
         for action in self.actions.split():
             found.append(action if ":" in action else f"{found[-1].partition(':')[0]}:{action}")
@@ -71,8 +71,8 @@ class Row(NamedTuple):
         }
 
 
-ROWS = (
-    Row(
+RULES = (
+    Rule(
         "ReadPullUsers",
         "the pull user",
         "iam:GetUser GetUserPolicy ListUserPolicies ListAttachedUserPolicies ListGroupsForUser ListAccessKeys "
@@ -81,7 +81,7 @@ ROWS = (
         "user",
         "operator auditor",
     ),
-    Row(
+    Rule(
         "SeeWhetherPullUserExists",
         "the same, before it exists",
         "iam:GetUser",
@@ -89,7 +89,7 @@ ROWS = (
         "user",
         "operator auditor",
     ),
-    Row(
+    Rule(
         "WritePullUsers",
         "the pull user",
         "iam:UpdateUser DeleteUser TagUser UntagUser CreateAccessKey UpdateAccessKey DeleteAccessKey",
@@ -97,7 +97,7 @@ ROWS = (
         "user write",
         "operator",
     ),
-    Row(
+    Rule(
         "OnlyWithBoundary",
         "the pull user and its rights",
         "iam:CreateUser PutUserPolicy DeleteUserPolicy PutUserPermissionsBoundary",
@@ -106,14 +106,14 @@ ROWS = (
         "operator",
         BOUNDED,
     ),
-    Row(
+    Rule(
         "RemoveBoundary",
         "removing a boundary: for nobody whom one is to stop",
         "iam:DeleteUserPermissionsBoundary",
         USERS,
         "user write unbound",
     ),
-    Row(
+    Rule(
         "SpellingOfNames",
         "optional: a clearer error about a name in another spelling",
         "iam:ListUsers",
@@ -121,7 +121,7 @@ ROWS = (
         "user write",
         "operator",
     ),
-    Row(
+    Rule(
         "OnlyPullPolicies",
         "more repositories than an inline policy holds (about 30); `runpod_ecr_user_policy: pull_only` or `read_only`",
         "iam:AttachUserPolicy DetachUserPolicy",
@@ -130,7 +130,7 @@ ROWS = (
         "operator-managed-policies",
         ATTACHABLE,
     ),
-    Row(
+    Rule(
         "ReadCustomerPolicies",
         "the former of these",
         "iam:GetPolicy GetPolicyVersion",
@@ -138,7 +138,7 @@ ROWS = (
         "user write many | user audit",
         "operator-managed-policies auditor",
     ),
-    Row(
+    Rule(
         "WriteCustomerPolicies",
         "the former of these",
         "iam:CreatePolicy DeletePolicy TagPolicy ListPolicyVersions CreatePolicyVersion DeletePolicyVersion",
@@ -146,7 +146,7 @@ ROWS = (
         "user write many",
         "operator-managed-policies",
     ),
-    Row(
+    Rule(
         "ReadSecrets",
         "the secret store",
         "secretsmanager:DescribeSecret GetSecretValue",
@@ -154,7 +154,7 @@ ROWS = (
         "secretsmanager",
         "operator refresher auditor",
     ),
-    Row(
+    Rule(
         "TagSecrets",
         "the secret store",
         "secretsmanager:TagResource UntagResource",
@@ -162,7 +162,7 @@ ROWS = (
         "secretsmanager write | secretsmanager refresh",
         "operator refresher",
     ),
-    Row(
+    Rule(
         "WriteSecrets",
         "the secret store",
         "secretsmanager:CreateSecret PutSecretValue RestoreSecret DeleteSecret",
@@ -170,7 +170,7 @@ ROWS = (
         "secretsmanager write",
         "operator",
     ),
-    Row(
+    Rule(
         "ReadParameters",
         SSM,
         "ssm:GetParameter ListTagsForResource",
@@ -178,7 +178,7 @@ ROWS = (
         "ssm",
         "operator refresher auditor",
     ),
-    Row(
+    Rule(
         "TagParameters",
         SSM,
         "ssm:AddTagsToResource RemoveTagsFromResource",
@@ -186,15 +186,15 @@ ROWS = (
         "ssm write | ssm refresh",
         "operator refresher",
     ),
-    Row("WriteParameters", SSM, "ssm:PutParameter DeleteParameter", PARAMETERS, "ssm write", "operator"),
-    Row(
+    Rule("WriteParameters", SSM, "ssm:PutParameter DeleteParameter", PARAMETERS, "ssm write", "operator"),
+    Rule(
         "SecretsKey",
         "an entry under a KMS key of your own: `Decrypt`, with `type: ssm` `Encrypt`, else `GenerateDataKey`",
         "kms:Decrypt GenerateDataKey Encrypt",
         KEYS,
         "kms",
     ),
-    Row(
+    Rule(
         "ReadImages",
         "every way of access",
         "ecr:BatchGetImage GetDownloadUrlForLayer",
@@ -202,7 +202,7 @@ ROWS = (
         "images",
         "operator delegation public auditor",
     ),
-    Row(
+    Rule(
         "WatchImages",
         "optional: an audit that tells whether images are whole, and what lifecycle rules take",
         "ecr:BatchCheckLayerAvailability GetLifecyclePolicy DescribeImages",
@@ -210,7 +210,7 @@ ROWS = (
         "audit",
         "auditor",
     ),
-    Row(
+    Rule(
         "ReadRepositoryPolicies",
         "`delegation`",
         "ecr:GetRepositoryPolicy",
@@ -218,7 +218,7 @@ ROWS = (
         "delegation",
         "delegation auditor",
     ),
-    Row(
+    Rule(
         "WriteRepositoryPolicies",
         "`delegation`",
         "ecr:SetRepositoryPolicy DeleteRepositoryPolicy",
@@ -226,7 +226,7 @@ ROWS = (
         "delegation write",
         "delegation",
     ),
-    Row(
+    Rule(
         "Token",
         "`public`; `runpod_ecr_credential` without a pull user; `ecr_pull_check` with `via: registry`; "
         "`ecr_image_mirror`",
@@ -235,14 +235,14 @@ ROWS = (
         "public | caller",
         "public auditor",
     ),
-    Row(
+    Rule(
         "PushImages",
         "`ecr_image_mirror` to private repositories",
         "ecr:BatchCheckLayerAvailability InitiateLayerUpload UploadLayerPart CompleteLayerUpload PutImage",
         REPOSITORIES,
         "mirror",
     ),
-    Row(
+    Rule(
         "PublicToken",
         "`public`",
         "ecr-public:GetAuthorizationToken sts:GetServiceBearerToken",
@@ -250,7 +250,7 @@ ROWS = (
         "public",
         "public auditor",
     ),
-    Row(
+    Rule(
         "PublicRegistry",
         "`public`",
         "ecr-public:DescribeRegistries",
@@ -258,7 +258,7 @@ ROWS = (
         "public",
         "public auditor",
     ),
-    Row(
+    Rule(
         "ReadPublicRepositories",
         "`public`",
         "ecr-public:DescribeRepositories GetRepositoryCatalogData ListTagsForResource",
@@ -266,7 +266,7 @@ ROWS = (
         "public",
         "public auditor",
     ),
-    Row(
+    Rule(
         "WritePublicRepositories",
         "`public`",
         "ecr-public:CreateRepository PutRepositoryCatalogData TagResource UntagResource BatchCheckLayerAvailability "
@@ -275,21 +275,21 @@ ROWS = (
         "public write",
         "public",
     ),
-    Row(
+    Rule(
         "RemovePublicRepositories",
         "`runpod_ecr_public_force`",
         "ecr-public:DescribeImages DeleteRepository",
         PUBLIC_REPOSITORIES,
         "public write force",
     ),
-    Row(
+    Rule(
         "ManyUsers",
         "`ecr_pull_user_info` with `path_prefix`",
         "iam:GetAccountAuthorizationDetails",
         ALL,
         "users",
     ),
-    Row(
+    Rule(
         "RecentPulls",
         "`ecr_pull_user_info` with `events`; an audit with `runpod_ecr_audit_events`",
         "cloudtrail:LookupEvents",
@@ -297,14 +297,14 @@ ROWS = (
         "events",
         "auditor",
     ),
-    Row(
+    Rule(
         "Preflight",
         "optional: a preflight that tells every right, and the quota of users, before anything is written",
         "iam:SimulatePrincipalPolicy GetAccountSummary",
         ALL,
         documents="preflight",
     ),
-    Row(
+    Rule(
         "PreflightAsRole",
         "optional: the same, run as a role that has a path",
         "iam:GetRole",
@@ -314,8 +314,8 @@ ROWS = (
 )
 # What a pull user can ever do, whatever its policies say.
 BOUNDARY = (
-    Row("Token", "pulling", "ecr:GetAuthorizationToken", ALL),
-    Row(
+    Rule("Token", "pulling", "ecr:GetAuthorizationToken", ALL),
+    Rule(
         "Pull",
         "pulling",
         "ecr:BatchGetImage GetDownloadUrlForLayer BatchCheckLayerAvailability BatchImportUpstreamImage",

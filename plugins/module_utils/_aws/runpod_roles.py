@@ -8,7 +8,7 @@ import re
 
 from .._core.errors import InputError
 
-# The roles with which RunPod pulls, as its documentation named them from each date on. The last row is in force.
+# RunPod's pulling roles, as its documentation named them from each date on; the last is in force.
 PUBLISHED = {
     "2026-05-26": ("arn:aws:iam::418399314813:role/prod-us-east-1-deployment-role",),
     "2026-06-12": ("arn:aws:iam::550005742258:role/prod-us-east-1-deployment-role",),
@@ -26,7 +26,7 @@ IN_FORCE = PUBLISHED[max(PUBLISHED)]
 
 
 def check_reach(arn: str) -> None:
-    """Raise InputError when this is not one repository, or none that RunPod's roles can reach."""
+    """Raise InputError unless this is one repository that RunPod's roles can reach."""
     if re.search(r"[*?]", arn):
         raise InputError(f"{arn} holds a wildcard: every repository has a policy of its own, so name each.")
     partition = arn.split(":")[1]

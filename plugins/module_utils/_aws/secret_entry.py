@@ -2,8 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what the entry of a secret store holds, as text and as tags. Pure: no store, no call, and
-# no boto3 either, which each use of a filter would load.
+# Private to this collection. Free of boto3, which each use of a filter would load.
 
 from __future__ import annotations
 
@@ -15,18 +14,14 @@ from typing import NamedTuple
 from .._core.errors import ConflictError, Json
 from .._core.time import format_time, parse_time
 
-MANAGED = (
-    "gpuops.runpod/managed"  # the tag that makes a user or an entry ours; on an entry its value is the user's name
-)
-OURS = "gpuops.runpod/"  # what our tags start with
-QUARANTINED = (
-    "gpuops.runpod/quarantined"  # since when user and entry are shut off; it stays until somebody releases them
-)
-GRANTED = "gpuops.runpod/granted"  # when the pull user's rights last grew: new rights need seconds to arrive everywhere
+MANAGED = "gpuops.runpod/managed"  # marks a user or entry as ours; on an entry its value is the user's name
+OURS = "gpuops.runpod/"
+QUARANTINED = "gpuops.runpod/quarantined"  # since when user and entry are shut off, until somebody releases them
+GRANTED = "gpuops.runpod/granted"  # when the user's rights last grew: new rights need seconds to arrive
 
 
 class KeyPair(NamedTuple):
-    """A long-lived AWS access key. Its secret shows in no representation."""
+    """The secret shows in no representation."""
 
     access_key_id: str
     secret_access_key: str
@@ -36,10 +31,8 @@ class KeyPair(NamedTuple):
 
 
 class KeyReservation(NamedTuple):
-    """The note made before CreateAccessKey, which tells an orphan from a foreign key afterwards.
-
-    `since` is when the note was made, `known_key_ids` which keys the user had then; `abandoned` says that no key of it
-    is on its way: the run that made it failed and knows it, or has not come to a key yet.
+    """The note before CreateAccessKey, which later tells an orphan from a foreign key: when it was made and which
+    keys there were. `abandoned` means that no key of it is on its way.
     """
 
     since: datetime
@@ -48,10 +41,10 @@ class KeyReservation(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What the store holds: a key, a note about one being made, both (while a key is rotated), or neither.
+    """A key, a note about one being made, both during a rotation, or neither.
 
-    `lock` is when the run that is changing the pull user wrote last. `deleted` marks an entry in its recovery window,
-    whose value cannot be read. `version` tells this value from any that was written before or after it.
+    `lock` is when the run that holds it wrote last; `deleted` marks an entry in its recovery window, whose value cannot
+    be read; `version` tells this value from all others.
     """
 
     arn: str
@@ -67,17 +60,14 @@ class Entry(NamedTuple):
 
 
 class TokenRecord(NamedTuple):
-    """What a freshness tag of an entry says: until when the token at RunPod works and which key minted it."""
+    """Until when the token at RunPod works and which key minted it."""
 
     expires_at: datetime
     access_key_id: str
 
 
 def encode(entry: Entry, run: str = "") -> str:
-    """Return the entry's value: flat JSON, so that other tools can read the key too.
-
-    `run` tells the value of one run from an equal one of another; nobody needs it afterwards.
-    """
+    """Return flat JSON, so that other tools can read the key. `run` tells equal values of two runs apart."""
     value: Json = {}
     key, pending, run_id = entry.key, entry.pending, {"run": run} if run else {}
     if key and entry.created:
@@ -87,20 +77,20 @@ def encode(entry: Entry, run: str = "") -> str:
             "created": format_time(entry.created),
         }
     if pending:
-        note = {"since": format_time(pending.since), "known_key_ids": sorted(pending.known_key_ids), **run_id}
-        value["pending"] = {**note, "abandoned": True} if pending.abandoned else note
+        reserved = {"since": format_time(pending.since), "known_key_ids": sorted(pending.known_key_ids), **run_id}
+        value["pending"] = {**reserved, "abandoned": True} if pending.abandoned else reserved
     if entry.lock:
         value["lock"] = {"since": format_time(entry.lock), **run_id}
     return json.dumps(value)
 
 
 def decode(arn: str, text: str) -> Entry:
-    """Return the entry that encode wrote. Anything else is not ours and an error that repeats nothing of it."""
+    """Return the entry that encode wrote; the error for anything else repeats nothing of it."""
     try:
         value = json.loads(text)
-        note, locked = value.get("pending"), value.get("lock")
-        pending = note and KeyReservation(
-            parse_time(note["since"]), tuple(note["known_key_ids"]), bool(note.get("abandoned", False))
+        reserved, locked = value.get("pending"), value.get("lock")
+        pending = reserved and KeyReservation(
+            parse_time(reserved["since"]), tuple(reserved["known_key_ids"]), bool(reserved.get("abandoned", False))
         )
         lock = parse_time(locked["since"]) if locked else None
         if "access_key_id" not in value and (pending or lock):
@@ -114,7 +104,6 @@ def decode(arn: str, text: str) -> Entry:
 
 
 def not_ours(arn: str) -> ConflictError:
-    """Return the error of an entry with another content; it repeats nothing of that."""
     return ConflictError(
         f"The secret store's entry {arn} does not hold what this collection writes (JSON with access_key_id, "
         "secret_access_key and created): name another entry in secret_store, or remove this one."
@@ -122,7 +111,7 @@ def not_ours(arn: str) -> ConflictError:
 
 
 def token_records(tags: dict[str, str]) -> dict[str, TokenRecord]:
-    """Return registry id -> what its freshness tag says; tags of another form are none."""
+    """Return registry id -> record; tags of another form are none."""
     found = {}
     for name, value in tags.items():
         expiry, dummy, key_id = value.partition(" ")
@@ -136,7 +125,7 @@ def token_records(tags: dict[str, str]) -> dict[str, TokenRecord]:
 
 
 def young_until(entry: Entry, tags: dict[str, str], timeout: float) -> datetime | None:
-    """Return until when a refusal may only mean that the key or its rights have not arrived everywhere yet."""
+    """Return until when a refusal may only mean that key or rights are young."""
     moments = [entry.created] if entry.created else []
     with suppress(ValueError):
         moments.append(parse_time(tags.get(GRANTED, "")))
@@ -149,7 +138,6 @@ def is_young(moment: datetime | None, now: datetime, seconds: float) -> bool:
 
 
 def is_busy(entry: Entry | None, now: datetime, seconds: float) -> bool:
-    """Return whether another run may be changing the pull user."""
     if entry is None:
         return False
     pending = entry.pending
@@ -171,7 +159,7 @@ def keyless(entry: Entry | None, name: str) -> str:
 
 
 def quarantine(tags: dict[str, str], thing: str) -> str:
-    """Return why a quarantined thing is not used and what to do; empty when the tags do not say that it is."""
+    """Return why a quarantined thing is not used and what to do; empty without the tag."""
     if QUARANTINED not in tags:
         return ""
     return (

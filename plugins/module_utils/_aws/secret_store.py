@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the two secret stores. Only these classes read or write the entry that holds the pull
-# user's key; the secret goes from here straight into an AWS client.
+# Private to this collection: only these classes touch the entry with the pull user's key, whose secret goes straight
+# into an AWS client.
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from .._core.time import retry_until
 from .client import Aws, tolerating
 from .secret_entry import MANAGED, OURS, Entry, decode, encode, is_busy, not_ours
 
-PUT_BACK = 2.0  # seconds in which another run puts back a value that it should not have replaced
-SETTLING = timedelta(seconds=10)  # how long a new parameter may take until it can be read
+PUT_BACK = 2.0  # seconds in which a run puts back a value that it should not have replaced
+SETTLING = timedelta(seconds=10)  # until a new parameter can be read
 
 
 class SecretStore(ABC):
-    """One entry of a secret store. Raises AwsError, or ConflictError for an entry that is not ours."""
+    """One entry of a store. Raises AwsError, or ConflictError for an entry that is not ours."""
 
     SERVICE: ClassVar[str]
     TITLE: ClassVar[str]
-    FOLDER: ClassVar[str]  # where the entries without a given name lie
+    FOLDER: ClassVar[str]  # of entries without a given name
     NAME: ClassVar[re.Pattern[str]]
     NAME_RULE: ClassVar[str]
 
@@ -43,7 +43,7 @@ class SecretStore(ABC):
 
     @abstractmethod
     def arn(self, partition: str, account: str) -> str:
-        """Return the ARN that an entry of this name has, without what AWS appends at random."""
+        """Return the ARN, without what AWS appends at random."""
 
     @abstractmethod
     def claim(self, user: str) -> str:
@@ -51,7 +51,7 @@ class SecretStore(ABC):
 
     @abstractmethod
     def read(self) -> Entry | None:
-        """Return the entry, or None when it is definitely not there; AccessDenied or a KMS error is raised."""
+        """Return None only when the entry is definitely not there; AccessDenied or a KMS error is raised."""
 
     @abstractmethod
     def tags(self) -> dict[str, str]:
@@ -59,16 +59,15 @@ class SecretStore(ABC):
 
     @abstractmethod
     def create(self, user: str, wanted: Entry) -> Entry | None:
-        """Make the entry, tagged as ours, and return it.
+        """Make the entry, tagged as ours.
 
-        The name is a lock: None says that it is taken, by another run's entry or by one that is just being deleted.
+        The name is a lock: None says that it is taken, by another run or a deletion under way.
         """
 
     @abstractmethod
     def put(self, entry: Entry, wanted: Entry) -> Entry | None:
-        """Write what is wanted in the place of what `entry` is, and return the new entry.
-
-        None says that another run has written since, and that its value stands.
+        """Replace what `entry` is and return the new entry; None says that another run has written since, whose
+        value stands.
         """
 
     @abstractmethod
@@ -81,11 +80,11 @@ class SecretStore(ABC):
 
     @abstractmethod
     def restore(self) -> None:
-        """Take the entry out of its recovery window; one that is gone by now stays gone."""
+        """Take the entry out of its recovery window; one that is gone stays gone."""
 
     @abstractmethod
     def delete(self) -> None:
-        """Remove the entry at once, without a recovery window; one that is gone already is as good."""
+        """Remove the entry without a recovery window; one that is gone is as good."""
 
     def _call(self, operation: str, **request: Any) -> Json:
         return self.aws.call(self.SERVICE, operation, region=self.region, **request)
@@ -95,13 +94,10 @@ class SecretStore(ABC):
 
 
 def tag_list(tags: dict[str, str]) -> list[Json]:
-    """Return tags in the form of AWS' calls."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 class SecretsManager(SecretStore):
-    """An entry of AWS Secrets Manager."""
-
     SERVICE = "secretsmanager"
     TITLE = "AWS Secrets Manager"
     FOLDER = "runpod-ecr/"
@@ -155,7 +151,7 @@ class SecretsManager(SecretStore):
         return wanted._replace(arn=answer["ARN"], version=answer["VersionId"])
 
     def put(self, entry: Entry, wanted: Entry) -> Entry | None:
-        """A version's id follows from that of the version before it, and AWS takes one value only for an id."""
+        """A version's id follows from the one before, and AWS takes one value only for an id."""
         try:
             answer = self._call(
                 "put_secret_value",
@@ -185,17 +181,16 @@ class SecretsManager(SecretStore):
 
 
 def being_deleted(error: AwsError) -> bool:
-    """Return whether Secrets Manager refused a call because the entry is on its way out."""
     return error.code == "InvalidRequestException" and "delet" in error.text
 
 
 class ParameterStore(SecretStore):
-    """A SecureString of AWS Systems Manager. Its deletion is immediate and for good, so no entry is ever `deleted`."""
+    """A SecureString of Systems Manager. Deletion is immediate, so no entry is ever `deleted`."""
 
     SERVICE = "ssm"
     TITLE = "AWS Systems Manager Parameter Store"
     FOLDER = "/runpod-ecr/"
-    # AWS counts the head of the ARN into its limit of 1,011 characters; this leaves room for the longest one.
+    # AWS counts the head of the ARN into its 1,011 characters; this leaves room for the longest.
     NAME = re.compile(r"(?!/?(?i:aws|ssm))(?=.{1,940}$)([A-Za-z0-9_.-]+|(/[A-Za-z0-9_.-]+){1,15})")
     NAME_RULE = (
         "up to 940 of A-Z, a-z, 0-9 and _.-, in up to 15 levels that each start with a /, or without any /; neither "
@@ -231,7 +226,7 @@ class ParameterStore(SecretStore):
         return {}
 
     def create(self, user: str, wanted: Entry) -> Entry | None:
-        """Unlike Secrets Manager, this one does not know a call that is sent again because its answer was lost."""
+        """Unlike Secrets Manager, this one does not know a call that is sent again."""
         value = encode(wanted, run=token_hex(8))
         with tolerating("ParameterAlreadyExists"):
             self._put(value, Description=self._description(user), Tags=tag_list({**self.user_tags, MANAGED: user}))
@@ -242,7 +237,7 @@ class ParameterStore(SecretStore):
         return None
 
     def put(self, entry: Entry, wanted: Entry) -> Entry | None:
-        """A write cannot be made to depend on what is there, so one that replaced another run's value puts it back."""
+        """A write cannot depend on what is there, so one that replaced another run's value puts it back."""
         if not self._holds(entry):
             return None
         value = encode(wanted, run=token_hex(8))
@@ -270,14 +265,14 @@ class ParameterStore(SecretStore):
             self._call("delete_parameter", Name=self.name)
 
     def _overwrite(self, value: str) -> int:
-        """Write a value and return its number; one that was deleted meanwhile, and is made anew so, is removed."""
+        """Return the value's number; a parameter that was deleted meanwhile, and so made anew, is removed."""
         number = self._put(value, Overwrite=True)["Version"]
         if number == 1:
             self.delete()
         return number
 
     def _holds(self, entry: Entry) -> bool:
-        """Return whether the value is the known one, or is so again once another run has put it back."""
+        """Return whether the value is the known one, or so again once another run has put it back."""
         if self._is(entry):
             return True
         self.aws.sleep(PUT_BACK)
@@ -292,7 +287,7 @@ class ParameterStore(SecretStore):
         return self._call("get_parameter", Name=name, WithDecryption=True)["Parameter"]
 
     def _put(self, value: str, **options: Any) -> Json:
-        """Write a value; each write names its key, since without one it would be encrypted with the default key."""
+        """Each write names its key: without one the default key would encrypt it."""
         key = {"KeyId": self.kms_key_id} if self.kms_key_id else {}
         return self._call("put_parameter", Name=self.name, Value=value, Type="SecureString", **key, **options)
 
@@ -301,14 +296,13 @@ class ParameterStore(SecretStore):
 
 
 def version_of(parameter: Json) -> str:
-    """Return what tells a parameter's value from others without showing it."""
     return f"{parameter['Version']} {sha256(parameter['Value'].encode()).hexdigest()}"
 
 
 def is_version(parameter: Json, entry: Entry) -> bool:
     """Return whether a parameter is what the entry was read from, or that value put back.
 
-    A value without a note or a lock may come again in the course of things, so it goes by its number alone.
+    A value without a note or lock may come again, so it goes by its number alone.
     """
     number, digest = entry.version.split()
     unique = entry.lock is not None or entry.pending is not None
@@ -316,7 +310,7 @@ def is_version(parameter: Json, entry: Entry) -> bool:
 
 
 def read_with_key(store: SecretStore, propagation_timeout: float) -> Entry | None:
-    """Return the entry. A run that is making its key gets the time for that, as long as it may be at work."""
+    """Return the entry; a run that is making its key gets the time for that."""
     aws, pause = store.aws, 1.0
     entry = store.read()
     while entry and not entry.key and is_busy(entry, aws.clock(), propagation_timeout):
@@ -330,7 +324,7 @@ STORES: dict[str, type[SecretStore]] = {"secretsmanager": SecretsManager, "ssm":
 
 
 def store_of(aws: Aws, options: Json, user: str | None = None) -> SecretStore:
-    """Return the store that the option secret_store describes; without a name, the default one of the user."""
+    """Return the store of the option; without a name, the user's default entry."""
     kind = STORES[options["type"]]
     name = options["name"] or (f"{kind.FOLDER}{user}" if user else None)
     if not name:

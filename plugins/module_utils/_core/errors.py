@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: every failure it can name. An error renders its own fail_json arguments.
+# Private to this collection. An error renders its own fail_json arguments.
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ from typing import Any
 
 Json = dict[str, Any]
 
-SERVER_ERRORS = range(500, 600)  # after one of them, the outcome of a write is unknown
+SERVER_ERRORS = range(500, 600)  # the outcome of a write is unknown
 
-FOR_ALL = {401, 403, 405, 429}  # refusals that the next call of the kind would get too
+FOR_ALL = {401, 403, 405, 429}  # refused again for the next of the kind
 
-# Codes of AWS
 DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 
 
 class CollectionError(Exception):
-    """A failure with cause and remedy; the base of all errors of this collection."""
-
     def as_result(self) -> Json:
-        """Return the arguments for fail_json. They never hold a secret."""
         return {"msg": str(self)}
 
 
@@ -36,7 +32,7 @@ class ConflictError(CollectionError):
 
 
 class IgnoredFieldError(CollectionError):
-    """RunPod accepted a write and did not do all of it. `thing` is what it holds now."""
+    """RunPod accepted a write and did not do all of it; `thing` is what it holds now."""
 
     def __init__(self, message: str, thing: Json) -> None:
         super().__init__(message)
@@ -44,14 +40,11 @@ class IgnoredFieldError(CollectionError):
 
 
 class TransportError(CollectionError):
-    """No answer: the name, the connection, TLS or the timeout failed. The outcome of a write is unknown."""
+    """No answer came: the outcome of a write is unknown."""
 
 
 class ApiError(CollectionError):
-    """RunPod answered with an error status.
-
-    `problem` is the parsed problem+json document, or an empty dict when the body was something else.
-    """
+    """`problem` is the parsed problem+json document, {} when the body was something else."""
 
     def __init__(self, message: str, status: int, problem: Json | None = None) -> None:
         super().__init__(message)
@@ -63,11 +56,11 @@ class ApiError(CollectionError):
 
 
 class NotFoundError(ApiError):
-    """404: not there, or not visible for this key. Only the caller knows whether that means absent."""
+    """Not there, or not visible for this key: only the caller knows whether that means absent."""
 
 
 class RegistryError(CollectionError):
-    """A container registry answered with an error (`status`, `code`), or did not answer (then `status` is None)."""
+    """`status` is None when the registry did not answer."""
 
     def __init__(self, message: str, status: int | None = None, code: str = "", text: str = "") -> None:
         super().__init__(message)
@@ -80,11 +73,11 @@ class RegistryError(CollectionError):
 
 
 class BlobStoreError(RegistryError):
-    """The host that a registry sends to for a blob answered with an error, or did not answer; the registry did."""
+    """The host to which a registry sends for a blob failed; the registry answered."""
 
 
 class SkopeoError(CollectionError):
-    """skopeo is missing, too old, or failed; `text` is what it said."""
+    """`text` is what skopeo said."""
 
     def __init__(self, message: str, text: str = "") -> None:
         super().__init__(message)
@@ -95,7 +88,7 @@ class SkopeoError(CollectionError):
 
 
 class AwsError(CollectionError):
-    """AWS refused a call, or did not answer it (then `status` is None and the outcome of a write is unknown)."""
+    """`status` None means no answer: the outcome of a write is unknown."""
 
     def __init__(self, message: str, call: str, code: str, text: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -109,11 +102,10 @@ class AwsError(CollectionError):
 
 
 def concerns_all(error: CollectionError) -> bool:
-    """Return whether the next thing would fail at RunPod like this one."""
     return isinstance(error, TransportError) or (isinstance(error, ApiError) and error.status in FOR_ALL)
 
 
-# What AWS answers while a new key or a new right has not arrived everywhere (IAM is eventually consistent).
+# IAM is eventually consistent: what AWS answers about a key or right that is too young.
 NOT_YET = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", *DENIED})
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what the audits of both clouds share. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MISSED = timedelta(hours=4)  # a token that is refreshed every four hours never 
 
 
 def as_option(value: object) -> str:
-    """Return a value as it follows its option on a command line: one that begins with a dash would be an option."""
+    """Return the value joined to its option: one that begins with a dash would be an option."""
     text = shlex.quote(str(value))
     return f"={text}" if str(value).startswith("-") else f" {text}"
 
 
 def as_tag(key: str, value: str) -> str:
-    """Return a tag as the AWS CLI takes it; its short form gives a comma and some others a meaning."""
+    """Return a tag for the AWS CLI, whose short form gives a comma and some others a meaning."""
     if SHORT.fullmatch(value):
         return f"Key={key},Value={value}"
     return shlex.quote(json.dumps([{"Key": key, "Value": value}]))
@@ -48,32 +48,27 @@ FORMATTER = QuotingFormatter()
 
 
 class Rule(NamedTuple):
-    """One finding. `cause` and `remedy` are templates."""
-
     code: str
     severity: str
     cause: str
     remedy: str
 
     def filled(self, facts: Json) -> Json:
-        """Return the finding with its templates filled."""
         cause, remedy = (printable(FORMATTER.vformat(text, (), facts)) for text in (self.cause, self.remedy))
         return {"code": self.code, "severity": self.severity, "cause": cause, "remedy": remedy}
 
 
 def worst_first(found: Iterable[Json]) -> list[Json]:
-    """Return findings by severity, and else in their order."""
     return sorted(found, key=lambda one: SEVERITIES.index(one["severity"]))
 
 
 def module_call(module: str, **options: object) -> str:
-    """Return the command that calls a module of this collection, with options that nothing evaluates."""
     arguments = json.dumps(_as_data(options)).replace("'", r"\u0027").replace("\x7f", r"\u007f")
     return f"ansible localhost -m gpuops.runpod.{module} -a {shlex.quote(arguments)}"
 
 
 def _as_data(value: object) -> object:
-    """Mark each text that Ansible could take for a template, in the way that its JSON has for that."""
+    """Mark what Ansible could take for a template, as its JSON does."""
     if isinstance(value, Mapping):
         return {key: _as_data(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -82,7 +77,7 @@ def _as_data(value: object) -> object:
 
 
 def shell_command(*words: str) -> str:
-    """Return a command of another program, or in words what to do when nobody can type one of its values."""
+    """Return a command, or in words what to do when nobody can type one of its values."""
     line = shlex.join(words)
     if line.isprintable():
         return line

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what a run that writes many things tells of them. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .result import ItemsFailedError, Result
 
 
 class ItemResult(NamedTuple):
-    """What became of one thing; without `tried`, an earlier failure has kept it from being tried."""
+    """Without `tried`, an earlier failure kept it from being tried."""
 
     name: str
     action: str
@@ -25,14 +25,12 @@ class ItemResult(NamedTuple):
 
 
 def failed_items(reports: Iterable[ItemResult], key: str) -> list[Json]:
-    """Return the failures as results show them, each with its name under this key."""
     return [
         {key: report.name, "action": report.action, **report.error.as_result()} for report in reports if report.error
     ]
 
 
 def require_all(reports: list[ItemResult], kind: str, outcome: Result) -> Result:
-    """Return the outcome of a run, or raise it when one of its things failed."""
     failed = [report for report in reports if report.error]
     if not failed:
         return outcome

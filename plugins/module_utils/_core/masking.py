@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what of secrets and of foreign text is shown. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .errors import Json
 MASK = "********"
 CHANGED = f"{MASK} (changed)"
 NO_LOG = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"  # the word of ansible-core, whose newer versions mask no more
-LOGIN = re.compile(r"(?<=://)[^/?#\s]*@")  # user and password in an address
-DISTINCT = 8  # characters from which on a value is no part of harmless words
+LOGIN = re.compile(r"(?<=://)[^/?#\s]*@")
+DISTINCT = 8  # characters that make a value no harmless word
 
 
 def printable(text: object, keep: str = "") -> str:
-    r"""Return foreign text as a terminal may show it: what moves the cursor, colours or turns text is spelt as \x1b."""
+    r"""Return foreign text with what moves the cursor, colours or turns text spelt as \x1b."""
     return "".join(c if c.isprintable() or c in keep else repr(c)[1:-1] for c in str(text))
 
 
 def mask_secrets(value: Any, secrets: Iterable[str]) -> Any:
-    """Return a JSON value without the secrets, wherever they occur; short ones only where they stand alone."""
+    """Mask the secrets wherever they occur; short ones only where they stand alone."""
     patterns = [_pattern(secret) for secret in sorted(set(secrets), key=len, reverse=True) if secret]
     return _replace(value, re.compile("|".join(patterns))) if patterns else value
 
@@ -47,25 +47,23 @@ def _replace(value: Any, secrets: re.Pattern[str]) -> Any:
 
 
 def mask_login(address: str) -> str:
-    """Return an address without user and password."""
     return LOGIN.sub(f"{MASK}@", address)
 
 
 def mask_env(env: Any) -> Any:
-    """Return an environment with its keys and without its values; anything else but None is masked whole."""
+    """Mask the values, not the keys; anything but a mapping or None is masked whole."""
     if isinstance(env, Mapping):
         return dict.fromkeys(env, MASK)
     return None if env is None else MASK
 
 
 def to_result(thing: Json) -> Json:
-    """Return an object of RunPod's API as results show it: names in snake_case, env masked by key."""
     shape = camel_dict_to_snake_dict(thing, ignore_list=["env"])
     return {**shape, "env": mask_env(thing["env"])} if "env" in thing else shape
 
 
 def to_diff(before: Json | None, after: Json | None) -> tuple[Json | None, Json | None]:
-    """Return two states of an object for a diff: both as shown, with a mark at the env values that changed."""
+    """Return both states as shown, with a mark at the env values that changed."""
     old, new = (thing and to_result(thing) for thing in (before, after))
     if before and after and new and new.get("env"):
         was, is_now = before.get("env") or {}, after["env"]
@@ -74,10 +72,7 @@ def to_diff(before: Json | None, after: Json | None) -> tuple[Json | None, Json 
 
 
 def mask_arguments(arguments: Any, spec: Mapping[str, Json]) -> Any:
-    """Return a module's arguments, valid or not, as they may be echoed.
-
-    What is not an option is masked too: it may be a misspelt secret.
-    """
+    """Return a module's arguments, valid or not. What is no option is masked too: it may be a misspelt secret."""
     if not isinstance(arguments, Mapping):
         return None if arguments is None else MASK
     options = by_any_name(spec)
@@ -85,7 +80,6 @@ def mask_arguments(arguments: Any, spec: Mapping[str, Json]) -> Any:
 
 
 def by_any_name(spec: Mapping[str, Json]) -> Json:
-    """Return a spec with its options under their aliases too."""
     return {name: option for key, option in spec.items() for name in (key, *(option.get("aliases") or []))}
 
 
@@ -106,14 +100,12 @@ def _mask_value(name: str, value: Any, option: Json | None) -> Any:
 
 
 def mask_nested(value: Any) -> Any:
-    """Return a value with every env in it masked by key."""
     if isinstance(value, Mapping):
         return {name: mask_env(inner) if name == "env" else mask_nested(inner) for name, inner in value.items()}
     return [mask_nested(item) for item in value] if isinstance(value, list) else value
 
 
 def secret_values(arguments: Any, spec: Mapping[str, Json]) -> set[str]:
-    """Return the values of all no_log options that are set, at any depth."""
     if not isinstance(arguments, Mapping):
         return set()
     options = by_any_name(spec)
@@ -128,7 +120,6 @@ def _secrets_of(value: Any, option: Json) -> set[str]:
 
 
 def texts(value: Any) -> set[str]:
-    """Return all texts and numbers in a value."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: modules of Ansible, and the one way each of ours ends.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ LINES = "\n\t"
 
 
 class CollectionModule(AnsibleModule):
-    """An AnsibleModule that shows neither the values of its no_log options nor those of an option `env`.
-
-    That holds for results, failures, refused arguments and the system's log, with every version of ansible-core.
+    """Masks the values of no_log options and of `env` in results, failures and the system's log, with every version
+    of ansible-core.
     """
 
     params: Any
@@ -37,16 +36,16 @@ class CollectionModule(AnsibleModule):
         self.params = text_for_scalars(self.params, self.argument_spec)
 
     def exit_json(self, **result: Any) -> None:
-        super().exit_json(**self._shown(result))
+        super().exit_json(**self._to_result(result))
 
     def fail_json(self, msg: str, **result: Any) -> None:
         if self._unfit:
             msg = f"{' and '.join(self._unfit)} must be a dictionary of options, not a single value."
-        shown = self._shown({"msg": mask_login(str(msg)), **result})
-        super().fail_json(printable(shown.pop("msg"), LINES), **shown)
+        masked_result = self._to_result({"msg": mask_login(str(msg)), **result})
+        super().fail_json(printable(masked_result.pop("msg"), LINES), **masked_result)
 
     def log(self, msg: str, log_args: Json | None = None) -> None:
-        if log_args:  # the module's arguments, as text
+        if log_args:
             log_args = {name: str(value) for name, value in self._arguments().items() if name in log_args}
             msg = "Invoked with " + " ".join(f"{name}={text}" for name, text in log_args.items())
         super().log(msg, log_args=log_args)
@@ -54,13 +53,12 @@ class CollectionModule(AnsibleModule):
     def _arguments(self) -> Json:
         return mask_arguments(self.params, self.argument_spec)
 
-    def _shown(self, result: Json) -> Json:
+    def _to_result(self, result: Json) -> Json:
         masked = mask_secrets(result, secret_values(self.params, self.argument_spec))
         return {**masked, "invocation": {"module_args": self._arguments()}}
 
 
 def scalars(given: Any, spec: Json, place: str = "") -> list[str]:
-    """Return the options that are a number or a boolean in place of a mapping."""
     if isinstance(given, list):
         return [found for item in given for found in ([place] if item is None else scalars(item, spec, place))]
     if not isinstance(given, dict):
@@ -73,7 +71,7 @@ def scalars(given: Any, spec: Json, place: str = "") -> list[str]:
 
 
 def text_for_scalars(given: Any, spec: Json) -> Any:
-    """Return arguments with a text for each number in place of a mapping, over which ansible-core stumbles."""
+    """Return texts for numbers in place of a mapping, over which ansible-core stumbles."""
     if isinstance(given, list):
         return ["" if item is None else text_for_scalars(item, spec) for item in given]
     if not isinstance(given, dict):
@@ -85,9 +83,8 @@ def text_for_scalars(given: Any, spec: Json) -> Any:
 
 
 def execute(module: Any, run: Run, key: str | None, connect: Connect) -> None:
-    """Run one resource and end the module: the only try, exit_json and fail_json.
-
-    `key` names the return value that shows the resource afterwards; None when there is no such one.
+    """Run one resource and end the module: the only try, exit_json and fail_json. `key` names the return value that
+    shows the resource afterwards.
     """
     gc.freeze()
     gc.enable()
@@ -96,7 +93,7 @@ def execute(module: Any, run: Run, key: str | None, connect: Connect) -> None:
     except CollectionError as error:
         module.fail_json(**error.as_result())
     for warning in outcome.warnings:
-        # not module.warn(): amazon.aws would repeat it in a way that ansible-core deprecates
+        # amazon.aws repeats module.warn() in a way that ansible-core deprecates
         warn(printable(warning, LINES))
     diff = {"before": outcome.before or {}, "after": outcome.after or {}}
     resource = {key: outcome.after} if key else {}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the pure parts that every resource shares.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from .errors import CollectionError, ConflictError, Json
 
 
 class Result(NamedTuple):
-    """What a run found and left: `before` and `after` feed the diff, `results` the other return values.
-
-    In check mode `after` is the best prediction. None of them holds a secret.
-    """
+    """`before` and `after` feed the diff; in check mode `after` is the best prediction. None of them holds a secret."""
 
     changed: bool
     before: Any
@@ -27,8 +24,6 @@ class Result(NamedTuple):
 
 
 class ItemsFailedError(CollectionError):
-    """Some things could not be written; the results tell what was done all the same."""
-
     def __init__(self, message: str, outcome: Result) -> None:
         super().__init__(message)
         self.outcome = outcome
@@ -40,7 +35,7 @@ class ItemsFailedError(CollectionError):
 
 
 class PartialError(CollectionError):
-    """A run failed after its first write; `done` are the writes, each a short clause."""
+    """`done` are the writes before the failure, each a short clause."""
 
     def __init__(self, cause: CollectionError, done: Iterable[str]) -> None:
         self.cause = cause
@@ -63,12 +58,11 @@ def reporting(done: Sequence[str]) -> Iterator[None]:
 
 
 def desired_fields(params: Mapping[str, Any], fields: Mapping[str, str]) -> Json:
-    """Return the API fields the user set; an option left out is left alone."""
+    """Return what the user set: an option left out is left alone."""
     return {field: params[option] for option, field in fields.items() if params.get(option) is not None}
 
 
 def changed_fields(current: Mapping[str, Any], desired: Mapping[str, Any]) -> Json:
-    """Return the desired fields whose value differs from the current one."""
     return {field: value for field, value in desired.items() if current.get(field) != value}
 
 
@@ -78,7 +72,7 @@ def find_by_name(
     kind: str,
     remedy: str = "Rename or delete all but one at RunPod, then run again.",
 ) -> Json | None:
-    """Return the thing with this name or None; two of them are an error, never a choice."""
+    """Two things of one name are an error, never a choice."""
     found = [thing for thing in things if thing.get("name") == name]
     if len(found) > 1:
         ids = ", ".join(sorted(str(thing.get("id")) for thing in found))

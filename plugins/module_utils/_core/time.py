@@ -12,29 +12,27 @@ from typing import Any, Protocol
 from .errors import NOT_YET, AwsError, RegistryError
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
-# datetime.fromisoformat knows neither Z nor every fraction before Python 3.11.
 TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class Timer(Protocol):
-    """What tells the time, as an aware datetime, and lets it pass, in seconds."""
+    """`clock` returns an aware datetime."""
 
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
 
 
 def format_time(moment: datetime) -> str:
-    """Return a moment as it stands in the store, in UTC and whole seconds."""
     return moment.strftime(TIME)
 
 
 def parse_time(text: str) -> datetime:
-    """Return the moment that format_time wrote; ValueError for anything else."""
+    """Raise ValueError for anything that format_time did not write."""
     return datetime.strptime(text + "+0000", TIME + "%z")
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Return the moment of a timestamp of RFC 3339, which has a zone; ValueError for anything else."""
+    """Return the moment of an RFC 3339 timestamp, which has a zone; raise ValueError for anything else."""
     match = TIMESTAMP.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is not a timestamp of RFC 3339")
@@ -49,10 +47,10 @@ def retry_until(
     codes: Collection[str] = NOT_YET,
     text: str = "",
 ) -> Any:
-    """Return what the attempt returns; while it is refused as a new key or right is, try again until that moment.
+    """Return what the attempt returns.
 
-    The pauses double from one to eight seconds. Without a `deadline`, or after it, there is a single try. `codes` are
-    the refusals that may pass, when the pattern `text` is found in what AWS or its registry says.
+    What AWS refuses with one of these `codes`, and a text in which the pattern `text` is found, is tried again until
+    the deadline, after 1 to 8 seconds; without a `deadline` there is a single try.
     """
     pause = 1.0
     while True:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: fields of AWS' answers, or an error that names call and field. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROXY = "Something else answered: look at the proxy, a captive portal, DNS and e
 
 
 class AnswerError(CollectionError):
-    """`what` says what is wrong with the answer, without call and remedy."""
+    """`what` is without call and remedy."""
 
     def __init__(self, call: str, what: str) -> None:
         super().__init__(f"{call}: {what}. {PROXY}")
@@ -22,7 +22,7 @@ class AnswerError(CollectionError):
 
 
 def field(answer: Any, call: str, path: str, kind: type | tuple[type, ...] = str) -> Any:
-    """Return what stands at a path such as images.0.imageId."""
+    """`path` is such as images.0.imageId."""
     value = answer
     for key in path.split("."):
         try:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: why a pull fails or may fail, as data. A new diagnosis is a new row.
+# Private to this collection. A new diagnosis is a new row.
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .._core.masking import printable
 
 
 class Match(NamedTuple):
-    """What tells a diagnosis: the code is among these, and the pattern is found in the text behind it.
+    """The code is among these, and the pattern is found in the text.
 
-    Codes in capitals are those of registries; `HTTP 403` stands for a refusal without one. What the collection has
-    found out itself has a code of its own, such as `KeyGone`.
+    Codes in capitals are registries'; `HTTP 403` is a refusal without one; what the collection found out has its own,
+    such as `KeyGone`.
     """
 
     codes: Collection[str]
@@ -27,7 +27,7 @@ class Match(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """One diagnosis. `code`, `cause` and `remedy` are templates; `words` find it in the text of an unknown code."""
+    """`code`, `cause` and `remedy` are templates; `words` find it in the text of an unknown code."""
 
     code: str
     cause: str
@@ -346,7 +346,7 @@ GRANTABLE = {"boundary_denies", "denied", "repository_not_allowed", "repository_
 
 
 def rule_for(code: str, text: str) -> Rule:
-    """Return the diagnosis of what was answered: the code decides first, the text second."""
+    """The code decides first, the text second."""
     for row in TABLE:
         if any(code in sign.codes and re.search(sign.text, text) for sign in row.signs):
             return row
@@ -354,16 +354,12 @@ def rule_for(code: str, text: str) -> Rule:
 
 
 def diagnose(code: str, text: str, facts: Mapping[str, str], raw: str = "") -> Json:
-    """Return the finding for what AWS, a registry, or the collection said. `facts` fill the templates.
-
-    `raw` is what was answered when `code` is the collection's own.
-    """
+    """`facts` fill the templates; `raw` is the answer when `code` is the collection's own."""
     answered = raw or f"{code}: {text}"
     return filled(rule_for(code, text), {**facts, "answered": answered.rstrip(".")}, answered)
 
 
 def filled(row: Rule, facts: Mapping[str, object], raw: str) -> Json:
-    """Return a diagnosis as a finding."""
     return {
         "code": row.code.format_map(facts),
         "severity": row.severity,

@@ -32,7 +32,7 @@ PAUSES = (2, 4, 8, 16, 32, 60)  # seconds before another try; the last one is re
 
 
 class Clients(NamedTuple):
-    """AWS, the registries by host and login, skopeo, and what takes lines for the terminal."""
+    """AWS, registries by host and login, skopeo, what takes lines for the terminal."""
 
     aws: Aws
     registry: Callable[[str, Login | None], Registry]
@@ -41,7 +41,7 @@ class Clients(NamedTuple):
 
 
 class MirrorTask(NamedTuple):
-    """A job with the digest that is to be there, and the one that is; `content` is known of what is to be copied."""
+    """A job with the wanted and present digests; `content` is known of what is to be copied."""
 
     job: Job
     digest: str
@@ -54,7 +54,7 @@ class MirrorTask(NamedTuple):
 
 
 class Mirror:
-    """What all images of a run share: the options and the clients, with a login and a registry for each host."""
+    """What a run's images share: one login and registry for each host."""
 
     def __init__(self, params: Json, client: Clients) -> None:
         self.params = params
@@ -62,14 +62,13 @@ class Mirror:
         self._registries: dict[tuple[str, str], Registry] = {}
 
     def registry(self, side: str, image: Image) -> Registry:
-        """Return the registry of an image, to read from."""
         key = (side, image.host)
         if key not in self._registries:
             self._registries[key] = self.client.registry(image.host, self.login(side, image))
         return self._registries[key]
 
     def login(self, side: str, image: Image) -> Login | None:
-        """Return a login for the registry of an image; a token is fresh each time. None is anonymous."""
+        """Return a login, with a fresh token; None is anonymous."""
         given = self.params[f"{side}_auth"]
         if given is not None:
             return Login(given["username"], given["password"] or "") if given["username"] else None
@@ -79,7 +78,6 @@ class Mirror:
 
 
 def as_login(token: Any) -> Login:
-    """Return a token as a login."""
     return Login(token.username, token.password)
 
 
@@ -111,7 +109,7 @@ def check_retries(retries: int) -> None:
 
 
 def read(mirror: Mirror, wanted: list[Job], check_mode: bool) -> tuple[list[MirrorTask], tuple[str, ...]]:
-    """Return what is on both sides, with the content of what is to be copied, and warnings."""
+    """Read both sides, and the content of what is to be copied."""
     found = compare(mirror, wanted)
     warnings = check_destinations(mirror, found, check_mode)
     return [
@@ -120,7 +118,7 @@ def read(mirror: Mirror, wanted: list[Job], check_mode: bool) -> tuple[list[Mirr
 
 
 def plan(found: list[MirrorTask], allow_suspected_secrets: bool) -> list[Json]:
-    """Return what is to become of the images. Raises InputError when one must not be published."""
+    """Raise InputError when an image must not be published."""
     for each in found:
         if each.content:
             check_publishable(each.job, each.content, allow_suspected_secrets)
@@ -128,7 +126,6 @@ def plan(found: list[MirrorTask], allow_suspected_secrets: bool) -> list[Json]:
 
 
 def results(images: list[Json]) -> Json:
-    """Return what the module reports besides the diff."""
     digests = {image["digest"] for image in images}
     return {
         "digest": digests.pop() if len(digests) == 1 else None,
@@ -140,7 +137,6 @@ def results(images: list[Json]) -> Json:
 
 
 def report(found: MirrorTask, seconds: float = 0.0) -> Json:
-    """Return what is told of one image."""
     return {
         "source": uri(found.job.source),
         "destination": uri(found.job.destination),
@@ -156,7 +152,7 @@ def report(found: MirrorTask, seconds: float = 0.0) -> Json:
 
 
 def compare(mirror: Mirror, wanted: list[Job]) -> list[MirrorTask]:
-    """Return the digests on both sides. Raises one InputError that names all images that are missing."""
+    """Raise one InputError that names all missing images."""
     digests = source_digests(mirror, [job.source for job in wanted])
     missing = [uri(image) for image, digest in digests.items() if digest is None]
     if missing:
@@ -167,14 +163,14 @@ def compare(mirror: Mirror, wanted: list[Job]) -> list[MirrorTask]:
 
 
 def with_name(job: Job, digest: str) -> MirrorTask:
-    """Return a job with the digest that is to be there; without a tag it is written by that."""
+    """Without a tag an image is written by its digest."""
     if not job.destination.tag:
         job = job._replace(destination=job.destination._replace(digest=digest))
     return MirrorTask(job, digest, None)
 
 
 def source_digests(mirror: Mirror, images: list[Image]) -> dict[Image, str | None]:
-    """Return the digests that are to be mirrored, None where there is no such image. A digest is taken at its word."""
+    """Return None where there is no image. A digest is taken at its word."""
     if mirror.params["platforms"] == "one":
         return {image: digest_of_platform(mirror, image) for image in images}
     message: dict[Image, str | None] = {image: image.digest for image in images if image.digest}
@@ -182,9 +178,9 @@ def source_digests(mirror: Mirror, images: list[Image]) -> dict[Image, str | Non
 
 
 def held_digests(mirror: Mirror, side: str, images: list[Image]) -> dict[Image, str | None]:
-    """Return the digests that a side has, None where there is no such image.
+    """Return None where there is no image.
 
-    The API of ECR tells many of one private repository at once; else each is a request of its own.
+    ECR's API tells many of one private repository at once; others take a request each.
     """
     found: dict[Image, str | None] = {}
     private: dict[str, list[Image]] = {}
@@ -201,7 +197,7 @@ def held_digests(mirror: Mirror, side: str, images: list[Image]) -> dict[Image, 
 
 
 def told_by_ecr(aws: Aws, images: list[Image]) -> dict[Image, str | None]:
-    """Return the digests of images of one private repository. Those of one that is missing are missing too."""
+    """Images of a missing repository are missing too."""
     ids = {image: {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag} for image in images}
     found: dict[str, str | None] = {}
     with tolerating("RepositoryNotFoundException"):
@@ -222,7 +218,6 @@ def told_by_ecr(aws: Aws, images: list[Image]) -> dict[Image, str | None]:
 
 
 def digests_in(answer: Json, arn: str) -> dict[str, str | None]:
-    """Return the digests by tag and by digest; those that are said not to be there have none."""
     call = "ecr:BatchGetImage"
     found: dict[str, str | None] = {}
     failures = field(answer, call, "failures", list) if "failures" in answer or not answer.get("images") else []
@@ -255,14 +250,12 @@ def digest_of_platform(mirror: Mirror, image: Image) -> str | None:
 
 
 def by_aws(image: Image) -> bool:
-    """Return whether an image is in ECR or ECR Public."""
     return bool(image.account_id) or image.host in PUBLIC_HOSTS
 
 
 def check_destinations(mirror: Mirror, found: list[MirrorTask], check_mode: bool) -> tuple[str, ...]:
-    """Raise InputError when a repository of ECR is missing, for ECR makes none by itself; check mode only warns.
-
-    A request for a digest does not tell it from a missing image, so this asks again where something is to be copied.
+    """Raise InputError when a repository of ECR, which makes none by itself, is missing; check mode warns. Asking
+    for a digest does not tell it from a missing image.
     """
     absent = {(each.job.destination.host, each.job.destination.repository): each for each in found if not each.current}
     missing = []
@@ -286,7 +279,6 @@ def check_destinations(mirror: Mirror, found: list[MirrorTask], check_mode: bool
 
 
 def content_of(mirror: Mirror, job: Job, digest: str) -> Content:
-    """Return what an image consists of, all its platforms."""
     registry, repository = mirror.registry("source", job.source), job.source.repository
     content = Content({}, {}, 0)
     pending, observed = [digest], set()
@@ -308,7 +300,7 @@ def content_of(mirror: Mirror, job: Job, digest: str) -> Content:
 
 
 def with_image(registry: Registry, job: Job, content: Content, manifest: Json) -> Content:
-    """Return the content with that of one platform added. The configuration is read when it would be published."""
+    """The configuration is read when it would be published."""
     if not manifests.is_image(manifest):
         raise InputError(
             f"{uri(job.source)} is of a kind that cannot be copied ({manifest.get('mediaType', 'unknown')})."
@@ -326,7 +318,7 @@ def with_image(registry: Registry, job: Job, content: Content, manifest: Json) -
 
 
 def apply(mirror: Mirror, found: list[MirrorTask]) -> list[Json]:
-    """Copy what differs, one after the other. Raises UnfinishedError at the first that fails."""
+    """Raise UnfinishedError at the first that fails."""
     finished: list[Json] = []
     done: list[str] = []
     count = sum(each.differs for each in found)
@@ -343,7 +335,7 @@ def apply(mirror: Mirror, found: list[MirrorTask]) -> list[Json]:
 
 
 def copy(mirror: Mirror, found: MirrorTask, what: str) -> float:
-    """Copy one image, with a fresh login for each try, and return the seconds that took. `what` says so in progress."""
+    """Return the seconds that it took. Each try has a fresh login."""
     aws, retries = mirror.client.aws, 0
     progress = ProgressReporter(what, mirror.client.write)
     start, written = aws.clock(), None
@@ -367,7 +359,7 @@ def copy(mirror: Mirror, found: MirrorTask, what: str) -> float:
 
 
 def arrived(mirror: Mirror, found: MirrorTask) -> bool:
-    """Return whether the destination has the image by now; what cannot be asked has not."""
+    """What cannot be asked has not arrived."""
     target = found.job.destination
     try:
         return held_digests(mirror, "destination", [target])[target] == found.digest
@@ -376,7 +368,7 @@ def arrived(mirror: Mirror, found: MirrorTask) -> bool:
 
 
 def advice(found: MirrorTask) -> str:
-    """Return what skopeo does not say of a tag that may not move: it blames the format of the manifest."""
+    """Of a tag that may not move skopeo blames the format of the manifest."""
     if not (found.current and found.job.destination.account_id):
         return ""
     return (
@@ -386,7 +378,7 @@ def advice(found: MirrorTask) -> str:
 
 
 def attempt_copy(mirror: Mirror, found: MirrorTask, progress: ProgressReporter) -> str:
-    """Copy once, from the digest that was compared, and return the digest that was written."""
+    """Copy from the compared digest, and return the written one."""
     source, target = found.job.source._replace(tag="", digest=found.digest), found.job.destination
     return mirror.client.skopeo.copy(
         Side(uri(source), mirror.login("source", source)),
@@ -400,7 +392,7 @@ def attempt_copy(mirror: Mirror, found: MirrorTask, progress: ProgressReporter) 
 
 
 def connect(module: AnsibleAWSModule) -> Clients:
-    """Return the clients that the module's options describe. The images name their regions, so none is needed."""
+    """The images name their regions, so none is needed."""
     bundle, verify = module.params["aws_ca_bundle"], module.params["validate_certs"]
     opener = Request(
         timeout=60, validate_certs=verify, ca_path=bundle, use_netrc=False, follow_redirects="none", decompress=False,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: which image is to be copied where, and what keeps one from being published. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -17,20 +17,18 @@ LARGEST_PUBLIC_LAYER = 10_000 * MIB
 
 
 class Job(NamedTuple):
-    """One image to be mirrored. Both have a tag or a digest."""
+    """Both have a tag or a digest."""
 
     source: Image
     destination: Image
 
     @property
     def public(self) -> bool:
-        """Whether this publishes."""
         return self.destination.host in PUBLIC_HOSTS
 
 
 class Content(NamedTuple):
-    """What an image consists of: the sizes of its blobs by digest, which of them are layers, its manifests' bytes, and
-    what looks like a secret."""
+    """Sizes of blobs by digest, which are layers, the manifests' bytes, and suspected secrets."""
 
     blobs: dict[str, int]
     layers: dict[str, int]
@@ -39,23 +37,21 @@ class Content(NamedTuple):
 
     @property
     def size(self) -> int:
-        """All its bytes."""
         return sum(self.blobs.values()) + self.manifests
 
 
 def reference(image: Image) -> str:
-    """Return the tag or the digest; with both the digest counts, as in a pull."""
+    """Return tag or digest; with both the digest counts, as in a pull."""
     return image.digest or image.tag
 
 
 def uri(image: Image) -> str:
-    """Return the reference as it is shown and given to skopeo."""
     name = f"{image.host}/{image.repository}" if image.host else image.repository
     return f"{name}@{image.digest}" if image.digest else f"{name}:{image.tag}"
 
 
 def jobs(params: Json) -> list[Job]:
-    """Return what the options ask for, in their order. Raises one InputError with all that is wrong."""
+    """Raise one InputError with all that is wrong."""
     listed = params["images"]
     if listed == []:
         raise InputError("images is empty: name at least one image.")
@@ -96,7 +92,6 @@ def _tagged(origin: Image, target: Image, tag: str) -> Job:
 
 
 def _check_distinct(found: list[Job]) -> None:
-    """Raise InputError when two images are to have the same name, or one is its own mirror."""
     sources: dict[str, str] = {}
     for job in found:
         source, destination = uri(job.source), uri(job.destination)
@@ -107,7 +102,7 @@ def _check_distinct(found: list[Job]) -> None:
 
 
 def check_publishable(job: Job, content: Content, allow_suspected_secrets: bool) -> None:
-    """Raise InputError for what ECR Public would not take, or what is better not published."""
+    """Raise InputError for what ECR Public refuses, or what is better not published."""
     if not job.public:
         return
     large = [

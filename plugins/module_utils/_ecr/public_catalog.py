@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what Amazon ECR Public allows, and what a public repository lacks of what is wanted. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .._aws.secret_entry import MANAGED, OURS
 from .._core.errors import ConflictError, InputError, Json
 from .._oci.reference import REPOSITORY, partition_of
 
-REGION = "us-east-1"  # the only one in which the API is
+REGION = "us-east-1"  # the only one with the API
 NAME = re.compile(r"(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*")
 SHORTEST_NAME, LONGEST_NAME = 2, 205
-LOGO = f"{OURS}logo-sha256"  # the tag with what the logo is that we put: it cannot be read back
+LOGO = f"{OURS}logo-sha256"  # what the logo is that we put: it cannot be read back
 FIELDS = {  # option -> member of the API
     "description": "description",
     "about_text": "aboutText",
@@ -46,7 +46,7 @@ WARNING = (
 
 
 class Change(NamedTuple):
-    """What is to be written. `catalog` None leaves the catalogue data alone; else they replace all that is there."""
+    """`catalog` None leaves catalogue data alone; else it replaces all."""
 
     create: bool
     catalog: Json | None
@@ -59,13 +59,12 @@ class Change(NamedTuple):
 
 
 class Logo(NamedTuple):
-    """A logo that is to be there; without content, none is."""
+    """Without content, none is to be there."""
 
     content: bytes
 
     @property
     def mark(self) -> str:
-        """What the tag LOGO says of it."""
         return hashlib.sha256(self.content).hexdigest() if self.content else ""
 
 
@@ -73,7 +72,6 @@ class Logo(NamedTuple):
 
 
 def check_partition(region: str) -> None:
-    """Raise InputError when the operator's region lies in a partition without ECR Public."""
     partition = partition_of(region)
     if partition != "aws":
         raise InputError(
@@ -83,7 +81,6 @@ def check_partition(region: str) -> None:
 
 
 def check_name(name: str) -> None:
-    """Raise InputError when ECR Public takes no repository of this name."""
     if not SHORTEST_NAME <= len(name) <= LONGEST_NAME:
         raise InputError(
             f"name: {name!r} has {len(name)} characters; ECR Public wants {SHORTEST_NAME} to {LONGEST_NAME}."
@@ -102,7 +99,7 @@ def check_name(name: str) -> None:
 
 
 def check_catalog(given: Json) -> None:
-    """Raise one InputError with all that ECR Public would refuse of the option catalog_data."""
+    """Raise one InputError with all that ECR Public would refuse."""
     wrong = [
         f"{option} has {len(given[option])} characters of at most {most}"
         for option, most in LONGEST.items()
@@ -122,7 +119,6 @@ def check_catalog(given: Json) -> None:
 
 
 def check_logo(path: str, content: bytes) -> None:
-    """Raise InputError when ECR Public would not take this as a logo."""
     why = ""
     if len(content) > LARGEST_LOGO:
         why = f"has {len(content)} bytes of at most {LARGEST_LOGO}"
@@ -137,7 +133,6 @@ def check_logo(path: str, content: bytes) -> None:
 
 
 def badgeless(given: Json) -> tuple[str, ...]:
-    """Return warnings for what is no badge in the gallery."""
     return tuple(
         f"catalog_data.{option}: {', '.join(map(repr, others))} will not show in the gallery, which knows "
         f"{', '.join(known)}."
@@ -147,7 +142,6 @@ def badgeless(given: Json) -> tuple[str, ...]:
 
 
 def wanted_tags(given: Json | None) -> dict[str, str]:
-    """Return the option's tags as AWS keeps them. Raises InputError for those that cannot be set."""
     tags = {str(key): str(value) for key, value in (given or {}).items()}
     for key, value in tags.items():
         if key.startswith((OURS, "aws:")):
@@ -165,10 +159,7 @@ def wanted_tags(given: Json | None) -> dict[str, str]:
 
 
 def plan(found: Json | None, params: Json, logo: Logo | None) -> Change:
-    """Return what a repository lacks of what the options want; `logo` None leaves that alone.
-
-    Raises ConflictError when a logo would be lost, and InputError for too many tags.
-    """
+    """`logo` None leaves it alone. Raise ConflictError when a logo would be lost, InputError for too many tags."""
     given, tags = params["catalog_data"] or {}, wanted_tags(params["tags"])
     if logo and logo.mark:
         tags[LOGO] = logo.mark
@@ -190,13 +181,12 @@ def plan(found: Json | None, params: Json, logo: Logo | None) -> Change:
 
 
 def check_tags(tags: dict[str, str]) -> None:
-    """Raise InputError for more tags than a repository can have."""
     if len(tags) > MOST_TAGS:
         raise InputError(f"tags: the repository would have {len(tags)} tags, ours included; {MOST_TAGS} are allowed.")
 
 
 def catalog_change(found: Json, given: Json, logo: Logo | None) -> Json | None:
-    """Return the catalogue data to put, None when they are as wanted."""
+    """Return None when data are as wanted."""
     current = found["catalog"]
     has_logo = bool(current.get("logoUrl") or found["tags"].get(LOGO))
     after = catalog_of(current, given, logo)
@@ -212,14 +202,14 @@ def catalog_change(found: Json, given: Json, logo: Logo | None) -> Json | None:
 
 
 def catalog_of(current: Json, given: Json, logo: Logo | None) -> Json:
-    """Return all catalogue data as they are to be put: what is there, and over it what the options set."""
+    """Return all data to put: present ones, and over them the options."""
     wanted = {member: given[option] for option, member in FIELDS.items() if given.get(option) is not None}
     merged = {member: value for member, value in {**current, **wanted}.items() if member in FIELDS.values() and value}
     return {**merged, **({"logoImageBlob": logo.content} if logo and logo.content else {})}
 
 
 def alike(one: str | list[str] | None, other: str | list[str] | None) -> bool:
-    """Return whether two values say the same: nothing and empty do, and a list has no order."""
+    """Nothing equals empty, and a list has no order."""
     if isinstance(one, list) or isinstance(other, list):
         return sorted(one or []) == sorted(other or [])
     return (one or "") == (other or "")
@@ -229,7 +219,6 @@ def alike(one: str | list[str] | None, other: str | list[str] | None) -> bool:
 
 
 def to_result(found: Json | None) -> Json | None:
-    """Return a repository as the module returns it."""
     if found is None:
         return None
     catalog, uri = found["catalog"], found["uri"]
@@ -245,7 +234,7 @@ def to_result(found: Json | None) -> Json | None:
 
 
 def after(found: Json, change: Change) -> Json:
-    """Return the repository as a change leaves it; the address of a new logo is not known before."""
+    """The address of a new logo is not known before."""
     catalog = found["catalog"]
     if change.catalog is not None:
         catalog = {member: value for member, value in change.catalog.items() if member != "logoImageBlob"}

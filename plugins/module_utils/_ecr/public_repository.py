@@ -24,18 +24,15 @@ NOT_EMPTY = "RepositoryNotEmptyException"
 
 
 class Clients(NamedTuple):
-    """AWS, and what reads a file."""
-
     aws: Aws
     read: Callable[[str], bytes]
 
     def call(self, operation: str, **request: Any) -> Json:
-        """Return the answer of an operation of ECR Public."""
         return self.aws.call("ecr-public", operation, region=_public.REGION, **request)
 
 
 def run(params: Json, check_mode: bool, client: Clients) -> Result:
-    """Check all that can be checked before the first call: ECR Public and botocore tell little, and late."""
+    """Check what can be checked before the first call: ECR Public and botocore tell little, and late."""
     _public.check_partition(client.aws.region)
     _public.check_name(params["name"])
     if params["state"] == "absent":
@@ -50,7 +47,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
 
 
 def read_logo(path: str | None, client: Clients) -> _public.Logo | None:
-    """Return the logo at a path; none is wanted for an empty text, and None leaves it alone."""
+    """An empty text wants none, and None leaves the logo alone."""
     if not path:
         return None if path is None else _public.Logo(b"")
     try:
@@ -64,7 +61,6 @@ def read_logo(path: str | None, client: Clients) -> _public.Logo | None:
 
 
 def ensure(params: Json, logo: _public.Logo | None, check_mode: bool, client: Clients) -> Result:
-    """Make the repository, or change what differs."""
     found = read(client, params["name"])
     change = _public.plan(found, params, logo)
     if check_mode:
@@ -80,7 +76,6 @@ def ensure(params: Json, logo: _public.Logo | None, check_mode: bool, client: Cl
 
 
 def read(client: Clients, name: str) -> Json | None:
-    """Return the repository with its catalogue data and tags, None when there is none."""
     with tolerating("RepositoryNotFoundException"):
         answer = client.call("describe_repositories", repositoryNames=[name])
         repository = field(answer, "ecr-public:DescribeRepositories", "repositories.0", dict)
@@ -100,7 +95,6 @@ def tags_of(client: Clients, arn: str) -> dict[str, str]:
 
 
 def catalog_data(answer: Json, call: str) -> Json:
-    """Return catalogue data; what is not set is left out."""
     data = field(answer, call, "catalogData", dict)
     kinds = {member: str if option in _public.LONGEST else list for option, member in _public.FIELDS.items()}
     kinds["logoUrl"] = str
@@ -108,7 +102,6 @@ def catalog_data(answer: Json, call: str) -> Json:
 
 
 def described(repository: Json, catalog: Json, tags: dict[str, str], call: str) -> Json:
-    """Return what is known of a repository."""
     return {
         "name": field(repository, call, "repositoryName"),
         "arn": field(repository, call, "repositoryArn"),
@@ -121,7 +114,7 @@ def described(repository: Json, catalog: Json, tags: dict[str, str], call: str) 
 
 
 def predicted(client: Clients, name: str) -> Json:
-    """Return a repository that is not there yet. The registry has no alias before its first repository."""
+    """The registry has no alias before its first repository."""
     call = "ecr-public:DescribeRegistries"
     registries = field(client.call("describe_registries"), call, "registries", list)
     account = field(registries, call, "0.registryId") if registries else None
@@ -139,7 +132,7 @@ def predicted(client: Clients, name: str) -> Json:
 
 
 def create(client: Clients, name: str, change: _public.Change) -> Json | None:
-    """Make the repository with all that belongs to it; None when it is there after all."""
+    """Return None when it is there after all."""
     catalog = {} if change.catalog is None else {"catalogData": change.catalog}
     tags = ansible_dict_to_boto3_tag_list(change.tag)
     with tolerating("RepositoryAlreadyExistsException"):
@@ -152,7 +145,7 @@ def create(client: Clients, name: str, change: _public.Change) -> Json | None:
 
 
 def apply(client: Clients, found: Json, change: _public.Change) -> Json:
-    """Write what differs; the logo goes before the tag that says which it is."""
+    """The logo goes before the tag that says which it is."""
     after, arn = _public.after(found, change), found["arn"]
     done: list[str] = []
     with reporting(done):
@@ -170,7 +163,6 @@ def apply(client: Clients, found: Json, change: _public.Change) -> Json:
 
 
 def remove(params: Json, check_mode: bool, client: Clients) -> Result:
-    """Delete the repository, if it is ours."""
     found = read(client, params["name"])
     if found is None:
         return Result(False, None, None)
@@ -194,10 +186,10 @@ def remove(params: Json, check_mode: bool, client: Clients) -> Result:
 
 
 def delete(client: Clients, params: Json, check_mode: bool) -> None:
-    """Delete the repository. Check mode fails as the deletion would when there are images."""
+    """Check mode fails as the deletion would when there are images."""
     name, force = params["name"], params["force"]
     if not check_mode:
-        with tolerating("RepositoryNotFoundException"):  # someone was faster: gone is gone
+        with tolerating("RepositoryNotFoundException"):  # gone is gone
             client.call("delete_repository", repositoryName=name, force=force)
     elif not force and holds_images(client, name):
         raise AwsError("", "ecr-public:DeleteRepository", NOT_EMPTY, "predicted: there are images")
@@ -209,6 +201,5 @@ def holds_images(client: Clients, name: str) -> bool:
 
 
 def connect(module: AnsibleAWSModule) -> Clients:
-    """Return the clients that the module's options describe; no region is needed."""
     region = module.region or _public.REGION
     return Clients(Aws(module.client, region, module.params["aws_config"]), lambda path: Path(path).read_bytes())

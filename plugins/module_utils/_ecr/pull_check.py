@@ -24,14 +24,11 @@ from .diagnosis import GRANTABLE, diagnose
 from .pull_probe import ByApi, ByRegistry, Pull, PullDeniedError, PullIdentity, facts
 
 LONGEST_TIMEOUT = 3600
-OF_AWS = {"secret_store", "caller"}  # identities that AWS knows
+OF_AWS = {"secret_store", "caller"}
 
 
 class Clients(NamedTuple):
-    """AWS, an opener for the addresses of layers that ECR gives, and registries by host and login.
-
-    Such an address is a secret.
-    """
+    """AWS, an opener for layers' addresses, which are secrets, and registries by host and login."""
 
     aws: Aws
     opener: Any
@@ -39,8 +36,6 @@ class Clients(NamedTuple):
 
 
 class NotPullableError(CollectionError):
-    """At least one image cannot be pulled."""
-
     def __init__(self, images: list[Json]) -> None:
         bad = [image for image in images if image["pullable"] is False]
         message = [
@@ -64,7 +59,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     if missing and not check_mode:
         raise InputError(missing)
     if check_mode:
-        identity = identity.patient_until(None)  # a right that an earlier task only predicted will not come
+        identity = identity.patient_until(None)  # a right that was only predicted will not come
     pull: Pull = (
         ByApi(client.aws, client.opener, identity, platform)
         if via == "api"
@@ -87,10 +82,10 @@ def check_images(
     platform: str = "linux/amd64",
     deadline: datetime | None = None,
 ) -> list[Json]:
-    """Return the report on each image, as the module's results show it, whether it can be pulled or not.
+    """Return the reports.
 
-    A refusal that may pass is waited for until the deadline, without one for as long as the identity tells. `opener` is
-    that of `registry_opener`. Who is known to AWS asks the API, others the registry.
+    A refusal that may pass is waited for until the deadline, without one as long as the identity tells. `opener` is a
+    `registry_opener`. Who is known to AWS asks the API, others the registry.
     """
     identity = identity if deadline is None else identity.patient_until(deadline)
     pull: Pull = (
@@ -108,7 +103,7 @@ def check_timeout(seconds: int) -> None:
 
 
 def way(params: Json) -> str:
-    """Return how to ask. Only who has rights at AWS can ask the API."""
+    """Only who has rights at AWS can ask the API."""
     identity = params["identity"]
     if identity not in OF_AWS and params["via"] == "api":
         raise InputError(f"via: the API of ECR takes no identity {identity}: use via registry, or leave it out.")
@@ -116,7 +111,7 @@ def way(params: Json) -> str:
 
 
 def parsed(references: list[str], identity: str) -> list[Image]:
-    """Take all references apart, or raise one InputError that tells what is wrong with which."""
+    """Raise one InputError that tells what is wrong with which."""
     images, wrong = [], []
     for reference in references:
         try:
@@ -131,13 +126,13 @@ def parsed(references: list[str], identity: str) -> list[Image]:
 
 
 def identify(params: Json, aws: Aws, propagation_timeout: float) -> tuple[PullIdentity, str]:
-    """Return who pulls, and why the key is missing when it is."""
+    """Return who pulls, and why the key is missing."""
     identity, option = params["identity"], {"secret_store": "secret_store", "given": "credentials"}
     if identity == "caller":
         return caller_identity(), ""
     if identity == "anonymous":
         return anonymous_identity(), ""
-    if params[option[identity]] is None:  # set to null, which the module's spec lets pass
+    if params[option[identity]] is None:  # set to null, which the spec lets pass
         raise InputError(f"identity is {identity} but {option[identity]} is missing.")
     if identity == "given":
         given = params["credentials"]
@@ -146,7 +141,7 @@ def identify(params: Json, aws: Aws, propagation_timeout: float) -> tuple[PullId
 
 
 def stored_identity(aws: Aws, secret_store: Json, timeout: float = 0) -> tuple[PullIdentity, str]:
-    """Return the pull user, and why its key is missing when it is. A refusal may pass for `timeout` seconds."""
+    """Return the pull user, and why its key is missing. A refusal may pass for `timeout` seconds."""
     store = store_of(aws, secret_store)
     entry = read_with_key(store, timeout)
     if entry is None or entry.key is None:
@@ -163,7 +158,7 @@ def anonymous_identity() -> PullIdentity:
 
 
 def pull_user_identity(entry: Entry, tags: Callable[[], dict[str, str]], timeout: float = 0) -> PullIdentity:
-    """Return the owner of an entry's key; `tags` are asked for the entry's tags when a pull is refused."""
+    """`tags` reads the entry's tags when a pull is refused."""
     return PullIdentity(
         "the pull user",
         entry.key,
@@ -174,31 +169,28 @@ def pull_user_identity(entry: Entry, tags: Callable[[], dict[str, str]], timeout
 
 
 def report(image: Image) -> Json:
-    """Return what is known of an image before anything was asked."""
     unknown: Json = {"digest": None, "platforms": [], "size": None, "pullable": None, "findings": []}
     return {"image": image.reference, **unknown}
 
 
 def errors(found: Json) -> list[Json]:
-    """Return the findings that keep an image from being pulled."""
     return [finding for finding in found["findings"] if finding["severity"] == "error"]
 
 
 def predicted(found: Json) -> Json:
-    """Return a report as check mode gives it: rights that are missing may be those an earlier task would grant."""
+    """Return the report of check mode: an earlier task may grant missing rights."""
     denied = any(finding["code"] in GRANTABLE for finding in found["findings"])
     return {**found, "pullable": None} if denied else found
 
 
 def verdict(pullable: list[bool | None]) -> bool | None:
-    """Return whether all can be pulled; one that cannot outweighs one that is not known."""
+    """One that cannot be pulled outweighs one that is not known."""
     if False in pullable:
         return False
     return None if None in pullable else True
 
 
 def warnings(reports: list[Json], missing: str) -> tuple[str, ...]:
-    """Return what a run that does not fail must say all the same."""
     findings = [
         f"{found['image']}: {finding['cause']} {finding['remedy']}"
         for found in reports
@@ -209,7 +201,6 @@ def warnings(reports: list[Json], missing: str) -> tuple[str, ...]:
 
 
 def examine(pull: Pull, image: Image) -> Json:
-    """Return the report on one image."""
     found = report(image)
     try:
         inspect(pull, image, found)
@@ -219,7 +210,7 @@ def examine(pull: Pull, image: Image) -> Json:
 
 
 def inspect(pull: Pull, image: Image, found: Json) -> None:
-    """Ask what a pull asks and write into the report what it tells. Raises PullDeniedError."""
+    """Write what a pull meets into the report. Raise PullDeniedError."""
     found["digest"], manifest = named(pull, image, found)
     listed = manifests.is_index(manifest)
     if listed:
@@ -237,7 +228,7 @@ def inspect(pull: Pull, image: Image, found: Json) -> None:
 
 
 def named(pull: Pull, image: Image, found: Json) -> tuple[str, Json]:
-    """Return digest and manifest of what the reference names. With tag and digest the digest counts, as in a pull."""
+    """Return digest and manifest; with a tag too the digest counts, as in a pull."""
     try:
         return pull.manifest(image)
     except PullDeniedError as refusal:
@@ -251,7 +242,7 @@ def named(pull: Pull, image: Image, found: Json) -> tuple[str, Json]:
 
 
 def read(pull: Pull, image: Image, found: Json, manifest: Json) -> Json:
-    """Return the configuration, or {} with a finding when only this machine may not have it. Raises PullDeniedError."""
+    """Return {} with a finding when only this machine may not have it. Raise PullDeniedError."""
     try:
         return pull.configuration(image, manifest["config"]["digest"])
     except PullDeniedError as refusal:
@@ -262,7 +253,7 @@ def read(pull: Pull, image: Image, found: Json, manifest: Json) -> Json:
 
 
 def check_platform(pull: Pull, image: Image, found: Json, configuration: Json) -> None:
-    """Write the platform of a single image into the report. Raises PullDeniedError when it is another."""
+    """Raise PullDeniedError for another platform."""
     platform = manifests.platform_of(configuration)
     if not platform:
         found["findings"].append(diagnose("PlatformUnread", "no platform", facts(pull, image)))
@@ -273,13 +264,11 @@ def check_platform(pull: Pull, image: Image, found: Json, configuration: Json) -
 
 
 def wrong_platform(pull: Pull, image: Image, platforms: list[str]) -> Json:
-    """Return the finding for an image that is not for the platform."""
     there = ", ".join(platforms) or "none that it names"
     return diagnose("PlatformMissing", there, {**facts(pull, image), "platforms": there})
 
 
 def registry_opener(validate_certs: bool, ca_path: str | None, timeout: float = 30) -> Request:
-    """Return what opens addresses of registries and of the hosts of their layers."""
     return Request(
         timeout=timeout,
         validate_certs=validate_certs,
@@ -292,7 +281,7 @@ def registry_opener(validate_certs: bool, ca_path: str | None, timeout: float = 
 
 
 def connect(module: AnsibleAWSModule) -> Clients:
-    """Return the clients that the module's options describe. Who is not known to AWS needs no region."""
+    """Who is not known to AWS needs no region."""
     opener = registry_opener(module.params["validate_certs"], module.params["aws_ca_bundle"])
     aws = aws_client(module) if module.params["identity"] in OF_AWS else Aws(module.client, "")
     return Clients(aws, opener, partial(Registry, opener))

@@ -16,18 +16,16 @@ from .._core.errors import AwsError, CollectionError, InputError, Json
 from .._core.result import Result
 from .._core.time import retry_until
 from .._oci.reference import partition_of, repository_arn, split
-from . import repository_policy as _grant
+from . import repository_policy
 from .answer import field
 from .unfinished import UnfinishedError
 
-PAUSES = (0, 1, 2, 4)  # seconds before each try to write a policy that others write too
-PROPAGATION = timedelta(seconds=60)  # how long a principal may be unknown that is seconds old
+PAUSES = (0, 1, 2, 4)  # seconds before each try to write what others write too
+PROPAGATION = timedelta(seconds=60)  # how long a young principal may be unknown
 UNKNOWN_PRINCIPAL = "Principal not found|Invalid repository policy provided"
 
 
 class Repository(NamedTuple):
-    """A private repository."""
-
     arn: str
 
     @property
@@ -35,15 +33,13 @@ class Repository(NamedTuple):
         return self.arn.partition(":repository/")[2]
 
     def call(self, aws: Aws, operation: str, **request: Any) -> Json:
-        """Return the answer of an operation of ECR, in the repository's own region and account."""
         region, account = self.arn.split(":")[3:5]
         return aws.call("ecr", operation, region=region, registryId=account, repositoryName=self.name, **request)
 
 
 class DesiredStatement(NamedTuple):
-    """What every policy is to have: this statement, or with None no statement of this Sid.
-
-    `principals` are those for whom a statement may be without being somebody else's.
+    """`statement` None means none of this Sid; `principals` are those for whom one may be without being somebody
+    else's.
     """
 
     sid: str
@@ -51,17 +47,13 @@ class DesiredStatement(NamedTuple):
     principals: tuple[str, ...]
 
     def met(self, policy: Json | None) -> bool:
-        """Return whether nothing is to be done."""
         return self.planned(policy) is policy
 
     def planned(self, policy: Json | None) -> Json | None:
-        """Return the policy as it should be."""
-        return _grant.planned(policy, self.sid, self.statement)
+        return repository_policy.planned(policy, self.sid, self.statement)
 
 
 class ItemResult(NamedTuple):
-    """What became of one policy, or would."""
-
     repository: Repository
     before: Json | None
     after: Json | None
@@ -84,14 +76,14 @@ def run(params: Json, check_mode: bool, aws: Aws) -> Result:
 
 
 def desired_statement(params: Json) -> DesiredStatement:
-    """Return what the options ask for. Raises InputError when the statement would not be narrow."""
+    """Raise InputError when the statement would not be narrow."""
     arns = IN_FORCE if params["principal_arns"] is None else tuple(params["principal_arns"])
     sid = params["statement_id"]
-    return DesiredStatement(sid, None if params["state"] == "absent" else _grant.statement(sid, arns), arns)
+    return DesiredStatement(sid, None if params["state"] == "absent" else repository_policy.statement(sid, arns), arns)
 
 
 def resolve(params: Json, aws: Aws) -> list[Repository]:
-    """Return the repositories, each once. Asks AWS for the caller's account only when a name needs it."""
+    """Ask AWS for the caller's account only when a name needs it."""
     given, account, partition = params["repositories"], params["account_id"], partition_of(aws.region)
     if account is not None and not re.fullmatch(r"\d{12}", account):
         raise InputError(f"account_id: {account!r} is not the id of an AWS account (12 digits).")
@@ -110,7 +102,7 @@ def is_name(given: str) -> bool:
 def read(
     aws: Aws, repositories: list[Repository], absent: bool
 ) -> tuple[dict[Repository, Json | None], tuple[str, ...]]:
-    """Return each repository's policy, and warnings. Raises InputError that names all repositories that are missing."""
+    """Raise InputError that names all missing repositories."""
     found: dict[Repository, Json | None] = {}
     missing = []
     for repository in repositories:
@@ -126,10 +118,9 @@ def read(
 
 
 def read_policy(aws: Aws, repository: Repository) -> Json | None:
-    """Return the policy of a repository, None when it has none."""
     with tolerating("RepositoryPolicyNotFoundException"):
         answer = repository.call(aws, "get_repository_policy")
-        return _grant.parse(repository.arn, field(answer, "ecr:GetRepositoryPolicy", "policyText"))
+        return repository_policy.parse(repository.arn, field(answer, "ecr:GetRepositoryPolicy", "policyText"))
     return None
 
 
@@ -138,16 +129,16 @@ def plan(found: dict[Repository, Json | None], desired: DesiredStatement) -> lis
 
 
 def plan_policy(repository: Repository, policy: Json | None, desired: DesiredStatement) -> ItemResult:
-    """Return what is to become of a policy. Raises ConflictError and InputError for what must not."""
-    _grant.check_own(repository.arn, _grant.own(policy, desired.sid), desired.principals)
+    """Raise ConflictError and InputError for what must not be."""
+    repository_policy.check_own(repository.arn, repository_policy.own(policy, desired.sid), desired.principals)
     after = desired.planned(policy)
     if after is not policy and desired.statement:
-        _grant.check_size(repository.arn, after)
+        repository_policy.check_size(repository.arn, after)
     return ItemResult(repository, policy, after, after is not policy)
 
 
 def apply(aws: Aws, planned: list[ItemResult], desired: DesiredStatement) -> list[ItemResult]:
-    """Write the policies that are to change, one after the other. Raises UnfinishedError at the first that fails."""
+    """Raise UnfinishedError at the first that fails."""
     finished: list[ItemResult] = []
     done: list[str] = []
     for each in planned:
@@ -159,11 +150,11 @@ def apply(aws: Aws, planned: list[ItemResult], desired: DesiredStatement) -> lis
 
 
 def put_until_stable(aws: Aws, planned: ItemResult, desired: DesiredStatement, done: list[str]) -> ItemResult:
-    """Write a policy until it is read as it should be, since whoever writes last wins. `done` takes note of it."""
+    """Write until it is read as it should be, since whoever writes last wins. `done` notes it."""
     repository, deadline = planned.repository, aws.clock() + PROPAGATION
     writes: list[ItemResult] = []
-    others: list[Json] = []  # the statements of others as they stood when we last wrote
-    returned: list[Json] = []  # those of them that we put back
+    others: list[Json] = []  # others' statements when we last wrote
+    returned: list[Json] = []  # those that we put back
     for pause in PAUSES:
         aws.sleep(pause)
         attempt = partial(write, aws, repository, desired, others)
@@ -172,11 +163,11 @@ def put_until_stable(aws: Aws, planned: ItemResult, desired: DesiredStatement, d
             writes.append(wrote)
             done.append(f"the policy of {repository.arn} was written")
             returned += missing
-            others = _grant.foreign(wrote.after, desired.sid)
+            others = repository_policy.foreign(wrote.after, desired.sid)
         now = read_policy(aws, repository) if wrote.changed else wrote.after
         if desired.met(now):
             before = writes[0].before if writes else now
-            left = _grant.lost(now, others)
+            left = repository_policy.lost(now, others)
             return ItemResult(repository, before, now, bool(writes), warnings_of(repository, returned, left))
     raise CollectionError(
         f"Somebody else overwrote the policy each of the {len(PAUSES)} times that it was written. "
@@ -187,22 +178,22 @@ def put_until_stable(aws: Aws, planned: ItemResult, desired: DesiredStatement, d
 def write(
     aws: Aws, repository: Repository, desired: DesiredStatement, others: list[Json]
 ) -> tuple[ItemResult, list[Json]]:
-    """Read a policy and write it at once, unless it is as it should be.
+    """Read and write at once.
 
-    `others` are the statements that were there when we last wrote. Those that went together with ours fell to somebody
-    who had not seen ours; they are put back, and returned too.
+    `others` are statements that were there when we last wrote: those that went with ours fell to somebody who had not
+    seen ours, so they are put back, and returned.
     """
     current = read_policy(aws, repository)
     if desired.met(current):
         return ItemResult(repository, current, current, False), []
-    missing = _grant.lost(current, others)
-    planned = plan_policy(repository, _grant.restored(current, missing), desired)
+    missing = repository_policy.lost(current, others)
+    planned = plan_policy(repository, repository_policy.restored(current, missing), desired)
     put(aws, repository, planned.after)
     return planned._replace(before=current), missing
 
 
 def put(aws: Aws, repository: Repository, policy: Json | None) -> None:
-    """Write a policy; None deletes it."""
+    """None deletes the policy."""
     if policy:
         repository.call(aws, "set_repository_policy", policyText=compact(policy))
         return
@@ -211,8 +202,6 @@ def put(aws: Aws, repository: Repository, policy: Json | None) -> None:
 
 
 def warnings_of(repository: Repository, returned: list[Json], left: list[Json]) -> tuple[str, ...]:
-    """Return what to tell about statements of others that vanished while we wrote."""
-
     def named(statements: list[Json], what: str) -> tuple[str, ...]:
         names = ", ".join(dict.fromkeys(each.get("Sid") or "one without a Sid" for each in statements))
         return (f"{repository.arn}: {what}: {names}.",) if statements else ()
@@ -222,22 +211,21 @@ def warnings_of(repository: Repository, returned: list[Json], left: list[Json]) 
 
 
 def results(reports: list[ItemResult], desired: DesiredStatement) -> Json:
-    """Return what the module reports besides the diff."""
     policies = [
         {
             "repository": report.repository.name,
             "arn": report.repository.arn,
             "document": report.after,
             "changed": report.changed,
-            "drift": _grant.drift(_grant.own(report.before, desired.sid), desired.statement),
-            "size": _grant.size(report.after),
-            "limit": _grant.LIMIT,
+            "drift": repository_policy.drift(repository_policy.own(report.before, desired.sid), desired.statement),
+            "size": repository_policy.size(report.after),
+            "limit": repository_policy.LIMIT,
         }
         for report in reports
     ]
     foreign = [
         {"arn": report.repository.arn, "statement": statement}
         for report in reports
-        for statement in _grant.foreign(report.after, desired.sid)
+        for statement in repository_policy.foreign(report.after, desired.sid)
     ]
     return {"policies": policies, "foreign_statements": foreign}

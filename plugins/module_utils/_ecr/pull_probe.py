@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what a pull asks, by ECR's API or as a container runtime asks the registry.
+# Private to this collection: pulls by ECR's API, or as a container runtime asks the registry.
 
 from __future__ import annotations
 
@@ -31,24 +31,22 @@ from .answer import AnswerError, field
 from .diagnosis import KEY_UNKNOWN, diagnose
 
 BATCH_GET_IMAGE = "ecr:BatchGetImage"
-LARGEST_CONFIG = 1024 * 1024  # bytes; real ones are a few KB
-NEW = timedelta(minutes=5)  # as long as a key may take to be known everywhere
+LARGEST_CONFIG = 1024 * 1024  # bytes
+NEW = timedelta(minutes=5)  # until a key is known everywhere
 NOT_THERE = {"RepositoryNotFoundException", "NAME_UNKNOWN"}
-MAY_PASS = r"(?is)^(?!.*token has expired)"  # what a registry says of a young right, but not of an old token
+MAY_PASS = r"(?is)^(?!.*token has expired)"  # said of a young right, not of an old token
 
 
 class PullDeniedError(Exception):
-    """The verdict on one image, as a finding."""
-
     def __init__(self, finding: Json) -> None:
         super().__init__(finding["cause"])
         self.finding = finding
 
 
 class PullIdentity(NamedTuple):
-    """Who pulls: the owner of `key`, the caller (`calls`), or whoever has `login`, which may be nobody's.
+    """The owner of `key`, the caller (`calls`), or whoever has `login`, maybe nobody.
 
-    `young_until` tells how long a refusal may pass, `user` whose key it is, `quarantine` why it is refused for good.
+    `young_until`: how long a refusal may pass; `quarantine`: why it is for good.
     """
 
     who: str
@@ -64,20 +62,19 @@ class PullIdentity(NamedTuple):
 
 
 class Pull(Protocol):
-    """One way to ask. Its methods raise PullDeniedError."""
+    """Its methods raise PullDeniedError."""
 
     puller: PullIdentity
     platform: str
 
     def manifest(self, image: Image) -> tuple[str, Json]:
-        """Return digest and manifest by digest, tag or both."""
+        """Return the digest and the manifest of a digest, tag or both."""
 
     def configuration(self, image: Image, digest: str) -> Json:
-        """Return the configuration of an image, {} for what is none."""
+        """Return {} for what is no image."""
 
 
 def facts(pull: Pull, image: Image, operation: str = "") -> dict[str, str]:
-    """Return what the templates of findings are filled with."""
     who, host = pull.puller.who, image.host or DOCKER_HUB
     thing = image.repository_arn if image.account_id else f"{host}/{image.repository}"
     arn = "*" if operation == "get_authorization_token" else thing
@@ -102,7 +99,7 @@ def facts(pull: Pull, image: Image, operation: str = "") -> dict[str, str]:
 def retry_while_young(
     aws: Aws, puller: PullIdentity, attempt: Callable[[], Any], finding: Callable[[Any], Json]
 ) -> Any:
-    """Return what the attempt returns. Raises PullDeniedError, but not before the key and its rights are old enough."""
+    """Raise PullDeniedError once the key and its rights are old enough."""
     codes = {*NOT_YET, "DENIED"}
     try:
         return attempt()
@@ -120,7 +117,7 @@ def retry_while_young(
 
 
 def parsed_manifest(digest: str, content: bytes) -> Json:
-    """Return a manifest. Whether one that is no image's was changed on its way decides who is to blame for it."""
+    """Whether another manifest than an image's was changed on its way decides who is to blame."""
     try:
         manifest = manifests.parse(content)
     except manifests.DamagedManifestError as failure:
@@ -134,7 +131,6 @@ def parsed_manifest(digest: str, content: bytes) -> Json:
 
 @contextmanager
 def understood(pull: Pull, image: Image) -> Iterator[None]:
-    """Turn an answer that makes no sense into a verdict."""
     code = UNEXPECTED
     try:
         yield
@@ -150,7 +146,7 @@ def understood(pull: Pull, image: Image) -> Iterator[None]:
 
 
 class ByApi:
-    """Asks ECR's API, in the image's region and account, and the host of its layers."""
+    """Asks ECR's API in the image's region and account, and the host of its layers."""
 
     def __init__(self, aws: Aws, opener: Any, puller: PullIdentity, platform: str) -> None:
         self._aws = aws
@@ -209,7 +205,7 @@ class ByApi:
 
 
 class ByRegistry:
-    """Asks the registry as a container runtime does; `registry` returns the reader of a host with a login."""
+    """`registry` returns the reader of a host with a login."""
 
     def __init__(
         self, aws: Aws, registry: Callable[[str, Login | None], Registry], puller: PullIdentity, platform: str
@@ -242,7 +238,7 @@ class ByRegistry:
         return self._registries[image.host]
 
     def _login(self, image: Image) -> Login | None:
-        """Return what the registry of an image is shown: a token of AWS that is minted now, or what was given."""
+        """Return a fresh token of AWS, or what was given."""
         if not self.puller.calls:
             return self.puller.login
         token = retry_while_young(
@@ -258,7 +254,7 @@ class ByRegistry:
 
     def _finding(self, image: Image, operation: str, error: RegistryError) -> Json:
         filled = {**facts(self, image, operation), "what": error.text}
-        if isinstance(error, BlobStoreError):  # what pulls as this does goes without the layers too
+        if isinstance(error, BlobStoreError):  # what pulls as this does goes without layers too
             return {**diagnose("BlobUnread", str(error), filled), "severity": "error"}
         if error.status is None or error.code == UNEXPECTED:
             return diagnose(error.code, error.text, filled)
@@ -277,7 +273,7 @@ NO_ANSWER_OF_AWS = (MALFORMED, "ResponseParserError")
 
 
 def diagnose_refusal(aws: Aws, pull: Pull, image: Image, operation: str, error: AwsError) -> Json:
-    """Return the finding for a call that AWS refused, with what can be learned cheaply about why."""
+    """Return the finding, with what can be learned cheaply about why."""
     filled = facts(pull, image, operation)
     raw = f"{error.code}: {error.text}"
     if error.code in NO_ANSWER_OF_AWS:
@@ -291,7 +287,7 @@ def diagnose_refusal(aws: Aws, pull: Pull, image: Image, operation: str, error: 
 
 
 def state_of_key(aws: Aws, puller: PullIdentity, own: KeyPair, region: str) -> str:
-    """Return why AWS does not accept the pull user's key, as a code of the diagnosis; empty when IAM does not tell."""
+    """Return a code of the diagnosis; empty when IAM does not tell."""
     call = "iam:ListAccessKeys"
     try:  # a user's two keys are one page
         answer = aws.call("iam", "list_access_keys", UserName=puller.user())
@@ -314,7 +310,7 @@ def state_of_key(aws: Aws, puller: PullIdentity, own: KeyPair, region: str) -> s
 
 
 def account_of(aws: Aws, puller: PullIdentity) -> str:
-    """Return the account of who pulls; empty when AWS does not tell."""
+    """Return "" when AWS does not tell."""
     try:
         answer = aws.call("sts", "get_caller_identity", identity=puller.key)
         return str(field(answer, "sts:GetCallerIdentity", "Account"))
@@ -323,7 +319,7 @@ def account_of(aws: Aws, puller: PullIdentity) -> str:
 
 
 def elsewhere(aws: Aws, puller: PullIdentity, image: Image, filled: dict[str, str], finding: Json) -> Json:
-    """Return the finding for a repository that is not there: where it is, when it is in the likely other place."""
+    """Return where a missing repository is, when in the likely other place."""
 
     def there(place: Image) -> bool:
         try:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: one statement, by Sid, in the policy of a repository. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMIT = 10240  # characters of a repository's policy
 EMPTY: Json = {"Version": "2012-10-17", "Statement": []}
 
 
-# RunPod's own text. The first action has no effect in a repository's policy, but RunPod may look for this shape.
+# RunPod's text: the first action has no effect here, but RunPod may look for this shape.
 ACTIONS = (
     "ecr:GetAuthorizationToken",
     "ecr:BatchCheckLayerAvailability",
@@ -30,12 +30,12 @@ ACTIONS = (
     "ecr:BatchGetImage",
 )
 PRINCIPAL_ARN = re.compile(r"arn:aws:iam::\d{12}:(?:role|user)/[\w+=,.@/-]+")
-POSITIVE = {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}  # operators that narrow to the values they list
-GONE = re.compile(r"A(?:ROA|IDA)[A-Z0-9]{12,}")  # how AWS shows a role or user that was deleted
+POSITIVE = {"StringEquals", "StringLike", "ArnEquals", "ArnLike"}  # narrow to the values they list
+GONE = re.compile(r"A(?:ROA|IDA)[A-Z0-9]{12,}")  # how AWS shows a deleted role or user
 
 
 def statement(sid: str, arns: Iterable[str]) -> Json:
-    """Return the statement that lets these roles or users pull. Raises InputError when it would not be narrow."""
+    """Raise InputError when the statement would not be narrow."""
     given = list(dict.fromkeys(arns))
     if not sid:
         raise InputError("statement_id is empty: the statement is found again by it.")
@@ -58,7 +58,7 @@ def statement(sid: str, arns: Iterable[str]) -> Json:
 
 
 def parse(arn: str, text: str) -> Json:
-    """Return the policy that AWS gave as a text. Raises CollectionError for what no policy can be."""
+    """Raise CollectionError for what no policy can be."""
     try:
         policy = json.loads(text)
         fault = fault_of(policy)
@@ -70,7 +70,7 @@ def parse(arn: str, text: str) -> Json:
 
 
 def fault_of(policy: Any) -> str:
-    """Return what keeps a document from being a policy; empty when nothing does."""
+    """Return "" for a policy."""
     if not isinstance(policy, dict) or "Statement" not in policy:
         return "it has no Statement"
     for number, each in enumerate(listed(policy["Statement"])):
@@ -93,32 +93,31 @@ def is_principal(value: Any) -> bool:
 
 
 def statements(policy: Json | None) -> list[Json]:
-    """Return the statements of a policy; a single one may stand there without a list."""
+    """A single statement may stand without a list."""
     return listed((policy or EMPTY)["Statement"])
 
 
 def own(policy: Json | None, sid: str) -> list[Json]:
-    """Return the statements that bear this Sid; ECR lets several do so."""
+    """ECR lets several statements bear one Sid."""
     return [each for each in statements(policy) if each.get("Sid") == sid]
 
 
 def foreign(policy: Json | None, sid: str) -> list[Json]:
-    """Return the statements of others."""
     return [each for each in statements(policy) if each.get("Sid") != sid]
 
 
 def same(one: Json, other: Json) -> bool:
-    """Return whether two statements mean the same; order, one-item lists and a needless Resource do not matter."""
+    """Order, one-item lists and a needless Resource do not matter."""
     return not compare_policies({"Statement": [without_resource(one)]}, {"Statement": [without_resource(other)]})
 
 
 def without_resource(given: Json) -> Json:
-    """Return a statement without a Resource that says nothing: the policy hangs on one repository."""
+    """A policy hangs on one repository, so Resource says nothing."""
     return {key: value for key, value in given.items() if not (key == "Resource" and value in ("*", ["*"]))}
 
 
 def merge(policy: Json | None, wanted: Json) -> Json:
-    """Return the policy with this statement in the place of what bears its Sid, else at the end."""
+    """Return the policy with the statement in the place of its Sid, else at the end."""
     sid = wanted["Sid"]
     place = next((at for at, each in enumerate(statements(policy)) if each.get("Sid") == sid), None)
     merged = foreign(policy, sid)
@@ -127,16 +126,13 @@ def merge(policy: Json | None, wanted: Json) -> Json:
 
 
 def without(policy: Json, sid: str) -> Json | None:
-    """Return the policy without the statements of this Sid; None when no other is left."""
+    """Return None when no statement is left."""
     others = foreign(policy, sid)
     return {**policy, "Statement": others} if others else None
 
 
 def planned(policy: Json | None, sid: str, wanted: Json | None) -> Json | None:
-    """Return the policy as it should be, which is the given one when nothing is to be done.
-
-    `wanted` None removes the statement.
-    """
+    """Return the policy itself when nothing is to be done. `wanted` None removes the statement."""
     found = own(policy, sid)
     if wanted is None:
         return without(policy, sid) if policy and found else policy
@@ -146,19 +142,18 @@ def planned(policy: Json | None, sid: str, wanted: Json | None) -> Json | None:
 
 
 def lost(policy: Json | None, written: Iterable[Json]) -> list[Json]:
-    """Return those of the written statements that the policy has neither as they were nor in another version."""
+    """Return written statements that the policy lacks in any version."""
     found = statements(policy)
     sids = {each["Sid"] for each in found if each.get("Sid")}
     return [each for each in written if each.get("Sid") not in sids and not any(same(each, other) for other in found)]
 
 
 def restored(policy: Json | None, missing: list[Json]) -> Json | None:
-    """Return the policy with these statements back at its end."""
     return {**(policy or EMPTY), "Statement": [*statements(policy), *missing]} if missing else policy
 
 
 def principals(given: Json) -> set[str]:
-    """Return whom a statement is for: what its Principal names, or the ARNs to which its Condition narrows "*"."""
+    """Return the Principal, or the ARNs to which the Condition narrows "*"."""
     principal = given.get("Principal", [])
     kinds = principal.values() if isinstance(principal, dict) else [principal]
     named = {name for kind in kinds for name in listed(kind)}
@@ -168,7 +163,6 @@ def principals(given: Json) -> set[str]:
 
 
 def narrowed(condition: Json) -> set[str]:
-    """Return the ARNs to which a Condition narrows the principals; none when it does not."""
     return {
         arn
         for operator, tests in condition.items()
@@ -180,12 +174,11 @@ def narrowed(condition: Json) -> set[str]:
 
 
 def listed(value: Any) -> list[Any]:
-    """Return a value of a policy as the list it stands for."""
     return value if isinstance(value, list) else [value]
 
 
 def drift(found: list[Json], wanted: Json | None) -> dict[str, list[str]]:
-    """Return the ARNs that a statement which is there lacks, and those it should not have any more."""
+    """Return missing and surplus ARNs."""
     if not (found and wanted):
         return {"missing": [], "outdated": []}
     has, needs = set().union(*map(principals, found)), principals(wanted)
@@ -193,7 +186,7 @@ def drift(found: list[Json], wanted: Json | None) -> dict[str, list[str]]:
 
 
 def check_own(arn: str, found: list[Json], known: Iterable[str]) -> None:
-    """Raise ConflictError when a statement of our Sid is somebody else's: for others than the known, or no grant."""
+    """Raise ConflictError for a statement of others than the known, or that grants nothing."""
     for each in found:
         strangers = sorted(
             name for name in principals(each) - {*known} - EVER_PUBLISHED if name == "*" or not GONE.fullmatch(name)
@@ -210,12 +203,12 @@ def check_own(arn: str, found: list[Json], known: Iterable[str]) -> None:
 
 
 def size(policy: Json | None) -> int:
-    """Return how many characters of the limit a policy takes, as it is sent."""
+    """Return the characters of the policy as sent."""
     return len(compact(policy)) if policy else 0
 
 
 def check_size(arn: str, policy: Json | None) -> None:
-    """Raise InputError with the figures when the policy is longer than ECR allows."""
+    """Raise InputError with the figures."""
     if size(policy) > LIMIT:
         raise InputError(
             f"{arn}: its policy would have {size(policy)} characters in {len(statements(policy))} statements, but ECR "

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: proof that a token which is about to be handed over pulls images.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ PLATFORM = "linux/amd64"
 def token_proof(
     aws: Aws, registry: Callable[[str, Login | None], Registry], who: str, check_mode: bool
 ) -> Callable[[list[str], Token, datetime | None], list[Json]]:
-    """Return what tries images as RunPod does; in check mode a denial may be one that an earlier task would end."""
+    """Try images as RunPod does; in check mode an earlier task may end a denial."""
 
-    def prove(images: list[str], token: Token, deadline: datetime | None) -> list[Json]:
+    def verify(images: list[str], token: Token, deadline: datetime | None) -> list[Json]:
         login = Login(token.username, token.password)
         puller = PullIdentity(who, calls=False, login=login, young_until=lambda: deadline)
         pull = ByRegistry(aws, registry, puller, PLATFORM)
@@ -36,4 +36,4 @@ def token_proof(
             raise NotPullableError(reports)
         return reports
 
-    return prove
+    return verify

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what an answer is that is not what was asked for. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
 LONGEST_TITLE = 80
-HEAD = 4096  # characters in which a page has its title
+HEAD = 4096
 
 
 def is_page(content: bytes) -> bool:
@@ -16,7 +16,7 @@ def is_page(content: bytes) -> bool:
 
 
 def describe(content: bytes) -> str:
-    """Return what this is, for an error. Of a page it repeats the title only."""
+    """Of a page return the title only."""
     text = content[:HEAD].decode(errors="replace")
     if not text.strip():
         return "an empty answer"

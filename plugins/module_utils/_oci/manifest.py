@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what image manifests and configurations say (OCI image specification). Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ USUAL_VARIANTS = {"amd64": "v1", "arm64": "v8", "arm": "v7"}  # what an architec
 
 
 class NotAManifestError(CollectionError):
-    """What came is something else: the text says what."""
+    pass
 
 
 class DamagedManifestError(CollectionError):
-    """A manifest that lacks what its specification requires: the text says what."""
+    pass
 
 
 def read(content: bytes) -> Json:
@@ -44,27 +44,27 @@ def read(content: bytes) -> Json:
 
 
 def parse(content: bytes) -> Json:
-    """Return a manifest. If it is an index or an image, all the digests and sizes that its kind requires are there."""
+    """Return a manifest; an index or image has all the digests and sizes that its kind requires."""
     manifest = read(content)
     if not manifest and content.strip() != b"{}":
         raise NotAManifestError(f"{describe(content)} in place of a manifest")
     if manifest and not MEMBERS & manifest.keys():
         raise NotAManifestError("other JSON in place of a manifest")
-    fault = next(_faults(manifest), "")
+    fault = next(_validation_errors(manifest), "")
     if fault:
         raise DamagedManifestError(f"a manifest whose {fault}")
     return manifest
 
 
-def _faults(manifest: Json) -> Iterator[str]:
+def _validation_errors(manifest: Json) -> Iterator[str]:
     if manifest.get("manifests") is not None:
-        yield from _faults_of_all("manifests", manifest["manifests"], ("digest",))
+        yield from _validation_errors_of_all("manifests", manifest["manifests"], ("digest",))
     elif manifest.get("config"):
         yield from _faults_of("config", manifest["config"], ("digest", "size"))
-        yield from _faults_of_all("layers", manifest.get("layers"), ("digest", "size"))
+        yield from _validation_errors_of_all("layers", manifest.get("layers"), ("digest", "size"))
 
 
-def _faults_of_all(name: str, listed: Any, needed: tuple[str, ...]) -> Iterator[str]:
+def _validation_errors_of_all(name: str, listed: Any, needed: tuple[str, ...]) -> Iterator[str]:
     if isinstance(listed, list):
         for number, each in enumerate(listed):
             yield from _faults_of(f"{name}[{number}]", each, needed)
@@ -83,31 +83,28 @@ def _faults_of(name: str, descriptor: Any, needed: tuple[str, ...]) -> Iterator[
 
 
 def is_index(manifest: Json) -> bool:
-    """Return whether it lists manifests for several platforms."""
     return manifest.get("manifests") is not None
 
 
 def is_image(manifest: Json) -> bool:
-    """Return whether it is the manifest of one image; the configuration of a chart, say, is of another kind."""
+    """Return whether it is one image's manifest: that of a chart has another configuration."""
     config = manifest.get("config")
     return not is_index(manifest) and bool(config) and (config or {}).get("mediaType", CONFIGS[0]) in CONFIGS
 
 
 def checked(platform: str) -> str:
-    """Return the platform as given, or raise InputError."""
     if not PLATFORM.fullmatch(platform):
         raise InputError(f"Platform {platform!r} is not OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT, as linux/amd64 is.")
     return platform
 
 
 def platform_of(described: Json) -> str:
-    """Return the platform that an index entry's `platform` or an image's configuration names; empty when none."""
     parts = [described.get("os"), described.get("architecture"), described.get("variant")]
     return "/".join(str(part) for part in parts if part) if all(parts[:2]) else ""
 
 
 def same(one: str, other: str) -> bool:
-    """Return whether two platforms are the same, with the usual variant spelled out or not."""
+    """Return whether two platforms are the same; the usual variant may be left out."""
 
     def full(platform: str) -> list[str]:
         parts = platform.split("/")
@@ -117,7 +114,7 @@ def same(one: str, other: str) -> bool:
 
 
 def offers(index: Json) -> dict[str, str]:
-    """Return platform -> digest of what an index lists; attestations, of unknown platform, are left out."""
+    """Return platform -> digest; attestations, of unknown platform, are left out."""
     found: dict[str, str] = {}
     for entry in index["manifests"]:
         platform = platform_of(entry.get("platform") or {})
@@ -131,5 +128,4 @@ def choose(index: Json, platform: str) -> str | None:
 
 
 def size(manifest: Json) -> int:
-    """Return the bytes that a pull transfers: the configuration and the compressed layers."""
     return sum(part["size"] for part in [manifest["config"], *manifest["layers"]])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: how far a copy is, as lines that an action plugin shows while its module runs.
+# Private to this collection: lines that an action plugin shows while its module runs.
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-FILE = "progress"  # in the module's temporary directory; there only when somebody waits for lines
+FILE = "progress"  # in the module's temporary directory, when somebody waits for lines
 SECONDS = 5.0  # between two lines
 MIB = 1024 * 1024
 
 
 class Progress(NamedTuple):
-    """How far a copy is. Blobs that the destination has already count as done."""
+    """Blobs that the destination has already count as done."""
 
     blobs_done: int
     blobs_all: int
@@ -29,8 +29,6 @@ class Progress(NamedTuple):
 
 
 class ProgressReporter:
-    """Tells in a line how far something is, but only every few seconds."""
-
     def __init__(self, what: str, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._what = what
         self._write = write
@@ -47,7 +45,6 @@ class ProgressReporter:
 
 
 def line(progress: Progress, rate: float) -> str:
-    """Return how far a copy is at so many bytes a second."""
     left = progress.bytes_all - progress.bytes_done
     time_left = f"{timedelta(seconds=round(left / rate))} left" if rate else "time left unknown"
     return (
@@ -57,11 +54,11 @@ def line(progress: Progress, rate: float) -> str:
 
 
 def unheard(dummy: str) -> None:
-    """Take a line that nobody waits for."""
+    """Nobody waits for lines."""
 
 
 def listener(folder: str) -> Callable[[str], None]:
-    """Return what takes the lines. The file loses its name at once, so that nothing is left of it, whatever happens."""
+    """Return what takes the lines. The file loses its name at once, so that nothing is left of it."""
     path = Path(folder) / FILE
     try:
         number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)

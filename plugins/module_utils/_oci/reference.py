@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what an image reference says. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 from .._core.errors import InputError
 
-# The host grammar of Amazon's own credential helper (amazon-ecr-credential-helper, ecr-login/api/client.go): plain and
-# dual-stack hosts, FIPS, and the DNS suffixes of all partitions.
+# The grammar of amazon-ecr-credential-helper (ecr-login/api/client.go): plain, dual-stack and FIPS hosts of all
+# partitions.
 HOST = re.compile(
     r"(?P<account>\d{12})\.dkr[.\-]ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9][a-z0-9\-_]*)\."
     r"(?P<suffix>amazonaws\.(?:com(?:\.cn)?|eu)|on\.(?:aws|amazonwebservices\.com\.cn)"
     r"|sc2s\.sgov\.gov|c2s\.ic\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
 )
-# Names as the ECR API defines them; tags as Docker does, since clients refuse what only ECR would take.
+# Names as the ECR API defines them; tags as Docker does, which refuses some that ECR takes.
 REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}")
@@ -26,7 +26,7 @@ HOSTNAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?:
 DOCKER_HUB = "docker.io"
 PUBLIC_HOSTS = {"public.ecr.aws", "ecr-public.aws.com"}
 
-# Region prefix -> partition; what has no entry lies in the partition aws.
+# Region prefix -> partition; every other region lies in aws.
 PARTITIONS = {
     "cn-": "aws-cn",
     "us-gov-": "aws-us-gov",
@@ -39,7 +39,7 @@ PARTITIONS = {
 
 
 class Image(NamedTuple):
-    """An image reference taken apart. For hosts other than ECR, `account_id`, `region` and `partition` are empty."""
+    """For hosts other than ECR, `account_id`, `region` and `partition` are empty."""
 
     reference: str
     host: str
@@ -52,24 +52,22 @@ class Image(NamedTuple):
 
     @property
     def repository_arn(self) -> str:
-        """The ARN of the private ECR repository."""
         return f"arn:{self.partition}:ecr:{self.region}:{self.account_id}:repository/{self.repository}"
 
 
 def partition_of(region: str) -> str:
-    """Return the partition a region lies in."""
     return next((partition for prefix, partition in PARTITIONS.items() if region.startswith(prefix)), "aws")
 
 
 def split(reference: str) -> tuple[str, str, str, str]:
-    """Return host, repository, tag and digest; what is missing is empty. A port stays with the host."""
+    """Return host, with its port, repository, tag and digest; "" for what is missing."""
     rest = re.sub(r"^(?:https?|docker)://", "", reference)
     rest, at, digest = rest.partition("@")
     if at and not digest:
         raise InputError(f"Image {reference!r} ends in an at sign: name a digest after it.")
     host, slash, path = rest.partition("/")
     if not slash or not (re.search(r"[.:]", host) or host == "localhost"):
-        host, path = "", rest  # a name of Docker Hub
+        host, path = "", rest
     path, colon, tag = path.partition(":")
     if colon and not tag:
         raise InputError(f"Image {reference!r} ends in a colon: name a tag after it.")
@@ -77,7 +75,6 @@ def split(reference: str) -> tuple[str, str, str, str]:
 
 
 def parse(reference: str) -> Image:
-    """Take an image reference apart, of any registry. Raises InputError with what is wrong with it."""
     host, repository, tag, digest = split(reference)
     if host and not HOSTNAME.fullmatch(host):
         raise InputError(f"Image {reference!r}: {host!r} is not the name of a host.")
@@ -98,7 +95,7 @@ def parse(reference: str) -> Image:
 
 
 def parse_ecr(reference: str) -> Image:
-    """Take the reference of an image in a private ECR registry apart; it must name a tag or a digest."""
+    """Raise InputError for other registries, and without tag and digest."""
     image = parse(reference)
     if not image.account_id:
         where = "Amazon ECR Public" if image.host in PUBLIC_HOSTS else image.host or "Docker Hub"
@@ -110,7 +107,6 @@ def parse_ecr(reference: str) -> Image:
 
 
 def with_content(image: Image) -> Image:
-    """Return an image as given, or raise InputError when it names neither a tag nor a digest."""
     if not (image.tag or image.digest):
         raise InputError(f"Image {image.reference!r} names neither a tag nor a digest: add :TAG or @sha256:….")
     return image
@@ -123,9 +119,9 @@ PATTERN = re.compile(r"[a-z0-9._/-]*[*?][a-z0-9._/*?-]*")
 
 
 def repository_arn(given: str, partition: str, account: str, region: str) -> str:
-    """Return the ARN of a repository given as a name, an ARN or an image URI; its name may have wildcards.
+    """Return the ARN of a name, an ARN or an image URI.
 
-    A plain name means this partition, account and region.
+    A plain name, which may have wildcards, means this partition, account and region.
     """
     if given.startswith("arn:"):
         match = ARN.fullmatch(given)
@@ -153,7 +149,6 @@ def repository_arn(given: str, partition: str, account: str, region: str) -> str
 
 
 def check_name(given: str, name: str) -> None:
-    """Raise InputError when this cannot be the name of a repository, or a pattern of names."""
     if not (REPOSITORY.fullmatch(name) or PATTERN.fullmatch(name)):
         raise InputError(
             f"Repository {given!r}: {name!r} is not a repository name (lower-case letters, digits, and single . _ - "
@@ -162,7 +157,6 @@ def check_name(given: str, name: str) -> None:
 
 
 def repository_of(reference: str | None) -> Image | None:
-    """Return the image a thing at RunPod runs when it lies in a private ECR repository."""
     try:
         image = parse(reference or "")
     except InputError:

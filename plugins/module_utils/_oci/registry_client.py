@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the one client of container registries (OCI distribution). It reads, and knows HTTP only.
+# Private to this collection: the one client of container registries (OCI distribution). It only reads.
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ from .manifest import MEDIA_TYPES, DamagedManifestError, NotAManifestError, pars
 from .reference import DIGEST, DOCKER_HUB
 
 TRIES = 4
-# Codes of errors that no registry worded
 NO_ANSWER = "NO_ANSWER"
 UNEXPECTED = "UNEXPECTED_ANSWER"
 DAMAGED = "MANIFEST_DAMAGED"
-OWN_PAGES = {401, 429}  # below 500; a registry behind a web server may send a page with these
+OWN_PAGES = {401, 429}  # below 500, pages of a web server before the registry
 REDIRECTS = {301, 302, 303, 307, 308}
 TROUBLE = {429, *range(500, 600)}
-LARGEST = 16 * 1024 * 1024  # bytes of a manifest or a configuration; real ones are far below
+LARGEST = 16 * 1024 * 1024  # bytes of a manifest or a configuration
 HUB_API = "registry-1.docker.io"
 PROXY = "Something else answered: look at the proxy, a captive portal, DNS and the registry's name."
 REMEDIES = {
@@ -43,14 +42,13 @@ REMEDIES = {
 
 
 class Login(NamedTuple):
-    """A user name and a password, which shows in no representation."""
+    """The password shows in no representation."""
 
     username: str
     password: str
 
     @property
     def basic(self) -> str:
-        """What `docker login` saves, and what HTTP sends."""
         return base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
 
     def __repr__(self) -> str:
@@ -58,8 +56,6 @@ class Login(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """A manifest as it is stored."""
-
     digest: str
     content: bytes
 
@@ -69,10 +65,8 @@ class Manifest(NamedTuple):
 
 
 class Registry:
-    """Reads from one registry: `Registry(opener, "registry.example", login).digest("team/app", "v1")`.
-
-    `opener` is a Request of ansible.module_utils.urls that follows no redirects, or anything with its `open`.
-    Raises RegistryError; what is not there is None.
+    """Reads from one registry: `Registry(opener, "registry.example", login)`. `opener` is a Request that follows no
+    redirects. Raises RegistryError; what is not there is None.
     """
 
     def __init__(
@@ -86,7 +80,7 @@ class Registry:
         self._bearers: dict[str, str] = {}
 
     def digest(self, repository: str, reference: str) -> str | None:
-        """Return the digest that a tag or a digest has, None when there is none. Transfers no manifest."""
+        """Transfers no manifest."""
         self._authorization(repository)  # a 404 of this is no missing manifest
         try:
             answer = self._manifest("HEAD", repository, reference)
@@ -104,7 +98,7 @@ class Registry:
         return whole.digest if whole else None
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
-        """Return the manifest of a tag or a digest, None when there is none. Its digest is computed."""
+        """The digest is computed."""
         self._authorization(repository)
         try:
             return self.fetched(repository, reference)
@@ -114,7 +108,7 @@ class Registry:
             raise
 
     def fetched(self, repository: str, reference: str) -> Manifest:
-        """Return the manifest of a tag or a digest. That there is none is an error with the registry's words."""
+        """That there is no manifest is an error with the registry's words."""
         answer = self._manifest("GET", repository, reference)
         what, content = f"{self._host}/{repository}", answer.content
         try:
@@ -125,17 +119,16 @@ class Registry:
             text = f"{what} gave {failure}. Push the image again."
             raise RegistryError(text, code=DAMAGED, text=str(failure)) from None
         check_digest(what, reference, content)
-        check_digest(what, answer.headers.get("Docker-Content-Digest") or "", content)  # as container runtimes do
+        check_digest(what, answer.headers.get("Docker-Content-Digest") or "", content)
         return Manifest(digest_of(content), content)
 
     def blob(self, repository: str, digest: str) -> bytes:
-        """Return a small blob, a configuration say."""
         content = self._ask("GET", repository, f"blobs/{digest}", {}).content
         check_digest(f"{self._host}/{repository}", digest, content)
         return content
 
     def _manifest(self, method: str, repository: str, reference: str) -> Answer:
-        # Without them a registry may convert the manifest, and so name another digest.
+        # Without them a registry may convert the manifest and so name another digest.
         return self._ask(method, repository, f"manifests/{reference}", {"Accept": ", ".join(MEDIA_TYPES)})
 
     def _ask(self, method: str, repository: str, path: str, headers: dict[str, str]) -> Answer:
@@ -150,7 +143,7 @@ class Registry:
         return answer
 
     def _stored(self, method: str, url: str, headers: dict[str, str]) -> Answer:
-        """Return the answer of a store behind the registry, which takes the signature of its address only."""
+        """The store takes its address' signature only."""
         try:
             answer = self._send(method, url, headers)
         except RegistryError as error:
@@ -162,7 +155,6 @@ class Registry:
         return answer
 
     def _authorization(self, repository: str) -> dict[str, str]:
-        """Return the header that the registry wants; it is asked once."""
         if self._challenge is None:
             answer = self._send("GET", f"https://{self._host}/v2/", {})
             if answer.status not in {200, 401}:
@@ -174,7 +166,6 @@ class Registry:
         return {"Authorization": f"Basic {self._login.basic}"} if self._login else {}
 
     def _bearer(self, message: dict[str, str], repository: str) -> str:
-        """Return a bearer for a repository, as the registry's own token service gives it."""
         scope = message.get("scope") or f"repository:{repository}:pull"
         if scope not in self._bearers:
             query = urlencode({"service": message.get("service", ""), "scope": scope})
@@ -192,8 +183,8 @@ class Registry:
         return self._bearers[scope]
 
     def _send(self, method: str, url: str, headers: dict[str, str]) -> Answer:
-        """Return an answer, whatever its status. What is troubled is asked again, for reading does no harm."""
-        shown = url.partition("?")[0]
+        """Trouble is asked again, for reading does no harm."""
+        address = url.partition("?")[0]
         for attempt in range(1, TRIES + 1):
             try:
                 answer = self._open(method, url, headers)
@@ -201,7 +192,7 @@ class Registry:
                 if attempt == TRIES:
                     why = str(getattr(failure, "reason", None) or type(failure).__name__)
                     raise RegistryError(
-                        f"{method} {shown}: no answer: {why}. Check the registry's name, the network, the proxy and "
+                        f"{method} {address}: no answer: {why}. Check the registry's name, the network, the proxy and "
                         "the certificates.",
                         code=NO_ANSWER,
                         text=f"{urlsplit(url).netloc}: {why}",
@@ -222,8 +213,6 @@ class Registry:
 
 
 class Answer(NamedTuple):
-    """An answer of HTTP."""
-
     status: int
     headers: Any
     content: bytes
@@ -240,18 +229,18 @@ def check_digest(what: str, wanted: str, content: bytes) -> None:
 
 
 def challenge(header: str) -> tuple[str, dict[str, str]]:
-    """Return the scheme of a WWW-Authenticate header in small letters, and what it says."""
+    """Return the scheme of a WWW-Authenticate header, in small letters, and its parameters."""
     scheme, dummy, rest = header.partition(" ")
     return scheme.lower(), dict(re.findall(r'(\w+)="([^"]*)"', rest))
 
 
 def absent(error: RegistryError) -> bool:
-    """Return whether a manifest is missing, in a repository that there is."""
+    """Return whether a manifest is missing in a repository that exists."""
     return error.status == 404 and error.code not in {"NAME_UNKNOWN", UNEXPECTED}
 
 
 def error_of(answer: Answer) -> tuple[str, str]:
-    """Return the code and the text of an error, as registries and S3 word it; empty for anything else."""
+    """Return code and text as registries and S3 word them; empty for anything else."""
     try:
         first = json.loads(answer.content)["errors"][0]
         return str(first.get("code", "")), str(first.get("message", ""))
@@ -263,12 +252,10 @@ def error_of(answer: Answer) -> tuple[str, str]:
 
 
 def words(status: int, code: str, text: str) -> str:
-    """Return an error in one line."""
     return ": ".join(part for part in (f"HTTP {status}", code, text) if part)
 
 
 def refusal(what: str, answer: Answer) -> RegistryError:
-    """Return the typed error of an answer, with what the registry says."""
     given = foreign(answer)
     if given:
         return unexpected(what, f"HTTP {answer.status} with {given}", answer.status)
@@ -279,7 +266,7 @@ def refusal(what: str, answer: Answer) -> RegistryError:
 
 
 def foreign(answer: Answer) -> str:
-    """Return what a proxy or a portal has sent in place of the registry's JSON; empty when it has not."""
+    """Return what a proxy or portal sent in place of JSON; empty when none did."""
     if answer.status in REDIRECTS:
         return "a redirection"
     if answer.status >= 500 or answer.status in OWN_PAGES:

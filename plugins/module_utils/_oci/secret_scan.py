@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what in an image's configuration looks like a secret. Pure. Values are never returned.
+# Private to this collection. Values of suspects are never returned.
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from .._core.errors import Json
 
-# What secrets of well-known kinds look like, wherever they stand
 KINDS = {
     "AWS access key": r"(?<![A-Z0-9])A(?:KIA|SIA)[A-Z0-9]{16}(?![A-Z0-9])",
     "private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----",
@@ -28,22 +27,20 @@ KINDS = {
     "password in an address": r"\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/:@$]+@",
 }
 PATTERNS = {kind: re.compile(pattern) for kind, pattern in KINDS.items()}
-# Names whose value is a secret by how they end, so that TOKENIZERS_PARALLELISM and TOKEN_FILE are none
+# Judged by how names end, so that TOKENIZERS_PARALLELISM and TOKEN_FILE are none
 NAMES = re.compile(
     r"(?:(?:^|[_.-])TOKEN|SECRETS?|PASS(?:WORD|WD|PHRASE)|CREDENTIALS?|(?:API|PRIVATE|SECRET|ACCESS)_?KEY)"
     r"(?:[_.-](?:ID|KEY|VALUE|BASE))?$",
     re.IGNORECASE,
 )
 ASSIGNMENT = re.compile(r"""(?<![\w$])([A-Za-z_][\w.-]*)=("[^"]*"|'[^']*'|[^\s"']*)""")
-# What a name may have without giving anything away: nothing, a reference, a path, a switch, a number
+# Nothing, a reference, a path, a switch, a number
 HARMLESS = re.compile(
     r"|\$.*|\.{0,2}(?:/[\w.-]{0,24})+|true|false|yes|no|none|null|\d{1,5}|<.*>|\*+", re.IGNORECASE | re.DOTALL
 )
 
 
 class Suspect(NamedTuple):
-    """What looks like a secret: where it stands, under which name, and of which kind."""
-
     place: str
     name: str
     kind: str
@@ -53,7 +50,6 @@ class Suspect(NamedTuple):
 
 
 def suspected_secrets(configuration: Json) -> list[Suspect]:
-    """Return what looks like a secret in an image's environment, labels and history, each once."""
     return list(dict.fromkeys(_found(configuration)))
 
 
@@ -85,7 +81,7 @@ def _of_value(place: str, name: str, value: str) -> Iterator[Suspect]:
 
 
 def _of_text(place: str, text: str) -> Iterator[Suspect]:
-    """Look at assignments first, for they have a name to tell; then at the whole text."""
+    """Assignments go first, for they have a name to tell."""
     found = [suspect for name, value in ASSIGNMENT.findall(text) for suspect in _of_value(place, name, value)]
     yield from found
     reported = {suspect.kind for suspect in found}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the one client of skopeo. It runs it, and knows nothing of options, AWS or Ansible.
+# Private to this collection: the one client of skopeo. It knows nothing of options, AWS or Ansible.
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from .registry_client import DOCKER_HUB, Login
 OLDEST = (1, 6)  # the first with --all and --preserve-digests
 FLAGS_SINCE = {(1, 16): ["--image-parallel-copies=8"], (1, 18): ["--retry-delay=2s"]}
 POLICIES = ("~/.config/containers/policy.json", "/etc/containers/policy.json")
-# Signatures are not what this is about: the digest is known beforehand, and compared afterwards.
+# Signatures need no proof: the digest is known before, and compared after.
 POLICY = {"default": [{"type": "insecureAcceptAnything"}]}
 COPYING = re.compile(r"Copying (?P<kind>blob|config) (?:sha256:)?(?P<digest>[0-9a-f]{8,64})(?P<rest>.*)")
 FATAL = re.compile(r'level=fatal msg="(?P<text>.*)"')
-SIGNED = re.compile(r'(https?://[^\s"?\\]+)\?[^\s"\\]*')  # an address of a store, whose query is a secret
+SIGNED = re.compile(r'(https?://[^\s"?\\]+)\?[^\s"\\]*')  # the query is a secret
 TROUBLE = re.compile(
     r"\b429\b|too ?many ?requests|rate exceeded|\b5\d\d\b|\b401\b|unauthorized|authentication required"
     r"|authorization token has expired|status code from registry 403"
@@ -42,29 +42,26 @@ TROUBLE = re.compile(
 )
 BAD_REQUEST = re.compile(r"\b400\b")
 LAST_LINES = 20
-AT_ONCE = 6  # blobs that it copies at the same time unless told otherwise
-LOOK_SECONDS = 1.0  # between two looks at how far it is
+AT_ONCE = 6
+LOOK_SECONDS = 1.0
 PIECE = 1 << 16
 
 
 class Side(NamedTuple):
-    """Where an image is, and the login for there; None is anonymous. `reference` begins with the host."""
+    """`login` None is anonymous; `reference` begins with the host."""
 
     reference: str
     login: Login | None
 
     @property
     def host(self) -> str:
-        """The key under which an auth file keeps the login."""
         host, slash, dummy = self.reference.partition("/")
         return host if slash and re.search(r"[.:]|^localhost$", host) else DOCKER_HUB
 
 
 class Skopeo:
-    """Copies images between registries.
-
-    `environment` is what skopeo gets to see; `workspace` is the directory below which private temporary directories are
-    made, None for the system's; `verify` False takes any certificate.
+    """`environment` is what skopeo sees; `workspace` holds private temporary directories, None for the system's;
+    `verify` False takes any certificate.
     """
 
     def __init__(
@@ -83,14 +80,14 @@ class Skopeo:
         self._version: tuple[int, int] | None = None
 
     def version(self) -> tuple[int, int]:
-        """Return the version. Raises SkopeoError when skopeo is missing or too old."""
+        """Raise SkopeoError when skopeo is missing or too old."""
         if self._version is None:
             self._version = self._asked_version()
         return self._version
 
     def _asked_version(self) -> tuple[int, int]:
         try:
-            message = asyncio.run(self._told("--version"))
+            message = asyncio.run(self._output("--version"))
         except OSError as error:
             raise SkopeoError(
                 f"skopeo cannot be run ({error.strerror}). Install it where this runs, from the package skopeo of your "
@@ -116,9 +113,8 @@ class Skopeo:
     ) -> str:
         """Copy an image with all its platforms, and return the digest that was written.
 
-        `blobs` are the sizes of its blobs by their digests; `progress` is told whenever one of them is done, and else
-        every second. The logins are in files that nobody else can read, and that are gone when this ends, however it
-        does.
+        `blobs` are sizes by digest; `progress` is told when a blob is done, and every second. Logins are in private
+        files that are gone when this ends.
         """
         version = self.version()
         with terminable(), TemporaryDirectory(prefix="skopeo-", dir=self._workspace) as directory:
@@ -146,7 +142,7 @@ class Skopeo:
         return [*command, f"docker://{source.reference}", f"docker://{destination.reference}"]
 
     def _run(self, command: list[str], meter: CopyProgress) -> tuple[int, list[str]]:
-        """Run skopeo; return its exit code and its last lines. It does not outlive an interruption."""
+        """Return exit code and last lines. skopeo does not outlive an interruption."""
         return asyncio.run(self._followed(command, meter))
 
     async def _followed(self, command: list[str], meter: CopyProgress) -> tuple[int, list[str]]:
@@ -155,7 +151,7 @@ class Skopeo:
         try:
             async for line in lines(process.stdout):
                 if line is None:
-                    meter.look(written(process.pid))
+                    meter.update(written(process.pid))
                 else:
                     meter.read(line)
                     last = [*last, line.rstrip()][-LAST_LINES:]
@@ -165,8 +161,7 @@ class Skopeo:
                 process.kill()
                 await process.wait()
 
-    async def _told(self, *arguments: str) -> str:
-        """Return what skopeo says."""
+    async def _output(self, *arguments: str) -> str:
         process = await self._started([self._executable, *arguments])
         return (await process.communicate())[0].decode(errors="replace")
 
@@ -179,9 +174,9 @@ class Skopeo:
 class CopyProgress:
     """Reads from skopeo's lines which blobs are done.
 
-    A blob is done when its line says so. Older versions tell only its beginning; then it is done when the configuration
-    begins, which comes last. Until then it is known how many are: only so many are under way at once.
-    What is under way counts by what skopeo has written.
+    Older versions tell only their beginnings: then they are done when the configuration, which comes last, begins;
+    until then all are but those under way, of which so many are at once. What is under way counts by the bytes that
+    skopeo has written.
     """
 
     def __init__(self, blobs: Mapping[str, int], tell: Callable[[Progress], None]) -> None:
@@ -192,13 +187,11 @@ class CopyProgress:
         self._skipped: set[str] = set()
         self._written = 0
 
-    def look(self, written: int) -> None:
-        """Take note of how many bytes skopeo has written, and tell how far it is."""
+    def update(self, written: int) -> None:
         self._written = written
         self._tell(self._progress())
 
     def read(self, line: str) -> None:
-        """Take note of a line."""
         match = COPYING.match(line)
         if match:
             named = {digest for digest in self._blobs if digest.removeprefix("sha256:").startswith(match["digest"])}
@@ -229,7 +222,7 @@ class CopyProgress:
 
 
 async def lines(stream: Any) -> AsyncIterator[str | None]:
-    """Yield the lines of a stream as they come, and None every second."""
+    """Yield the lines as they come, and None every second."""
     rest, due = b"", time.monotonic() + LOOK_SECONDS
     while True:
         try:
@@ -250,7 +243,7 @@ async def lines(stream: Any) -> AsyncIterator[str | None]:
 
 
 def written(process_id: int) -> int:
-    """Return how many bytes a process has written, over the network too; 0 where the system does not tell."""
+    """Return the bytes that a process has written, over the network too; 0 where the system does not tell."""
     try:
         return int(Path(f"/proc/{process_id}/io").read_text().partition("wchar: ")[2].split()[0])
     except (OSError, LookupError, ValueError):
@@ -262,7 +255,6 @@ def ignored(dummy: Progress) -> None:
 
 
 def private(path: Path, document: Mapping[str, Any]) -> Path:
-    """Write a file that only its owner can read."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(document, file)
     return path
@@ -276,7 +268,6 @@ def digest_in(path: Path) -> str:
 
 
 def fatal(lines: list[str]) -> str:
-    """Return the reason that skopeo gave for its end."""
     for line in reversed(lines):
         if match := FATAL.search(line):
             return match["text"].replace('\\"', '"')
@@ -284,21 +275,17 @@ def fatal(lines: list[str]) -> str:
 
 
 def redacted(text: str) -> str:
-    """Return a text without the signatures of addresses."""
     return SIGNED.sub(r"\1", text)
 
 
 def is_transient(text: str, public: bool) -> bool:
-    """Return whether another try, with a fresh login, may mend a failure.
-
-    ECR Public answers 400 when a login has expired meanwhile.
-    """
+    """Return whether another try with a fresh login may help. ECR Public answers 400 when a login has expired."""
     return bool(TROUBLE.search(text) or (public and BAD_REQUEST.search(text)))
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let a request to terminate end this process like an interruption does, so that it cleans up."""
+    """Let a request to terminate interrupt this process, so that it cleans up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

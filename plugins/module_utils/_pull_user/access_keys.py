@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what becomes of a pull user's access keys. Pure; everything it needs to know comes in.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .._aws.secret_entry import KeyReservation, TokenRecord
 
 MOST_KEYS = 2  # of one user, in IAM; inactive ones count
 ACTIVE = "Active"  # any other status (Inactive, Expired) makes a key unusable
-# By how much the clock that wrote a note may be ahead of the clock that dates the key: AWS refuses requests whose clock
-# is further off. A key listed when the note was made is told by its id, so this tolerance endangers none.
+# How far the clock that wrote a note may be ahead of the one that dates keys: AWS refuses requests further off. A key
+# listed in the note is told by its id, so this endangers none.
 SKEW = timedelta(minutes=5)
 
 STORED, MARKED, ORPHAN, FOREIGN = "stored", "marked", "orphan", "foreign"
 
 
 class AccessKey(NamedTuple):
-    """An access key as IAM lists it; it has no secret. `service` and `region` are where it was last used."""
+    """As IAM lists it. `service` and `region` are where it was last used."""
 
     id: str
     status: str
@@ -33,11 +33,10 @@ class AccessKey(NamedTuple):
 
 
 class KeyPlan(NamedTuple):
-    """What to do: delete, deactivate, then create or forget.
+    """Delete, deactivate, then create or forget, which drops a note that a dead run left beside a good key.
 
-    `forget` drops a note that a dead run left beside a good key. `blocked` are the reasons why there is no good key and
-    none can be made; `postponed` those why a rotation that is due waits for the end of the last one, `stuck` those why
-    it cannot be done at all. The good key stays in both.
+    `blocked`: why there is no good key and none can be made; `postponed`: why a due rotation waits; `stuck`: why it
+    cannot be done at all. The good key stays in the last two.
     """
 
     delete: tuple[str, ...] = ()
@@ -53,12 +52,11 @@ class KeyPlan(NamedTuple):
 def owners(
     keys: Iterable[AccessKey], marked: Collection[str], stored_id: str | None, pending: KeyReservation | None
 ) -> dict[str, str]:
-    """Return key id -> whose it is: STORED, MARKED as ours by a tag, ORPHAN of a run that died, or FOREIGN.
+    """Return key id -> STORED, MARKED by our tag, ORPHAN of a run that died, or FOREIGN.
 
-    An orphan is a key that appeared after a run had noted that it was going to make one: it was not there then, is not
-    older than the note, and nobody has used it, since nobody knows its secret; or that run had marked it and died while
-    it proved it. An abandoned note has no orphan: the run that made it cleaned up. Of several candidates all but one
-    are somebody else's, so none is taken for ours.
+    An orphan was not there when a run noted that it would make a key, is not older than the note, and unused, since
+    nobody knows its secret; or that run marked it and died. An abandoned note has none. Several candidates are all
+    foreign: at most one is ours.
     """
     others = [key for key in keys if key.id != stored_id]
     made = [key for key in others if pending and appeared(key, pending)]
@@ -70,12 +68,10 @@ def owners(
 
 
 def appeared(key: AccessKey, pending: KeyReservation) -> bool:
-    """Return whether a key was made after the note, and the run that made the note has not cleaned up."""
     return not pending.abandoned and key.id not in pending.known_key_ids and key.created >= pending.since - SKEW
 
 
 def is_due(key: AccessKey, now: datetime, rotate_after_days: float | None) -> bool:
-    """Return whether a key has reached the age at which it is to be replaced; without an age, none has."""
     return rotate_after_days is not None and now - key.created >= timedelta(days=rotate_after_days)
 
 
@@ -91,11 +87,10 @@ def plan_keys(
     rotate_after_days: float | None = None,
     retire_after_hours: float | None = None,
 ) -> KeyPlan:
-    """Return what to do about a pull user's keys, so that one good key is in the store and none that works is lost.
+    """Return how one good key gets into the store and none that works is lost.
 
-    `marked` are the ids that the user's tags name as ours, `stored_id` is the id in the store, `fresh` what the entry's
-    freshness tags say; `busy` leaves a good key to the run that is at work. A key is never rotated without
-    rotate_after_days and never retired without retire_after_hours.
+    `marked` are ids in the user's tags, `fresh` the entry's freshness tags; `busy` leaves a good key to the run at
+    work. Without rotate_after_days no key is rotated, without retire_after_hours none retired.
     """
     stored = next((key for key in keys if key.id == stored_id), None)
     if busy and stored and stored.status == ACTIVE and not is_due(stored, now, rotate_after_days):
@@ -127,14 +122,12 @@ def plan_keys(
 
 
 def retired_at(stored: AccessKey, retire_after_hours: float | None) -> datetime:
-    """Return from when the key before the stored one may be gone, if nothing uses it."""
     return stored.created + timedelta(hours=2 * (retire_after_hours or 0))
 
 
 def plan_first(keys: list[AccessKey], whose: dict[str, str], orphans: tuple[str, ...]) -> KeyPlan:
-    """Return how to get a key when the store holds none that exists: `keys` are those that are no orphans.
-
-    A key of ours that still works is left alone although its secret is lost: somebody may hold a token of it.
+    """Return how to get a key when the store holds none; `keys` excludes orphans. One of ours that works stays
+    although its secret is lost: somebody may hold its token.
     """
     if len(keys) < MOST_KEYS:
         return KeyPlan(delete=orphans, create=True)
@@ -152,10 +145,8 @@ def plan_retirement(
     now: datetime,
     retire_after_hours: float | None,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return which of our older keys to delete and which to deactivate.
-
-    One that works is deactivated when the grace after the newest key's date is over, no token that still runs was
-    minted with it, and it was not used after that moment. One that does not work is deleted after twice the grace.
+    """Deactivate our older keys when the grace after the newest is over, no running token was minted with them, and
+    they were unused since; delete those that do not work after twice the grace.
     """
     if retire_after_hours is None:
         return (), ()
@@ -169,7 +160,6 @@ def plan_retirement(
 
 
 def reasons(keys: Iterable[AccessKey], whose: dict[str, str]) -> tuple[str, ...]:
-    """Return for each key that takes up room why it is not removed."""
     return tuple(reason(key, whose[key.id]) for key in keys)
 
 
@@ -180,5 +170,5 @@ def reason(key: AccessKey, owner: str) -> str:
 
 
 def not_active(key: AccessKey) -> str:
-    """Return why a key that cannot be used is not replaced: somebody may have deactivated it on purpose."""
+    """Return why an unusable key is not replaced: somebody may have deactivated it on purpose."""
     return f"{key.id} is the key in the secret store, but its status is {key.status}"

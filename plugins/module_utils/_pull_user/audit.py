@@ -2,8 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what is told of a pull user, and what is wrong with it, as data. Pure. A new finding is a
-# new row, and what yields it.
+# Private to this collection. A new finding is a new row, and what yields it.
 
 from __future__ import annotations
 
@@ -27,21 +26,20 @@ AWS_POLICIES = {
     "AmazonEC2ContainerRegistryPullOnly": "pull_only",
     "AmazonEC2ContainerRegistryReadOnly": "read_only",
 }
-MANAGED_LIMIT = 6144  # characters of a customer managed policy
+MANAGED_LIMIT = 6144
 LIMITS = {"inline_characters": _policy.LIMIT, "attached_policies": 10, "groups": 10, "tags": 50, "access_keys": 2}
 NEAR = 0.8  # of a limit
 UNUSED = timedelta(days=30)  # a refresh uses the key several times a day
-UNTRIED = timedelta(days=1)  # a new key has this long until it is used for the first time
+UNTRIED = timedelta(days=1)  # until a new key is used for the first time
 STORE_ARN = re.compile(
     r"arn:[a-z-]+:(?P<type>secretsmanager|ssm):(?P<region>[a-z0-9-]+):\d+:(?:secret:|parameter/)(?P<name>.+)"
 )
 
-# What keeps an entry from giving a key.
 KEY, MISSING, DELETED, PENDING, UNREADABLE = "key", "missing", "deleted", "pending", "unreadable"
 
 
 class Subject(NamedTuple):
-    """A user as IAM shows it. Policies that are attached go by their ARN, the documents by name or ARN."""
+    """Policies that are attached go by ARN, documents by name or ARN."""
 
     user: Json
     inline: dict[str, Json]
@@ -50,7 +48,7 @@ class Subject(NamedTuple):
 
 
 class StoreState(NamedTuple):
-    """What the secret store holds for a user: type, name and region of the entry, and it; `error` when unreadable."""
+    """`error` when the entry is unreadable."""
 
     place: Json
     entry: Entry | None
@@ -59,7 +57,7 @@ class StoreState(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What the options expect: `repositories` None leaves the policy to itself, `rotate_after_days` None the age."""
+    """`repositories` None leaves the policy alone, `rotate_after_days` None the age."""
 
     repositories: list[str] | None
     rotate_after_days: int | None
@@ -69,17 +67,16 @@ class Expected(NamedTuple):
 
 
 def store_place(given: Json, tags: Json) -> Json:
-    """Return which entry to read: the one that the user's tag records, unless the options name one."""
+    """Return the entry that the user's tag records, unless the options name one."""
     recorded = STORE_ARN.fullmatch(RANDOM_SUFFIX.sub(r"\1", tags.get(SECRET, "")))
     if given["name"] or not recorded:
         return given
     name = recorded["name"]
-    level = "/" if recorded["type"] == "ssm" and "/" in name else ""  # which the ARN of a parameter lacks
+    level = "/" if recorded["type"] == "ssm" and "/" in name else ""  # which a parameter's ARN lacks
     return {**given, **recorded.groupdict(), "name": level + name}
 
 
 def kind_of(arn: str, account: str) -> str | None:
-    """Return the kind of an attached policy that this collection makes or attaches; None for others."""
     name = arn.rpartition("/")[2]
     if arn.split(":")[4] == "aws":
         return AWS_POLICIES.get(name)
@@ -89,7 +86,6 @@ def kind_of(arn: str, account: str) -> str | None:
 def report(
     subject: Subject, keys: tuple[AccessKey, ...], kept: StoreState | None, expected: Expected, now: datetime
 ) -> Json:
-    """Return what is told of a user."""
     user = subject.user
     mine = own_policies(subject, expected.repositories)
     names = {policy["name"] for policy in mine} | {DENY}
@@ -108,7 +104,6 @@ def report(
 
 
 def own_policies(subject: Subject, wanted: list[str] | None) -> list[Json]:
-    """Return what is told of the policies that are this collection's."""
     partition, account = subject.user["arn"].split(":")[1], subject.user["arn"].split(":")[4]
     found = [
         policy_report("inline", name, document, _policy.LIMIT, _policy.repositories_of(document), wanted)
@@ -129,7 +124,7 @@ def own_policies(subject: Subject, wanted: list[str] | None) -> list[Json]:
 def policy_report(
     kind: str, name: str, document: Json | None, limit: int, opened: list[str], wanted: list[str] | None
 ) -> Json:
-    """Return what is told of one policy. Those of AWS open all repositories, so none is missing there."""
+    """AWS' own policies open all repositories, so none is missing there."""
     asked = set(opened if wanted is None else wanted)
     drift = {
         "missing": sorted(asked - set(opened)) if document else [],
@@ -153,7 +148,7 @@ def policy_report(
 def keys_report(
     tags: Json, keys: tuple[AccessKey, ...], kept: StoreState | None, rotate_after_days: int | None, now: datetime
 ) -> list[Json]:
-    """Return what is told of the access keys. Only the one that tokens are minted with is ever due."""
+    """Only the key that mints tokens is ever due."""
     entry = kept.entry if kept else None
     stored = entry.key.access_key_id if entry and entry.key else None
     whose = owners(keys, marked_keys(tags), stored, entry.pending if entry else None)
@@ -176,14 +171,12 @@ def keys_report(
 
 
 def last_used(key: AccessKey) -> Json | None:
-    """Return when, for which service and where a key was last used, as far as IAM knows."""
     if key.last_used is None:
         return None
     return {"date": format_time(key.last_used), "service": key.service, "region": key.region}
 
 
 def quotas(subject: Subject, keys: int) -> dict[str, Json]:
-    """Return how much of each of IAM's limits the user takes."""
     used = {
         "inline_characters": sum(policy_size(document) for document in subject.inline.values()),
         "attached_policies": len(subject.attached),
@@ -195,7 +188,7 @@ def quotas(subject: Subject, keys: int) -> dict[str, Json]:
 
 
 def store_report(kept: StoreState) -> Json:
-    """Return what is told of the entry in the secret store: never its secret."""
+    """Return what is told of the entry: never its secret."""
     entry = kept.entry
     tokens = [
         {"registry_id": key, "expires_at": format_time(reported.expires_at), "access_key_id": reported.access_key_id}
@@ -212,7 +205,6 @@ def store_report(kept: StoreState) -> Json:
 
 
 def entry_state(kept: StoreState) -> str:
-    """Return whether the entry gives a key, or why it does not."""
     if kept.error:
         return UNREADABLE
     if kept.entry is None:
@@ -414,7 +406,6 @@ Match = tuple[str, Json]  # a row of TABLE, and what its templates need besides 
 
 
 def findings(reported: Json, expected: Expected, now: datetime) -> list[Json]:
-    """Return the findings on a user, from what is told of it; the worst first."""
     calls = remedies(reported, expected)
     hits = [hit for check in checks(reported) for hit in check(reported, now)]
     found = [finding(name, reported["name"], {**calls, **facts}) for name, facts in hits]
@@ -422,7 +413,7 @@ def findings(reported: Json, expected: Expected, now: datetime) -> list[Json]:
 
 
 def checks(reported: Json) -> list[Callable[[Json, datetime], Iterator[Match]]]:
-    """Return what to look at. In quarantine what does not work is as it should be."""
+    """In quarantine what does not work is as it should be."""
     if not reported["managed"]:
         return [not_managed]
     if reported["quarantined"]:
@@ -431,12 +422,10 @@ def checks(reported: Json) -> list[Callable[[Json, datetime], Iterator[Match]]]:
 
 
 def finding(name: str, user: str | None, facts: Json) -> Json:
-    """Return a row of the table with its templates filled."""
     return {"user": user, **TABLE[name].filled({"user": user, **facts})}
 
 
 def nobody(name: str | None, prefix: str | None, repositories: list[str] | None) -> list[Json]:
-    """Return the finding for a user, or a path, that is not there."""
     there: Json = {"path": prefix if prefix.endswith("/") else f"{prefix}/"} if prefix else {}
     create = module_call("ecr_pull_user", name=name or "NAME", **there, repositories=repositories or ["REPOSITORY"])
     return [finding("user_missing" if name else "path_empty", name, {"prefix": prefix, "create": create})]
@@ -451,7 +440,6 @@ def quarantined(dummy_told: Json, dummy: datetime) -> Iterator[Match]:
 
 
 def store(reported: Json, dummy: datetime) -> Iterator[Match]:
-    """The entry of the secret store, when it was read, and whether the user has the key in it."""
     current = reported["secret_store"]
     if current is None:
         return
@@ -476,7 +464,6 @@ def tokens(reported: Json, now: datetime) -> Iterator[Match]:
 
 
 def policies(reported: Json, dummy: datetime) -> Iterator[Match]:
-    """The policies of ours, and the boundary of all that policies may allow."""
     if not reported["policies"]:
         yield "policy_missing", {}
     for policy in reported["policies"]:
@@ -505,14 +492,12 @@ def keys_of_ours(reported: Json, now: datetime) -> Iterator[Match]:
 
 
 def is_unused(key: Json, now: datetime) -> bool:
-    """Return whether nobody has used a key for long, or ever although there was time."""
     if key["never_used"]:
         return now - parse_time(key["created"]) >= UNTRIED
     return now - parse_time(key["last_used"]["date"]) >= UNUSED
 
 
 def used(key: Json) -> str:
-    """Return when a key was last used, in words."""
     return "never" if key["never_used"] else "at {date} for {service} in {region}".format_map(key["last_used"])
 
 
@@ -523,7 +508,7 @@ def foreign_keys(reported: Json, dummy: datetime) -> Iterator[Match]:
 
 
 def two_keys(reported: Json, dummy: datetime) -> Iterator[Match]:
-    """Two keys that work; the one to end is not in the store, and where that does not tell the older one."""
+    """The one to end is not in the store, and where that does not tell the older."""
     active = [key for key in reported["access_keys"] if key["status"] == ACTIVE]
     if len(active) > 1:
         to_delete = min(active, key=lambda key: (bool(key["stored"]), key["created"]))
@@ -531,7 +516,7 @@ def two_keys(reported: Json, dummy: datetime) -> Iterator[Match]:
 
 
 def foreign_policies(reported: Json, dummy: datetime) -> Iterator[Match]:
-    """What others gave the user; that everything is denied in quarantine is ours."""
+    """What others gave the user; the quarantine's denial is ours."""
     for policy in reported["other_policies"]:
         if not (reported["quarantined"] and policy["name"].endswith(f":policy/{DENY_ALL}")):
             yield f"foreign_{policy['kind']}", {"policy": policy["name"]}
@@ -540,7 +525,7 @@ def foreign_policies(reported: Json, dummy: datetime) -> Iterator[Match]:
 
 
 def limits(reported: Json, dummy: datetime) -> Iterator[Match]:
-    """What takes up most of what IAM allows. Two keys are told of in a finding of their own."""
+    """Two keys are told of in a finding of their own."""
     for name, quota in reported["quotas"].items():
         if name != "access_keys" and is_near(quota["used"], quota["limit"]):
             row = "inline_near" if name == "inline_characters" else "count_near"
@@ -551,7 +536,6 @@ def limits(reported: Json, dummy: datetime) -> Iterator[Match]:
 
 
 def is_near(size: int, limit: int) -> bool:
-    """Return whether little of a limit is left."""
     return size >= NEAR * limit
 
 
@@ -559,7 +543,6 @@ def is_near(size: int, limit: int) -> bool:
 
 
 def remedies(reported: Json, expected: Expected) -> dict[str, str]:
-    """Return the calls of modules that mend something about a user."""
     current = reported["secret_store"] or store_place({"name": None}, reported["tags"])
     place: Json = {key: current[key] for key in ("type", "name", "region")} if current["name"] else {}
     entry = {"secret_store": place} if place else {}
@@ -583,7 +566,6 @@ def remedies(reported: Json, expected: Expected) -> dict[str, str]:
 
 
 def shortened(arns: Iterable[str]) -> list[str]:
-    """Return these repositories with the commonest prefix of theirs as a wildcard."""
     pattern = _policy.commonest_prefix(arns := list(arns))
     if not pattern:
         return ["PREFIX/*"]

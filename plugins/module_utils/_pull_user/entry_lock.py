@@ -2,11 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the lock under which a pull user is changed. It is a part of its entry's value, because
-# the secret store is the only place that takes a write on the condition that nobody else has written since.
-#
-# Whoever takes it has read the entry before anything else, so what was read after it is true until it is released. One
-# that was not renewed within propagation_timeout belongs to a run that died, and the next run takes it over.
+# Private to this collection: the lock for changes of a pull user. It is a part of its entry's value, since only the
+# secret store takes a write on condition that nobody else has written. Whoever takes it reads the entry first, so that
+# what was read after it stays true until the release. One not renewed within propagation_timeout belongs to a dead run.
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from .._core.errors import ConflictError
 
 
 class KeyContext(NamedTuple):
-    """Where a key is made and kept, and for how many seconds something new may take to arrive everywhere."""
+    """`propagation_timeout` is how many seconds something new may take to arrive everywhere."""
 
     aws: Aws
     store: SecretStore
@@ -28,7 +26,6 @@ class KeyContext(NamedTuple):
     propagation_timeout: float
 
     def deadline(self) -> datetime:
-        """Return until when to be patient with something that is new now."""
         return self.aws.clock() + timedelta(seconds=self.propagation_timeout)
 
 
@@ -37,26 +34,23 @@ class LockLostError(ConflictError):
 
 
 class EntryLock:
-    """The entry, while this run alone may change the pull user."""
-
     def __init__(self, context: KeyContext, entry: Entry | None) -> None:
-        """Take the lock, which makes an entry that is not there. Raises LockLostError when another run was faster."""
+        """Take the lock, making a missing entry. Raise LockLostError when another run was faster."""
         self.context = context
         if entry is None:
             now = context.aws.clock()
-            note = KeyReservation(now, (), abandoned=True)
-            self._keep(context.store.create(context.user, Entry("", pending=note, lock=now)))
+            reservation = KeyReservation(now, (), abandoned=True)
+            self._keep(context.store.create(context.user, Entry("", pending=reservation, lock=now)))
         else:
             self.entry = entry
             self.write()
 
     def write(self, **changes: Any) -> None:
-        """Change the entry, which renews the lock."""
         wanted = self.entry._replace(**{"lock": self.context.aws.clock(), **changes})
         self._keep(self.context.store.put(self.entry, wanted))
 
     def check(self) -> None:
-        """Raise LockLostError when so much time has passed that another run may have taken over."""
+        """Raise LockLostError when another run may have taken over."""
         if not is_young(self.entry.lock, self.context.aws.clock(), self.context.propagation_timeout):
             raise self._lost()
 
@@ -66,7 +60,7 @@ class EntryLock:
             self.write(lock=None)
 
     def delete(self) -> None:
-        """Remove the entry, and the lock with it. It is not released even when the answer is lost."""
+        """Remove entry and lock; it is not released even when the answer is lost."""
         self.entry = self.entry._replace(lock=None)
         self.context.store.delete()
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the IAM user that pulls, without its keys: what it is, what it should be, and the writes.
+# Private to this collection: the IAM user, without its keys.
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .access_keys import AccessKey
 from .entry_lock import LockLostError
 from .policy_attachment import AttachedPolicies
 
-SECRET = "gpuops.runpod/secret"  # the tag of a user that names its entry in the secret store, by ARN
-# A key's own tag has the key's id as its name, which is where the AWS console keeps the description of a key.
+SECRET = "gpuops.runpod/secret"  # names the user's entry in the secret store, by ARN
+# A key's own tag is named by the key's id, where the AWS console keeps its description.
 KEY_MARK = "gpuops.runpod"
 KEY_ID = re.compile(r"A[A-Z0-9]{15,127}")
-RANDOM_SUFFIX = re.compile(r"(:secretsmanager:.*)-[A-Za-z0-9]{6}$")  # Secrets Manager appends it to the name in an ARN
+RANDOM_SUFFIX = re.compile(r"(:secretsmanager:.*)-[A-Za-z0-9]{6}$")
 
 
 class UserState(NamedTuple):
-    """A pull user and what belongs to it, as it was read or as a run leaves it. `user` None means that there is none.
+    """`user` None means that there is none.
 
-    `tokens` are those at RunPod that the entry's tags tell of, `others` is what keeps the user from being deleted, and
-    `promised` is a key that is still to be made.
+    `tokens` are those at RunPod that the entry's tags tell of, `others` what keeps the user from being deleted,
+    `promised` a key still to be made.
     """
 
     partition: str
@@ -51,7 +51,7 @@ class UserState(NamedTuple):
 
 
 class UserChange(NamedTuple):
-    """What a user lacks; None leaves a field alone, and an empty boundary clears it."""
+    """None leaves a field alone, and an empty boundary clears it."""
 
     create: bool = False
     path: str | None = None
@@ -61,7 +61,6 @@ class UserChange(NamedTuple):
 
 
 def find_user(aws: Aws, name: str) -> Json | None:
-    """Return the user of this name, or None."""
     with tolerating("NoSuchEntity"):
         user = aws.call("iam", "get_user", UserName=name)["User"]
         if user["UserName"] != name:
@@ -77,7 +76,6 @@ def find_user(aws: Aws, name: str) -> Json | None:
 
 
 def find_keys(aws: Aws, user: str) -> tuple[AccessKey, ...]:
-    """Return the user's access keys, with when they were last used."""
     keys = []
     for key in aws.pages("iam", "list_access_keys", "AccessKeyMetadata", UserName=user):
         used = aws.call("iam", "get_access_key_last_used", AccessKeyId=key["AccessKeyId"])["AccessKeyLastUsed"]
@@ -88,7 +86,6 @@ def find_keys(aws: Aws, user: str) -> tuple[AccessKey, ...]:
 
 
 def spelled_otherwise(name: str, spelling: str) -> str:
-    """Return what to say of a user whose name differs in case only."""
     return (
         f"There is an IAM user {spelling!r}, and IAM does not tell it from {name!r}, since it ignores case: "
         f"set name to {spelling!r}, or to another name."
@@ -96,7 +93,7 @@ def spelled_otherwise(name: str, spelling: str) -> str:
 
 
 def check_user(user: Json, store_arn: str) -> None:
-    """Raise ConflictError when the user is not ours, or when its key is in another store."""
+    """Raise ConflictError when the user is not ours, or its key is in another store."""
     name, tags = user["name"], user["tags"]
     if MANAGED not in tags:
         raise ConflictError(
@@ -112,7 +109,7 @@ def check_user(user: Json, store_arn: str) -> None:
 
 
 def check_entry(store: SecretStore, entry: Entry, name: str, user: Json | None) -> None:
-    """Raise ConflictError when the entry is not ours. The user's tag proves that it is; else the entry's own tag."""
+    """Raise ConflictError unless the user's tag, or else the entry's own, proves that it is ours."""
     if user and user["tags"].get(SECRET) == entry.arn:
         return
     if store.tags().get(MANAGED) != name:
@@ -123,7 +120,7 @@ def check_entry(store: SecretStore, entry: Entry, name: str, user: Json | None) 
 
 
 def wanted_tags(given: Json | None) -> dict[str, str]:
-    """Return the option's tags as IAM keeps them. Raises InputError for names that have a meaning for us."""
+    """Raise InputError for tags that have a meaning for us."""
     tags = {key: str(value) for key, value in (given or {}).items()}
     reserved = sorted(key for key in tags if key.startswith(OURS) or KEY_ID.fullmatch(key))
     if reserved:
@@ -135,7 +132,6 @@ def wanted_tags(given: Json | None) -> dict[str, str]:
 
 
 def plan_user(user: Json | None, params: Json) -> UserChange:
-    """Return what the user lacks of what the options want."""
     tags = wanted_tags(params["user_tags"])
     path, boundary = params["path"], params["permissions_boundary"]
     if user is None:
@@ -152,12 +148,11 @@ def plan_user(user: Json | None, params: Json) -> UserChange:
 
 
 def is_purged(key: str) -> bool:
-    """Return whether a tag goes when it is not asked for: not ours, not AWS' own, not the description of a key."""
+    """Return whether an unwanted tag goes: not ours, not AWS', no description of a key."""
     return not (key.startswith((OURS, "aws:")) or KEY_ID.fullmatch(key))
 
 
 def user_after(found: UserState, name: str, change: UserChange) -> Json:
-    """Return the user as the change leaves it."""
     user = found.user or {"name": name, "path": change.path, "tags": {}, "permissions_boundary": None}
     path = change.path or user["path"]
     boundary = user["permissions_boundary"] if change.permissions_boundary is None else change.permissions_boundary
@@ -171,12 +166,10 @@ def user_after(found: UserState, name: str, change: UserChange) -> Json:
 
 
 def tags_after(tags: Json, tag: Json, untag: tuple[str, ...]) -> Json:
-    """Return the tags that a TagUser and an UntagUser leave."""
     return {key: value for key, value in {**tags, **tag}.items() if key not in untag}
 
 
 def write_user(aws: Aws, name: str, change: UserChange) -> None:
-    """Make the user, or change what differs."""
     if change.create:
         create_user(aws, name, change)
         return
@@ -195,7 +188,7 @@ def write_user(aws: Aws, name: str, change: UserChange) -> None:
 
 
 def create_user(aws: Aws, name: str, change: UserChange) -> None:
-    """Make the user. One that is there by now and ours is looked at anew: LockLostError."""
+    """Raise LockLostError for a user that is there by now and ours, to look anew."""
     options: Json = {"PermissionsBoundary": change.permissions_boundary} if change.permissions_boundary else {}
     try:
         aws.call("iam", "create_user", UserName=name, Path=change.path, Tags=tag_list(change.tag), **options)
@@ -211,7 +204,7 @@ def create_user(aws: Aws, name: str, change: UserChange) -> None:
 
 
 def spelling_of(aws: Aws, name: str) -> str:
-    """Return how IAM spells the user that takes up this name; with the given name when that cannot be listed."""
+    """Return IAM's spelling of the name; the given one when that cannot be listed."""
     with tolerating(*DENIED):
         for user in aws.pages("iam", "list_users", "Users"):
             if user["UserName"].lower() == name.lower():
@@ -220,12 +213,10 @@ def spelling_of(aws: Aws, name: str) -> str:
 
 
 def tag_list(tags: Json) -> list[Json]:
-    """Return tags in the form of AWS' calls."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def write_tags(aws: Aws, name: str, tag: Json, untag: tuple[str, ...]) -> None:
-    """Add, change and drop tags of the user."""
     if tag:
         aws.call("iam", "tag_user", UserName=name, Tags=tag_list(tag))
     if untag:
@@ -233,12 +224,11 @@ def write_tags(aws: Aws, name: str, tag: Json, untag: tuple[str, ...]) -> None:
 
 
 def marked_keys(tags: Json) -> set[str]:
-    """Return the ids of the access keys that the user's tags name as ours."""
     return {key for key, value in tags.items() if value == KEY_MARK and KEY_ID.fullmatch(key)}
 
 
 def plan_marks(tags: Json, entry: Entry | None, keys: tuple[AccessKey, ...]) -> tuple[Json, tuple[str, ...]]:
-    """Return which tags of the user to add and to drop so that they name its entry and the keys of ours."""
+    """Return the tags to add and drop to name the entry and our keys."""
     marks = {}
     if entry:
         marks[SECRET] = entry.arn
@@ -249,7 +239,7 @@ def plan_marks(tags: Json, entry: Entry | None, keys: tuple[AccessKey, ...]) -> 
     return {key: value for key, value in marks.items() if tags.get(key) != value}, tuple(sorted(stale))
 
 
-# What a user may have that this collection never makes: the listing, where the names are, and how to remove one.
+# What this collection never makes: listing, where names are, how to remove one.
 HANGING = [
     ("list_user_policies", "PolicyNames", None, "inline policy", "delete-user-policy --policy-name"),
     (
@@ -264,9 +254,8 @@ HANGING = [
 
 
 def find_others(aws: Aws, name: str, keys: tuple[AccessKey, ...], ours: Collection[str]) -> list[Json]:
-    """Return what keeps the user from being deleted but for our policy: {kind, name, remedy}.
-
-    `keys` are those of others, `ours` the ARNs of the managed policies that were attached by us.
+    """Return what keeps the user but for our policy: {kind, name, remedy}. `keys` are others', `ours` ARNs of
+    managed policies that we attached.
     """
     found = [("access key", key.id, "delete-access-key --access-key-id") for key in keys]
     for operation, listing, field, kind, remedy in HANGING:
@@ -280,7 +269,7 @@ def find_others(aws: Aws, name: str, keys: tuple[AccessKey, ...], ours: Collecti
 
 
 def delete_user(aws: Aws, name: str) -> list[Json]:
-    """Delete the user. Returns what AWS says is in the way, when it refuses because something still hangs on it."""
+    """Return what is in the way, when AWS refuses."""
     try:
         with tolerating("NoSuchEntity"):
             aws.call("iam", "delete_user", UserName=name)

@@ -41,7 +41,7 @@ def run(params: Json, dummy: bool, aws: Aws) -> Result:
     users: list[Json] = []
     found: list[Json] = []
     for subject in by_name(aws, name) if name else by_path(aws, prefix):
-        with tolerating("NoSuchEntity"):  # somebody removed it meanwhile
+        with tolerating("NoSuchEntity"):
             reported, wrong = examine(aws, params, subject)
             users.append(with_events(trail, params["events"], reported, aws.region) if trail else reported)
             found += wrong
@@ -51,7 +51,6 @@ def run(params: Json, dummy: bool, aws: Aws) -> Result:
 
 
 def check(params: Json) -> None:
-    """Raise InputError for options that make no sense."""
     if params["name"] is not None:
         check_name(params["name"])
     check_number("rotate_after_days", params["rotate_after_days"], 0, MOST_DAYS)
@@ -68,7 +67,6 @@ def check(params: Json) -> None:
 
 
 def check_events(events: Json | None) -> None:
-    """Raise InputError for a look into CloudTrail that makes no sense."""
     if events and not 1 <= events["hours"] <= LONGEST:
         raise InputError(f"events.hours must be from 1 to {LONGEST}: CloudTrail looks back 90 days.")
     if events and events["limit"] < 1:
@@ -79,7 +77,6 @@ def check_events(events: Json | None) -> None:
 
 
 def by_name(aws: Aws, name: str) -> list[Subject]:
-    """Return the user of this name, when there is one."""
     with tolerating("NoSuchEntity"):
         user = find_user(aws, name)
         if user:
@@ -99,14 +96,13 @@ def by_name(aws: Aws, name: str) -> list[Subject]:
 
 
 def by_path(aws: Aws, prefix: str) -> list[Subject]:
-    """Return the users whose path begins so, by name. IAM tells of all users at once, and cannot be asked for less."""
+    """IAM tells of all users at once, and cannot be asked for less."""
     listed = aws.pages("iam", "get_account_authorization_details", "UserDetailList", Filter=["User"])
     chosen = [detail for detail in listed if detail["Path"].startswith(prefix)]
     return [from_detail(aws, detail) for detail in sorted(chosen, key=lambda detail: detail["UserName"])]
 
 
 def from_detail(aws: Aws, detail: Json) -> Subject:
-    """Return a user from what IAM tells of it among all others."""
     user = {
         "name": detail["UserName"],
         "arn": detail["Arn"],
@@ -120,14 +116,14 @@ def from_detail(aws: Aws, detail: Json) -> Subject:
 
 
 def managed_documents(aws: Aws, user: Json, attached: list[Json]) -> dict[str, Json | None]:
-    """Return ARN -> document of what is attached to the user; only policies of this collection are read."""
+    """Return ARN -> document; only this collection's policies are read."""
     account = user["arn"].split(":")[4]
     arns = [policy["PolicyArn"] for policy in attached]
     return {arn: default_document(aws, arn) if kind_of(arn, account) == "customer_managed" else None for arn in arns}
 
 
 def read_store(aws: Aws, given: Json, user: Json) -> StoreState:
-    """Return what the secret store holds for a user. What keeps one entry from being read does not end the audit."""
+    """What keeps one entry from being read does not end the audit."""
     options = store_place(given, user["tags"])
     store = store_of(aws, options, user["name"])
     place = {"type": options["type"], "name": store.name, "region": store.region}
@@ -142,7 +138,6 @@ def read_store(aws: Aws, given: Json, user: Json) -> StoreState:
 
 
 def examine(aws: Aws, params: Json, subject: Subject) -> tuple[Json, list[Json]]:
-    """Return what is told of a user and the findings on it."""
     user, asked = subject.user, params["repositories"]
     partition, account = user["arn"].split(":")[1], user["arn"].split(":")[4]
     if asked is not None:
@@ -154,7 +149,6 @@ def examine(aws: Aws, params: Json, subject: Subject) -> tuple[Json, list[Json]]
 
 
 def with_events(trail: PullEvents, options: Json, reported: Json, region: str) -> Json:
-    """Return what is told of a user, and what its keys pulled where its repositories are."""
     opened = [arn for policy in reported["policies"] for arn in policy["repositories"]]
     regions = options["regions"] or _policy.regions_of(opened) or [region]
     events: list[Any] = []

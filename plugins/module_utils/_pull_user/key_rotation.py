@@ -2,16 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: makes a pull user's access key and puts it into the secret store, the only way the secret
-# ever takes. A run that dies anywhere here leaves what the next run needs to finish the job.
+# Private to this collection: makes an access key and puts it into the secret store, the only way the secret ever takes.
+# A run may die after any step; the store's key works throughout.
 #
-#   1. a note in the store   dies after it: the next run waits for the note's age, or not at all when it is `abandoned`
-#   2. CreateAccessKey       dies after it: the key is an orphan, which the next run deletes before it makes another
+#   1. a note in the store   the next run waits for the note's age, unless it is `abandoned`
+#   2. CreateAccessKey       the key is an orphan, which the next run deletes
 #   3. TagUser               marks the key as ours
-#   4. the proof             that AWS accepts the key everywhere it will be used, when it replaces one that works
+#   4. the proof             that AWS accepts a key everywhere before it replaces one that works
 #   5. the key in the store  replaces the note and ends the lock
-#
-# A rotation makes the note beside the key that works. Whatever happens, the store's key works.
 
 from __future__ import annotations
 
@@ -28,16 +26,15 @@ from .access_keys import ACTIVE, AccessKey, KeyPlan
 from .entry_lock import EntryLock, LockLostError
 from .iam_user import KEY_MARK, find_keys, write_tags
 
-SOON = {"NoSuchEntity"}  # what IAM says of a user that is seconds old
+SOON = {"NoSuchEntity"}  # of a user that is seconds old
 
 
 def stored_id(entry: Entry | None) -> str | None:
-    """Return the id of the key that the entry holds."""
     return entry.key.access_key_id if entry and entry.key else None
 
 
 def refuse(plan: KeyPlan, user: str) -> None:
-    """Raise ConflictError when there is no good key and none can be made, or when the good one cannot be rotated."""
+    """Raise ConflictError when no good key can be made, or the good one not rotated."""
     why = f"The user {user} has no access key that can be used, and none was made"
     if plan.stuck:
         why = f"The access key of the user {user} is due for rotation, but it has the two keys that IAM allows"
@@ -51,21 +48,18 @@ def refuse(plan: KeyPlan, user: str) -> None:
 
 
 def remove_keys(aws: Aws, user: str, to_delete: tuple[str, ...]) -> None:
-    """Delete these keys; one that is gone already is as good."""
     for key_id in to_delete:
         with tolerating("NoSuchEntity"):
             aws.call("iam", "delete_access_key", UserName=user, AccessKeyId=key_id)
 
 
 def deactivate_keys(aws: Aws, user: str, to_deactivate: tuple[str, ...]) -> None:
-    """Deactivate these keys; one that is gone is as good."""
     for key_id in to_deactivate:
         with tolerating("NoSuchEntity"):
             aws.call("iam", "update_access_key", UserName=user, AccessKeyId=key_id, Status="Inactive")
 
 
 def keys_after(keys: tuple[AccessKey, ...], plan: KeyPlan) -> tuple[AccessKey, ...]:
-    """Return the keys that deleting and deactivating leave."""
     left = (key for key in keys if key.id not in plan.delete)
     return tuple(key._replace(status="Inactive") if key.id in plan.deactivate else key for key in left)
 
@@ -73,7 +67,7 @@ def keys_after(keys: tuple[AccessKey, ...], plan: KeyPlan) -> tuple[AccessKey, .
 def apply_keys(
     lock: EntryLock, keys: tuple[AccessKey, ...], plan: KeyPlan, regions: list[str]
 ) -> tuple[AccessKey, ...]:
-    """Do what the plan says, and return the keys that are there then; a key that replaces one is proved first."""
+    """Return the keys that are there then; one that replaces another is proved first."""
     aws, user = lock.context.aws, lock.context.user
     remove_keys(aws, user, plan.delete)
     deactivate_keys(aws, user, plan.deactivate)
@@ -86,7 +80,7 @@ def apply_keys(
 
 
 def make_key(lock: EntryLock, keys: tuple[AccessKey, ...], regions: list[str]) -> AccessKey:
-    """Make a key and put it into the store; nothing of it is left when that fails, nor when another run was faster."""
+    """Nothing is left of a key when this fails, or another run was faster."""
     context = lock.context
     pending = KeyReservation(context.aws.clock(), tuple(key.id for key in keys))
     rotating = stored_id(lock.entry) in pending.known_key_ids
@@ -109,7 +103,7 @@ def make_key(lock: EntryLock, keys: tuple[AccessKey, ...], regions: list[str]) -
 
 
 def create_key(lock: EntryLock, pending: KeyReservation) -> tuple[KeyPair, AccessKey]:
-    """Return a new key. Its answer goes nowhere else; a call without an answer is not repeated."""
+    """The answer goes nowhere else; a call without one is not repeated."""
     context = lock.context
     try:
         made = retry_until(
@@ -131,16 +125,15 @@ def create_key(lock: EntryLock, pending: KeyReservation) -> tuple[KeyPair, Acces
 
 
 def appeared_since(lock: EntryLock, pending: KeyReservation) -> tuple[str, ...]:
-    """Return the keys that are there now and were not when the note was made."""
     found = find_keys(lock.context.aws, lock.context.user)
     return tuple(key.id for key in found if key.id not in pending.known_key_ids)
 
 
 def abandon(lock: EntryLock, made: tuple[str, ...]) -> None:
-    """Delete the key that this run made and write into the note that it failed, so that the next one need not wait.
+    """Delete this run's key and note the failure, so that the next one need not wait.
 
-    The entry is written before, which is refused when the key is in the store after all and only the answer to that was
-    lost. Of several keys one is somebody else's: then the note stays as it is, and so do they.
+    The entry goes first: that is refused when the key is in the store after all. Of several keys one is somebody
+    else's: then all stay.
     """
     pending = lock.entry.pending
     if len(made) > 1 or pending is None:

@@ -18,7 +18,6 @@ PATH_PREFIX = re.compile(r"/[!-~]{0,511}")
 
 
 def check_number(name: str, value: int | None, least: int, most: int, why: str = "") -> None:
-    """Raise InputError for a number that is not between these two."""
     if value is not None and value < least:
         raise InputError(f"{name} is {value}: it must be at least {least}{why}.")
     if value is not None and value > most:
@@ -26,13 +25,12 @@ def check_number(name: str, value: int | None, least: int, most: int, why: str =
 
 
 def check_name(name: str) -> None:
-    """Raise InputError for what cannot be the name of an IAM user."""
     if not NAME.fullmatch(name):
         raise InputError(f"name {name!r}: an IAM user's name is 1 to 64 of A-Z, a-z, 0-9 and _+=,.@-.")
 
 
 def check_options(params: Json) -> None:
-    """Raise InputError for what IAM does not take, and for ages that would cut off what still works."""
+    """Raise InputError for what IAM refuses, and for ages that would cut off what works."""
     check_name(params["name"])
     if not PATH.fullmatch(params["path"]):
         raise InputError(

@@ -2,12 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the policies through which a pull user has its rights, and the moves between them. There
-# are four ways: the inline policy, a customer managed policy for what it cannot hold, and two policies of AWS.
-#
-# A tag of the user records which of them this collection has made, since nothing else tells whether a policy of AWS was
-# attached by it or by somebody else. Without the tag it is the inline policy. A move takes these steps, and a run that
-# dies after any of them leaves a user with its rights and a tag that names whatever the next run has to finish:
+# Private to this collection: the policies that give a pull user its rights, and the moves between them: the inline
+# policy, a customer managed one for what that cannot hold, and two of AWS. A tag of the user records which we made,
+# since nothing else tells who attached a policy of AWS; without it, the inline one. A run that dies after any step of a
+# move leaves the rights, and a tag that names what is to be finished:
 #
 #   1. the tag names the new way beside the former ones
 #   2. the new policy is made and attached
@@ -28,33 +26,29 @@ from .._core.finding import as_tag
 from .._core.time import retry_until
 from . import pull_policy as _policy
 
-RECORD = "gpuops.runpod/policy"  # the tag of a user that names the ways which this collection has made
-NOTHING = "none"  # what it says when there is none
+RECORD = "gpuops.runpod/policy"  # names the ways that we made
+NOTHING = "none"
 REPOSITORIES = "repositories"
 INLINE, CUSTOMER, PULL_ONLY, READ_ONLY = "inline", "customer", "pull_only", "read_only"
-WAYS = (INLINE, PULL_ONLY, READ_ONLY, CUSTOMER)  # the order in which they are taken away
+WAYS = (INLINE, PULL_ONLY, READ_ONLY, CUSTOMER)  # removed in this order
 OF_AWS = {
     PULL_ONLY: "AmazonEC2ContainerRegistryPullOnly",
     READ_ONLY: "AmazonEC2ContainerRegistryReadOnly",
 }
-MOST_VERSIONS = 5  # of one managed policy, in IAM
-DENY = "gpuops-runpod-quarantine"  # the inline policy of a user in quarantine, which denies everything
-SOON = {"NoSuchEntity"}  # what IAM says of a user or a policy that is seconds old
+MOST_VERSIONS = 5
+DENY = "gpuops-runpod-quarantine"
+SOON = {"NoSuchEntity"}  # of a user or a policy that is seconds old
 
 
 class CustomerPolicy(NamedTuple):
-    """The customer managed policy of ours, and whether it is attached to the user."""
-
     arn: str
     document: Json
     attached: bool
 
 
 class AttachedPolicies(NamedTuple):
-    """What a user has of the four ways. `made` are those that the user's tag records.
-
-    `attached` are those of AWS' policies that are recorded or wanted, and attached by whomever. `others_size` are the
-    characters of the user's other inline policies, when they matter.
+    """`made` are ways in the user's tag, `attached` policies of AWS that are recorded or wanted, attached by
+    whomever, `others_size` the characters of other inline policies, when they matter.
     """
 
     made: frozenset[str] = frozenset()
@@ -65,24 +59,22 @@ class AttachedPolicies(NamedTuple):
 
     @property
     def document(self) -> Json | None:
-        """What ours says; both of them, while a move from one to the other is not finished."""
+        """Return what ours says; both, while a move is unfinished."""
         return _policy.merged(self.inline, self.customer.document if self.customer else None)
 
     @property
     def granted(self) -> Json | None:
-        """The part of it that has an effect."""
         return self.document if self.customer and self.customer.attached else self.inline
 
     @property
     def there(self) -> frozenset[str]:
-        """The ways that this collection has made and that are still there."""
         current = {INLINE} if self.inline is not None else set()
         current |= {CUSTOMER} if self.customer else set()
         return frozenset((current | self.attached) & self.made)
 
 
 class DesiredPolicy(NamedTuple):
-    """What the options want: `asked` are repositories by ARN, `arn` is where a managed policy would be made."""
+    """`asked` are repositories by ARN, `arn` is where a managed policy would be made."""
 
     user: str
     partition: str
@@ -93,17 +85,14 @@ class DesiredPolicy(NamedTuple):
     arn: str
 
     def document(self, rights: AttachedPolicies) -> Json | None:
-        """Return the document as it should be; None when no document is wanted."""
         if self.kind in OF_AWS or self.asked is None:
             return None
         return _policy.desired_document(rights.document, self.asked, self.purge, self.pull_through)
 
 
 class PolicyChange(NamedTuple):
-    """What to do about the policies: make one, take others away, and keep the record. Without a target, nothing.
-
-    `ahead` is what the tag records while the move is going on and `record` what it does afterwards. `arn` is that of
-    the managed policy to make or to attach.
+    """Make one policy, take others away, keep the record; without a target, nothing. The tag records `ahead` during
+    the move and `record` afterwards; `arn` is the managed policy's.
     """
 
     target: str | None = None
@@ -116,7 +105,7 @@ class PolicyChange(NamedTuple):
 
 
 class PolicyView(NamedTuple):
-    """A policy as it is reported; `kind` None means that there is none."""
+    """`kind` None means that there is none."""
 
     kind: str | None = None
     name: str = _policy.NAME
@@ -128,27 +117,23 @@ class PolicyView(NamedTuple):
 
 
 def policy_of_aws(partition: str, way: str) -> str:
-    """Return the ARN of a policy of AWS."""
     return f"arn:{partition}:iam::aws:policy/{OF_AWS[way]}"
 
 
 def customer_name(user: str) -> str:
-    """Return the name of the customer managed policy."""
     return f"{_policy.NAME}-{user}"
 
 
 def customer_arn(partition: str, account: str, path: str, user: str) -> str:
-    """Return the ARN under which the customer managed policy is made."""
     return f"arn:{partition}:iam::{account}:policy{path}{customer_name(user)}"
 
 
 def recorded(tags: Json) -> frozenset[str]:
-    """Return the ways that a user's tags record."""
     return frozenset(tags.get(RECORD, INLINE).split()) & set(WAYS)
 
 
 def plan_record(tags: Json, made: frozenset[str] | None) -> tuple[Json, tuple[str, ...]]:
-    """Return which tags to add and to drop so that the record names these ways; None leaves it alone."""
+    """Return tags to add and to drop; `made` None leaves the record alone."""
     if made is None:
         return {}, ()
     if made == {INLINE}:
@@ -161,7 +146,6 @@ def plan_record(tags: Json, made: frozenset[str] | None) -> tuple[Json, tuple[st
 
 
 def read_policies(aws: Aws, user: Json | None, desired: DesiredPolicy | None = None) -> AttachedPolicies:
-    """Read what the record names, and what decides where a document that is wanted goes."""
     if user is None:
         return read_target(aws, AttachedPolicies(), desired, exists=False)
     made, name = recorded(user["tags"]), user["name"]
@@ -179,7 +163,7 @@ def read_policies(aws: Aws, user: Json | None, desired: DesiredPolicy | None = N
 
 
 def read_target(aws: Aws, rights: AttachedPolicies, desired: DesiredPolicy | None, exists: bool) -> AttachedPolicies:
-    """Read besides how much room is left for a document that changes, and whether a managed policy of ours is there."""
+    """Read how much room is left for a changed document, and our managed policy."""
     document = desired.document(rights) if desired else None
     if not (desired and document) or unchanged_way(rights, document):
         return rights
@@ -192,22 +176,21 @@ def read_target(aws: Aws, rights: AttachedPolicies, desired: DesiredPolicy | Non
 
 
 def attached_policies(aws: Aws, user: str) -> dict[str, str]:
-    """Return ARN -> name of the managed policies that are attached to the user."""
+    """Return ARN -> name."""
     listed = aws.pages("iam", "list_attached_user_policies", "AttachedPolicies", UserName=user)
     return {policy["PolicyArn"]: policy["PolicyName"] for policy in listed}
 
 
 def find_document(aws: Aws, user: str, policy: str) -> Json | None:
-    """Return an inline policy's document, or None."""
     with tolerating("NoSuchEntity"):
         return aws.call("iam", "get_user_policy", UserName=user, PolicyName=policy)["PolicyDocument"]
     return None
 
 
 def find_customer(aws: Aws, user: str, arn: str, attached: dict[str, str]) -> CustomerPolicy | None:
-    """Return the customer managed policy, or None. Raises ConflictError when somebody else made it.
+    """Raise ConflictError when the policy is somebody else's.
 
-    One that is attached is found by its name: it stays where it was made when the user moves to another path.
+    One attached is found by name: it stays where it was made when the user's path changes.
     """
     arn = next((current for current, name in attached.items() if name == customer_name(user)), arn)
     with tolerating("NoSuchEntity"):
@@ -224,13 +207,11 @@ def find_customer(aws: Aws, user: str, arn: str, attached: dict[str, str]) -> Cu
 
 
 def other_policies_size(aws: Aws, user: str) -> int:
-    """Return how many characters the user's other inline policies take of the limit."""
     names = aws.pages("iam", "list_user_policies", "PolicyNames", UserName=user)
     return sum(policy_size(find_document(aws, user, policy)) for policy in names if policy not in (_policy.NAME, DENY))
 
 
 def attached_arns(partition: str, rights: AttachedPolicies) -> set[str]:
-    """Return the ARNs of the managed policies that this collection has attached."""
     arns = {policy_of_aws(partition, way) for way in rights.there & OF_AWS.keys()}
     return arns | ({rights.customer.arn} if rights.customer else set())
 
@@ -239,7 +220,6 @@ def attached_arns(partition: str, rights: AttachedPolicies) -> set[str]:
 
 
 def unchanged_way(rights: AttachedPolicies, document: Json) -> str | None:
-    """Return the way that says this already; one that stays the same stays where it is."""
     if rights.made == {INLINE} and not _policy.differs(rights.inline, document):
         return INLINE
     if rights.customer and rights.made == {CUSTOMER} and not _policy.differs(rights.customer.document, document):
@@ -248,10 +228,7 @@ def unchanged_way(rights: AttachedPolicies, document: Json) -> str | None:
 
 
 def choose(user: str, rights: AttachedPolicies, document: Json) -> str:
-    """Return whether the document goes into the inline policy or into the customer managed one.
-
-    Raises InputError when neither can hold it.
-    """
+    """Return the inline or the customer managed way; InputError when neither can hold it."""
     stays = unchanged_way(rights, document)
     if stays:
         return stays
@@ -260,7 +237,7 @@ def choose(user: str, rights: AttachedPolicies, document: Json) -> str:
 
 
 def plan_policies(rights: AttachedPolicies, desired: DesiredPolicy) -> PolicyChange:
-    """Return what to do to get to the policy that is wanted. Raises InputError when no policy can hold it."""
+    """Raise InputError when no policy can hold what is wanted."""
     if desired.kind in OF_AWS:
         return plan_change(rights, desired.kind, None, policy_of_aws(desired.partition, desired.kind))
     document = desired.document(rights)
@@ -271,7 +248,6 @@ def plan_policies(rights: AttachedPolicies, desired: DesiredPolicy) -> PolicyCha
 
 
 def plan_change(rights: AttachedPolicies, target: str, document: Json | None, arn: str) -> PolicyChange:
-    """Return what to do to get to this way. `arn` is that of the managed policy, if it is one."""
     if target == INLINE:
         make = _policy.differs(rights.inline, document)
     elif target == CUSTOMER:
@@ -279,23 +255,21 @@ def plan_change(rights: AttachedPolicies, target: str, document: Json | None, ar
         make = current is None or not current.attached or _policy.differs(current.document, document)
     else:
         make = target not in rights.attached
-    theirs = target in OF_AWS and not make and target not in rights.made  # somebody else attached it: it stays theirs
+    theirs = target in OF_AWS and not make and target not in rights.made  # somebody else attached it
     record = frozenset() if theirs else frozenset({target})
     return PolicyChange(target, rights.made | record, record, document, arn, make, rights.there - {target})
 
 
 def is_needed(move: PolicyChange) -> bool:
-    """Return whether there is anything to do."""
     return move.attach or bool(move.detach) or move.ahead != move.record
 
 
 def grants(rights: AttachedPolicies, move: PolicyChange) -> bool:
-    """Return whether somebody who pulls while the move is going on may meet rights that have not arrived."""
+    """Return whether a pull during the move may meet rights that have not arrived."""
     return move.attach and (bool(move.detach) or move.target in OF_AWS or _policy.grows(rights.granted, move.document))
 
 
 def policies_after(rights: AttachedPolicies, move: PolicyChange) -> AttachedPolicies:
-    """Return the rights as the move leaves them."""
     if move.target is None or move.record is None:
         return rights
     if move.target in OF_AWS:
@@ -306,13 +280,11 @@ def policies_after(rights: AttachedPolicies, move: PolicyChange) -> AttachedPoli
 
 
 def current_view(user: str, rights: AttachedPolicies) -> PolicyView:
-    """Return the policy that gives the user its rights now."""
     ways = [way for way in WAYS if way in rights.there] or sorted(rights.attached)
     return policy_view(user, ways[-1] if ways else None, rights.document)
 
 
 def policy_view(user: str, way: str | None, document: Json | None) -> PolicyView:
-    """Return what is reported of a way."""
     if way is None:
         return PolicyView()
     if way in OF_AWS:
@@ -326,7 +298,6 @@ def policy_view(user: str, way: str | None, document: Json | None) -> PolicyView
 
 
 def attach(aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, deadline: datetime, is_new: bool) -> None:
-    """Make the policy of the target, give it to the user, and see it there."""
     retry_deadline = deadline if is_new or move.target == CUSTOMER else None
     if move.target == INLINE and move.document:
         request: Json = {"PolicyName": _policy.NAME, "PolicyDocument": compact(move.document)}
@@ -349,7 +320,7 @@ def attach(aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, de
 
 
 def see(aws: Aws, read: Callable[[], Json | None], document: Json, deadline: datetime) -> None:
-    """Return once IAM shows what was written, so that the next run adds to it and not to what was there before."""
+    """Wait until IAM shows the write, so that the next run adds to it."""
     pause = 1.0
     while _policy.differs(read(), document):
         if aws.clock() >= deadline:
@@ -361,7 +332,6 @@ def see(aws: Aws, read: Callable[[], Json | None], document: Json, deadline: dat
 
 
 def default_document(aws: Aws, arn: str) -> Json | None:
-    """Return what a managed policy says now, or None."""
     with tolerating("NoSuchEntity"):
         version = aws.call("iam", "get_policy", PolicyArn=arn)["Policy"]["DefaultVersionId"]
         answer = aws.call("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
@@ -370,7 +340,7 @@ def default_document(aws: Aws, arn: str) -> Json | None:
 
 
 def create_customer(aws: Aws, user: str, arn: str, document: Json) -> None:
-    """Make the customer managed policy; one of ours that appeared meanwhile is as good."""
+    """One of ours that appeared meanwhile is as good."""
     path = arn.partition(":policy")[2].removesuffix(customer_name(user))
     try:
         aws.call(
@@ -397,7 +367,7 @@ def create_customer(aws: Aws, user: str, arn: str, document: Json) -> None:
 
 
 def detach(aws: Aws, user: str, partition: str, rights: AttachedPolicies, ways: frozenset[str]) -> list[Json]:
-    """Take these ways from the user, rights first. Returns what stays because others use it: {kind, name, remedy}."""
+    """Take ways from the user, rights first. Return what others use: {kind, name, remedy}."""
     for way in (way for way in WAYS if way in ways):
         with tolerating("NoSuchEntity"):
             if way == INLINE:
@@ -410,7 +380,7 @@ def detach(aws: Aws, user: str, partition: str, rights: AttachedPolicies, ways: 
 
 
 def delete_customer(aws: Aws, arn: str) -> list[Json]:
-    """Delete the customer managed policy. Returns what keeps it, when it is attached to something else too."""
+    """Return what keeps the policy when it is attached elsewhere too."""
     try:
         with tolerating("NoSuchEntity"):
             prune(aws, arn, 1)
@@ -424,7 +394,7 @@ def delete_customer(aws: Aws, arn: str) -> list[Json]:
 
 
 def prune(aws: Aws, arn: str, keep: int) -> None:
-    """Delete the oldest versions of a managed policy, until it has this many; the default one stays."""
+    """Delete the oldest versions but the default one, down to this many."""
     versions = aws.pages("iam", "list_policy_versions", "Versions", PolicyArn=arn)
     spare = sorted(
         (current for current in versions if not current["IsDefaultVersion"]),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the document of a pull user's policy. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .._core.errors import InputError, Json
 from .._oci.reference import ARN
 
 NAME = "gpuops-runpod-pull"
-LIMIT = 2048  # characters of all inline policies of a user together; IAM does not count white space
-MANAGED_LIMIT = 6144  # characters of a managed policy, counted alike
+LIMIT = 2048  # characters of all inline policies of a user; IAM does not count white space
+MANAGED_LIMIT = 6144
 PULL = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"]
-IMPORT = "ecr:BatchImportUpstreamImage"  # lets the first pull of an image fill a pull-through cache
+IMPORT = "ecr:BatchImportUpstreamImage"  # lets a first pull fill a pull-through cache
 
 
 def document(arns: Iterable[str], pull_through: bool = False) -> Json:
-    """Return the least-privilege policy for pulling from these repositories; without any, only tokens are allowed."""
+    """Return the least privilege to pull; without repositories only tokens are allowed."""
     actions = [*PULL, IMPORT] if pull_through else PULL
     statements: list[Json] = [
         {"Sid": "Token", "Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}
@@ -36,55 +36,52 @@ def document(arns: Iterable[str], pull_through: bool = False) -> Json:
 
 
 def pull_statement(policy: Json | None) -> Json:
-    """Return the statement about repositories in a document of ours; empty when there is none."""
     statements = (policy or {}).get("Statement", [])
     statements = [statements] if isinstance(statements, dict) else statements
     return next((statement for statement in statements if statement.get("Sid") == "Pull"), {})
 
 
 def repositories_of(policy: Json | None) -> list[str]:
-    """Return the repositories that a document of ours opens; what is no repository's ARN there is not of our making."""
+    """Return the repositories that ours opens; other resources there are not of our making."""
     return sorted(arn for arn in listed(pull_statement(policy).get("Resource", [])) if ARN.fullmatch(arn))
 
 
 def pulls_through(policy: Json | None) -> bool:
-    """Return whether a document of ours lets pulls fill a pull-through cache."""
     return IMPORT in listed(pull_statement(policy).get("Action", []))
 
 
 def merged(one: Json | None, two: Json | None) -> Json | None:
-    """Return the document that allows what two documents of ours allow; either may be missing."""
+    """Either document may be missing."""
     if one is None or two is None:
         return one or two
     return document([*repositories_of(one), *repositories_of(two)], pulls_through(one) or pulls_through(two))
 
 
 def desired_document(current: Json | None, arns: list[str], purge: bool, pull_through: bool = False) -> Json:
-    """Return the document as it should be: these repositories, and those it has already unless they are purged."""
+    """Return these repositories, and present ones unless they are purged."""
     return document(arns if purge else [*arns, *repositories_of(current)], pull_through)
 
 
 def differs(current: Json | None, wanted: Json | None) -> bool:
-    """Return whether two documents mean something different; order and one-item lists do not matter."""
+    """Order and one-item lists do not matter."""
     if current is None or wanted is None:
         return current is not wanted
     return compare_policies(current, wanted)
 
 
 def grows(current: Json | None, wanted: Json | None) -> bool:
-    """Return whether the new document may allow what the current one does not."""
     had = repositories_of(current)
     enough = [document(had, pull_through) for pull_through in (True, pulls_through(wanted))]
     return not set(repositories_of(wanted)) <= set(had) or all(differs(current, known) for known in enough)
 
 
 def regions_of(arns: Iterable[str]) -> list[str]:
-    """Return the regions of these repositories; one with a wildcard names none."""
+    """A repository with a wildcard names no region."""
     return sorted({region for region in (arn.split(":")[3] for arn in arns) if not re.search(r"[*?]", region)})
 
 
 def commonest_prefix(arns: Iterable[str]) -> str:
-    """Return the pattern that would stand for most of these repositories; empty when no two have a prefix in common."""
+    """Return the pattern for most repositories; empty when no two share a prefix."""
     names = (arn.partition(":repository/")[2] for arn in arns)
     prefixes = Counter(name.rpartition("/")[0] for name in names if "/" in name and not name.endswith("*"))
     prefix, count = prefixes.most_common(1)[0] if prefixes else ("", 0)
@@ -92,7 +89,7 @@ def commonest_prefix(arns: Iterable[str]) -> str:
 
 
 def check_size(user: str, policy: Json) -> None:
-    """Raise InputError with the figures when no policy can take the document."""
+    """Raise InputError when no policy can take the document."""
     own = policy_size(policy)
     if own <= MANAGED_LIMIT:
         return

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the pull user: read it, plan it, write it. A plan that changes something is carried out
-# under the lock of the entry, so that of two runs at once the second builds on what the first has left.
+# Private to this collection. Changes are made under the entry's lock, so that of two runs the second builds on the
+# first.
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .._core.errors import CollectionError, ConflictError, Json
 from .._core.result import PartialError, Result
 from .._core.time import format_time
 from .._oci.reference import repository_arn
-from . import policy_attachment as _attach
+from . import policy_attachment
 from . import pull_policy as _policy
 from . import quarantine as _quarantine
 from .access_keys import FOREIGN, MOST_KEYS, ORPHAN, AccessKey, KeyPlan, plan_keys
@@ -54,7 +54,7 @@ from .iam_user import (
 )
 from .key_rotation import apply_keys, keys_after, refuse, remove_keys, stored_id
 from .options import check_options
-from .policy_attachment import DENY, find_document
+from .policy_attachment import DENY, find_document, is_needed
 from .user_result import build_result, owners_of
 
 CHECK_DELETED = (
@@ -62,20 +62,19 @@ CHECK_DELETED = (
     "so check mode cannot tell whether a new access key would be made."
 )
 CHECK_WAIT = "Another run is changing the pull user {0}: outside check mode this one would wait for it."
-SECOND_LOOK = 4.0  # seconds until a name is tried again whose entry is still being deleted
+SECOND_LOOK = 4.0  # seconds until a name is tried again whose entry is being deleted
 
 
 class UserPlan(NamedTuple):
-    """What to do, and what that leaves.
+    """`untrusted` are keys that a release of quarantine deletes.
 
-    `untrusted` are the keys that a release of quarantine deletes. `keep_key` is whether there is to be a key, and an
-    entry that holds it; `keep_user` whether the user is to stay.
+    `keep_key` is whether a key and its entry are to be; `keep_user` whether the user stays.
     """
 
     after: UserState
     changed: bool
     user: UserChange = UserChange()
-    policies: _attach.PolicyChange = _attach.PolicyChange()
+    policies: policy_attachment.PolicyChange = policy_attachment.PolicyChange()
     keys: KeyPlan = KeyPlan()
     releasing: bool = False
     untrusted: tuple[str, ...] = ()
@@ -101,7 +100,6 @@ def run(params: Json, check_mode: bool, aws: Aws) -> Result:
 
 
 def converge(context: KeyContext, params: Json, check_mode: bool) -> Result:
-    """Look, plan, and carry the plan out under the lock; look again whenever another run was faster."""
     aws, deadline, former = context.aws, context.deadline(), len(context.aws.writes)
     state = before = read(context, params)
     pause = 1.0
@@ -109,7 +107,7 @@ def converge(context: KeyContext, params: Json, check_mode: bool) -> Result:
         former_entry = state.entry
         try:
             plan = plan_for(state, params, aws.region, aws.clock())
-        except ConflictError:  # perhaps only because another run was at work while this one read
+        except ConflictError:
             state = read(context, params)
             if state.entry == former_entry:
                 raise
@@ -137,7 +135,7 @@ def converge(context: KeyContext, params: Json, check_mode: bool) -> Result:
 
 
 def finish(context: KeyContext, params: Json, before: UserState, after: UserState, plan: UserPlan) -> Result:
-    """Prove a new key, and return what was done. A user that only AWS knows how to keep has not changed."""
+    """A user that only AWS keeps has not changed."""
     prove_new(context, before, after, plan)
     result = build_result(context, params, True, before, after, plan.asked, plan.rotated, plan.warnings)
     stays = params["state"] == "absent" and after.user is not None
@@ -148,17 +146,14 @@ def finish(context: KeyContext, params: Json, before: UserState, after: UserStat
 
 
 def read(context: KeyContext, params: Json) -> UserState:
-    """Return what is there; again when somebody may have removed user or entry meanwhile."""
+    """Read again when somebody may have removed user or entry meanwhile."""
     with suppress(ConflictError), tolerating("NoSuchEntity"):
         return read_once(context, params)
     return read_once(context, params)
 
 
 def read_once(context: KeyContext, params: Json) -> UserState:
-    """Return what is there; the entry comes first, since its lock then vouches for the rest.
-
-    What is not ours is a ConflictError.
-    """
+    """The entry comes first: its lock vouches for the rest. Raise ConflictError for what is not ours."""
     aws, store, name = context.aws, context.store, context.user
     entry, problem = read_entry(context)
     user = find_user(aws, name)
@@ -171,11 +166,11 @@ def read_once(context: KeyContext, params: Json) -> UserState:
     if user:
         check_user(user, store.arn(state.partition, state.account))
     desired = desired_policy(params, state, aws.region) if params["state"] == "present" else None
-    state = state._replace(policies=_attach.read_policies(aws, user, desired))
+    state = state._replace(policies=policy_attachment.read_policies(aws, user, desired))
     if user:
         keys = find_keys(aws, name)
         if entry and entry.key and entry.key.access_key_id not in {key.id for key in keys}:
-            keys = find_keys(aws, name)  # which may just have been made
+            keys = find_keys(aws, name)
         state = state._replace(keys=keys, denied=is_denied(context, params, user))
     if entry:
         check_entry(store, entry, name, user)
@@ -193,49 +188,47 @@ def read_entry(context: KeyContext) -> tuple[Entry | None, ConflictError | None]
 
 
 def read_rest(context: KeyContext, entry: Entry | None) -> UserState:
-    """Return the entry that a user which is gone has left behind; an entry of somebody else is none of it."""
+    """Return the entry that a gone user left; somebody else's does not count."""
     ours = entry is not None and context.store.tags().get(MANAGED) == context.user
     return UserState("", "", None, entry=entry if ours else None)
 
 
 def read_others(context: KeyContext, state: UserState) -> UserState:
-    """Return besides what others gave the user, which keeps it from being deleted."""
     whose = owners_of(state)
     theirs = tuple(key for key in state.keys if whose[key.id] == FOREIGN)
-    ours = _attach.attached_arns(state.partition, state.policies)
+    ours = policy_attachment.attached_arns(state.partition, state.policies)
     others = find_others(context.aws, context.user, theirs, ours)
     kept = tuple(thing for thing in others if thing["name"] != DENY)
     return state._replace(others=kept, denied=len(kept) < len(others))
 
 
 def is_denied(context: KeyContext, params: Json, user: Json) -> bool:
-    """Return whether the quarantine's policy is there, which matters when it is to be lifted."""
+    """Only a quarantine that is to be lifted needs to know."""
     if not params["release_quarantine"] or params["state"] != "present":
         return False
     return QUARANTINED in user["tags"] or find_document(context.aws, context.user, DENY) is not None
 
 
 def read_tokens(context: KeyContext, params: Json, state: UserState) -> tuple[TokenRecord, ...]:
-    """Return what the entry's tags say of tokens, when a key may be retired at all."""
+    """Read only when a key may be retired."""
     if params["rotate_after_days"] is None or len(state.keys) < MOST_KEYS or not is_there(state.entry):
         return ()
     return tuple(token_records(context.store.tags()).values())
 
 
-def desired_policy(params: Json, state: UserState, region: str) -> _attach.DesiredPolicy:
-    """Return what the options want of the policy."""
+def desired_policy(params: Json, state: UserState, region: str) -> policy_attachment.DesiredPolicy:
     partition, account = state.partition, state.account
     asked = params["repositories"]
     if asked is not None:
         asked = [repository_arn(name, partition, account, region) for name in asked]
-    return _attach.DesiredPolicy(
+    return policy_attachment.DesiredPolicy(
         params["name"],
         partition,
         params["policy"],
         asked,
         params["purge_repositories"],
         params["pull_through"],
-        _attach.customer_arn(partition, account, params["path"], params["name"]),
+        policy_attachment.customer_arn(partition, account, params["path"], params["name"]),
     )
 
 
@@ -247,40 +240,39 @@ def is_there(entry: Entry | None) -> bool:
 
 
 def plan_for(state: UserState, params: Json, region: str, now: datetime) -> UserPlan:
-    """Return what to do. What cannot be done is an InputError or a ConflictError, before anything is changed."""
+    """Raise InputError or ConflictError before anything is changed."""
     if params["state"] == "absent":
         return plan_absent(state)
     return plan_present(state, params, region, now)
 
 
 def plan_present(state: UserState, params: Json, region: str, now: datetime) -> UserPlan:
-    """Return how the user, its policy and its key come to be as the options want them."""
     check_quarantine(state, params)
     desired = desired_policy(params, state, region)
     change = plan_user(state.user, params)
-    move = _attach.plan_policies(state.policies, desired)
-    ahead, stale = _attach.plan_record(state.tags, move.ahead)
+    move = policy_attachment.plan_policies(state.policies, desired)
+    ahead, stale = policy_attachment.plan_record(state.tags, move.ahead)
     change = change._replace(tag={**change.tag, **ahead}, untag=(*change.untag, *stale))
     untrusted = plan_release(state) if state.denied else ()
     keys, entry, promised = plan_key(state, params, untrusted, now)
     user = user_after(state, params["name"], change)
-    tags = tags_after(user["tags"], *_attach.plan_record(user["tags"], move.record))
+    tags = tags_after(user["tags"], *policy_attachment.plan_record(user["tags"], move.record))
     marks = ({}, ()) if promised else plan_marks(tags, entry, keys_after(state.keys, keys))
     tags = tags_after(tags, marks[0], (*marks[1], *([QUARANTINED] if state.denied else ())))
     deleted = set(keys.delete) | set(untrusted)
     after = state._replace(
         user={**user, "tags": tags},
-        policies=_attach.policies_after(state.policies, move),
+        policies=policy_attachment.policies_after(state.policies, move),
         keys=tuple(key for key in keys_after(state.keys, keys) if key.id not in deleted),
         entry=entry,
         promised=promised,
     )
-    waits = bool(keys.blocked or keys.stuck)  # for the run that is at work: without one these have been refused
+    waits = bool(keys.blocked or keys.stuck)  # for the run at work: without one these have been refused
     wrote_keys = promised or keys.forget or waits or bool(keys.delete or keys.deactivate)
     wrote_entry = is_there(state.entry) and entry is None or bool(state.entry and state.entry.deleted and entry)
     return UserPlan(
         after,
-        changed=any((change != UserChange(), _attach.is_needed(move), *marks, wrote_keys, wrote_entry, state.denied)),
+        changed=any((change != UserChange(), is_needed(move), *marks, wrote_keys, wrote_entry, state.denied)),
         user=change,
         policies=move,
         keys=keys,
@@ -294,20 +286,19 @@ def plan_present(state: UserState, params: Json, region: str, now: datetime) -> 
 
 
 def check_quarantine(state: UserState, params: Json) -> None:
-    """Raise ConflictError when the user is in quarantine and is to stay there."""
     why = quarantine(state.tags, f"The user {params['name']}")
     if why and not params["release_quarantine"]:
         raise ConflictError(f"{why} Nothing was changed.")
 
 
 def plan_release(state: UserState) -> tuple[str, ...]:
-    """Return the keys that are not trusted any more: ours. An orphan goes later, with its note."""
+    """Return our keys, no longer trusted. An orphan goes later, with its note."""
     whose = owners_of(state)
     return (*(key.id for key in state.keys if whose[key.id] not in (FOREIGN, ORPHAN)), *unlisted(state))
 
 
 def unlisted(state: UserState) -> tuple[str, ...]:
-    """Return the keys that the entry or the user's tags name as ours, and that a listing, which may lag, lacks."""
+    """Return keys of ours that a listing, which may lag, lacks."""
     stored = stored_id(state.entry)
     known = {*marked_keys(state.tags), *([stored] if stored else [])} if state.user else set()
     return tuple(sorted(known - {key.id for key in state.keys}))
@@ -316,7 +307,7 @@ def unlisted(state: UserState) -> tuple[str, ...]:
 def plan_key(
     state: UserState, params: Json, untrusted: tuple[str, ...], now: datetime
 ) -> tuple[KeyPlan, Entry | None, bool]:
-    """Return what to do about the keys, the entry as that leaves it, and whether a key will be made."""
+    """Return the plan, the entry afterwards, and whether a key is made."""
     if params["key_state"] == "absent":
         whose = owners_of(state)
         ours = tuple(key.id for key in state.keys if whose[key.id] != FOREIGN and key.id not in untrusted)
@@ -345,14 +336,13 @@ def plan_key(
 
 
 def postponed(user: str, keys: KeyPlan) -> tuple[str, ...]:
-    """Return the warning about a rotation that is due and has to wait."""
     if not keys.postponed:
         return ()
     return (f"The access key of {user} is due for rotation, which waits until {keys.postponed[0]} is retired.",)
 
 
 def plan_absent(state: UserState) -> UserPlan:
-    """Return how what is ours goes, and the user with it unless others gave it something."""
+    """What is ours goes, and the user unless others gave it something."""
     whose = owners_of(state)
     to_delete = (*(key.id for key in state.keys if whose[key.id] != FOREIGN), *unlisted(state))
     left = tuple(key for key in state.keys if key.id not in to_delete)
@@ -368,21 +358,20 @@ def plan_absent(state: UserState) -> UserPlan:
         after,
         changed=gone or bool(there or to_delete) or is_there(state.entry) or any(tags),
         keys=KeyPlan(delete=to_delete),
-        policies=_attach.PolicyChange(detach=there),
+        policies=policy_attachment.PolicyChange(detach=there),
         keep_key=False,
     )
 
 
 def plan_rest(tags: Json, stuck: bool, keys: tuple[AccessKey, ...]) -> tuple[Json, tuple[str, ...]]:
-    """Return which tags a user that stays loses: it names no entry, no key, and no policy but one that is in use."""
-    made = frozenset({_attach.CUSTOMER if stuck else _attach.INLINE})
-    tag, untag = _attach.plan_record(tags, made)
+    """A user that stays names no entry, no key, and no policy but one in use."""
+    made = frozenset({policy_attachment.CUSTOMER if stuck else policy_attachment.INLINE})
+    tag, untag = policy_attachment.plan_record(tags, made)
     marks = plan_marks(tags, None, keys)
     return {**tag, **marks[0]}, (*untag, *marks[1])
 
 
 def check_warnings(context: KeyContext, state: UserState, plan: UserPlan) -> tuple[str, ...]:
-    """Return what a plan that is not carried out cannot know."""
     if not plan.changed:
         return ()
     if plan.keep_key and state.entry and state.entry.deleted:
@@ -396,12 +385,12 @@ def check_warnings(context: KeyContext, state: UserState, plan: UserPlan) -> tup
 
 
 def apply(context: KeyContext, params: Json, state: UserState, plan: UserPlan) -> tuple[UserState, UserPlan]:
-    """Carry the plan out under the lock. Returns what is there then, and the plan as it was carried out."""
+    """Return what is there then, and the plan as it was carried out."""
     if state.entry and state.entry.deleted and params["state"] == "absent":
         return apply_removal(context, None, state, plan), plan
     lock = EntryLock(context, state.entry)
     try:
-        if state.entry is None:  # what was read before the lock was there is not vouched for
+        if state.entry is None:  # nothing vouches for what was read before the lock
             state = read(context, params)._replace(entry=None)
             plan = plan_for(state, params, context.aws.region, context.aws.clock())
         if params["state"] == "present":
@@ -416,7 +405,7 @@ def apply(context: KeyContext, params: Json, state: UserState, plan: UserPlan) -
 
 
 def apply_present(lock: EntryLock, state: UserState, plan: UserPlan) -> UserState:
-    """Make user, policy and key as planned, in an order that leaves something that works wherever it ends."""
+    """The order leaves something that works wherever it ends."""
     context, arn = lock.context, lock.entry.arn
     aws, name = context.aws, context.user
     record = {SECRET: arn} if plan.keep_key and state.tags.get(SECRET) != arn else {}
@@ -427,7 +416,7 @@ def apply_present(lock: EntryLock, state: UserState, plan: UserPlan) -> UserStat
     write_policy(lock, state, plan)
     keys = tuple(key for key in state.keys if key.id not in plan.untrusted)
     user = user_after(state, name, plan.user._replace(tag={**plan.user.tag, **record}))
-    tags = tags_after(user["tags"], *_attach.plan_record(user["tags"], plan.policies.record))
+    tags = tags_after(user["tags"], *policy_attachment.plan_record(user["tags"], plan.policies.record))
     entry: Entry | None = lock.entry if plan.keep_key else None
     tag, untag = plan_marks(tags, entry._replace(key=None) if entry and plan.keys.create else entry, plan.after.keys)
     gone = (*untag, *([QUARANTINED] if plan.releasing else ()))
@@ -452,39 +441,37 @@ def apply_present(lock: EntryLock, state: UserState, plan: UserPlan) -> UserStat
 
 
 def repositories_in_use(name: str, plan: UserPlan) -> list[str]:
-    """Return what the user will pull: what its policy opens, or what was asked for."""
-    view = _attach.current_view(name, plan.after.policies)
+    view = policy_attachment.current_view(name, plan.after.policies)
     return _policy.repositories_of(view.document) or plan.asked or []
 
 
 def write_policy(lock: EntryLock, state: UserState, plan: UserPlan) -> None:
-    """Make the policy that is wanted, then take away the former; `write_user` has recorded both.
-
-    Readers of the key are told first to be patient with new rights.
+    """Make the policy, then take away the former; `write_user` has recorded both. Readers of the key first learn to
+    be patient.
     """
     context, rights, move = lock.context, state.policies, plan.policies
     aws, name = context.aws, context.user
-    if stored_id(state.entry) and _attach.grants(rights, move):
+    if stored_id(state.entry) and policy_attachment.grants(rights, move):
         context.store.tag({GRANTED: format_time(aws.clock())})
     lock.check()
     if move.attach:
-        _attach.attach(aws, name, rights, move, context.deadline(), is_new=plan.user.create)
-    stuck = _attach.detach(aws, name, state.partition, rights, move.detach)
+        policy_attachment.attach(aws, name, rights, move, context.deadline(), is_new=plan.user.create)
+    stuck = policy_attachment.detach(aws, name, state.partition, rights, move.detach)
     if stuck:
         raise ConflictError(
             f"The user {name} has its new policy, and the former one, {stuck[0]['name']}, is detached from it, "
             f"but something else uses that one too. {stuck[0]['remedy']}"
         )
     tags = user_after(state, name, plan.user)["tags"]
-    write_tags(aws, name, *_attach.plan_record(tags, move.record))
+    write_tags(aws, name, *policy_attachment.plan_record(tags, move.record))
 
 
 def apply_removal(context: KeyContext, lock: EntryLock | None, state: UserState, plan: UserPlan) -> UserState:
-    """Remove what is ours, rights first since that ends tokens in use; the entry goes last, and the lock with it."""
+    """Rights go first, which ends tokens in use; the entry last, with the lock."""
     aws, name = context.aws, context.user
     after = plan.after
     if state.user:
-        stuck = _attach.detach(aws, name, state.partition, state.policies, plan.policies.detach)
+        stuck = policy_attachment.detach(aws, name, state.partition, state.policies, plan.policies.detach)
         remove_keys(aws, name, plan.keys.delete)
         others = [*stuck, *state.others]
         if not others:
@@ -503,7 +490,7 @@ def apply_removal(context: KeyContext, lock: EntryLock | None, state: UserState,
 
 
 def prove_new(context: KeyContext, before: UserState, after: UserState, plan: UserPlan) -> None:
-    """Return once AWS accepts the key in the store wherever it will be used, if it was not there before."""
+    """Prove the stored key wherever it will be used, unless it was there before."""
     entry = after.entry
     if plan.rotated or not (entry and entry.key) or entry.key.access_key_id in {key.id for key in before.keys}:
         return

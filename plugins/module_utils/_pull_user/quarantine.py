@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: shuts a pull user off in an incident, and lets it go again. Whatever rights others gave
-# the user, the deny outweighs them, and tokens already handed out have the rights of the user.
+# Private to this collection. The deny outweighs rights that others gave, and ends tokens already handed out, which have
+# the user's rights.
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._core.errors import InputError, Json
 from .._core.finding import as_option
 from .._core.result import Result
 from .._core.time import format_time
-from . import policy_attachment as _attach
+from . import policy_attachment
 from . import pull_policy as _policy
 from .access_keys import ACTIVE, FOREIGN
 from .entry_lock import KeyContext
@@ -36,9 +36,9 @@ FOREIGN_STAY = (
 
 
 def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
-    """Take the rights, which ends tokens in use too and needs nothing of the store, then deactivate our keys.
+    """Take the rights, which needs nothing of the store, then deactivate our keys.
 
-    It waits for no lock: the deny outweighs whatever another run is about to grant.
+    No lock is waited for: the deny outweighs whatever another run grants.
     """
     aws, name = context.aws, context.user
     user = find_user(aws, name)
@@ -60,7 +60,7 @@ def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
     ours = tuple(key_id for key_id in active if whose[key_id] != FOREIGN)
     if not check_mode:
         deactivate_keys(aws, name, ours)
-    told = tell_readers(context, before.entry, check_mode)
+    tagged = tell_readers(context, before.entry, check_mode)
     after = before._replace(
         user={**user, "tags": tags_after(user["tags"], tag, ())},
         policies=before.policies._replace(inline=None),
@@ -68,13 +68,12 @@ def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
     )
     foreign = [key_id for key_id in active if key_id not in ours]
     warnings = (FOREIGN_STAY.format(name, ", ".join(foreign), as_option(name)),) if foreign else ()
-    return build_result(context, params, bool(not denied or tag or ours or told), before, after, warnings=warnings)
+    return build_result(context, params, bool(not denied or tag or ours or tagged), before, after, warnings=warnings)
 
 
 def read(context: KeyContext, user: Json) -> UserState:
-    """Return what is there besides the rights that are gone."""
     aws, store, arn = context.aws, context.store, user["arn"].split(":")
-    policies = _attach.read_policies(aws, user)
+    policies = policy_attachment.read_policies(aws, user)
     entry = store.read()
     keys = find_keys(aws, context.user)
     if entry:
@@ -83,7 +82,7 @@ def read(context: KeyContext, user: Json) -> UserState:
 
 
 def tell_readers(context: KeyContext, entry: Entry | None, check_mode: bool) -> bool:
-    """Tag the entry, so that readers of the key, which do not ask IAM, know. Returns whether that was needed."""
+    """Tag the entry, since readers of the key do not ask IAM. Return whether that was needed."""
     if entry is None or entry.deleted or QUARANTINED in context.store.tags():
         return False
     if not check_mode:
@@ -92,18 +91,16 @@ def tell_readers(context: KeyContext, entry: Entry | None, check_mode: bool) -> 
 
 
 def is_denied(aws: Aws, user: str) -> bool:
-    """Return whether the policy that denies everything is there, and as it should be."""
     document = find_document(aws, user, DENY)
     return document is not None and not _policy.differs(document, DOCUMENT)
 
 
 def deny(aws: Aws, user: str) -> None:
-    """Deny the user everything. Our policy goes before, since both together may not fit into what IAM allows."""
+    """Our policy goes before: both may not fit into what IAM allows."""
     remove_policy(aws, user, _policy.NAME)
     aws.call("iam", "put_user_policy", UserName=user, PolicyName=DENY, PolicyDocument=compact(DOCUMENT))
 
 
 def remove_policy(aws: Aws, user: str, name: str) -> None:
-    """Remove an inline policy; one that is gone already is as good."""
     with tolerating("NoSuchEntity"):
         aws.call("iam", "delete_user_policy", UserName=user, PolicyName=name)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what is reported of a pull user. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._aws.policy_document import policy_size
 from .._core.errors import Json
 from .._core.result import Result
 from .._core.time import format_time
-from . import policy_attachment as _attach
+from . import policy_attachment
 from . import pull_policy as _policy
 from .access_keys import FOREIGN, is_due, owners
 from .entry_lock import KeyContext
@@ -21,7 +21,6 @@ from .key_rotation import stored_id
 
 
 def owners_of(state: UserState) -> dict[str, str]:
-    """Return key id -> whose it is."""
     entry = state.entry
     return owners(state.keys, marked_keys(state.tags), stored_id(entry), entry.pending if entry else None)
 
@@ -36,12 +35,11 @@ def build_result(
     rotated: bool = False,
     warnings: tuple[str, ...] = (),
 ) -> Result:
-    """Return what the module reports."""
     now = context.aws.clock()
     stored = next((key for key in after.keys if key.id == stored_id(after.entry)), None)
     results = {
         "user": after.user,
-        "policy": policy_result(_attach.current_view(params["name"], after.policies), asked),
+        "policy": policy_result(policy_attachment.current_view(params["name"], after.policies), asked),
         "access_keys": keys_result(after, now),
         "secret_store": {
             "type": params["secret_store"]["type"],
@@ -60,9 +58,8 @@ def build_result(
     return Result(changed, for_diff(params["name"], before), for_diff(params["name"], after), results, warnings)
 
 
-def policy_result(policy: _attach.PolicyView, asked: list[str] | None) -> Json:
-    """Return what is reported of the policy."""
-    of_aws = policy.kind in _attach.OF_AWS
+def policy_result(policy: policy_attachment.PolicyView, asked: list[str] | None) -> Json:
+    of_aws = policy.kind in policy_attachment.OF_AWS
     repositories = ["*"] if of_aws else _policy.repositories_of(policy.document)
     return {
         "kind": policy.kind,
@@ -76,7 +73,7 @@ def policy_result(policy: _attach.PolicyView, asked: list[str] | None) -> Json:
 
 
 def keys_result(state: UserState, now: datetime) -> list[Json]:
-    """Return what is reported of the keys, one that check mode foresees included."""
+    """Return the keys, one that check mode foresees included."""
     whose, stored = owners_of(state), stored_id(state.entry)
     found = [
         {
@@ -97,8 +94,8 @@ def keys_result(state: UserState, now: datetime) -> list[Json]:
 
 
 def for_diff(name: str, state: UserState) -> Json | None:
-    """Return what the diff shows: nothing secret, and nothing that changes by itself."""
-    entry, policy = state.entry, _attach.current_view(name, state.policies)
+    """Return nothing secret, and nothing that changes by itself."""
+    entry, policy = state.entry, policy_attachment.current_view(name, state.policies)
     if not (state.user or entry):
         return None
     access_keys = [{"id": key.id, "status": key.status} for key in state.keys]
@@ -111,6 +108,5 @@ def for_diff(name: str, state: UserState) -> Json | None:
 
 
 def still_there(user: str, remaining: list[Json]) -> str:
-    """Return the warning about a user that could not be removed."""
     things = "; ".join(f"{thing['kind']} {thing['name']} ({thing['remedy']})" for thing in remaining)
     return f"The user {user} stays, without anything of this collection on it, because of what others gave it: {things}"

@@ -25,7 +25,6 @@ KINDS = {
     "endpoints": (LISTINGS["endpoints"], "endpoints", "name"),
     "pods": (LISTINGS["pods"], "pods", "name"),
 }
-# The others as the API does.
 RESULTS: dict[str, Callable[[Json], Any]] = {"templates": template_result, "delegations": delegation_result}
 
 
@@ -43,6 +42,6 @@ def run(
 
 
 def listed(client: Client, kind: str) -> list[Json]:
-    """Return what the account holds of a kind, in a stable order."""
+    """Return a stable order."""
     path, key, field = KINDS[kind]
     return sorted(client.items(path, key), key=lambda thing: (thing[field], thing["id"]))

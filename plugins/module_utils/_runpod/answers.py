@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection, pure: what RunPod's answers must look like, and what is said about those that do not.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._core.errors import ApiError, Json, NotFoundError
 from .._core.masking import printable
 
 WRONG_API = "does api_url point at RunPod's API v2?"
-TITLE_WITHIN = 4096  # bytes of a page
+TITLE_WITHIN = 4096
 REMEDIES = {
     401: "The API key is missing, malformed or expired: check api_key or RUNPOD_API_KEY.",
     404: "It does not exist, or this API key may not see it.",
@@ -28,7 +28,7 @@ AREAS = {
     "serverless": "serverless endpoints",
     "pods": "pods",
 }
-# What a listing holds -> the texts that each item has. Names of endpoints and pods are not promised.
+# Kind -> texts of each item. Names of endpoints and pods are not promised.
 REQUIRED = {
     "templates": ("id", "name"),
     "registries": ("id", "name"),
@@ -37,7 +37,6 @@ REQUIRED = {
     "pods": ("id",),
     "workers": ("id",),
 }
-# What an item may have or lack.
 OPTIONAL = {
     **{name: (str, "a text") for name in ("name", "image", "registry", "status", "tag", "args")},
     **{name: (dict, "an object") for name in ("env", "mounts", "scaling", "gpu", "workers")},
@@ -56,7 +55,7 @@ ITEMS = {
 
 
 def problem_of(body: bytes) -> Json:
-    """Return the problem document of an error answer, or {} when the body is anything else."""
+    """Return {} when the body is no problem document."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -65,10 +64,7 @@ def problem_of(body: bytes) -> Json:
 
 
 def details(problem: Json) -> str:
-    """Return what the problem says, without the validator's noise.
-
-    A missing key makes RunPod's validator report every valid key as additional too; then only the missing one counts.
-    """
+    """Return the problem without the validator's noise: for a missing key it reports every valid one as additional."""
     reported = problem.get("errors") or []
     errors = [str(error) for error in (reported if isinstance(reported, list) else [reported])]
     missing = [error for error in errors if "missing propert" in error]
@@ -78,7 +74,7 @@ def details(problem: Json) -> str:
 
 
 def page_title(body: bytes) -> str | None:
-    """Return the title of an HTML page, or None when the body is anything else."""
+    """Return None when the body is no HTML page."""
     start = body[:TITLE_WITHIN].lstrip()
     if not start.startswith(b"<"):
         return None
@@ -87,7 +83,6 @@ def page_title(body: bytes) -> str | None:
 
 
 def page(title: str) -> str:
-    """Return what an HTML page in place of an answer means."""
     return (
         f"the answer is an HTML page ({title!r}), so it is not RunPod's API that {{}}; "
         f"look at proxies and firewalls on the way, and {WRONG_API}"
@@ -95,7 +90,7 @@ def page(title: str) -> str:
 
 
 def missing_access(method: str, path: str) -> str:
-    """Return the remedy for a 403. Of all scopes only the one for the update of a credential is documented."""
+    """Of all scopes only that for the update of a credential is documented."""
     area = re.split(r"[/?]", path)[1]
     access = "read" if method == "GET" else "write"
     scope = " (scope secrets:write)" if (method, area) == ("PATCH", "registries") else ""
@@ -106,10 +101,7 @@ def missing_access(method: str, path: str) -> str:
 
 
 def api_error(method: str, path: str, status: int, problem: Json, title: str | None = None) -> ApiError:
-    """Return the typed error of an answer, with what the server said and what to do about it.
-
-    `title` is that of the HTML page that came instead of a problem document: RunPod's API has not sent it.
-    """
+    """`title` is that of an HTML page in place of a problem document."""
     remedy = missing_access(method, path) if status == 403 else REMEDIES.get(status)
     text = details(problem) or f"the answer is not a problem document; {WRONG_API}"
     if title is not None:
@@ -126,7 +118,7 @@ def api_error(method: str, path: str, status: int, problem: Json, title: str | N
 
 
 def parsed(method: str, path: str, status: int, body: bytes) -> Any:
-    """Return the JSON of a success, or None for 204."""
+    """Return None for 204."""
     if status == 204:
         return None
     call, title = f"{method} {path}: HTTP {status}", page_title(body)
@@ -143,7 +135,6 @@ def parsed(method: str, path: str, status: int, body: bytes) -> Any:
 
 
 def unfit(call: str, what: str, document: Any = None) -> ApiError:
-    """Return the error of a success that is none, with what the answer says itself."""
     message = details(document) if isinstance(document, dict) else ""
     return ApiError(f"{call}: {what}{f' ({message})' if message else ''}; {WRONG_API}", 200)
 
@@ -155,7 +146,7 @@ def not_refused(call: str, document: Any) -> None:
 
 
 def one(method: str, path: str, document: Any) -> Json:
-    """Return an answer that has to be an object, and one with an id where it shows an item."""
+    """Raise unless the answer is an object, and an item has an id."""
     call = f"{method} {path}"
     if not isinstance(document, dict):
         raise unfit(call, "the answer is no object")
@@ -167,7 +158,7 @@ def one(method: str, path: str, document: Any) -> Json:
 
 
 def item_kind(method: str, path: str) -> str | None:
-    """Return what the answer of a call shows one of; None for anything but that."""
+    """Return None for an answer that shows no item."""
     plain = path.partition("?")[0]
     if plain in ITEMS:
         return ITEMS[plain] if method == "POST" else None
@@ -175,7 +166,7 @@ def item_kind(method: str, path: str) -> str | None:
 
 
 def items(path: str, key: str, document: Any) -> list[Json]:
-    """Return what a page of a listing holds under its key; an answer without it is an error, never an empty list."""
+    """An answer without the key is an error, never an empty list."""
     call = f"GET {path}"
     listed = document.get(key) if isinstance(document, dict) else None
     if not isinstance(listed, list):
@@ -184,7 +175,7 @@ def items(path: str, key: str, document: Any) -> list[Json]:
 
 
 def item(call: str, kind: str, thing: Any, what: str) -> Json:
-    """Return an item whose fields are what they have to be; one without a name has an empty one."""
+    """An item without a name has an empty one."""
     if not isinstance(thing, dict):
         raise unfit(call, f"{what} is no object")
     for name in REQUIRED.get(kind, ("id",)):
@@ -199,12 +190,12 @@ def item(call: str, kind: str, thing: Any, what: str) -> Json:
 
 
 def next_cursor(path: str, document: Json) -> str | None:
-    """Return where the next page starts; None after the last one. Older answers say nothing of pages."""
-    told = document.get("pagination")
-    if told is None:
+    """Return None after the last page. Older answers say nothing of pages."""
+    pagination = document.get("pagination")
+    if pagination is None:
         return None
-    more = told.get("hasNextPage") if isinstance(told, dict) else None
-    cursor = told.get("nextCursor") if isinstance(told, dict) else None
+    more = pagination.get("hasNextPage") if isinstance(pagination, dict) else None
+    cursor = pagination.get("nextCursor") if isinstance(pagination, dict) else None
     if not isinstance(more, bool) or (more and not (cursor and isinstance(cursor, str))):
         raise unfit(f"GET {path}", "the answer does not say whether and where its next page is")
     return cursor if more else None

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: who refers to what in a RunPod account, and what is wrong there. Pure. `held` is kind ->
-# what RunPod's API lists of it, for the kinds that were read. A new finding is a new row, and what yields it.
+# Private to this collection. An account is kind -> what RunPod lists of it, for the kinds that were read. A new finding
+# is a new row, and what yields it.
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .._oci.reference import repository_of
 from .delegation_target import by_repository
 from .references import KINDS, Account, credential_users, in_use, repository_used, users
 
-Match = tuple[str, Json]  # a row of TABLE, and what its templates need
+Match = tuple[str, Json]
 
 TABLE = {
     "credential_gone": Rule(
@@ -68,12 +68,11 @@ TABLE = {
 
 
 def moments(given: Mapping[str, str]) -> dict[str, datetime]:
-    """Return id -> moment. Raises InputError for what is no timestamp of a known zone."""
+    """Raise InputError for what is no timestamp of a known zone."""
     return {identifier: moment(identifier, text) for identifier, text in given.items()}
 
 
 def moment(identifier: str, text: str) -> datetime:
-    """Return the moment that a timestamp names."""
     try:
         return parse_timestamp(str(text))
     except ValueError:
@@ -85,7 +84,7 @@ def moment(identifier: str, text: str) -> datetime:
 
 
 def references(current: Account) -> Json | None:
-    """Return what refers to each credential and delegated repository, or None when not all of that was read."""
+    """Return None when not all that can refer was read."""
     if not {"registries", *KINDS} <= set(current):
         return None
     names: dict[str, str | None] = {registry["id"]: registry["name"] for registry in current["registries"]}
@@ -114,7 +113,7 @@ def references(current: Account) -> Json | None:
 
 
 def findings(current: Account, expiry: Mapping[str, datetime] | None, now: datetime) -> list[Json]:
-    """Return what is wrong, the worst first, as far as what was read tells. `expiry` None means not to judge tokens."""
+    """`expiry` None means not to judge tokens."""
     hits = [hit for check in (gone, shut_out, unused) for hit in check(current)]
     if expiry is not None:
         hits += tokens(current, expiry, now)
@@ -122,13 +121,11 @@ def findings(current: Account, expiry: Mapping[str, datetime] | None, now: datet
 
 
 def finding(name: str, facts: Json) -> Json:
-    """Return a row of the table with its templates filled."""
-    shown = {key: printable(value) if isinstance(value, str) else value for key, value in facts.items()}
-    return {**{key: facts[key] for key in ("kind", "id", "name")}, **TABLE[name].filled(shown)}
+    printed = {key: printable(value) if isinstance(value, str) else value for key, value in facts.items()}
+    return {**{key: facts[key] for key in ("kind", "id", "name")}, **TABLE[name].filled(printed)}
 
 
 def gone(current: Account) -> Iterator[Match]:
-    """What refers to a credential that is not there."""
     if "registries" in current:
         there = {registry["id"] for registry in current["registries"]}
         for kind, things in in_use(current).items():
@@ -138,7 +135,6 @@ def gone(current: Account) -> Iterator[Match]:
 
 
 def shut_out(current: Account) -> Iterator[Match]:
-    """What runs a private image that nothing lets it pull."""
     if "delegations" in current:
         delegated = by_repository(current["delegations"])
         for kind, things in in_use(current).items():
@@ -149,7 +145,7 @@ def shut_out(current: Account) -> Iterator[Match]:
 
 
 def unused(current: Account) -> Iterator[Match]:
-    """Credentials and delegations that nothing needs, when everything was read that could."""
+    """Told only when everything was read that could need them."""
     for key, entry in (references(current) or {}).items():
         if entry["ids"] and not any(entry[kind] for kind in KINDS):
             known = {"kind": entry["kind"], "id": entry["ids"][0], "name": entry["name"]}
@@ -162,7 +158,7 @@ def unused(current: Account) -> Iterator[Match]:
 
 
 def tokens(current: Account, expiry: Mapping[str, datetime], now: datetime) -> Iterator[Match]:
-    """Credentials whose token is at its end, and those used for ECR of which nothing tells when that is."""
+    """Tokens at their end, and those used for ECR of which nothing tells it."""
     images = {
         thing["registry"]: thing["image"]
         for things in in_use(current).values()
@@ -184,7 +180,6 @@ def tokens(current: Account, expiry: Mapping[str, datetime], now: datetime) -> I
 
 
 def ended(left: timedelta, facts: Json) -> Iterator[Match]:
-    """The finding on a token that works for so long."""
     if left <= timedelta(0):
         yield "token_expired", facts
     elif left < MISSED:
@@ -192,7 +187,6 @@ def ended(left: timedelta, facts: Json) -> Iterator[Match]:
 
 
 def facts_of(key: str, thing: Json) -> Json:
-    """Return what the templates need about a template, an endpoint or a pod, with the calls that mend it."""
     kind, image = KINDS[key], repository_of(thing.get("image"))
     repoint = f"make it the registry of the {kind} {thing['id']}."
     if kind == "template":
@@ -214,7 +208,6 @@ def facts_of(key: str, thing: Json) -> Json:
 
 
 def credential_call(name: str, reference: str | None) -> str:
-    """Return the call that hands a token for the registry of an image to RunPod."""
     image = repository_of(reference)
     region = image.region if image else "REGION"
     return module_call("runpod_ecr_credential", name=name, registry_region=region, secret_store={"name": "ENTRY"})

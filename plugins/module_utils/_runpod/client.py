@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the one client of RunPod's API v2. It knows HTTP and nothing of resources.
+# Private to this collection: the one client of RunPod's API v2.
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ from .rate_limit import (
 )
 
 TRIES = 5
-REFUSALS = 10  # tries of a request that meets 429: several runs may share a quota
+REFUSALS = 10  # tries of a 429: several runs may share a quota
 AGENT = "gpuops.runpod"
 
 PAGE = 1000  # items, the most that RunPod takes
 MOST_PAGES = 1000
 LONGEST_TIMEOUT = 3600
-PATIENCE, PROBE = 3.0, 1.0  # seconds until a silent host that never answered is tried, and for the try
+SILENCE_TIMEOUT, PROBE = 3.0, 1.0  # seconds until a silent host is tried, and for the try
 API_URL = "api_url (or RUNPOD_API_BASE_URL)"
-# Failure to connect -> what to do about it, and whether it may pass.
+# Failure to connect -> what to do, and whether it may pass.
 UNREACHABLE: tuple[tuple[type[Exception], str, bool], ...] = (
     (socket.gaierror, f"The host name is not known: check {API_URL}, DNS and the network.", True),
     (ssl.SSLCertVerificationError, f"The certificate is not trusted: check the host of {API_URL}, or ca_path.", False),
@@ -68,13 +68,10 @@ class Silence(TimeoutError):
 
 
 def base_url(url: str) -> str:
-    """Return the address below which paths start, with /v2 exactly once at its end.
-
-    RunPod's own tools disagree on whether the address ends in /v2, so both forms are taken.
-    """
+    """RunPod's own tools disagree on whether the address ends in /v2, so both are taken."""
     if not re.match(r"https?://[^/]", url):
-        shown = url.rpartition("@")[2] if "@" in url else url
-        raise InputError(f"api_url {shown!r} is not an address: it must start with https:// and name a host.")
+        address = url.rpartition("@")[2] if "@" in url else url
+        raise InputError(f"api_url {address!r} is not an address: it must start with https:// and name a host.")
     if mask_login(url) != url:
         raise InputError(f"api_url {mask_login(url)!r} holds a user or password: RunPod takes none but api_key.")
     base = re.sub(r"(/v2)?/*$", "", url.rstrip("/")) + "/v2"
@@ -86,13 +83,13 @@ def base_url(url: str) -> str:
 
 
 def host_and_port(url: str) -> tuple[str, int]:
-    """Return where an address leads; ValueError for a port that is none."""
+    """Raise ValueError for a port that is none."""
     address = urlsplit(url)
     return address.hostname or "", address.port or (443 if address.scheme == "https" else 80)
 
 
 def bearer(key: str | None) -> str:
-    """Return a key that can be sent as it is; what a header cannot hold is not repeated in the error."""
+    """Raise for what a header cannot hold, without repeating it."""
     if key is None:
         raise InputError("api_key is missing: set it, or the environment variable RUNPOD_API_KEY, to an API key.")
     if not re.fullmatch(r"[!-~]+", key):
@@ -102,11 +99,10 @@ def bearer(key: str | None) -> str:
 
 
 def retry_delay(method: str, status: int | None, reported: float | None, attempt: int) -> float | None:
-    """Return the seconds to wait before the next try, or None when the request must not be repeated.
+    """Return seconds until the next try, None when the request must not be repeated.
 
-    `status` None means that no answer came, and `told` is the wait that the answer names. 429 is refused before it is
-    processed, so any verb may be repeated; everything else is repeated only where a second time does no harm, which
-    excludes POST.
+    `status` None means no answer; `reported` is the wait that it names. 429 is refused before it is processed, so any
+    verb may be repeated; else not POST, where a second time does harm.
     """
     refused = status == 429
     troubled = status is None or status in SERVER_ERRORS
@@ -118,20 +114,20 @@ def retry_delay(method: str, status: int | None, reported: float | None, attempt
 
 
 def secrets_in(body: Json | None) -> list[str]:
-    """Return what an error must not repeat of a request: a password, and the values of the environment."""
+    """Return what an error must not repeat: a password, values of the environment."""
     body = body or {}
     values = [body.get("password"), *(body.get("env") or {}).values()]
     return [value for value in values if isinstance(value, str)]
 
 
 def cause_of(failure: Exception) -> Exception:
-    """Return what urllib's own error was raised for."""
+    """urllib hides the cause."""
     reason = getattr(failure, "reason", None)
     return reason if isinstance(failure, URLError) and isinstance(reason, Exception) else failure
 
 
 def unreachable(failure: Exception) -> tuple[str, bool]:
-    """Return why no connection is to be had, with the remedy, and whether that may pass; no text for other trouble."""
+    """Return why no connection is to be had, and whether that may pass; no text for other trouble."""
     cause = cause_of(failure)
     if isinstance(cause, Silence):
         return SILENT, False
@@ -141,36 +137,31 @@ def unreachable(failure: Exception) -> tuple[str, bool]:
 
 
 def quota_error(method: str, path: str, window: Window, remaining: float) -> ApiError:
-    """Return the error of a request that was not sent because its quota is spent for too long to wait."""
+    """The request was not sent: its quota is spent for too long to wait."""
     return ApiError(f"{method} {path}: not sent: {spent(window, remaining)}. {answers.REMEDIES[429]}", 429)
 
 
 class Answer(NamedTuple):
-    """A whole answer, whatever its status."""
-
     status: int
     headers: Message
     body: bytes
 
     @property
     def windows(self) -> tuple[Window, ...]:
-        """What it says of the quota."""
         return windows(self.headers.get("RateLimit"), self.headers.get("RateLimit-Policy"))
 
     @property
-    def told(self) -> float | None:
-        """The seconds that it wants the next try to wait."""
-        retry_after = seconds(self.headers.get("Retry-After"))
-        return refused_for(retry_after, self.windows) if self.status == 429 else retry_after
+    def retry_after(self) -> float | None:
+        header = seconds(self.headers.get("Retry-After"))
+        return refused_for(header, self.windows) if self.status == 429 else header
 
 
 class Client:
-    """RunPod's API v2: sends one request, repeats it where that is safe, returns the parsed answer.
+    """Sends one request, and repeats it where that is safe.
 
-    `opener` is an `ansible.module_utils.urls.Request` or anything with its `open`, and `timeout` the seconds in which
-    an answer has to be complete. `sleep` takes seconds and `clock` returns them.
-    Before the quota is gone, it waits for a fresh one.
-    Raises TransportError, ApiError or NotFoundError; none of them holds a body, a header or the key.
+    `opener` is a Request of ansible.module_utils.urls or alike, `timeout` the seconds until an answer is complete;
+    `sleep` takes seconds, `clock` returns them. Waits before the quota is gone. Raises TransportError, ApiError or
+    NotFoundError without body, header or key.
     """
 
     def __init__(
@@ -190,13 +181,12 @@ class Client:
         self.timeout = timeout
         self.view = RateLimitState()
         self.answered = False
-        self.told_time: tuple[str, float] | None = None  # the date of the last answer, and when that was
+        self.told_time: tuple[str, float] | None = None  # date of the last answer, and when that was
 
     def get(self, path: str) -> Json:
         return answers.one("GET", path, self.request("GET", path))
 
     def items(self, path: str, key: str) -> list[Json]:
-        """Return all that a listing holds under its key, each item once: all pages or an error."""
         found: Json = {}
         cursors: list[str] = []
         while len(cursors) < MOST_PAGES:
@@ -215,19 +205,19 @@ class Client:
         return answers.one("POST", path, self.request("POST", path, body))
 
     def patch(self, path: str, body: Json) -> Json:
-        """Update; what an answer without content leaves open is read."""
+        """What an answer without content leaves open is read."""
         document = self.request("PATCH", path, body)
         return self.get(path) if document is None else answers.one("PATCH", path, document)
 
     def delete(self, path: str) -> None:
-        """Delete; a thing that is gone already, by an earlier try or another run, is as good."""
+        """A thing that is gone, by an earlier try or another run, is as good."""
         try:
             answers.not_refused(f"DELETE {path}", self.request("DELETE", path))
         except NotFoundError:
             return
 
     def request(self, method: str, path: str, body: Json | None = None, query: Mapping[str, str] | None = None) -> Any:
-        """Send the request until it is answered or may not be repeated; return parsed JSON, or None for no content."""
+        """Return parsed JSON, or None for no content."""
         attempt = 1
         url = self.url + path + ("&" if "?" in path else "?") * bool(query) + urlencode(query or {})
         while True:
@@ -244,7 +234,7 @@ class Client:
                 if answer.status < 300:
                     return answers.parsed(method, path, answer.status, answer.body)
                 error = self._error(method, path, body, answer)
-                delay = retry_delay(method, answer.status, answer.told, attempt)
+                delay = retry_delay(method, answer.status, answer.retry_after, attempt)
             if delay is None:
                 raise error
             self.sleep(delay)
@@ -253,7 +243,7 @@ class Client:
     def _unanswered(
         self, method: str, path: str, failure: Exception, attempt: int
     ) -> tuple[CollectionError, float | None]:
-        """Return the error, and when to try again: hardly where no connection was ever made."""
+        """Return when to try again: hardly where no connection was ever made."""
         remedy, passes = ("", True) if self.answered else unreachable(failure)
         message = printable(f"{method} {path}: no answer from {self.url}: {cause_of(failure)}")
         error = TransportError(f"{message.rstrip('.')}. {remedy}" if remedy else message)
@@ -261,14 +251,13 @@ class Client:
         return error, None if given_up else retry_delay(method, None, None, attempt)
 
     def _probe(self) -> None:
-        """Raise OSError when a host that never answered takes no connection; behind a proxy that cannot be told."""
+        """Raise OSError when a silent host takes no connection; behind a proxy that cannot be told."""
         host, port = host_and_port(self.url)
         if self.answered or (getproxies().get(urlsplit(self.url).scheme) and not proxy_bypass(host)):
             return
         socket.create_connection((host, port)).close()
 
     def _keep_pace(self, method: str, path: str) -> None:
-        """Wait until the quota has room for a request; raise when that would be too long."""
         needed = pause(self.view, self.clock())
         if needed is None:
             return
@@ -292,36 +281,38 @@ class Client:
         problem = mask_secrets(answers.problem_of(answer.body), secrets)
         title = mask_secrets(answers.page_title(answer.body), secrets)
         error = answers.api_error(method, path, answer.status, problem, title)
-        if answer.status != 429 or answer.told is None or answer.told <= LONGEST_WAIT:
+        if answer.status != 429 or answer.retry_after is None or answer.retry_after <= LONGEST_WAIT:
             return error
-        spent_windows = [window for window in answer.windows if not window.left and window.resets == answer.told]
-        why = spent(spent_windows[0], answer.told) if spent_windows else f"it is fresh in {duration(answer.told)}"
+        spent_windows = [window for window in answer.windows if not window.left and window.resets == answer.retry_after]
+        why = (
+            spent(spent_windows[0], answer.retry_after)
+            if spent_windows
+            else f"it is fresh in {duration(answer.retry_after)}"
+        )
         return ApiError(f"{error} Too long to wait: {why}.", answer.status, problem)
 
 
 def within(limit: float | None, call: Callable[[], Answer], probe: Callable[[], object] = lambda: None) -> Answer:
-    """Return what the call returns, or raise TimeoutError when that takes longer than so many seconds.
-
-    The timeout of a socket begins anew with each byte, so that a server which trickles would never meet it. A call
-    that takes too long is left to itself. After some seconds the probe has a moment to show that it is worth waiting.
+    """Raise TimeoutError after so many seconds: a socket's timeout begins anew with each byte, so a server that
+    trickles would never meet it. The call is left to itself. After some seconds the probe may show that waiting is
+    worth it.
     """
     if limit is None:
         return call()
     future = started(call)
-    wait([future], min(limit, PATIENCE))
-    if not future.done() and limit > PATIENCE:
+    wait([future], min(limit, SILENCE_TIMEOUT))
+    if not future.done() and limit > SILENCE_TIMEOUT:
         reached = started(probe)
         wait([future, reached], PROBE, FIRST_COMPLETED)
         if not future.done() and (not reached.done() or reached.exception()):
-            raise Silence(f"no connection after {PATIENCE + PROBE:g} seconds")
-        wait([future], limit - PATIENCE - PROBE)
+            raise Silence(f"no connection after {SILENCE_TIMEOUT + PROBE:g} seconds")
+        wait([future], limit - SILENCE_TIMEOUT - PROBE)
     if not future.done():
         raise TimeoutError(f"the answer was not complete after {limit} seconds")
     return future.result()
 
 
 def started(call: Callable[[], Any]) -> Future[Any]:
-    """Return what a call in a thread of its own will return."""
     future: Future[Any] = Future()
 
     def work() -> None:
@@ -335,7 +326,7 @@ def started(call: Callable[[], Any]) -> Future[Any]:
 
 
 def read(answer: HTTPError) -> bytes:
-    """Return the body of an error answer; a connection that breaks here must not hide the status."""
+    """A connection that breaks here must not hide the status."""
     try:
         return answer.read()
     except (OSError, http.client.HTTPException):
@@ -343,7 +334,7 @@ def read(answer: HTTPError) -> bytes:
 
 
 def opener(params: Mapping[str, Any]) -> Request:
-    """Return the opener for these options: no netrc (it would replace the key), no redirect (it would carry it on)."""
+    """No netrc (it would replace the key), no redirect (it would carry it on)."""
     if not 1 <= params["api_timeout"] <= LONGEST_TIMEOUT:
         raise InputError(f"api_timeout must be 1 to {LONGEST_TIMEOUT} (seconds), not {params['api_timeout']}.")
     return Request(

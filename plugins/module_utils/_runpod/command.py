@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what a container runs. RunPod stores `cmd` and `entrypoint` as one string, `args`: a shell
-# string for cmd alone, else both as JSON. Its answers show args alone, or all three. Pure.
+# Private to this collection. RunPod stores `cmd` and `entrypoint` as one string, `args`: a shell string for cmd alone,
+# else JSON of both. Answers show args, or all three.
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ LISTS = ("cmd", "entrypoint")
 
 
 def parsed(args: str) -> dict[str, list[str]]:
-    """Return the lists that args stand for."""
     try:
         document = json.loads(args)
     except ValueError:
@@ -36,14 +35,13 @@ def stored(cmd: list[str], entrypoint: list[str]) -> str:
 
 
 def with_command(thing: Mapping[str, Any]) -> Json:
-    """Return a template or endpoint with all three, whichever of them an answer has."""
-    shown = {field: thing[field] for field in LISTS if isinstance(thing.get(field), list)}
-    lists = {**parsed(thing.get("args") or ""), **shown}
+    given = {field: thing[field] for field in LISTS if isinstance(thing.get(field), list)}
+    lists = {**parsed(thing.get("args") or ""), **given}
     return {**thing, **lists, "args": thing.get("args") or stored(**lists)}
 
 
 def predicted_command(current: Mapping[str, Any], sent: Mapping[str, Any]) -> Json:
-    """Return all three after these fields were sent; nothing when none of them was."""
+    """Return all three after the update; nothing when none was sent."""
     if "args" in sent:
         return {"args": sent["args"], **parsed(sent["args"])}
     if not sent.keys() & set(LISTS):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the options of the modules that talk to RunPod, and the client they describe.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -26,6 +26,5 @@ ARGUMENTS: Json = {
 
 
 def runpod_client(module: AnsibleModule) -> Client:
-    """Return the client that the module's options describe."""
     params = module.params
     return Client(params["api_url"], params["api_key"], opener(params), timeout=params["api_timeout"])

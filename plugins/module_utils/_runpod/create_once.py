@@ -2,8 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: how a thing is created at RunPod, where no call can be sent twice. It is apart from the
-# client, so that what only decides can be imported without HTTP and TLS.
+# Private to this collection. Apart from the client, so that pure code need not import HTTP and TLS.
 
 from __future__ import annotations
 
@@ -15,18 +14,15 @@ from .._core.errors import SERVER_ERRORS, ApiError, CollectionError, Json, Trans
 if TYPE_CHECKING:
     from .client import Client
 
-TAKEN = {400, 409, 422}  # one of them is the status of a second thing with a unique name; RunPod does not say which
+TAKEN = {400, 409, 422}  # RunPod does not say which is the status of a second thing with a unique name
 
 
 def create_once(
     client: Client, path: str, body: Json, find: Callable[[], Json | None], taken: Collection[int] = ()
 ) -> Json:
-    """POST once. When its outcome is unknown, look the thing up and adopt it instead of sending it again.
-
-    After a refusal with a status of `taken`, another run may have taken the name a moment ago: what that made is
-    adopted too.
-    `find` lists and returns the thing as it should be after the call, or None. When it is not there either, the
-    error of the POST is raised, of an unknown outcome with the remark that a plain re-run is safe.
+    """POST once; when its outcome is unknown, or `taken` because another run may have been faster, look up and
+    adopt. `find` returns the thing as it should be, or None: then the error of the POST is raised, an unknown
+    outcome with the remark that a re-run is safe.
     """
     try:
         return client.post(path, body)
@@ -42,7 +38,7 @@ def create_once(
 
 
 def adopt(error: CollectionError, find: Callable[[], Json | None]) -> Json:
-    """Return the thing whose creation was not answered, or raise `error` with what the look-up said."""
+    """Raise `error` with what the look-up said when nothing is there."""
     try:
         found = find()
     except (TransportError, ApiError) as failure:

@@ -2,11 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: registry credentials at RunPod. What their names mean, who refers to them, and how a
-# secret is replaced, where RunPod writes it in place and where it does not.
-#
-# Where it does not, a credential is replaced by its alternate: <name> by <name>-alt, and that by <name> the next time.
-# Both mean the same. Templates and endpoints are handed over before the former one goes.
+# Private to this collection: registry credentials at RunPod. Where RunPod cannot write a secret in place, <name> is
+# replaced by its alternate <name>-alt, and that by <name> the next time. Both mean the same. Templates and endpoints
+# are handed over before the former goes.
 
 from __future__ import annotations
 
@@ -28,15 +26,14 @@ PATH = "/registries"
 KIND = "registry credential"
 ALTERNATE = "-alt"
 PATHS = {KINDS[kind]: path for kind, path in LISTINGS.items()}
-REFUSALS = {400, 409, 422}  # RunPod will not do this one thing; the next may go well
+REFUSALS = {400, 409, 422}  # of this one thing; the next may go well
 SCOPE = "The scope for this is secrets:write."
 
-# What became of a secret that was written in place.
 WRITTEN, GONE, NOT_OFFERED = "written", "gone", "not offered"
 
 
 class RetainedCredential(NamedTuple):
-    """A credential that could not go: what refers to it, and why it stays as a sentence."""
+    """What refers to a credential that could not go, and why it stays."""
 
     registry: Json
     users: list[Json]
@@ -44,7 +41,7 @@ class RetainedCredential(NamedTuple):
 
 
 class Rank(NamedTuple):
-    """Of credentials that mean the same: which to keep, the other one, and whether that cannot give way before it."""
+    """Which credential to keep, the other, and whether that cannot give way first."""
 
     keep: Json
     spare: Json | None
@@ -52,8 +49,6 @@ class Rank(NamedTuple):
 
 
 class Renewal(NamedTuple):
-    """Which credential holds the secret now, which ones may go, what was handed over to it, and warnings."""
-
     registry: Json
     leftovers: list[Json]
     moved: list[Json]
@@ -64,23 +59,20 @@ class Renewal(NamedTuple):
 
 
 def logical(name: str) -> str:
-    """Return the name that a credential and its alternate share."""
     return name.removesuffix(ALTERNATE)
 
 
 def names(name: str) -> tuple[str, str]:
-    """Return what the credential of this name may be called at RunPod."""
     return name, name + ALTERNATE
 
 
 def region_of_name(name: str, user: str, account: str) -> str:
-    """Return the region that the default name of a pull user's credential tells; empty for any other name."""
+    """Return "" for any name but the default one of the pull user."""
     found = re.fullmatch(rf"{re.escape(user)}-{account}-([a-z]+(?:-[a-z]+)+-\d+)", name)
     return found.group(1) if found else ""
 
 
 def check_name(name: str) -> None:
-    """Raise InputError for a name that no credential of ours can have."""
     if not name:
         raise InputError("name must not be empty.")
     if name.endswith(ALTERNATE):
@@ -90,7 +82,7 @@ def check_name(name: str) -> None:
 
 
 def pair(registries: Iterable[Json], name: str) -> list[Json]:
-    """Return the credential and its alternate, as far as they are there; two of one name are an error."""
+    """Return the credential and its alternate; two of one name are an error."""
     listed = list(registries)
     return [found for each in names(name) if (found := find_by_name(listed, each, KIND))]
 
@@ -98,12 +90,10 @@ def pair(registries: Iterable[Json], name: str) -> list[Json]:
 def credential(
     given: str, registries: Iterable[Json], current: str | None = None, used: Iterable[str | None] = ()
 ) -> str | None:
-    """Return the id of the credential that an option names by name or id, or None for the empty name.
+    """Return the id of a credential given by name or id, None for the empty name.
 
-    A name means the credential called so and its alternate. While there are both, what refers to one of them already
-    (`current`, an id) stays with it; for anything else it is the one that `used`, the ids which other things refer to,
-    holds alone, or else the one with the plain name.
-    A name that nothing has is returned as it is: missing() has decided whether it may stand for a credential to come.
+    A name means the alternate too: of both, the one in `current` stays; else the one that alone is in `used`, or the
+    plain name. A name that nothing has is returned as it is: missing() has decided about it.
     """
     listed = list(registries)
     ids = sorted({registry["id"] for registry in listed if given in (registry["name"], registry["id"])})
@@ -120,7 +110,7 @@ def credential(
 
 
 def missing(given: Iterable[str], registries: Iterable[Json], check_mode: bool) -> tuple[str, ...]:
-    """Return a warning for each credential that does not exist, in check mode; else raise InputError for them."""
+    """Return warnings in check mode; else raise InputError."""
     known = {
         value for registry in registries for value in (registry["name"], logical(registry["name"]), registry["id"])
     }
@@ -140,25 +130,20 @@ def missing(given: Iterable[str], registries: Iterable[Json], check_mode: bool) 
 
 
 def users_of(api: Client, registries: list[Json]) -> list[Json]:
-    """Return what refers to these credentials now."""
     return referring(read_users(api), registries) if registries else []
 
 
 def referring_to(users: Iterable[Json], registry: Json) -> list[Json]:
-    """Return those of the users that refer to this credential."""
     return [user for user in users if user["registry"] == registry["id"]]
 
 
 def movable(users: Iterable[Json]) -> list[Json]:
-    """Return those of the users that can be handed over: pods are never changed."""
+    """Pods are never changed."""
     return [user for user in users if user["kind"] != "pod"]
 
 
 def repoint(api: Client, users: Iterable[Json], registry: Json) -> list[Json]:
-    """Let templates and endpoints refer to this credential and return those that do.
-
-    One that RunPod refuses does not keep the others from it; then all refusals are raised in the end.
-    """
+    """Return what was handed over. All refusals are raised in the end."""
     moved, refused = [], []
     for user in movable(users):
         path = f"{PATHS[user['kind']]}/{user['id']}"
@@ -185,7 +170,7 @@ def repoint(api: Client, users: Iterable[Json], registry: Json) -> list[Json]:
 
 
 def releases(moved: Iterable[Json]) -> tuple[str, ...]:
-    """Return a warning when endpoints were handed over, because each then rolls out a release."""
+    """Return a warning: each endpoint that was handed over rolls out a release."""
     endpoints = [label(user) for user in moved if user["kind"] == "endpoint"]
     if not endpoints:
         return ()
@@ -197,7 +182,7 @@ def releases(moved: Iterable[Json]) -> tuple[str, ...]:
 
 @contextmanager
 def needing(advice: str) -> Iterator[None]:
-    """Add to a refusal for want of rights which ones the call needs."""
+    """Add to a refusal which rights the call needs."""
     try:
         yield
     except ApiError as error:
@@ -207,7 +192,6 @@ def needing(advice: str) -> Iterator[None]:
 
 
 def replace(api: Client, registry: Json, login: Json) -> str:
-    """Write username and password in place; return whether they were WRITTEN, or why not."""
     path = f"{PATH}/{registry['id']}"
     try:
         with needing(SCOPE):
@@ -222,7 +206,6 @@ def replace(api: Client, registry: Json, login: Json) -> str:
 
 
 def exists(api: Client, path: str) -> bool:
-    """Return whether RunPod finds the thing at this path."""
     try:
         api.get(path)
     except NotFoundError:
@@ -231,13 +214,13 @@ def exists(api: Client, path: str) -> bool:
 
 
 def create_credential(api: Client, name: str, login: Json) -> Json:
-    """Create the credential and return it, or the one that another run made at the same moment."""
+    """Return the credential, or the one that another run made at the same moment."""
     adopted: list[Json] = []
 
     def adopt() -> Json | None:
-        """Look for what an unanswered POST made, and write our secret where that can be done.
+        """Return what an unanswered POST made, our secret written in place.
 
-        Where it cannot, what was not there a moment ago holds a secret as young as ours.
+        Where it cannot be, what was not there before has one as young.
         """
         found = find_by_name(api.items(PATH, "registries"), name, KIND)
         if found and replace(api, found, login) != GONE:
@@ -250,7 +233,7 @@ def create_credential(api: Client, name: str, login: Json) -> Json:
 
 
 def keep_lowest_id(api: Client, made: Json, login: Json) -> Json:
-    """Return the credential of this name with the lowest id; drop the one this run made when that is another."""
+    """Keep the credential of the lowest id; drop this run's when that is another."""
     twins = [registry for registry in api.items(PATH, "registries") if registry["name"] == made["name"]]
     lowest = min([made, *twins], key=lambda registry: registry["id"])
     if lowest["id"] == made["id"]:
@@ -262,11 +245,11 @@ def keep_lowest_id(api: Client, made: Json, login: Json) -> Json:
 
 
 def rank(current: list[Json], users: list[Json], known: Mapping[str, bool]) -> Rank:
-    """Return which of two credentials that mean the same is to be kept.
+    """Return which of two equal credentials to keep.
 
-    The other may have to give way before a new one can be made: then its templates and endpoints refer to the kept one
-    meanwhile, which must not be one that only pods still hold on to, unless its secret is known to work. Of two in use
-    the one of whose secret nothing is known is kept: it is what an interrupted run made last.
+    The other may have to go before a new one is made, its users with the kept one meanwhile; so that must not be one
+    that only pods hold on to, unless its secret is known to work. Of two in use the one of unknown secret stays: an
+    interrupted run made it last.
     """
 
     def cost(spare: Json) -> tuple[bool, bool, bool, bool]:
@@ -289,11 +272,10 @@ def renew(
     known: Mapping[str, bool] | None = None,
     forget: Callable[[list[Json]], object] = list,
 ) -> Renewal:
-    """Give the credential of this name a secret, and let everything that refers to its alternate refer to it.
+    """Give the credential a secret, and what refers to its alternate.
 
-    `held` is its pair(), `known` tells by id whether a present secret still works, and `forget` drops what is noted
-    about credentials that are about to be deleted. The leftovers of the renewal are for clear(), once what has to be
-    noted about the new secret is noted.
+    `known` tells by id whether a secret still works; `forget` drops notes about credentials that are about to go.
+    clear() the leftovers once the new secret is noted.
     """
     if not current:
         return Renewal(create_credential(api, name, login), [], [])
@@ -314,7 +296,6 @@ def renew(
 
 
 def lost(gone: Json, made: Json) -> str:
-    """Return the warning that a credential was deleted while this run was about to write it."""
     return (
         f"The credential {label(gone)} was deleted meanwhile and is made anew as {made['id']}. RunPod "
         "took it away from the templates that referred to it, and endpoints may still name the old id: ensure them "
@@ -323,7 +304,7 @@ def lost(gone: Json, made: Json) -> str:
 
 
 def vacate(api: Client, ranked: Rank, users: list[Json], forget: Callable[[list[Json]], object]) -> list[Json]:
-    """Free the other name of the kept credential and return what was moved; ConflictError when that cannot be done."""
+    """Free the other name and return what moved; raise ConflictError when that cannot be."""
     keep, spare, stuck = ranked
     if spare is None:
         return []
@@ -344,7 +325,6 @@ def vacate(api: Client, ranked: Rank, users: list[Json], forget: Callable[[list[
 
 
 def exchange(api: Client, name: str, former: Json, moved: list[Json], login: Json) -> Renewal:
-    """Make the alternate of a credential with a new secret, and let all that can be handed over refer to it."""
     plain, alternate = names(name)
     made = create_credential(api, alternate if former["name"] == plain else plain, login)
     moved = moved + repoint(api, users_of(api, [former]), made)
@@ -358,7 +338,7 @@ def exchange(api: Client, name: str, former: Json, moved: list[Json], login: Jso
 def clear(
     api: Client, registries: list[Json], check_mode: bool = False, users: list[Json] | None = None
 ) -> list[RetainedCredential]:
-    """Delete these credentials and return those that stay because something refers to them, as was just read or is."""
+    """Return the credentials that stay because something refers to them."""
     users = users_of(api, registries) if users is None else users
     kept = []
     for registry in registries:
@@ -372,7 +352,7 @@ def clear(
 
 
 def delete(api: Client, registry: Json) -> str:
-    """Delete a credential and return why RunPod refuses that; empty when it is gone."""
+    """Return why RunPod refuses; empty when the credential is gone."""
     try:
         with needing(SCOPE):
             api.delete(f"{PATH}/{registry['id']}")
@@ -386,10 +366,7 @@ def delete(api: Client, registry: Json) -> str:
 def apply_cleanup(
     api: Client, leftovers: list[Json], current: Json, check_mode: bool
 ) -> tuple[list[Json], list[RetainedCredential]]:
-    """Finish a replacement: hand over what still refers to the leftovers, and delete them.
-
-    Returns what was, or in check mode would be, handed over and which of them stay.
-    """
+    """Hand over what refers to leftovers, and delete them. Return what was or would be handed over, and what stays."""
     users = users_of(api, leftovers)
     if not check_mode:
         return repoint(api, users, current), clear(api, leftovers)
@@ -405,19 +382,18 @@ def apply_cleanup(
 
 
 def identity(registry: Json) -> Json:
-    """Return what a credential is: its id once it has one, its name, and the one that it shares with its alternate."""
+    """Return id once it is there, name, and the name shared with the alternate."""
     known: Json = {key: registry[key] for key in ("id", "name") if key in registry}
     return {**known, "logical_name": logical(registry["name"])}
 
 
 def called(registries: Iterable[Json]) -> Json:
-    """Return the part of a diff that names credentials which are to go; none is nothing."""
     listed = [label(registry) for registry in registries]
     return {"leftovers": listed} if listed else {}
 
 
 def report(moved: Iterable[Json] = (), kept: Iterable[RetainedCredential] = ()) -> Json:
-    """Return what each run reports of users: those it handed over, and those that keep a credential."""
+    """Return users that were handed over, and those that keep a credential."""
     return {
         "repointed": [{key: user[key] for key in ("kind", "id", "name")} for user in moved],
         "in_use_by": [user for left in kept for user in left.users],
@@ -425,7 +401,6 @@ def report(moved: Iterable[Json] = (), kept: Iterable[RetainedCredential] = ()) 
 
 
 def stays(kept: Iterable[RetainedCredential]) -> tuple[str, ...]:
-    """Return a warning for each former credential that stays."""
     return tuple(
         f"The former credential {label(left.registry)} stays until a later run can delete it: {left.why}"
         for left in kept
@@ -433,5 +408,4 @@ def stays(kept: Iterable[RetainedCredential]) -> tuple[str, ...]:
 
 
 def in_use(kept: Iterable[RetainedCredential]) -> tuple[str, ...]:
-    """Return a warning for each credential that is to be gone and stays."""
     return tuple(f"The credential {printable(left.registry['name'])} stays: {left.why}" for left in kept)

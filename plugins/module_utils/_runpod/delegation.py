@@ -33,7 +33,7 @@ Reports = dict[Target, ItemResult]
 
 
 class Asking(NamedTuple):
-    """How RunPod is asked: `known` are the ids of what was there before, `form` one that it took in this run."""
+    """`known` are ids of what was there before, `form` one that RunPod took in this run."""
 
     client: Client
     name: str | None
@@ -42,13 +42,11 @@ class Asking(NamedTuple):
     form: str | None = None
 
     def forms(self, target: Target) -> list[str]:
-        """Return the forms to try. What RunPod took once it takes again."""
+        """What RunPod took once it takes again."""
         return sorted(target.forms(self.resource_form), key=lambda form: form != self.form)
 
 
 class RefusedError(CollectionError):
-    """RunPod took no form of a repository."""
-
     def __init__(self, message: str, attempts: list[Json]) -> None:
         super().__init__(message)
         self.attempts = attempts
@@ -68,7 +66,7 @@ def run(params: Json, check_mode: bool, client: Client) -> Result:
 
 
 def resolve(params: Json) -> tuple[list[Target], tuple[str, ...]]:
-    """Return the repositories that the options name, and warnings. Raises InputError before any request."""
+    """Raise InputError before any request."""
     form, timeout = params["resource_form"], params["propagation_timeout"]
     if params["name"] == "":
         raise InputError("name is empty: leave it out for a delegation without one.")
@@ -82,7 +80,6 @@ def resolve(params: Json) -> tuple[list[Target], tuple[str, ...]]:
 
 
 def plan(params: Json, wanted: Iterable[Target], delegations: Iterable[Json]) -> Reports:
-    """Return what is to become of each repository, given what the account holds. Pure."""
     found = by_repository(delegations)
     absent = params["state"] == "absent"
     reports = {}
@@ -95,7 +92,6 @@ def plan(params: Json, wanted: Iterable[Target], delegations: Iterable[Json]) ->
 
 
 def apply(client: Client, params: Json, planned: Reports, delegations: Iterable[Json]) -> Reports:
-    """Write what is planned, and return what became of it."""
     left = [target for target, report in planned.items() if report.action != "unchanged"]
     if params["state"] == "absent":
         done = revoke_all(client, {target: planned[target] for target in left})
@@ -111,10 +107,8 @@ def apply(client: Client, params: Json, planned: Reports, delegations: Iterable[
 
 
 def delegate_all(asking: Asking, left: list[Target], propagation_timeout: int) -> Reports:
-    """Tell RunPod of the repositories, and return what became of each.
-
-    A policy that is seconds old may not have arrived where RunPod looks. So what was refused is asked for again until
-    the time is over, unless another run was faster.
+    """A young policy may not have arrived where RunPod looks, so refusals are asked for again until the time is
+    over, unless another run was faster.
     """
     reports: Reports = {}
     for pause in (*pauses(propagation_timeout), None):
@@ -128,11 +122,11 @@ def delegate_all(asking: Asking, left: list[Target], propagation_timeout: int) -
         appeared = look_again(asking.client, left)
         reports |= appeared
         left = [target for target in left if target not in appeared]
-    return settle(asking, reports)
+    return resolve_duplicates(asking, reports)
 
 
-def settle(asking: Asking, reports: Reports) -> Reports:
-    """Return the reports after one look at what another run was told at the same time."""
+def resolve_duplicates(asking: Asking, reports: Reports) -> Reports:
+    """Look once at what another run was told at the same time."""
     client = asking.client
     targets_by_arn = {report.name: target for target, report in reports.items()}
     made = {report.name: report.after[0] for report in reports.values() if report.after and not report.before}
@@ -163,7 +157,6 @@ def with_kept(report: ItemResult, kept: Json | CollectionError) -> ItemResult:
 
 
 def delegate_each(asking: Asking, wanted: list[Target]) -> tuple[Asking, Reports]:
-    """Ask for each repository once, until a failure concerns all of them; return what became of each that was tried."""
     reports = {}
     for target in wanted:
         form, report = delegate(asking, target)
@@ -175,7 +168,7 @@ def delegate_each(asking: Asking, wanted: list[Target]) -> tuple[Asking, Reports
 
 
 def delegate(asking: Asking, target: Target) -> tuple[str | None, ItemResult]:
-    """Ask for one repository, in one form after the other while RunPod refuses what it says; return which it took."""
+    """Return which form RunPod took, tried until it does not refuse."""
     report = ItemResult(target.arn, "create", [], [])
     attempts = []
     for form in asking.forms(target):
@@ -195,7 +188,7 @@ def delegate(asking: Asking, target: Target) -> tuple[str | None, ItemResult]:
 
 
 def ask(asking: Asking, target: Target, resource: str) -> Json:
-    """Create a delegation; when its answer is lost, return what a listing shows."""
+    """When the answer is lost, return what a listing shows."""
 
     def find() -> Json | None:
         return next(iter(by_repository(asking.client.items(PATH, "delegations")).get(target.arn, [])), None)
@@ -205,7 +198,7 @@ def ask(asking: Asking, target: Target, resource: str) -> Json:
 
 
 def taken_back(asking: Asking, made: Json) -> str:
-    """Delete a delegation that RunPod made of another repository than the one asked for; return what to say of it."""
+    """Delete a delegation of another repository than asked for; return what to say."""
     text = f"RunPod took it for the repository {delegated_arn(made)}"
     if made["id"] in asking.known:
         return f"{text}, of which it was told before"
@@ -214,7 +207,7 @@ def taken_back(asking: Asking, made: Json) -> str:
 
 
 def look_again(client: Client, wanted: list[Target]) -> Reports:
-    """Return the repositories of these that RunPod knows by now, because another run was faster."""
+    """Return those that RunPod knows by now, because another run was faster."""
     try:
         found = by_repository(client.items(PATH, "delegations"))
     except CollectionError:  # the refusal says more
@@ -227,12 +220,12 @@ def look_again(client: Client, wanted: list[Target]) -> Reports:
 
 
 def is_fatal(report: ItemResult) -> bool:
-    """Return whether the next repository would fail like this one; a path that is not found is wrong for all."""
+    """Return whether the next would fail alike; a path that is not found is wrong for all."""
     return report.error is not None and (concerns_all(report.error) or isinstance(report.error, NotFoundError))
 
 
 def pauses(seconds: float) -> Iterator[float]:
-    """Yield pauses that grow, and are so many seconds together."""
+    """Yield pauses that grow, so many seconds together."""
     pause = 2.0
     while seconds > 0:
         yield min(pause, seconds)
@@ -241,7 +234,6 @@ def pauses(seconds: float) -> Iterator[float]:
 
 
 def refused(asking: Asking, target: Target, attempts: list[Json]) -> str:
-    """Return what to say when RunPod took no form of a repository."""
     tried = "; ".join("{form} ({resource}): HTTP {status}: {detail}".format_map(attempt) for attempt in attempts)
     former = ", ".join(sorted(EVER_PUBLISHED - set(IN_FORCE)))
     all_tried = target.tag or asking.resource_form != "auto"
@@ -258,7 +250,6 @@ def refused(asking: Asking, target: Target, attempts: list[Json]) -> str:
 
 
 def revoke_all(client: Client, planned: Reports) -> Reports:
-    """Delete all delegations of the repositories, until a failure concerns all of them."""
     reports: Reports = {}
     for target, report in planned.items():
         reports[target] = revoke(client, report)
@@ -280,7 +271,6 @@ def revoke(client: Client, report: ItemResult) -> ItemResult:
 
 
 def build_result(reports: Reports, params: Json) -> Result:
-    """Return what a run did as the module's result."""
     before = [delegation_result(delegation) for report in reports.values() for delegation in report.before]
     after = [delegation_result(delegation) for report in reports.values() for delegation in report.after]
     results = {
@@ -300,7 +290,6 @@ def build_result(reports: Reports, params: Json) -> Result:
 
 
 def several(reports: Reports) -> Iterator[str]:
-    """Yield warnings about repositories that are delegated more than once."""
     for report in reports.values():
         if len(report.after) > 1:
             ids = ", ".join(str(delegation.get("id")) for delegation in report.after)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: of which ECR repositories RunPod is told, and in which words. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .._core.errors import InputError, Json
 from .._core.masking import to_result
 from .._oci.reference import TAG, Image, parse_ecr, repository_arn
 
-# RunPod's own sources disagree on what a delegation's resource is. These are all forms that one of them names, in the
-# order in which they are tried.
+# RunPod's sources disagree on the form of a delegation's resource. All that one of them names, in the order in which
+# they are tried.
 FORMS = {
     "arn_with_tag": "{arn}:{tag}",
     "image_uri": "{account}.dkr.ecr.{region}.amazonaws.com/{repository}:{tag}",
@@ -25,32 +25,30 @@ FORMS = {
 
 
 class Target(NamedTuple):
-    """A repository that RunPod is to know, and the tag for the forms that carry one; it may be empty."""
+    """`tag` is for the forms that carry one; it may be empty."""
 
     arn: str
     tag: str
 
     @property
     def parts(self) -> dict[str, str]:
-        """What the forms are made of."""
         region, account, name = self.arn.split(":", 5)[3:]
         repository = name.removeprefix("repository/")
         return {"arn": self.arn, "tag": self.tag, "account": account, "region": region, "repository": repository}
 
     def resource(self, form: str) -> str:
-        """Return the repository in this form."""
         return FORMS[form].format_map(self.parts)
 
     def forms(self, asked: str) -> list[str]:
-        """Return the forms to try; without a tag only those that need none."""
+        """Without a tag return only forms that need none."""
         wanted = FORMS if asked == "auto" else [asked]
         return [form for form in wanted if self.tag or "{tag}" not in FORMS[form]]
 
 
 def targets(images: Iterable[str], arns: Iterable[str], tag: str) -> tuple[list[Target], tuple[str, ...]]:
-    """Return the repositories, each once and with the first tag known for it, and warnings.
+    """Return each repository once, with the first tag known for it, and warnings.
 
-    Raises InputError for what is no image or repository of ECR, and for what RunPod's roles cannot reach.
+    Raise InputError for what is none of ECR, or out of reach of RunPod's roles.
     """
     if tag and not TAG.fullmatch(tag):
         raise InputError(f"tag: {tag!r} is not a tag (letters, digits, _ . -; at most 128 characters).")
@@ -65,14 +63,14 @@ def targets(images: Iterable[str], arns: Iterable[str], tag: str) -> tuple[list[
 
 
 def checked_arn(given: str) -> str:
-    """Return the ARN of a repository. Raises InputError when it is something else."""
+    """Raise InputError for what is no repository's ARN."""
     if not given.startswith("arn:"):
         raise InputError(f"repository_arns: {given!r} is not an ARN. Give the URIs of images as images.")
     return repository_arn(given, "", "", "")
 
 
 def odd_hosts(images: Iterable[Image]) -> Iterable[str]:
-    """Yield warnings about hosts in place of which RunPod is told of the plain one."""
+    """Yield warnings: RunPod is told of the plain host instead."""
     for image in images:
         plain = Target(image.repository_arn, "").resource("image_uri").partition("/")[0]
         if image.host != plain:
@@ -83,7 +81,7 @@ def odd_hosts(images: Iterable[Image]) -> Iterable[str]:
 
 
 def delegated_arn(delegation: Mapping[str, Any]) -> str:
-    """Return the ARN of the repository that RunPod tells of. It does not repeat what it was told."""
+    """RunPod does not repeat what it was told."""
     owner = str(delegation.get("awsUser"))  # "AWS user/role" in RunPod's document, whose example is an account
     found = re.search(r"(?<!\d)\d{12}(?!\d)", owner)
     account = found[0] if found else owner
@@ -91,7 +89,7 @@ def delegated_arn(delegation: Mapping[str, Any]) -> str:
 
 
 def by_repository(delegations: Iterable[Json]) -> dict[str, list[Json]]:
-    """Return ARN -> the delegations of that repository, the oldest first."""
+    """Return ARN -> delegations, the oldest first."""
     found: dict[str, list[Json]] = {}
     for delegation in sorted(delegations, key=lambda one: (one.get("createdAt") or "", str(one.get("id")))):
         found.setdefault(delegated_arn(delegation), []).append(delegation)
@@ -99,7 +97,7 @@ def by_repository(delegations: Iterable[Json]) -> dict[str, list[Json]]:
 
 
 def predicted(target: Target, name: str | None) -> Json:
-    """Return a delegation as RunPod is going to show it, as far as that can be known."""
+    """Return what RunPod is going to show, as far as can be known."""
     parts = target.parts
     return {
         "name": name,
@@ -111,11 +109,10 @@ def predicted(target: Target, name: str | None) -> Json:
 
 
 def delegation_result(delegation: Json) -> Json:
-    """Return a delegation as results show it."""
     return {"name": None, **to_result(delegation), "repository_arn": delegated_arn(delegation)}
 
 
 def differs(delegation: Json, target: Target, name: str | None) -> list[str]:
-    """Return the options that a delegation was not made with. RunPod cannot change them."""
+    """Return options that differ, which RunPod cannot change."""
     asked = {"name": name, "tag": target.tag or None}
     return [option for option, value in asked.items() if value is not None and delegation.get(option) != value]

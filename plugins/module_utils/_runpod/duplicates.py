@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: how two runs that create the same thing at once end with one. RunPod has no condition on
-# a creation, so each run looks again after its own, and takes back what it made when another's stays.
+# Private to this collection. RunPod has no condition on a creation, so each run looks again after its own, and takes it
+# back when another's stays.
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def keep_one(
     remove: Callable[[Json], None],
     create: Callable[[str], Json],
 ) -> dict[str, Json | CollectionError]:
-    """Return what stays for each key of what this run made, or why that is not settled.
+    """Return what stays for each key, or why that is not settled.
 
-    `find_all` lists what there is by key. Should both runs have taken theirs back, it is created again.
+    `find_all` lists by key. Should both runs have taken theirs back, it is created again.
     """
     kept: dict[str, Json | CollectionError] = {}
     left = dict(made)
     for _round in range(ROUNDS):
-        settled = _settle(client, left, find_all, remove)
+        settled = _resolve(client, left, find_all, remove)
         kept |= {key: thing for key, thing in settled.items() if thing is not None}
         left = {}
         for key in settled.keys() - kept.keys():
@@ -49,13 +49,12 @@ def keep_one(
     return {**kept, **{key: CollectionError(unsettled) for key in left}}
 
 
-def _settle(
+def _resolve(
     client: Client, made: Mapping[str, Json], find_all: Callable[[], Found], remove: Callable[[Json], None]
 ) -> dict[str, Json | CollectionError | None]:
-    """Return what stays for each key; None where nothing is left.
-
-    The lowest id stays. The run that made it waits for the other to take back its own; when that does not happen, the
-    other looked before there were two, and has told of its own already: then that one stays.
+    """Return what stays; None where nothing is left. The lowest id stays, and its run waits for the other to take
+    its own back. When that does not happen, the other looked before there were two and told of its own: then that
+    stays.
     """
     settled: dict[str, Json | CollectionError | None] = dict(made)
     to_delete: set[str] = set()

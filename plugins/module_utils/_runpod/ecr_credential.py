@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: registry credentials at RunPod that hold ECR tokens, one for each region.
+# Private to this collection: credentials with ECR tokens, one for each region.
 
 from __future__ import annotations
 
@@ -52,23 +52,19 @@ LONG_PAST = timedelta(days=1)
 LONGEST_PROPAGATION = 3600
 KEEP, REFRESH, REMOVE = "keep", "refresh", "remove"
 
-# Returns the reports on images that were tried with a token, a refusal of which may pass until that moment, or raises.
-Prove = Callable[[list[str], Token, Any], list[Json]]
+# Returns reports on images tried with a token, of which a refusal may pass until that moment, or raises.
+VerifyImages = Callable[[list[str], Token, Any], list[Json]]
 
 
 class Clients(NamedTuple):
-    """Both clouds, and what proves that images can be pulled."""
-
     aws: Aws
     api: Client
-    prove: Prove = lambda images, token, deadline: []
+    verify: VerifyImages = lambda images, token, deadline: []
 
 
 class CredentialState(NamedTuple):
-    """What the clouds hold: the store's entry with its tags (nothing when tokens are the caller's), and credentials.
-
-    `pair` is the credential of one region and its alternate, as far as they are there, `ours` those of all regions of
-    the run, and `users` what refers to those that may have to go.
+    """The store's entry with its tags (nothing when tokens are the caller's), and credentials: `pair` of one region
+    and its alternate, `ours` of all regions of the run; `users` refer to those that may have to go.
     """
 
     store: SecretStore | None
@@ -81,7 +77,7 @@ class CredentialState(NamedTuple):
 
 
 class CredentialPlan(NamedTuple):
-    """What is to be done about the credential of one region; `live` is the one to keep. Only check mode has no name."""
+    """`live` is the credential to keep. Only check mode has no name."""
 
     region: str | None
     name: str | None
@@ -92,8 +88,6 @@ class CredentialPlan(NamedTuple):
 
 
 class CredentialResult(NamedTuple):
-    """What a plan found and left of one region."""
-
     changed: bool
     before: Json | None
     after: Json | None
@@ -103,7 +97,7 @@ class CredentialResult(NamedTuple):
 
 
 class HandedOver(NamedTuple):
-    """A token that RunPod holds by now, what it is in, and what may go for it."""
+    """A token that RunPod holds, what it is in, and what may go for it."""
 
     plan: CredentialPlan
     token: Token
@@ -115,7 +109,7 @@ class HandedOver(NamedTuple):
 
 
 class RefreshError(CollectionError):
-    """A refresh failed; tells how long the token that RunPod holds already still works, as far as that is known."""
+    """Tells how long the token at RunPod still works, as far as known."""
 
     def __init__(
         self, cause: CollectionError, expires_at: datetime | None, message: str, changed: bool = False
@@ -131,8 +125,6 @@ class RefreshError(CollectionError):
 
 
 class Failure(NamedTuple):
-    """A region whose credential could not be brought to what it should be."""
-
     region: str | None
     error: CollectionError
 
@@ -146,11 +138,11 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     missing = refusal(current, lenient, params.get("released", False)) if params["state"] == "present" else ""
     names = {region: name_of(params, current, region, client.aws) for region in regions}
     now = client.aws.clock()
-    if any(names.values()):  # else they follow from an entry that is still to come
+    if any(names.values()):  # else they follow from an entry to come
         current = current._replace(registries=listed(params, current, client.api, now))
     if params.get("with_further_regions") and params["name"] is None:
         account = account_of(current, client.aws)
-        names |= {region: name for region, name in held(current.registries, params["user"], account) if name}
+        names |= {region: name for region, name in default_names(current.registries, params["user"], account) if name}
     current = read_users_of_ours(params, current, list(filter(None, names.values())), client.api)
     plans = [plan(params, current, region, name, tuple(images.get(region, ())), now) for region, name in names.items()]
     notes = tuple(filter(None, [missing, whose(client.aws) if hands_over_the_callers(plans) else ""]))
@@ -171,7 +163,6 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
 
 
 def validate(params: Json) -> None:
-    """Raise InputError for options that no credential can have."""
     hours, timeout = params["min_validity_hours"], params["propagation_timeout"]
     if not 0 < hours < 12:
         raise InputError(f"min_validity_hours is {hours:g}: it must be more than 0 and less than 12, a token's life.")
@@ -184,7 +175,6 @@ def validate(params: Json) -> None:
 
 
 def regions_of(params: Json) -> list[str | None]:
-    """Return the regions to keep a credential for, each once; a single None when none is named."""
     images = params.get("images") or ([] if params["image"] is None else [params["image"]])
     regions = params.get("registry_regions")
     if regions is None:
@@ -201,7 +191,7 @@ def regions_of(params: Json) -> list[str | None]:
 
 
 def images_by_region(references: Iterable[str], regions: list[str | None]) -> dict[str | None, list[str]]:
-    """Return the images to prove by their region; InputError for one that no token of this run opens."""
+    """Raise InputError for an image that no token of this run opens."""
     found: dict[str | None, list[str]] = {}
     for reference in references:
         region = parse_ecr(reference).region
@@ -212,7 +202,7 @@ def images_by_region(references: Iterable[str], regions: list[str | None]) -> di
 
 
 def name_of(params: Json, current: CredentialState, region: str | None, aws: Aws) -> str | None:
-    """Return the name of a region's credential; None when it will follow from an entry that is still to come."""
+    """Return None when the name follows from an entry to come."""
     if params["name"] is not None:
         return str(params["name"])
     store, user = current.store, params.get("user")
@@ -240,7 +230,6 @@ def name_of(params: Json, current: CredentialState, region: str | None, aws: Aws
 
 
 def account_of(current: CredentialState, aws: Aws) -> str:
-    """Return the account of the entry, or else of the caller."""
     if current.entry:
         return current.entry.arn.split(":")[4]
     return str(aws.call("sts", "get_caller_identity")["Account"])
@@ -250,7 +239,6 @@ def account_of(current: CredentialState, aws: Aws) -> str:
 
 
 def read_entry(params: Json, aws: Aws, propagation_timeout: float) -> CredentialState:
-    """Read the secret store, once for all regions."""
     store = store_of(aws, params["secret_store"]) if params["secret_store"] else None
     timeout = propagation_timeout if params["state"] == "present" else 0
     entry = read_with_key(store, timeout) if store else None
@@ -258,9 +246,10 @@ def read_entry(params: Json, aws: Aws, propagation_timeout: float) -> Credential
 
 
 def refusal(current: CredentialState, lenient: bool, released: bool) -> str:
-    """Return why the entry gives no key yet. Unless `lenient` that is an error, and a quarantine is always one.
+    """Return why the entry gives no key.
 
-    A preview may know that the entry will have been `released`.
+    Unless `lenient`, and always for a quarantine, that is an error; a preview may know that it will have been
+    `released`.
     """
     if current.store is None:
         return ""
@@ -274,7 +263,6 @@ def refusal(current: CredentialState, lenient: bool, released: bool) -> str:
 
 
 def listed(params: Json, current: CredentialState, api: Client, now: datetime) -> list[Json]:
-    """Return what RunPod holds, read once for all regions."""
     try:
         return api.items(PATH, "registries")
     except (ApiError, TransportError) as error:
@@ -283,8 +271,7 @@ def listed(params: Json, current: CredentialState, api: Client, now: datetime) -
         raise failed(error, only_expiry(current), now) from error
 
 
-def held(registries: Iterable[Json], user: str, account: str) -> Iterator[tuple[str, str]]:
-    """Yield region and name of each credential that has the default name of a pull user's."""
+def default_names(registries: Iterable[Json], user: str, account: str) -> Iterator[tuple[str, str]]:
     for registry in registries:
         name = logical(registry["name"])
         if region := region_of_name(name, user, account):
@@ -292,7 +279,6 @@ def held(registries: Iterable[Json], user: str, account: str) -> Iterator[tuple[
 
 
 def read_users_of_ours(params: Json, current: CredentialState, names: list[str], api: Client) -> CredentialState:
-    """Read what refers to those that may have to go."""
     pairs = [pair(current.registries, name) for name in names]
     ours = [registry for one in pairs for registry in one]
     going = [registry for one in pairs for registry in one if params["state"] == "absent" or len(one) > 1]
@@ -318,7 +304,7 @@ def hands_over_the_callers(plans: list[CredentialPlan]) -> bool:
 
 
 def fresh(existing: CredentialState, at: datetime) -> Json | None:
-    """Return the credential whose token works until then at least and was minted with the key now in the store."""
+    """Return the credential whose token works so long and was minted with the stored key."""
     key = existing.entry.key if existing.entry else None
     current = primary(existing)
     message = token_records(existing.tags).get(current["id"]) if current else None
@@ -328,30 +314,29 @@ def fresh(existing: CredentialState, at: datetime) -> Json | None:
 
 
 def primary(current: CredentialState) -> Json | None:
-    """Return the credential whose token works longest, as far as is known; the one with the plain name in doubt."""
+    """Return the credential whose token works longest; in doubt the plain name."""
     never = datetime.min.replace(tzinfo=timezone.utc)
     return max(current.pair, key=lambda registry: expiry(current, registry) or never, default=None)
 
 
 def expiry(current: CredentialState, registry: Json | None) -> datetime | None:
-    """Return until when a credential's token works, as far as its freshness tag tells."""
     message = token_records(current.tags).get(registry["id"]) if registry else None
     return message.expires_at if message else None
 
 
 def only_expiry(current: CredentialState) -> datetime | None:
-    """Return until when the one token works that the freshness tags know of; None when they know of more or none."""
+    """Return None when the freshness tags know of no or several tokens."""
     ends = {message.expires_at for message in token_records(current.tags).values()}
     return ends.pop() if len(ends) == 1 else None
 
 
 def working(current: CredentialState, now: datetime) -> dict[str, bool]:
-    """Return for each credential whose token's end is known whether it still works."""
+    """Return only credentials whose token's end is known."""
     return {identifier: message.expires_at > now for identifier, message in token_records(current.tags).items()}
 
 
 def long_past(current: CredentialState, now: datetime) -> list[str]:
-    """Return the freshness tags whose token ended long ago and whose credential is not there any more."""
+    """Return freshness tags of credentials that are gone, and whose token ended long ago."""
     there = {registry["id"] for registry in current.registries}
     return [
         OURS + identifier
@@ -361,7 +346,7 @@ def long_past(current: CredentialState, now: datetime) -> list[str]:
 
 
 def others(current: CredentialState) -> list[Json]:
-    """Return the further credentials, beside those of the run, that hold tokens of the same entry."""
+    """Return credentials beside the run's that hold tokens of the same entry."""
     return [
         {
             "id": registry["id"],
@@ -378,7 +363,6 @@ def others(current: CredentialState) -> list[Json]:
 
 
 def predict(planned: CredentialPlan, client: Clients) -> CredentialResult:
-    """Return what apply() would do, without a write."""
     if planned.action == REMOVE:
         return remove(planned, True, client.api)
     images, warnings = preview_proof(planned, client)
@@ -392,7 +376,7 @@ def predict(planned: CredentialPlan, client: Clients) -> CredentialResult:
 
 
 def preview_proof(planned: CredentialPlan, client: Clients) -> tuple[tuple[Json, ...], tuple[str, ...]]:
-    """Return the reports on the images, as far as there is somebody who could pull them, and why there are none."""
+    """Return the reports, as far as somebody could pull the images, and why there are none."""
     entry = planned.state.entry
     if not planned.images or planned.region is None or (planned.state.store and not (entry and entry.key)):
         return (), ()
@@ -400,14 +384,14 @@ def preview_proof(planned: CredentialPlan, client: Clients) -> tuple[tuple[Json,
         token = get_token(client.aws, planned.region, entry.key if entry else None)
     except AwsError as error:
         return (), (f"Whether the images can be pulled cannot be told yet: {error}",)
-    return tuple(client.prove(list(planned.images), token, None)), ()
+    return tuple(client.verify(list(planned.images), token, None)), ()
 
 
 # Apply
 
 
 def apply(plans: list[CredentialPlan], params: Json, client: Clients) -> tuple[list[CredentialResult], list[Failure]]:
-    """Carry the plans out, each as far as it goes; tokens are noted together once they are handed over."""
+    """Carry each plan out as far as it goes; tokens are noted together after the hand-over."""
     done: dict[str | None, CredentialResult] = {}
     handed: list[HandedOver] = []
     failures: list[Failure] = []
@@ -416,7 +400,7 @@ def apply(plans: list[CredentialPlan], params: Json, client: Clients) -> tuple[l
             if each.action == REFRESH:
                 handed.append(hand_over(each, params, client))
             else:
-                done[each.region] = settle(each, params, client)
+                done[each.region] = keep_or_remove(each, params, client)
         except CollectionError as error:
             failures.append(Failure(each.region, error))
             if concerns_all(getattr(error, "cause", error)):
@@ -430,29 +414,26 @@ def apply(plans: list[CredentialPlan], params: Json, client: Clients) -> tuple[l
     return [done[each.region] for each in plans if each.region in done], failures
 
 
-def settle(planned: CredentialPlan, params: Json, client: Clients) -> CredentialResult:
-    """Leave a fresh credential alone, or remove one."""
+def keep_or_remove(planned: CredentialPlan, params: Json, client: Clients) -> CredentialResult:
     if planned.action == REMOVE:
         return remove(planned, False, client.api)
     images: tuple[Json, ...] = ()
     if planned.images:
-        images = prove(planned, new_token(client.aws, planned, params["propagation_timeout"]), params, client)
+        images = verify_images(planned, new_token(client.aws, planned, params["propagation_timeout"]), params, client)
     return finish(planned, images, False, client.api)
 
 
-def prove(planned: CredentialPlan, token: Token, params: Json, client: Clients) -> tuple[Json, ...]:
-    """Return the reports on the images of a region, once its token was shown to pull them; else raise."""
+def verify_images(planned: CredentialPlan, token: Token, params: Json, client: Clients) -> tuple[Json, ...]:
     if not planned.images:
         return ()
-    return tuple(client.prove(list(planned.images), token, deadline(planned.state, params["propagation_timeout"])))
+    return tuple(client.verify(list(planned.images), token, deadline(planned.state, params["propagation_timeout"])))
 
 
 def hand_over(planned: CredentialPlan, params: Json, client: Clients) -> HandedOver:
-    """Mint a token, prove it, and give it to RunPod."""
     state, current, now = planned.state, primary(planned.state), client.aws.clock()
     try:
         token = new_token(client.aws, planned, params["propagation_timeout"])
-        images = prove(planned, token, params, client)
+        images = verify_images(planned, token, params, client)
         login = {"username": token.username, "password": token.password}
         renewal = renew(
             client.api, str(planned.name), state.pair, login, working(state, now), lambda gone: forget(state, gone)
@@ -468,7 +449,6 @@ def hand_over(planned: CredentialPlan, params: Json, client: Clients) -> HandedO
 
 
 def note_all(handed: list[HandedOver], client: Clients) -> tuple[dict[str | None, CredentialResult], list[Failure]]:
-    """Note the ends of tokens that RunPod holds, then remove what they replaced."""
     try:
         record_tokens(handed, client.aws.clock())
     except CollectionError as error:
@@ -485,10 +465,7 @@ def note_all(handed: list[HandedOver], client: Clients) -> tuple[dict[str | None
 
 
 def record_tokens(handed: list[HandedOver], now: datetime) -> None:
-    """Tag the entry with each token's end and the key that minted it, and drop the tags that are done with.
-
-    Those are the tags long past, and those of credentials which others took the place of.
-    """
+    """Tag each token's end and the key that minted it; drop tags long past, and of replaced credentials."""
     state = handed[0].plan.state
     if not (state.store and state.entry and state.entry.key):
         return
@@ -501,31 +478,29 @@ def record_tokens(handed: list[HandedOver], now: datetime) -> None:
 def refreshed(one: HandedOver, all_kept: list[RetainedCredential]) -> CredentialResult:
     kept = [left for left in all_kept if left.registry in one.leftovers]
     state, region = one.plan.state, one.plan.region
-    shown = describe(one.registry, one.plan.name, region, one.token.expires_at)
+    described = describe(one.registry, one.plan.name, region, one.token.expires_at)
     before = to_diff(state, primary(state), state.pair, region)
-    after = {**shown, **called(left.registry for left in kept)}
-    item = item_of(shown, True, report(one.moved, kept))
+    after = {**described, **called(left.registry for left in kept)}
+    item = item_of(described, True, report(one.moved, kept))
     return CredentialResult(True, before, after, item, (*one.warnings, *stays(kept)), one.images)
 
 
 def finish(planned: CredentialPlan, images: tuple[Json, ...], check_mode: bool, api: Client) -> CredentialResult:
-    """Leave a fresh credential alone, and bring a replacement to its end that an earlier run began."""
     state, live, region = planned.state, planned.live or {}, planned.region
     spares = [registry for registry in state.pair if registry != live]
     stale = any(OURS + registry["id"] in state.tags for registry in spares)
     if not check_mode:
         forget(state, spares)
     moved, kept = apply_cleanup(api, spares, live, check_mode)
-    shown = describe(live, None, region, expiry(state, live))
+    described = describe(live, None, region, expiry(state, live))
     before = to_diff(state, live, state.pair, region)
     after = to_diff(state, live, [left.registry for left in kept], region)
     changed = stale or bool(moved) or before != after
-    item = item_of(shown, False, report(moved, kept))
+    item = item_of(described, False, report(moved, kept))
     return CredentialResult(changed, before, after, item, (*releases(moved), *stays(kept)), images)
 
 
 def remove(planned: CredentialPlan, check_mode: bool, api: Client) -> CredentialResult:
-    """Delete the credential and its alternate, but for what something refers to."""
     state, region = planned.state, planned.region
     current = primary(state)
     kept = clear(api, state.pair, check_mode, state.users)
@@ -535,26 +510,25 @@ def remove(planned: CredentialPlan, check_mode: bool, api: Client) -> Credential
         forget(state, gone)
     rest = current if current in left else next(iter(left), None)
     before, after = to_diff(state, current, state.pair, region), to_diff(state, rest, left, region)
-    shown = describe(rest, planned.name, region, expiry(state, rest)) if rest else None
+    described = describe(rest, planned.name, region, expiry(state, rest)) if rest else None
     none = {**describe(None, planned.name, region, None), "id": None}
-    item = {**item_of(shown or none, False, report([], kept)), "other_registries": others(state)}
+    item = {**item_of(described or none, False, report([], kept)), "other_registries": others(state)}
     return CredentialResult(bool(gone), before, after, item, in_use(kept))
 
 
 def new_token(aws: Aws, planned: CredentialPlan, timeout: float) -> Token:
-    """Return a token of the pull user, or of the caller; a key or right that is seconds old gets its time."""
+    """A key or right that is seconds old gets its time."""
     region, entry = str(planned.region), planned.state.entry
     key = entry.key if entry else None
     return retry_until(aws, deadline(planned.state, timeout), lambda: get_token(aws, region, key))
 
 
 def deadline(current: CredentialState, timeout: float) -> datetime | None:
-    """Return until when a refusal may only mean that key or rights are young."""
     return young_until(current.entry, current.tags, timeout) if current.entry else None
 
 
 def forget(current: CredentialState, registries: Iterable[Json], more: Iterable[str] = ()) -> None:
-    """Drop freshness tags; an entry that is being deleted takes its tags along."""
+    """An entry that is being deleted takes its tags along."""
     names = [OURS + registry["id"] for registry in registries if OURS + registry["id"] in current.tags]
     names += more
     if names and current.store and current.entry and not current.entry.deleted:
@@ -562,7 +536,6 @@ def forget(current: CredentialState, registries: Iterable[Json], more: Iterable[
 
 
 def failed(error: CollectionError, expires_at: datetime | None, now: datetime, current: bool = True) -> RefreshError:
-    """Return the error of a refresh, with how long the token works that RunPod holds."""
     if not current:
         message = ""
     elif expires_at is None:
@@ -576,21 +549,18 @@ def failed(error: CollectionError, expires_at: datetime | None, now: datetime, c
 
 
 def unnoted(error: CollectionError, token: Token) -> RefreshError:
-    """Return the error of a token that RunPod holds without a note of it."""
     ends = format_time(token.expires_at)
     message = f"RunPod holds a new token, which works until {ends}, but nothing notes that: a plain re-run mends it."
     return RefreshError(error, token.expires_at, message, changed=True)
 
 
 def left_behind(error: CollectionError, one: HandedOver) -> RefreshError:
-    """Return the error of a replacement that did its work and left the former credential behind."""
     former = ", ".join(label(registry) for registry in one.leftovers)
     message = f"The new token is at RunPod and in use; a plain re-run removes what it replaced ({former})."
     return RefreshError(error, one.token.expires_at, message, changed=True)
 
 
 def whose(aws: Aws) -> str:
-    """Return the warning that RunPod gets the caller's own rights, with who that is."""
     caller = "whoever runs this"
     with suppress(AwsError):
         caller = aws.call("sts", "get_caller_identity")["Arn"]
@@ -608,27 +578,26 @@ def iso(moment: datetime | None) -> str | None:
 
 
 def describe(registry: Json | None, name: str | None, region: str | None, expires_at: datetime | None) -> Json:
-    """Return a credential as results show it; None stands for one that is still to be made."""
+    """`registry` None is still to be made."""
     what = registry or {"name": name}
-    shown = identity(what) if what["name"] else {"name": None, "logical_name": None}
-    return {**shown, "region": region, "expires_at": iso(expires_at)}
+    described = identity(what) if what["name"] else {"name": None, "logical_name": None}
+    return {**described, "region": region, "expires_at": iso(expires_at)}
 
 
 def to_diff(current: CredentialState, registry: Json | None, among: list[Json], region: str | None) -> Json | None:
-    """Return a credential as diffs show it: with the other one that means the same, as long as it is there."""
+    """Return the credential, and while it is there the other that means the same."""
     if registry is None:
         return None
-    shown = describe(registry, None, region, expiry(current, registry))
-    return {**shown, **called(other for other in among if other != registry)}
+    described = describe(registry, None, region, expiry(current, registry))
+    return {**described, **called(other for other in among if other != registry)}
 
 
-def item_of(shown: Json, refreshed: bool, found: Json) -> Json:
-    """Return one region as the list of results shows it."""
-    return {**shown, "refreshed": refreshed, **found}
+def item_of(described: Json, refreshed: bool, found: Json) -> Json:
+    return {**described, "refreshed": refreshed, **found}
 
 
 def joined(done: list[CredentialResult], warnings: tuple[str, ...]) -> Result:
-    """Return what became of all regions; of a single one as of the resource."""
+    """Return a single region as the resource."""
     items = [one.item for one in done]
     listed = ["repointed", "in_use_by", *(["other_registries"] if items and "other_registries" in items[0] else [])]
     ends = [item["expires_at"] for item in items]
@@ -650,9 +619,9 @@ def joined(done: list[CredentialResult], warnings: tuple[str, ...]) -> Result:
 
 def registry_of(item: Json) -> Json | None:
     """Return the credential of the only region; None once it is gone."""
-    shown = ("id", "name", "logical_name", "region", "expires_at")
+    fields = ("id", "name", "logical_name", "region", "expires_at")
     gone = "id" in item and item["id"] is None
-    return None if gone else {key: item[key] for key in shown if key in item}
+    return None if gone else {key: item[key] for key in fields if key in item}
 
 
 def unique(entries: Iterable[Json]) -> list[Json]:
@@ -664,7 +633,7 @@ def unique(entries: Iterable[Json]) -> list[Json]:
 
 
 def regions_failed(failures: list[Failure], of: int, outcome: Result) -> ItemsFailedError:
-    """Return the error of a run that some regions did not let finish; the results tell what was done for the others."""
+    """The results tell what was done for the other regions."""
     errors = [{"region": one.region, **one.error.as_result()} for one in failures]
     message = " ".join(f"{one.region}: {one.error}" for one in failures)
     images = [image for error in errors for image in error.get("images", [])]

@@ -36,7 +36,7 @@ CATALOG = "/catalog/gpus?include=AVAILABILITY&product=SERVERLESS"
 
 
 class RolloutError(ItemsFailedError):
-    """The workers did not come to the newest version in time; the results tell what was done all the same."""
+    """The results tell what was done all the same."""
 
     def __init__(self, message: str, outcome: Result, workers: list[Json]) -> None:
         super().__init__(message, outcome)
@@ -71,7 +71,7 @@ def run(params: Json, check_mode: bool, client: Client, clock: Callable[[], floa
 def read(
     client: Client, params: Json, check_mode: bool, current: Json | None = None
 ) -> tuple[Json | None, list[Json], tuple[str, ...]]:
-    """Return the template that is named, the registry credentials where they matter, and warnings about both."""
+    """Registry credentials are read where they matter."""
     if params["state"] == "absent":
         return None, [], ()
     template = find_template(client, params["template"]) if params["template"] else None
@@ -89,7 +89,7 @@ def read(
 
 
 def find_template(client: Client, given: str) -> Json | None:
-    """Return the template with this name or id: of the account, or a public one by its id."""
+    """Look in the account by name or id, among public templates by id."""
     current = client.items(TEMPLATES, "templates")
     matches = [template for template in current if given in (template.get("name"), template.get("id"))]
     found = {str(template.get("id")): template for template in matches}
@@ -107,7 +107,7 @@ def public_template(client: Client, given: str) -> Json | None:
 
 
 def read_catalog(client: Client) -> list[Json]:
-    """Return the GPU types for serverless workers; none when they cannot be read."""
+    """Return nothing when the catalogue cannot be read."""
     try:
         return client.items(CATALOG, "gpus")
     except CollectionError:
@@ -118,7 +118,6 @@ def read_catalog(client: Client) -> list[Json]:
 
 
 def apply(client: Client, step: Step) -> Json | None:
-    """Take the step and return the endpoint afterwards, read back from RunPod's answer."""
     after = write(client, step)
     if step.action != "create" or after is None:
         return after
@@ -130,7 +129,6 @@ def apply(client: Client, step: Step) -> Json | None:
 
 
 def write(client: Client, step: Step) -> Json | None:
-    """Send what the step needs, whatever another run does meanwhile."""
     if step.fields is None:
         if step.current:
             client.delete(f"{PATH}/{step.current['id']}")
@@ -151,7 +149,7 @@ def named(client: Client, name: str) -> list[Json]:
 
 
 def keep_created(client: Client, step: Step, made: Json) -> Json:
-    """Return the endpoint that stays when another run made one of that name at the same time."""
+    """Another run may have made one of that name at the same time."""
 
     def remove(endpoint: Json) -> None:
         path = f"{PATH}/{endpoint['id']}"
@@ -172,7 +170,7 @@ def keep_created(client: Client, step: Step, made: Json) -> Json:
 
 
 def read_back(step: Step, answer: Json) -> Json:
-    """Return the answer to a write once it shows everything that was sent."""
+    """Return the answer once it shows everything that was sent."""
     endpoint = complete(answer)
     sent = {field: value for field, value in (step.fields or {}).items() if field != "type" or "type" in answer}
     lost = field_changes(endpoint, sent)
@@ -189,7 +187,6 @@ def read_back(step: Step, answer: Json) -> Json:
 
 
 def consequences(endpoint: Json, check_mode: bool) -> str:
-    """Return what a deletion does besides."""
     name, identifier = endpoint.get("name"), endpoint.get("id")
     would = "would end" if check_mode else "ended"
     return (
@@ -201,7 +198,7 @@ def consequences(endpoint: Json, check_mode: bool) -> str:
 def progress(
     params: Json, check_mode: bool, client: Client, clock: Callable[[], float], endpoint: Json | None
 ) -> RolloutStatus | None:
-    """Return how far the workers are, None for an endpoint that does not exist."""
+    """Return None for an endpoint that does not exist."""
     if endpoint is None or "id" not in endpoint:
         return None
     path = f"{PATH}/{endpoint['id']}"
@@ -211,18 +208,16 @@ def progress(
 
 
 def build_result(step: Step, after: Json | None, observed: RolloutStatus | None, warnings: tuple[str, ...]) -> Result:
-    """Return what a run did as the module's result."""
     before_shown, after_shown = to_diff(step.current, after)
     results = {"endpoint": after and to_result(after), "release": observed and observed.as_result(released(step))}
     return Result(step.action != "unchanged", before_shown, after_shown, results, warnings)
 
 
 def too_late(endpoint: Json | None, seconds: int, observed: RolloutStatus) -> str:
-    """Return what to say when the time to wait is over."""
     name, identifier = (endpoint or {}).get("name"), (endpoint or {}).get("id")
     return (
         f"The workers of the endpoint {name!r} (id {identifier}) have not come to its newest version in {seconds} "
-        f"seconds: {observed.told()}. One that stays INITIALIZING or UNHEALTHY may fail to pull or to start "
+        f"seconds: {observed.describe()}. One that stays INITIALIZING or UNHEALTHY may fail to pull or to start "
         "the image, as its logs at RunPod show; one that is THROTTLED waits for a free machine. The roll-out goes on: "
         "run again with wait to follow it further."
     )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what a serverless endpoint is and how one becomes another. All of it is pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from .fields import CONTAINER, DISK, LONGEST_WAIT, NO_DEFAULT, STRINGS, Field, S
 from .ownership import ADOPT, require_ours
 from .template import complete as complete_template
 
-# What RunPod gives a new endpoint is not what it documents: timeout 300000, and 0; gpu.count 1, and none. So they are
-# always sent.
+# RunPod's defaults are not as documented (timeout 300000, and 0; gpu.count 1, and none), so they are always sent.
 TIMEOUT = 300_000
 SUBTABLES = {
     "gpu": {
@@ -50,7 +49,7 @@ def _block(name: str, default: Any = NO_DEFAULT, **more: Any) -> Field:
     return Field(name, {"type": "dict", "options": shared.specs(SUBTABLES[name]), **more}, default)
 
 
-# Beside the container, whose change makes a release; these act at once.
+# A change of the container makes a release; these act at once.
 TABLE = {
     "name": Field("name", {"type": "str"}),
     **CONTAINER,
@@ -82,8 +81,8 @@ NOT_BOTH = [("gpu", "cpu")]
 FIELDS = shared.names(TABLE)
 DEFAULTS = shared.defaults(TABLE)
 GPU_DEFAULTS = shared.defaults(SUBTABLES["gpu"])
-BLOCKS = ("gpu", "workers")  # what RunPod takes in parts; it replaces everything else as a whole
-SELECTION = ("pools", "excludedTypes")  # new pools without exclusions would clear the exclusions
+BLOCKS = ("gpu", "workers")  # RunPod takes these in parts, and replaces everything else
+SELECTION = ("pools", "excludedTypes")  # new pools alone would clear the exclusions
 UNLIMITED: Json = {"excludedTypes": [], "allowedCudaVersions": [], "minCudaVersion": ""}
 BALANCED_BY_COUNT = "an endpoint of type LOAD_BALANCER needs scaling.type REQUEST_COUNT"
 
@@ -92,7 +91,7 @@ BALANCED_BY_COUNT = "an endpoint of type LOAD_BALANCER needs scaling.type REQUES
 
 
 def validation_errors(options: Json) -> list[str]:
-    """Return what is wrong with the options beyond their types. No value of env is repeated."""
+    """No value of env is repeated."""
     empty = [name for name in ("name", "id", "template") if options[name] == ""]
     return [
         *(f"{name} must not be empty" for name in empty),
@@ -106,7 +105,6 @@ def validation_errors(options: Json) -> list[str]:
 
 
 def check(endpoint: Mapping[str, Any]) -> None:
-    """Raise InputError that tells everything wrong with an endpoint's options as somebody wrote them."""
     validated = shared.check_options(endpoint, OPTIONS, mutually_exclusive=NOT_BOTH, required_one_of=ONE_OF)
     shared.require_sound(validation_errors(validated))
 
@@ -178,7 +176,7 @@ def _unbalanced(endpoint: Mapping[str, Any]) -> bool:
 
 
 def find(endpoints: Iterable[Json], options: Json) -> Json | None:
-    """Return the endpoint with the id, or without an id the one with the name; two of a name are an error."""
+    """Without an id the name counts; two of a name are an error."""
     if options["id"]:
         return next((endpoint for endpoint in endpoints if endpoint.get("id") == options["id"]), None)
     remedy = "Names of endpoints are not unique at RunPod: give the id of the one that is meant."
@@ -186,7 +184,7 @@ def find(endpoints: Iterable[Json], options: Json) -> Json | None:
 
 
 def complete(endpoint: Mapping[str, Any]) -> Json:
-    """Return an endpoint with the empty value for what of its container and its lists an answer lacks."""
+    """Fill what an answer lacks of container and lists with empty values."""
     empty: Json = {"env": {}, "ports": [], "dataCenterIds": [], "networkVolumes": []}
     present = {field: value for field, value in endpoint.items() if value is not None}
     return {**endpoint, **empty, **with_command(present)}
@@ -196,10 +194,7 @@ def complete(endpoint: Mapping[str, Any]) -> Json:
 
 
 def plan(options: Json, endpoints: Iterable[Json], template: Json | None, registries: Iterable[Json]) -> Step:
-    """Return what is to be done about the endpoint, given what the account holds. Pure.
-
-    `template` may be one that does not exist yet, as its own plan predicts it.
-    """
+    """`template` may be predicted by its own plan."""
     listed, known = list(endpoints), list(registries)
     found = find(listed, options)
     current = found and complete(found)
@@ -222,19 +217,18 @@ def plan(options: Json, endpoints: Iterable[Json], template: Json | None, regist
 
 
 def released(step: Step) -> list[str]:
-    """Return the options whose change makes RunPod roll out a release; none for a new endpoint, without workers."""
+    """A new endpoint, and one without workers, releases nothing."""
     return [option for option in CONTAINER if step.current and CONTAINER[option].name in (step.fields or {})]
 
 
 def new_pools(step: Step) -> list[str]:
-    """Return the GPU pools that the endpoint does not have yet."""
     has = ((step.current or {}).get("gpu") or {}).get("pools") or []
     wanted = ((step.fields or {}).get("gpu") or {}).get("pools") or []
     return [pool for pool in wanted if pool not in has]
 
 
 def require_known_pools(step: Step, gpus: Iterable[Json]) -> None:
-    """Raise InputError when a new pool is in no entry of RunPod's catalogue; an empty catalogue tells nothing."""
+    """An empty catalogue tells nothing."""
     known = sorted({gpu["pool"] for gpu in gpus if gpu.get("pool")})
     unknown = [pool for pool in new_pools(step) if pool not in known]
     if known and unknown:
@@ -250,10 +244,7 @@ def desired(
     current: str | None = None,
     used: Iterable[str | None] = (),
 ) -> Json:
-    """Return the API fields that the user set, over the container of the template.
-
-    `current` and `used` are for credential().
-    """
+    """Return what the user set, over the template's container; `current` and `used` are for credential()."""
     fields = desired_fields(options, FIELDS)
     for block, table in SUBTABLES.items():
         if block in fields:
@@ -271,7 +262,7 @@ def desired(
 
 
 def _inherited(template: Json, own: Json) -> Json:
-    """Return the template's container, its command in the form that the endpoint's own options have."""
+    """Return the template's container, its command as the endpoint's own options have it."""
     left_out = {"args"} if own.keys() & set(LISTS) else set(LISTS)
     return {field.name: template[field.name] for field in CONTAINER.values() if field.name not in left_out}
 
@@ -300,7 +291,7 @@ def _creation(options: Json, fields: Json, template: Json | None) -> Step:
 
 
 def _new_gpu(gpu: Json, template: Json | None) -> Json:
-    """Return the GPU block of a new endpoint, with the template's CUDA versions where it names none."""
+    """The template's CUDA versions count where it names some."""
     asked = {field: value for field, value in gpu.items() if (field, value) != ("minCudaVersion", "")}
     versions = template["allowedCudaVersions"] if template else []
     if versions and not {"allowedCudaVersions", "minCudaVersion"} & asked.keys():
@@ -317,7 +308,6 @@ def _change(name: str, current: Json, fields: Json) -> Step:
 
 
 def _require_same_kind(current: Json, fields: Json) -> None:
-    """Raise InputError when an endpoint is to become of the other type or to move to the other hardware."""
     what = f"The endpoint {current.get('name')!r} (id {current.get('id')})"
     anew = "To change that, make another endpoint, move its callers, and delete this one."
     is_now, kind = current.get("type"), fields.get("type")
@@ -331,7 +321,6 @@ def _require_same_kind(current: Json, fields: Json) -> None:
 
 
 def prediction(current: Json, sent: Json) -> Json:
-    """Return an endpoint as it is after these fields were sent."""
     after = {**current, **sent, **predicted_command(current, sent)}
     if "gpu" in sent:
         after["gpu"] = {**GPU_DEFAULTS, **(current.get("gpu") or {}), **sent["gpu"]}
@@ -343,13 +332,12 @@ def prediction(current: Json, sent: Json) -> Json:
 
 
 def _never_idle(endpoint: Json) -> bool:
-    """Return whether the endpoint is of the one kind whose workers have no idle timeout."""
+    """Only one kind's workers have no idle timeout."""
     scaling = endpoint.get("scaling") or {}
     return (endpoint.get("type"), scaling.get("type")) == ("QUEUE", "REQUEST_COUNT")
 
 
 def _require_possible(after: Json, fields: Json) -> None:
-    """Raise InputError when the endpoint, as it would be, or what is asked for it breaks a rule of RunPod."""
     gpu, workers = after.get("gpu") or {}, after["workers"]
     found = [
         (_unbalanced(after), BALANCED_BY_COUNT),
@@ -376,10 +364,7 @@ def _require_possible(after: Json, fields: Json) -> None:
 
 
 def field_changes(current: Json, fields: Json) -> Json:
-    """Return the fields that the endpoint does not have as they are, with the parts of them that RunPod needs.
-
-    Of gpu and workers only the parts that differ are returned.
-    """
+    """Return fields that differ, with what RunPod needs beside them; of gpu and workers only the parts that differ."""
     existing = _comparable(current)
     whole = shared.differing(existing, {field: value for field, value in fields.items() if field not in BLOCKS})
     parts = {name: shared.differing(existing.get(name) or {}, fields[name]) for name in BLOCKS if name in fields}
@@ -390,7 +375,7 @@ def field_changes(current: Json, fields: Json) -> Json:
 
 
 def _comparable(endpoint: Json) -> Json:
-    """Return an endpoint without what RunPod leaves out of its GPUs, or adds to its CPUs."""
+    """Drop what RunPod leaves out of GPUs, or adds to CPUs."""
     filled = complete(endpoint)
     if endpoint.get("gpu"):
         filled["gpu"] = {**UNLIMITED, **{field: value for field, value in endpoint["gpu"].items() if value is not None}}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what templates and endpoints have in common. Pure.
+# Private to this collection: what templates and endpoints share.
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ NO_DEFAULT: Any = object()
 STRINGS: Json = {"type": "list", "elements": "str"}
 CUDA_VERSION = re.compile(r"\d+\.\d+")
 PORT = re.compile(r"(?P<number>[0-9]{1,5})/(http|tcp)")
-LONGEST_WAIT = 86_400  # seconds, a day
+LONGEST_WAIT = 86_400  # seconds
 
 
 class Field(NamedTuple):
-    """An option of a module as a field of the API; `default` is what RunPod gives a new thing that names none."""
+    """`default` is what RunPod gives a new thing that names none."""
 
     name: str
     spec: Json
     default: Any = NO_DEFAULT
 
 
-# A new field of the container goes here, one of templates or endpoints alone into the table there.
+# Fields of templates or endpoints alone go into the table there.
 CONTAINER = {
     "image": Field("image", {"type": "str"}),
     "args": Field("args", {"type": "str"}, ""),
@@ -46,10 +46,8 @@ DISK: int = CONTAINER["disk"].default
 
 
 class Step(NamedTuple):
-    """What is to be done about one thing at RunPod.
-
-    `fields` are what the API gets to see, None when the thing is to be gone; `after` is the thing after the step, as
-    far as it can be known before: a new one has no id yet.
+    """`fields` are what the API gets, None for a deletion; `after` is as far as it can be known: a new thing has no
+    id.
     """
 
     name: str
@@ -79,7 +77,7 @@ def defaults(table: Mapping[str, Field]) -> Json:
 
 
 def check_options(given: Mapping[str, Any], spec: Json, **rules: Any) -> Json:
-    """Return options as somebody wrote them, validated. Raises InputError that tells everything wrong with them."""
+    """Raise InputError that tells everything wrong."""
     wrong = mapping_errors(given, spec)
     if not wrong:
         result = ArgumentSpecValidator(spec, **rules).validate(dict(given))
@@ -90,7 +88,7 @@ def check_options(given: Mapping[str, Any], spec: Json, **rules: Any) -> Json:
 
 
 def mapping_errors(given: Mapping[str, Any], spec: Mapping[str, Json]) -> list[str]:
-    """Return which options are numbers or booleans in place of a mapping, over which ansible-core stumbles."""
+    """ansible-core stumbles over numbers and booleans in place of a mapping."""
     return [
         f"{option} must be a dictionary with {', '.join(spec[option]['options'])}, not {value!r}"
         for option, value in given.items()
@@ -105,7 +103,7 @@ def require_sound(wrong: Iterable[str]) -> None:
 
 
 def container_errors(options: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the container's options beyond their types. No value of env is repeated."""
+    """Return what is wrong beyond types. No value of env is repeated."""
     disk, args = options["disk"], options["args"]
     lists = [option for option in LISTS if options[option] is not None]
     found = [
@@ -135,7 +133,7 @@ def cuda_errors(option: str, versions: Iterable[str] | None) -> list[str]:
 
 
 def env_errors(env: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the option env. No value of it is repeated."""
+    """No value is repeated."""
     return [
         f"env.{key} must be a string: quote it"
         for key, value in env.items()
@@ -144,7 +142,7 @@ def env_errors(env: Mapping[str, Any]) -> list[str]:
 
 
 def container_fields(fields: Json, registries: Iterable[Json], current: str | None, used: Iterable[str | None]) -> Json:
-    """Return fields as the API takes them; `current` and `used` are for credential()."""
+    """`current` and `used` are for credential()."""
     taken = dict(fields)
     if "env" in fields:
         taken["env"] = {key: str(value) for key, value in fields["env"].items()}
@@ -154,13 +152,12 @@ def container_fields(fields: Json, registries: Iterable[Json], current: str | No
 
 
 def differing(current: Mapping[str, Any], fields: Json) -> Json:
-    """Return the fields that the current ones do not mean."""
     return {field: value for field, value in fields.items() if not _same(field, current, value)}
 
 
 def _same(field: str, current: Mapping[str, Any], value: Any) -> bool:
     is_now = current.get(field)
-    if field in LISTS:  # the one place where the order of a list counts
+    if field in LISTS:  # only here the order of a list counts
         return bool(is_now == value)
     if field == "args":
         return bool(is_now == value or parsed(is_now or "") == parsed(value))
@@ -168,7 +165,7 @@ def _same(field: str, current: Mapping[str, Any], value: Any) -> bool:
 
 
 def comparable(value: Any) -> Any:
-    """Return a value in a form that is equal for all that mean the same. RunPod's numbers have single precision."""
+    """Return an equal form for all that mean the same. RunPod's numbers have single precision."""
     if isinstance(value, list):
         return frozenset(comparable(item) for item in value)
     if isinstance(value, dict):

@@ -2,8 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: whether a template or endpoint of the wanted name is ours. RunPod has no tags, so it is
-# judged by what it runs and by what it pulls with. Pure.
+# Private to this collection. RunPod has no tags, so a thing is judged by what it runs and pulls with.
 
 from __future__ import annotations
 
@@ -20,7 +19,6 @@ ADOPT: Json = {"adopt": {"type": "bool", "default": False}}
 def require_ours(
     kind: str, current: Mapping[str, Any], fields: Mapping[str, Any], registries: Iterable[Json], adopt: bool
 ) -> None:
-    """Raise ConflictError when the thing that the fields are for looks like somebody else's."""
     names = {registry.get("id"): str(registry.get("name")) for registry in registries}
     signs = [] if adopt else foreign_signs(current, fields, names)
     if signs:
@@ -34,9 +32,9 @@ def require_ours(
 
 
 def foreign_signs(current: Mapping[str, Any], fields: Mapping[str, Any], names: Mapping[str | None, str]) -> list[str]:
-    """Return why the thing may be somebody else's; `names` are those of the credentials by id.
+    """`names` are those of the credentials by id.
 
-    A credential that is gone is nobody's, and neither is what an answer lacks.
+    A credential that is gone is nobody's, nor is what an answer lacks.
     """
     image, wanted = current.get("image"), fields.get("image")
     registry, wanted_registry = current.get("registry"), fields.get("registry")
@@ -52,12 +50,12 @@ def foreign_signs(current: Mapping[str, Any], fields: Mapping[str, Any], names: 
 
 
 def same_credential(one: Any, other: Any, names: Mapping[str | None, str]) -> bool:
-    """Return whether two ids mean the same credential, which a name and its alternate do."""
+    """Name and alternate mean the same credential."""
     return logical(names.get(one, one)) == logical(names.get(other, other))
 
 
 def same_repository(one: Any, other: Any) -> bool:
-    """Return whether two images are of one repository, or one of them of the other's mirror in ECR Public."""
+    """The mirror in ECR Public is the same repository."""
     try:
         first, second = parse(str(one)), parse(str(other))
     except InputError:
@@ -69,7 +67,7 @@ def same_repository(one: Any, other: Any) -> bool:
 
 
 def repository(image: Image) -> tuple[str, str]:
-    """Return host and path, the same for all spellings."""
+    """Return the same for all spellings."""
     if image.account_id:
         return "", image.repository_arn
     if image.host in ("", DOCKER_HUB, f"index.{DOCKER_HUB}"):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection, pure: what RunPod's answers say about the quota, and how long that makes a request wait.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 LONGEST_WAIT = 90.0  # seconds; a minute's window can name 60, a day's 45,012
-ROOM_UNKNOWN = 10  # the most to leave to others in a window whose quota is not said
+ROOM_UNKNOWN = 10  # the most to leave to others when the quota is not said
 
 
 class Window(NamedTuple):
-    """One window of the quota as an answer tells it: the requests left, and the seconds until it is fresh."""
+    """The requests left, and the seconds until the window is fresh."""
 
     name: str
     left: int
@@ -25,7 +25,7 @@ class Window(NamedTuple):
 
 
 class RateLimitState(NamedTuple):
-    """What the last answer said about the quota, when that was, and whose requests have spent it so far."""
+    """What the last answer said, when, and whose requests have spent the quota."""
 
     at: float = 0.0
     windows: tuple[Window, ...] = ()
@@ -34,14 +34,12 @@ class RateLimitState(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """How long the next request has to wait, and for which window."""
-
     seconds: float
     window: Window
 
 
 def seconds(text: str | None) -> float | None:
-    """Return a Retry-After given in seconds; its date form, which RunPod does not send, counts as unset."""
+    """Return None for the date form, which RunPod does not send."""
     try:
         value = float(text) if text else math.nan
     except ValueError:
@@ -50,7 +48,7 @@ def seconds(text: str | None) -> float | None:
 
 
 def members(header: str | None) -> dict[str, dict[str, int]]:
-    """Return the members of a header such as `"minute";r=0;t=12, "day";r=9;t=45012`; what is no number is left out."""
+    """`header` is such as `"minute";r=0;t=12, "day";r=9;t=45012`; what is no number is left out."""
     found = {}
     for member in (header or "").split(","):
         name, *parameters = (part.strip() for part in member.split(";"))
@@ -62,7 +60,7 @@ def members(header: str | None) -> dict[str, dict[str, int]]:
 
 
 def windows(limit: str | None, policy: str | None) -> tuple[Window, ...]:
-    """Return what RateLimit and RateLimit-Policy say; a window that misses half of it is none."""
+    """A window that misses half of RateLimit and RateLimit-Policy is none."""
     policies = members(policy)
     found = []
     for name, reported in members(limit).items():
@@ -74,10 +72,9 @@ def windows(limit: str | None, policy: str | None) -> tuple[Window, ...]:
 
 
 def next_state(view: RateLimitState, reported: tuple[Window, ...], now: float) -> RateLimitState:
-    """Return the view after an answer; one that says nothing about the quota leaves it as it is.
+    """Keep the view when an answer says nothing.
 
-    What is gone since the answer before, beyond our own request, others have spent. With each fresh window
-    their share counts for less.
+    What else is gone others have spent; their share counts less with each fresh window.
     """
     if not reported:
         return view
@@ -90,9 +87,8 @@ def next_state(view: RateLimitState, reported: tuple[Window, ...], now: float) -
 
 
 def room(view: RateLimitState, window: Window) -> int:
-    """Return how many requests to leave to others: twice as many as they make for each of ours, within reason.
-
-    Clients that all do so stop before they overdraw the quota: whoever has not heard of its end yet takes one at most.
+    """Leave others twice what they use for each of our requests: who has not heard of the end takes one at most, so
+    clients that all do so stay within the quota.
     """
     if not view.others:
         return 0
@@ -101,9 +97,9 @@ def room(view: RateLimitState, window: Window) -> int:
 
 
 def pause(view: RateLimitState, now: float) -> Pause | None:
-    """Return the wait before the next request, or None when it may be sent at once.
+    """Return None when the next request may go at once.
 
-    Room is left only in a window whose end can be waited for; in a longer one each request counts.
+    A window whose end cannot be waited for leaves no room: each request counts.
     """
     waits = []
     for window in view.windows:
@@ -115,19 +111,18 @@ def pause(view: RateLimitState, now: float) -> Pause | None:
 
 
 def refused_for(retry_after: float | None, reported: Iterable[Window]) -> float | None:
-    """Return the wait after a 429. Retry-After is that of the window which refused; another may be spent for longer."""
+    """Retry-After is that of the window which refused; another may be spent for longer."""
     waits = [float(window.resets) for window in reported if not window.left]
     return max(waits if retry_after is None else [*waits, retry_after], default=None)
 
 
 def duration(given: float) -> str:
-    """Return seconds for a reader, such as `45012 s (12 h 31 min)`."""
+    """Return such as `45012 s (12 h 31 min)`."""
     hours, minutes = divmod(math.ceil(given / 60), 60)
     return f"{math.ceil(given)} s ({hours} h {minutes} min)"
 
 
 def spent(window: Window, remaining: float) -> str:
-    """Return what to say about a window that cannot be waited for."""
     quota = "" if window.quota is None else f" of {window.quota}"
     return (
         f"the quota {window.name!r} of this API key is spent: {window.left}{quota} requests are left, "

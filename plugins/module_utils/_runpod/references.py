@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: who refers to what in a RunPod account. A cluster does so by its template and its pods.
+# Private to this collection. A cluster refers by its template and its pods.
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ if TYPE_CHECKING:
 
 Account = Mapping[str, list[Json]]  # kind -> what RunPod lists of it, for the kinds that were read
 
-KINDS = {"templates": "template", "endpoints": "endpoint", "pods": "pod"}  # what can refer to something
+KINDS = {"templates": "template", "endpoints": "endpoint", "pods": "pod"}
 LISTINGS = {"templates": "/templates", "endpoints": "/serverless", "pods": "/pods?includeClusterPods=true"}
 
 
 def read_users(api: Client) -> Account:
-    """Return what can refer to something."""
     return {kind: api.items(path, kind) for kind, path in LISTINGS.items()}
 
 
 def in_use(current: Account) -> dict[str, list[Json]]:
-    """Return what does refer to something, as far as it was read; a pod that is terminated refers to nothing."""
+    """A terminated pod refers to nothing."""
     return {
         kind: [thing for thing in current[kind] if thing.get("status") != "TERMINATED"]
         for kind in KINDS
@@ -37,7 +36,7 @@ def in_use(current: Account) -> dict[str, list[Json]]:
 
 
 def users(current: Account, key_of: Callable[[Json], str | None]) -> dict[str, dict[str, list[Json]]]:
-    """Return key -> kind -> id and name of what has this key."""
+    """Return key -> kind -> id and name."""
     found: dict[str, dict[str, list[Json]]] = {}
     for kind, things in in_use(current).items():
         for thing in things:
@@ -49,18 +48,15 @@ def users(current: Account, key_of: Callable[[Json], str | None]) -> dict[str, d
 
 
 def credential_users(current: Account) -> dict[str, dict[str, list[Json]]]:
-    """Return id of a credential -> what refers to it."""
     return users(current, lambda thing: thing.get("registry"))
 
 
 def repository_used(thing: Json) -> str | None:
-    """Return the ARN of the private ECR repository whose image a thing runs."""
     image = repository_of(thing.get("image"))
     return image.repository_arn if image else None
 
 
 def referring(current: Account, registries: Iterable[Json]) -> list[Json]:
-    """Return what refers to these credentials, each with a sentence that says so."""
     listed, found = list(registries), credential_users(current)
     return [
         {
@@ -76,6 +72,5 @@ def referring(current: Account, registries: Iterable[Json]) -> list[Json]:
 
 
 def label(thing: Json) -> str:
-    """Return how a sentence names a thing."""
     identifier = printable(thing["id"])
     return f"{printable(thing['name'])} ({identifier})" if thing.get("name") else identifier

@@ -29,7 +29,7 @@ LIMITS = {"username": 191, "password": 16384}
 
 
 class RegistryState(NamedTuple):
-    """The credential and its alternate, as far as they are there, and what refers to them when they are to go."""
+    """The credential and its alternate, and what refers to them when they are to go."""
 
     pair: list[Json]
     users: list[Json]
@@ -41,14 +41,14 @@ def run(params: Json, check_mode: bool, client: Client) -> Result:
     action = plan(params, current)
     if action == KEEP:
         found = results(current.pair, report())
-        return Result(False, shown(current.pair), shown(current.pair), found, unfinished(current.pair))
+        return Result(False, to_diff(current.pair), to_diff(current.pair), found, unfinished(current.pair))
     if action == REMOVE:
         return remove(current, check_mode, client)
     return predict(params, current.pair) if check_mode else write(params, current.pair, client)
 
 
 def validate(params: Json) -> None:
-    """Raise InputError for what RunPod would refuse. The value is not repeated."""
+    """Raise InputError for what RunPod would refuse, without repeating it."""
     check_name(params["name"])
     if params["state"] == "present":
         for option, limit in LIMITS.items():
@@ -62,7 +62,7 @@ def read(params: Json, client: Client) -> RegistryState:
 
 
 def plan(params: Json, current: RegistryState) -> str:
-    """Return what to do. User and password cannot be compared, so they are written unless only a new one gets them."""
+    """User and password cannot be compared, so they are written unless only a new credential gets them."""
     if params["state"] == "absent":
         return REMOVE
     return KEEP if current.pair and params["update_password"] == "on_create" else WRITE
@@ -72,35 +72,33 @@ def remove(current: RegistryState, check_mode: bool, client: Client) -> Result:
     kept = clear(client, current.pair, check_mode, current.users)
     left = [one.registry for one in kept]
     found = results(left, report([], kept))
-    return Result(left != current.pair, shown(current.pair), shown(left), found, in_use(kept))
+    return Result(left != current.pair, to_diff(current.pair), to_diff(left), found, in_use(kept))
 
 
 def predict(params: Json, current: list[Json]) -> Result:
     after = current or [{"name": params["name"]}]
-    return Result(True, shown(current), shown(after), results(after, report()))
+    return Result(True, to_diff(current), to_diff(after), results(after, report()))
 
 
 def write(params: Json, current: list[Json], client: Client) -> Result:
-    """Write user and password, and remove what they replaced."""
     renewal = renew(client, params["name"], current, {option: params[option] for option in LIMITS})
     kept = clear(client, renewal.leftovers)
     after = [renewal.registry, *(left.registry for left in kept)]
     found = results(after, report(renewal.moved, kept))
-    return Result(True, shown(current), shown(after), found, (*renewal.warnings, *stays(kept)))
+    return Result(True, to_diff(current), to_diff(after), found, (*renewal.warnings, *stays(kept)))
 
 
-def shown(current: list[Json]) -> Json | None:
-    """Return the credential as diffs show it: with the other one that means the same, as long as it is there."""
+def to_diff(current: list[Json]) -> Json | None:
+    """Return the credential, and while it is there the other that means the same."""
     return {**identity(current[0]), **called(current[1:])} if current else None
 
 
 def results(current: list[Json], found: Json) -> Json:
-    """Return what each run reports."""
     return {"registry": identity(current[0]) if current else None, **found}
 
 
 def unfinished(current: list[Json]) -> tuple[str, ...]:
-    """Return a warning when there are two credentials: which of them is the newer one cannot be told."""
+    """Of two credentials the newer cannot be told."""
     if len(current) < 2:
         return ()
     both = " and ".join(label(registry) for registry in current)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: how far the workers of a serverless endpoint have come to its newest release.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ READY = {"RUNNING", "IDLE"}
 
 
 class RolloutStatus(NamedTuple):
-    """What RunPod tells of a roll-out: of an endpoint that it does not know yet, nothing."""
+    """Of an endpoint that RunPod does not know yet, nothing."""
 
     version: int | None = None
     rollout: Json | None = None
@@ -28,9 +28,9 @@ class RolloutStatus(NamedTuple):
 
     @property
     def over(self) -> bool:
-        """Whether no worker runs an older version and, where there are workers, one of them is ready.
+        """No worker runs an older version, and one of them is ready.
 
-        An endpoint without workers is through: the next one starts with the newest version. RunPod says 0 % then.
+        Without workers the next starts with the newest; RunPod says 0 % then.
         """
         if self.rollout is None or self.rollout.get("inProgress") or any(map(is_stale, self.workers)):
             return False
@@ -42,8 +42,7 @@ class RolloutStatus(NamedTuple):
     def workers_as_result(self) -> list[Json]:
         return [to_result(worker) for worker in sorted(self.workers, key=by_id)]
 
-    def told(self) -> str:
-        """Return the workers with their states, in words."""
+    def describe(self) -> str:
         if self.rollout is None:
             return "RunPod does not tell of the endpoint yet"
         if not self.workers:
@@ -65,7 +64,6 @@ def is_stale(worker: Json) -> bool:
 
 
 def read_status(client: Client, path: str, with_workers: bool = False) -> RolloutStatus:
-    """Return what RunPod tells of the roll-out of the endpoint with this path."""
     try:
         reported = client.get(f"{path}/releases")
         workers = client.items(f"{path}/workers", "workers") if with_workers else []
@@ -76,7 +74,6 @@ def read_status(client: Client, path: str, with_workers: bool = False) -> Rollou
 
 
 def follow(client: Client, path: str, seconds: float, clock: Callable[[], float]) -> RolloutStatus:
-    """Return what RunPod tells once the roll-out is over, or when these seconds are."""
     deadline = clock() + seconds
     while True:
         observed = read_status(client, path, with_workers=True)

@@ -2,8 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what a template is and how one becomes another, for the modules of one and of many
-# templates, and for the role.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 PATH = "/templates"
 
-# The options of one template, documented in runpod_template and, as sub-options, in runpod_templates.
+# Documented in runpod_template and, as sub-options, in runpod_templates.
 TABLE = {
     "name": Field("name", {"type": "str", "required": True}),
     **CONTAINER,
@@ -73,7 +72,7 @@ def build_result(step: Step, after: Json | None, warnings: tuple[str, ...]) -> R
 
 
 def validation_errors(options: Json) -> list[str]:
-    """Return what is wrong with the options of one template beyond their types. No value of env is repeated."""
+    """No value of env is repeated."""
     size = (options["persistent_mount"] or {}).get("size")
     found = [
         (options["name"] == "", "name must not be empty"),
@@ -91,7 +90,6 @@ MOUNT_ON_SERVERLESS = "persistent_mount is for pods only: leave it unset, or set
 
 
 def check(template: Mapping[str, Any]) -> None:
-    """Raise InputError that tells everything wrong with a template's options as somebody wrote them."""
     shared.require_sound(validation_errors(shared.check_options(template, OPTIONS)))
 
 
@@ -99,10 +97,7 @@ def check(template: Mapping[str, Any]) -> None:
 
 
 def read(client: Client, items: Iterable[Json], check_mode: bool) -> tuple[list[Json], list[Json], tuple[str, ...]]:
-    """Return the account's templates, its registry credentials if they are needed, and warnings about those.
-
-    An id that the template refers to already needs no look-up: RunPod takes away what is deleted.
-    """
+    """An id that the template refers to needs no look-up: RunPod takes away what is deleted."""
     templates = client.items(PATH, "templates")
     current = {(template.get("name"), template.get("registry")) for template in templates}
     present = [item for item in items if item["state"] == "present" and item["registry"]]
@@ -116,7 +111,7 @@ def credentials_in_use(templates: Iterable[Json]) -> set[str | None]:
 
 
 def complete(template: Mapping[str, Any]) -> Json:
-    """Return a template with RunPod's defaults for what an answer lacks."""
+    """Fill what an answer lacks with RunPod's defaults."""
     present = {field: value for field, value in template.items() if value is not None}
     return {**template, **DEFAULTS, **with_command(present)}
 
@@ -125,10 +120,7 @@ def complete(template: Mapping[str, Any]) -> Json:
 
 
 def plan(options: Json, templates: Iterable[Json], registries: Iterable[Json], used: Iterable[str | None] = ()) -> Step:
-    """Return what is to be done about one template, given what the account holds. Pure.
-
-    `templates` are those of this name at least, `used` the credentials that any template refers to.
-    """
+    """`templates` are those of this name at least, `used` the credentials that any template refers to."""
     name = options["name"]
     found = find_by_name(templates, name, "template")
     current = found and complete(found)
@@ -151,7 +143,7 @@ def plan(options: Json, templates: Iterable[Json], registries: Iterable[Json], u
 def desired(
     options: Json, registries: Iterable[Json], current: str | None = None, used: Iterable[str | None] = ()
 ) -> Json:
-    """Return the API fields that the user set; `current` and `used` are for credential()."""
+    """Return what the user set; `current` and `used` are for credential()."""
     fields = shared.container_fields(desired_fields(options, FIELDS), registries, current, used)
     if "mounts" in fields:
         fields["mounts"] = {"persistent": fields["mounts"]} if fields["mounts"].get("size") else {}
@@ -178,7 +170,6 @@ def require_possible(name: str, changes: Json, after: Json) -> None:
 
 
 def apply(client: Client, step: Step) -> Json | None:
-    """Take one step and return the template afterwards, read back from RunPod's answer."""
     after = write(client, step)
     if step.action != "create" or after is None:
         return after
@@ -189,7 +180,6 @@ def apply(client: Client, step: Step) -> Json | None:
 
 
 def write(client: Client, step: Step) -> Json | None:
-    """Send what the step needs, whatever another run does meanwhile."""
     if step.current and step.fields is None:
         client.delete(f"{PATH}/{step.current['id']}")
         return None
@@ -208,7 +198,7 @@ def write(client: Client, step: Step) -> Json | None:
 def keep_created(
     client: Client, steps: Mapping[str, Step], made: Mapping[str, Json]
 ) -> dict[str, Json | CollectionError]:
-    """Return the templates of these names that stay when another run made some at the same time."""
+    """Return templates that stay when another run made some at the same time."""
 
     def find_all() -> dict[str, list[Json]]:
         found: dict[str, list[Json]] = {name: [] for name in made}
@@ -237,7 +227,6 @@ def keep_created(
 
 
 def brought_up(client: Client, step: Step, kept: Json | CollectionError) -> Json | CollectionError:
-    """Return another run's template once it is as this run wants it."""
     if isinstance(kept, CollectionError):
         return kept
     current = complete(kept)
@@ -249,7 +238,7 @@ def brought_up(client: Client, step: Step, kept: Json | CollectionError) -> Json
 
 
 def read_back(step: Step, answer: Json) -> Json:
-    """Return the answer to a write once it shows everything that was sent."""
+    """Return the answer once it shows everything that was sent."""
     template = complete(answer)
     lost = shared.differing(template, step.fields or {})
     if lost:
@@ -265,7 +254,7 @@ def read_back(step: Step, answer: Json) -> Json:
 
 
 def as_options(thing: Json | None) -> Json | None:
-    """Return a template, as shown, with the mount under the name of its option."""
+    """Return the mount under the name of its option."""
     if thing is None:
         return None
     rest = {key: value for key, value in thing.items() if key != "mounts"}
@@ -273,11 +262,9 @@ def as_options(thing: Json | None) -> Json | None:
 
 
 def template_result(template: Json | None) -> Json | None:
-    """Return a template as results show it."""
     return as_options(template and to_result(with_command(template)))
 
 
 def template_diff(before: Json | None, after: Json | None) -> tuple[Json | None, Json | None]:
-    """Return a template before and after as diffs show it."""
     old, new = to_diff(before, after)
     return as_options(old), as_options(new)

@@ -35,8 +35,6 @@ DEFAULT_OPTIONS: Json = {option: spec for option, spec in OPTIONS.items() if opt
 
 
 class State(NamedTuple):
-    """What the account holds."""
-
     templates: list[Json]
     registries: list[Json]
     warnings: tuple[str, ...]
@@ -58,13 +56,12 @@ def run(params: Json, check_mode: bool, client: Client) -> Result:
 
 
 def complete_items(params: Json) -> list[Json]:
-    """Return the items over the defaults, as the options of single templates."""
     adopt = {"adopt": params.get("adopt")}
     return [{**over_defaults(item, params.get("defaults") or {}), **adopt} for item in params["templates"]]
 
 
 def over_defaults(item: Json, defaults: Json) -> Json:
-    """Return an item's own options over the defaults, whose env is merged by key."""
+    """`env` is merged by key."""
     own = {option: value for option, value in item.items() if value is not None}
     command = {"args", *LISTS}
     replaced = {"args"} if own.keys() & set(LISTS) else command if "args" in own else set()
@@ -74,13 +71,13 @@ def over_defaults(item: Json, defaults: Json) -> Json:
 
 
 def require_sound(items: Iterable[Json], defaults: Json | None = None) -> None:
-    """Raise InputError that tells everything wrong with the items, by position from 1."""
+    """Raise InputError that tells all, by position from 1."""
     general = validation_errors({**defaults, "name": "any"}) if defaults else []
     wrong = [f"defaults: {fault}." for fault in general]
     positions: dict[str, int] = {}
     for position, item in enumerate(items, start=1):
-        faults = validation_errors(over_defaults(item, defaults or {}))
-        wrong += [f"Template {position} ({item['name']!r}): {fault}." for fault in faults if fault not in general]
+        errors = validation_errors(over_defaults(item, defaults or {}))
+        wrong += [f"Template {position} ({item['name']!r}): {fault}." for fault in errors if fault not in general]
         first = positions.setdefault(item["name"], position)
         if first != position:
             wrong.append(f"Templates {first} and {position} have the same name {item['name']!r}.")
@@ -92,7 +89,7 @@ def require_sound(items: Iterable[Json], defaults: Json | None = None) -> None:
 
 
 def plan_all(params: Json, items: list[Json], state: State) -> list[Step]:
-    """Return the steps in the order in which they are taken. Pure; one error for all items that cannot be planned."""
+    """Raise one error for all items that cannot be planned."""
     by_name: dict[str, list[Json]] = {}
     for template in state.templates:
         by_name.setdefault(template.get("name", ""), []).append(template)
@@ -112,7 +109,6 @@ def plan_all(params: Json, items: list[Json], state: State) -> list[Step]:
 
 
 def pruned(templates: Iterable[Json], named: set[str], pattern: str) -> list[Step]:
-    """Return the steps that delete the templates which match the pattern and are not named."""
     others = [(template.get("name", ""), template) for template in templates]
     return [
         Step(name, complete(template), None, None)
@@ -125,7 +121,6 @@ def pruned(templates: Iterable[Json], named: set[str], pattern: str) -> list[Ste
 
 
 def apply(client: Client, steps: list[Step], on_error: str) -> list[ItemResult]:
-    """Take the steps in this order and return what became of each."""
     reports = []
     for step in steps:
         report = attempt(client, step)
@@ -133,7 +128,7 @@ def apply(client: Client, steps: list[Step], on_error: str) -> list[ItemResult]:
         if report.error and (on_error == "stop" or concerns_all(report.error)):
             break
     untried = [to_report(step, step.current)._replace(tried=False) for step in islice(steps, len(reports), None)]
-    return settle(client, steps, reports) + untried
+    return resolve_duplicates(client, steps, reports) + untried
 
 
 def attempt(client: Client, step: Step) -> ItemResult:
@@ -145,8 +140,8 @@ def attempt(client: Client, step: Step) -> ItemResult:
         return to_report(step, step.current, error)
 
 
-def settle(client: Client, steps: list[Step], reports: list[ItemResult]) -> list[ItemResult]:
-    """Return the reports after one look at what another run created at the same time."""
+def resolve_duplicates(client: Client, steps: list[Step], reports: list[ItemResult]) -> list[ItemResult]:
+    """Look once at what another run created at the same time."""
     made = {report.name: report.after for report in reports if report.action == "create" and not report.error}
     if not made or any(report.error and concerns_all(report.error) for report in reports):
         return reports
@@ -169,7 +164,6 @@ def to_report(step: Step, after: Json | None, error: CollectionError | None = No
 
 
 def build_result(reports: list[ItemResult], named: set[str]) -> Result:
-    """Return what a run did as the module's result."""
     tried = [report for report in reports if report.tried]
     count = Counter("failed" if report.error else DONE[report.action] for report in tried)
     by_name = sorted(reports, key=lambda report: report.name)

@@ -2,9 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what is wrong with workloads, from what was wished and what was found. Pure.
-#
-# Each problem is told once, at the link of the chain where it is mended: what only follows from it is left out.
+# Private to this collection: what is wrong with workloads. Each problem is told once, where it is mended; what follows
+# from it is left out.
 
 from __future__ import annotations
 
@@ -36,12 +35,12 @@ from .strays import LOST, foreign
 
 OF_TOKENS = {"token_ends_soon", "token_expired"}  # judged by what RunPod holds
 NO_SESSION = EXPIRED | {"NoCredentialsError", "PartialCredentialsError", "credentials_expired", "credentials_missing"}
-# What the policy of the pull user explains when it is not as it should be, and what its state does.
+# What the pull user's policy, and its state, explain.
 ABOVE = {"boundary_denies", "explicit_deny", "organization_denies", "session_denies", "endpoint_denies", "secret_wrong"}
 OF_ITS_POLICY = {"denied", "repository_not_allowed", "token_not_allowed"}
 SHUT = {"quarantined", "user_missing"}
-# What an entry holds in whose place a key is still to be made.
-NOTE = '{"pending": {"since": "2000-01-01T00:00:00Z", "known_key_ids": [], "abandoned": true}}'
+# A note in the place of a key that is still to be made.
+RESERVATION = '{"pending": {"since": "2000-01-01T00:00:00Z", "known_key_ids": [], "abandoned": true}}'
 EMPTYING = (
     "When the entry is meant for this user, note that its key is to be made anew, and let a run make it; the store "
 )
@@ -52,7 +51,7 @@ BOUND = (
     "run the main playbook. No command lifts a boundary, for it is there to bound."
 )
 OVERLAP_DAYS = 2  # for which a rotation leaves two keys
-STARTING = 15  # minutes that a worker may take to pull a large image
+STARTING = 15  # minutes for the pull of a large image
 AT_RUNPOD = {
     "registries": "credential",
     "delegations": "delegation",
@@ -63,14 +62,12 @@ AT_RUNPOD = {
 
 
 class Scene(NamedTuple):
-    """What was wished and what was found."""
-
     desired: DesiredState
     observed: ObservedState
 
     @property
     def chain(self) -> list[str]:
-        """The kinds of the links between an image and what runs it."""
+        """The kinds of links between an image and what runs it."""
         access = self.desired.access
         return CHAINS[access, self.desired.options["pull_identity"] if access == "credential" else "user"]
 
@@ -84,7 +81,6 @@ class Scene(NamedTuple):
         return self.those(lambda dummy: True)
 
     def those(self, chosen: Callable[[Json], bool]) -> tuple[str, ...]:
-        """Return the names of the workloads that are chosen."""
         return tuple(item["name"] for item in self.desired.items if chosen(item))
 
     def users_of(self, image: str) -> tuple[str, ...]:
@@ -97,7 +93,7 @@ def has(field: str, value: str, item: Json) -> bool:
 
 
 def problems(desired: DesiredState, observed: ObservedState) -> list[Finding]:
-    """Return all that is wrong, each once, the worst first and by its link."""
+    """Return each once, the worst first and by its link."""
     scene = Scene(desired, observed)
     about_the_user = [*user(scene)]
     known = {one.code for one in [*about_the_user, *credentials(scene)] if one.severity != "info"}
@@ -117,7 +113,7 @@ def problems(desired: DesiredState, observed: ObservedState) -> list[Finding]:
 
 
 def weigh(scene: Scene, one: Finding) -> Finding:
-    """Return a problem in its colour: red is only what keeps something in use from being pulled now."""
+    """Red is only what keeps something in use from being pulled now."""
     if one.severity != "error":
         return one
     if one.code in OF_THE_KEY or works_all(scene, one.workloads):
@@ -126,13 +122,12 @@ def weigh(scene: Scene, one: Finding) -> Finding:
 
 
 def works_all(scene: Scene, names: Collection[str]) -> bool:
-    """Return whether all that these workloads have in use can be pulled."""
     items = [item for item in scene.desired.items if item["name"] in names]
     return bool(items) and all(scene.judge.failing(item) is False for item in items)
 
 
 def lasting(scene: Scene, one: Finding) -> str:
-    """Return until when RunPod can pull although no new token can be had."""
+    """Return until when RunPod can pull without a new token."""
     if not scene.desired.by_user or not {"user", "key"} & set(one.links):
         return ""
     ends = sorted(end for end in scene.observed.expiry.values() if parse_time(end) > scene.observed.now)
@@ -142,12 +137,12 @@ def lasting(scene: Scene, one: Finding) -> str:
 
 
 def place(one: Finding) -> int:
-    """Return how far along the chain a problem is; what belongs to no workload comes last."""
+    """What belongs to no workload comes last."""
     return min((LINKS.index(link) for link in one.links), default=len(LINKS))
 
 
 def merged(found: Iterable[Finding]) -> list[Finding]:
-    """Return the problems, those that say the same of several links or workloads as one."""
+    """Join what says the same of several links or workloads."""
     by_text: dict[tuple[str, str, str], Finding] = {}
     for one in found:
         key = (one.code, one.cause, one.remedy)
@@ -163,7 +158,7 @@ def merged(found: Iterable[Finding]) -> list[Finding]:
 
 
 def failures(scene: Scene, known: AbstractSet[str]) -> Iterator[Finding]:
-    """Reads that failed, those that failed alike as one, but for what the findings on the user tell already."""
+    """Tell reads that failed alike once, without what findings on the user tell."""
     alike: dict[str, list[tuple[Failure, str, tuple[str, ...], tuple[str, ...]]]] = {}
     for found, what, links, workloads in [*reads(scene), *of_images(scene)]:
         twice_there = what == TEMPLATES and "credential_twice" in known
@@ -202,7 +197,6 @@ def reads(scene: Scene) -> list[tuple[Any, str, tuple[str, ...], tuple[str, ...]
 
 
 def of_images(scene: Scene) -> Iterator[tuple[Any, str, tuple[str, ...], tuple[str, ...]]]:
-    """What could not be read of single images."""
     for found, what in (
         (scene.observed.layers, "Whether all layers are there"),
         (scene.observed.expiring, "The lifecycle rules of the repositories"),
@@ -211,7 +205,7 @@ def of_images(scene: Scene) -> Iterator[tuple[Any, str, tuple[str, ...], tuple[s
 
 
 def one_of_each(refused: Iterable[Finding]) -> list[Finding]:
-    """Return the refusals, those of one policy above or beside the user as one: it denies each image and each call."""
+    """Tell refusals of one policy above or beside the user once: it denies each image and call."""
     by_code: dict[tuple[str, tuple[str, ...]], Finding] = {}
     for one in sorted(refused, key=lambda each: SEVERITIES.index(each.severity)):
         key = (one.code, one.links)
@@ -222,7 +216,7 @@ def one_of_each(refused: Iterable[Finding]) -> list[Finding]:
 
 
 def told_of_the_user(found: Failure, what: str, known: AbstractSet[str]) -> bool:
-    """Return whether a finding on the user or its entry explains why this could not be read."""
+    """Return whether the user or its entry explains the failure."""
     if found.refused or found.code in NO_SESSION:
         return False
     of_the_entry = bool(known & {"secret_missing", "secret_unreadable"})
@@ -230,13 +224,13 @@ def told_of_the_user(found: Failure, what: str, known: AbstractSet[str]) -> bool
 
 
 def failure(what: str, found: Failure, links: tuple[str, ...], workloads: tuple[str, ...]) -> Finding:
-    """Return the problem of a read that failed: grey where whoever looks may not."""
+    """Grey where whoever looks may not."""
     code = "not_looked_at" if found.refused else "unreadable"
     return finding(code, workloads if links else (), found.text, what=what)._replace(links=links)
 
 
 def at_runpod(scene: Scene) -> Iterator[Finding]:
-    """Listings of RunPod that could not be read, those that failed alike as one."""
+    """Listings that failed alike are told once."""
     failed: dict[str, dict[str, Failure]] = {}
     for kind, found in scene.observed.runpod.items():
         if isinstance(found, Failure):
@@ -252,15 +246,15 @@ def at_runpod(scene: Scene) -> Iterator[Finding]:
 
 
 def images(scene: Scene) -> Iterator[Finding]:
-    """What is wrong with the images. That whoever runs this may not read one means nothing when the puller may."""
+    """That whoever runs this may not read one means nothing when the puller may."""
     checks = read(scene.observed.proof, []) if scene.observed.proof is not scene.observed.images else []
     proved = {each["image"] for each in read(scene.observed.proof, []) if each["pullable"]}
-    told = {(each["image"], one["code"]) for each in checks for one in each["findings"]}
+    reported = {(each["image"], one["code"]) for each in checks for one in each["findings"]}
     for each in read(scene.observed.images, []):
         for one in each["findings"]:
             denied = one["code"] not in OF_THE_IMAGE
             link = "caller" if denied and "caller" in scene.chain else "image"
-            known = one["code"] in NO_SESSION or (each["image"], one["code"]) in told
+            known = one["code"] in NO_SESSION or (each["image"], one["code"]) in reported
             if not known and not (denied and each["image"] in proved):
                 yield from_module(one, link, scene.users_of(each["image"]))
     yield from damaged(scene)
@@ -268,7 +262,6 @@ def images(scene: Scene) -> Iterator[Finding]:
 
 
 def damaged(scene: Scene) -> Iterator[Finding]:
-    """Images that lack layers."""
     for image, missing in scene.observed.layers.items():
         if missing and not isinstance(missing, Failure):
             facts = {"number": len(missing), "image": image, "digest": missing[0]}
@@ -276,7 +269,6 @@ def damaged(scene: Scene) -> Iterator[Finding]:
 
 
 def vanishing(scene: Scene) -> Iterator[Finding]:
-    """Images that a lifecycle rule is about to take."""
     for image, one in scene.observed.expiring.items():
         if isinstance(one, Expiry):
             moment = "the next time that it runs, within a day" if one.moment <= scene.observed.now else None
@@ -286,7 +278,6 @@ def vanishing(scene: Scene) -> Iterator[Finding]:
 
 
 def proof(scene: Scene) -> Iterator[Finding]:
-    """Why the images cannot be pulled by whoever pulls."""
     public = scene.desired.access == "public"
     if not (public or scene.desired.by_user):
         return
@@ -300,7 +291,7 @@ def proof(scene: Scene) -> Iterator[Finding]:
 
 
 def tokens(scene: Scene) -> Iterator[Finding]:
-    """Why whoever pulls gets no new token; what RunPod has works on."""
+    """What RunPod has works on without a new token."""
     for region, one in scene.observed.tokens.items():
         link = link_of(one) if scene.desired.by_user else "caller"
         concerned = scene.those(partial(has, "region", region))
@@ -308,7 +299,7 @@ def tokens(scene: Scene) -> Iterator[Finding]:
 
 
 def with_remedy(scene: Scene, one: Finding) -> Finding:
-    """Return a refusal with what the audit knows besides of how it is mended."""
+    """Add what the audit knows of the remedy."""
     if one.code == "secret_wrong":
         return one._replace(remedy=emptied(scene))
     bounds = [about["permissions_boundary"] for about in scene.observed.users if about["permissions_boundary"]]
@@ -321,14 +312,13 @@ def with_remedy(scene: Scene, one: Finding) -> Finding:
 
 
 def link_of(one: Json) -> str:
-    """Return where a finding on the pull of the pull user is mended."""
     if one["code"] in OF_THE_IMAGE:
         return "image"
     return "key" if one["code"] in OF_THE_KEY - {"token_not_allowed"} else "user"
 
 
 def explained(one: Finding, about_the_user: Collection[Finding]) -> bool:
-    """Return whether a refusal only follows from what is found of the user."""
+    """Return whether a refusal only follows from the user's findings."""
     known = {each.code for each in about_the_user}
     if one.links == ("image",):
         return False
@@ -340,7 +330,7 @@ def explained(one: Finding, about_the_user: Collection[Finding]) -> bool:
 
 
 def denying(about_the_user: Iterable[Finding], refused: Collection[Finding]) -> Iterator[Finding]:
-    """The findings on the user; a policy of somebody else is as bad as what it denies."""
+    """A policy of somebody else is as bad as what it denies."""
     denied = [one for one in refused if one.code == "explicit_deny"]
     for one in about_the_user:
         if one.code != "foreign_policy" or not denied:
@@ -351,7 +341,7 @@ def denying(about_the_user: Iterable[Finding], refused: Collection[Finding]) -> 
 
 
 def refusals(scene: Scene) -> Iterator[Finding]:
-    """Since when AWS refuses the pull user, as far as CloudTrail was asked; nothing once every image can be pulled."""
+    """Since when AWS refuses the pull user; nothing once every image can be pulled."""
     proved = read(scene.observed.proof, [])
     if proved and all(each["pullable"] for each in proved):
         return
@@ -367,12 +357,12 @@ def refusals(scene: Scene) -> Iterator[Finding]:
                 "time": newest["time"],
                 "refusal": newest["error_code"],
             }
-            told = newest["error_message"]
-            yield finding("pulls_refused", scene.everybody, told, refused[-1]["time"], **facts)
+            message = newest["error_message"]
+            yield finding("pulls_refused", scene.everybody, message, refused[-1]["time"], **facts)
 
 
 def mirrors(scene: Scene) -> Iterator[Finding]:
-    """Public images that are not there, or not what the private ones are now."""
+    """Public images that are missing, or not what the private ones are now."""
     for each in read(scene.observed.mirror, []):
         if each["copied"]:
             code = "mirror_behind" if each["digest_before"] else "mirror_missing"
@@ -380,7 +370,7 @@ def mirrors(scene: Scene) -> Iterator[Finding]:
 
 
 def public_repositories(scene: Scene) -> Iterator[Finding]:
-    """Public repositories whose catalogue data is not as the variables say; one that is not there lacks its images."""
+    """A public repository that is not there lacks its images."""
     for name, one in scene.observed.public.items():
         if isinstance(one, Result) and one.before and (parts := drifted(one.before, one.after)):
             concerned = scene.those(partial(is_published, scene, one.before["uri"]))
@@ -388,12 +378,10 @@ def public_repositories(scene: Scene) -> Iterator[Finding]:
 
 
 def is_published(scene: Scene, uri: str, item: Json) -> bool:
-    """Return whether a workload runs an image of this public repository."""
     return scene.observed.public_images[item["image"]].startswith((f"{uri}:", f"{uri}@"))
 
 
 def user(scene: Scene) -> Iterator[Finding]:
-    """What is wrong with the pull user, its policies and its keys."""
     drift = [policy["drift"] for each in scene.observed.users for policy in each["policies"]]
     missing = {arn for each in drift for arn in each["missing"]}
     changed = any(each["other"] for each in drift)
@@ -411,7 +399,7 @@ def user(scene: Scene) -> Iterator[Finding]:
         elif one["code"] == "policy_drift" and severity == "warning" and adding:
             severity = "info"  # a run for other images may have opened them
         elif one["code"] == "policy_drift" and severity == "error" and changed and lets_pull(scene):
-            severity = "warning"  # what it lacks is the right to another token
+            severity = "warning"  # it lacks the right to another token
         elif one["code"] == "policy_drift" and severity == "error" and not changed:
             concerned = scene.those(lambda item: item["repository_arn"] in missing) or scene.everybody
         link = "key" if one["code"] in OF_THE_KEY else "user"
@@ -420,7 +408,6 @@ def user(scene: Scene) -> Iterator[Finding]:
 
 
 def borrowed(scene: Scene) -> Iterator[Finding]:
-    """An entry of the secret store that is another user's."""
     owner, user = read(scene.observed.entry_owner, ""), scene.desired.options["user_name"]
     if owner not in ("", user):
         place = store_command(scene, "tag-resource", "add-tags-to-resource")
@@ -432,7 +419,6 @@ def borrowed(scene: Scene) -> Iterator[Finding]:
 
 
 def store_command(scene: Scene, of_a_secret: str, of_a_parameter: str) -> tuple[str, ...]:
-    """Return the beginning of a command about the entry."""
     regions = [about["secret_store"]["region"] for about in scene.observed.users if about["secret_store"]]
     store = scene.desired.store
     region = ("--region", store["region"] or (regions[0] if regions else "REGION"))
@@ -443,13 +429,13 @@ def store_command(scene: Scene, of_a_secret: str, of_a_parameter: str) -> tuple[
 
 
 def emptied(scene: Scene) -> str:
-    """Return how a run gets to make a new key although the entry holds something else."""
+    """Return how a run makes a new key although the entry holds something else."""
     value = (
         ("--type", "SecureString", "--overwrite", "--value")
         if scene.desired.store["type"] == "ssm"
         else ("--secret-string",)
     )
-    command = shell_command(*store_command(scene, "put-secret-value", "put-parameter"), *value, NOTE)
+    command = shell_command(*store_command(scene, "put-secret-value", "put-parameter"), *value, RESERVATION)
     return f"{EMPTYING}: {command} && {MAIN_JOB.partition(': ')[2]}"
 
 
@@ -458,7 +444,7 @@ def opens(statement: Json, arn: str) -> bool:
 
 
 def lets_pull(scene: Scene) -> bool:
-    """Return whether the policies of the pull user still allow whoever has a token to pull all images."""
+    """Return whether policies still allow a token's owner to pull all images."""
     documents = [policy["document"] for about in scene.observed.users for policy in about["policies"]]
     return all(
         any(
@@ -472,12 +458,12 @@ def lets_pull(scene: Scene) -> bool:
 
 
 def hidden(found: object) -> bool:
-    """Return whether something could not be read because whoever looks may not, or has no session."""
+    """Return whether whoever looks may not read it, or has no session."""
     return isinstance(found, Failure) and (found.refused or found.code in NO_SESSION)
 
 
 def being_rotated(scene: Scene) -> bool:
-    """Return whether two keys work because the newer one, in the store, is to take over from the other."""
+    """Return whether the newer key, in the store, is to take over from the other."""
     keys = [each for about in scene.observed.users for each in about["access_keys"]]
     return all(each["ours"] for each in keys) and any(
         each["stored"] and each["age_days"] < OVERLAP_DAYS for each in keys
@@ -489,7 +475,7 @@ def somebody_elses(scene: Scene) -> bool:
 
 
 def user_drift(scene: Scene) -> Iterator[Finding]:
-    """What else of the pull user a run would change; keys and the policy's text are told of otherwise."""
+    """Keys and the policy's text are told of otherwise."""
     found = scene.observed.user_preview
     if not isinstance(found, Result) or not (found.before and found.before["user"]):
         return
@@ -506,12 +492,11 @@ def user_drift(scene: Scene) -> Iterator[Finding]:
 
 
 def own_tags(about: Json) -> Json:
-    """Return the tags of a user that are not this collection's."""
     return {key: value for key, value in about["tags"].items() if not key.startswith("gpuops.runpod/")}
 
 
 def policies(scene: Scene) -> Iterator[Finding]:
-    """Policies of repositories that do not let all of RunPod's roles pull, or others too."""
+    """Policies that do not let all of RunPod's roles pull, or others too."""
     documents = read(scene.observed.documents, {})
     for policy in read(scene.observed.policies, []):
         arn = policy["arn"]
@@ -528,7 +513,7 @@ def policies(scene: Scene) -> Iterator[Finding]:
 
 
 def outdated(scene: Scene, policy: Json, concerned: tuple[str, ...], severity: str | None) -> Finding:
-    """Return the problem of our own statement; where RunPod gets in by another one, or not yet out, it is none now."""
+    """None where RunPod gets in by another statement, or not yet out."""
     roles = scene.desired.options["pull_role_arns"]
     options = {"principal_arns": roles} if roles else {}
     arn, drift = policy["arn"], policy["drift"]
@@ -546,7 +531,6 @@ def outdated(scene: Scene, policy: Json, concerned: tuple[str, ...], severity: s
 
 
 def credentials(scene: Scene) -> Iterator[Finding]:
-    """Credentials that RunPod does not hold, and tokens at their end."""
     if not scene.observed.was_read("registries"):
         return
     for region, name in scene.observed.credential_names(scene.desired).items():
@@ -563,11 +547,11 @@ def credentials(scene: Scene) -> Iterator[Finding]:
 
 
 def further_credentials(scene: Scene) -> Iterator[Finding]:
-    """Tokens at their end that RunPod holds of the pull user besides: those of other runs."""
+    """Tokens of other runs for the pull user."""
     if not scene.observed.was_read("registries"):
         return
     account = scene.observed.account_id(scene.desired)
-    names = {each["id"]: logical(each["name"]) for each in scene.observed.held("registries")}
+    names = {each["id"]: logical(each["name"]) for each in scene.observed.listed("registries")}
     current = set(scene.observed.credential_names(scene.desired).values())
     of_the_user = {one for one in scene.observed.expiry if names.get(one) not in {None, *current}}
     for one in scene.observed.runpod_findings:
@@ -579,12 +563,12 @@ def further_credentials(scene: Scene) -> Iterator[Finding]:
 
 
 def twice(scene: Scene, region: str, concerned: tuple[str, ...]) -> Iterator[Finding]:
-    """Credentials of one name; what each of them is for nobody can tell."""
-    for name, held in by_name(scene.observed.current(scene.desired, region)).items():
-        if len(held) > 1:
-            used = credential_users({kind: scene.observed.held(kind) for kind in KINDS})
-            unused = [each for each in held if each not in used]
-            facts = {"number": len(held), "name": name, "ids": ", ".join(held)}
+    """Of credentials of one name nobody can tell what each is for."""
+    for name, current in by_name(scene.observed.current(scene.desired, region)).items():
+        if len(current) > 1:
+            used = credential_users({kind: scene.observed.listed(kind) for kind in KINDS})
+            unused = [each for each in current if each not in used]
+            facts = {"number": len(current), "name": name, "ids": ", ".join(current)}
             yield finding("credential_twice", concerned, unused=", ".join(unused) or "move what refers to one", **facts)
 
 
@@ -596,11 +580,11 @@ def by_name(registries: Iterable[Json]) -> dict[str, list[str]]:
 
 
 def pods(scene: Scene) -> Iterator[Finding]:
-    """Pods that were made from these workloads and cannot pull again what they run."""
+    """Pods of these workloads that cannot pull again what they run."""
     names, images = scene.observed.credential_names(scene.desired), set(scene.desired.repositories)
     images_wished = {*scene.desired.images, *scene.observed.public_images.values()}
     current = {each["id"]: each for region in names for each in scene.observed.current(scene.desired, region)}
-    for thing in scene.observed.held("pods"):
+    for thing in scene.observed.listed("pods"):
         registry = current.get(thing.get("registry") or "")
         if registry is None or thing.get("status") == "TERMINATED" or not is_of(images, thing):
             continue
@@ -617,7 +601,6 @@ def pods(scene: Scene) -> Iterator[Finding]:
 
 
 def lower(sentence: str) -> str:
-    """Return a sentence as the end of another one."""
     text = sentence.removesuffix(".")
     return text[:1].lower() + text[1:]
 
@@ -628,7 +611,7 @@ def is_of(repositories: Collection[str], thing: Json) -> bool:
 
 
 def token(scene: Scene, one: Json, credential: tuple[str, str], concerned: tuple[str, ...]) -> Finding:
-    """Return the problem with the token of a credential, whose name and region are given."""
+    """`credential` is name and region."""
     name, region = credential
     if one["code"] == "token_unknown" and not scene.desired.by_user:
         return finding("token_unknown", concerned, name=one["name"])
@@ -639,12 +622,10 @@ def token(scene: Scene, one: Json, credential: tuple[str, str], concerned: tuple
 
 
 def given(options: Json) -> Json:
-    """Return the options that are set."""
     return {key: value for key, value in options.items() if value is not None}
 
 
 def delegations(scene: Scene) -> Iterator[Finding]:
-    """Repositories that RunPod was not told of."""
     if scene.desired.access == "delegation":
         for item in scene.desired.items:
             if scene.observed.cut_off(scene.desired, item):
@@ -653,7 +634,7 @@ def delegations(scene: Scene) -> Iterator[Finding]:
 
 
 def unproven(scene: Scene, found: list[Finding]) -> list[Finding]:
-    """By delegation nothing can be proved; of what is known to fail that needs no word."""
+    """What is known to fail needs no proof."""
     if scene.desired.access != "delegation":
         return []
     broken = {name for one in found if one.severity == "error" for name in one.workloads}
@@ -665,7 +646,7 @@ def unproven(scene: Scene, found: list[Finding]) -> list[Finding]:
 
 
 def account(scene: Scene) -> Iterator[Finding]:
-    """Templates and endpoints that cannot pull: those of the workloads, and others that run their repositories."""
+    """Those of the workloads, and others that run their repositories."""
     others = {(kind, each["id"]) for kind, each in foreign(scene.desired, scene.observed)}
     for one in scene.observed.runpod_findings:
         if one["code"] not in LOST:
@@ -678,24 +659,24 @@ def account(scene: Scene) -> Iterator[Finding]:
 
 
 def lost_elsewhere(scene: Scene, one: Json, item: Json) -> bool:
-    """Return whether it is told at another link, or by another finding, why a thing cannot pull."""
+    """Return whether another link or finding tells why it cannot pull."""
     if scene.observed.cut_off(scene.desired, item) or (one["kind"] == "template" and unlinked(scene, item)):
         return True
     return bool(unpullable(scene, item, one["kind"]))
 
 
 def main_job(scene: Scene, item: Json) -> str:
-    """Return the main job as a remedy, which has to be told to take over what looks like somebody else's."""
-    names = {each["id"]: each["name"] for each in scene.observed.held("registries")}
+    """The main job has to be told to take over what looks like somebody else's."""
+    names = {each["id"]: each["name"] for each in scene.observed.listed("registries")}
     current = scene.observed.current(scene.desired, item["region"])
     image = scene.observed.public_images.get(item["image"], item["image"])
     wanted = {"image": image, "registry": current[0]["id"] if current else None}
-    things = [each for held in in_use(scene.observed, item).values() for each in held]
+    things = [each for current in in_use(scene.observed, item).values() for each in current]
     return ADOPTING if any(foreign_signs(each, wanted, names) for each in things) else MAIN_JOB
 
 
 def unpullable(scene: Scene, item: Json, kind: str, parts: Collection[str] = ()) -> list[Finding]:
-    """Return the finding on a template or an endpoint that runs what is not wished, and that cannot be pulled."""
+    """Told of what runs something that is not wished."""
     for thing in in_use(scene.observed, item)[kind]:
         wished = scene.observed.public_images.get(item["image"], item["image"])
         pull = scene.judge.pull(thing)
@@ -713,12 +694,11 @@ def sentence_of(text: str) -> str:
 
 
 def name_of(item: Json, kind: str) -> str | None:
-    """Return the name of a workload's template or endpoint."""
     return {"template": item["name"], "endpoint": (item["endpoint"] or {}).get("name")}.get(kind)
 
 
 def lost(scene: Scene, kind: str, item: Json) -> bool:
-    """Return whether it is told already why a template or an endpoint has not the registry that it should have."""
+    """Return whether it is told why a thing lacks its registry."""
     told_of = any(
         one["kind"] == kind and one["name"] == name_of(item, kind) and one["code"] in LOST
         for one in scene.observed.runpod_findings
@@ -729,11 +709,11 @@ def lost(scene: Scene, kind: str, item: Json) -> bool:
 
 
 def unlinked(scene: Scene, item: Json) -> list[Finding]:
-    """Return the finding on the template of a workload that does not refer to the credential of its region."""
+    """A template that does not refer to its region's credential."""
     current = scene.observed.current(scene.desired, item["region"])
     if not current or "registry" in item["template"]:
         return []
-    names = {one["id"]: one["name"] for one in scene.observed.held("registries")}
+    names = {one["id"]: one["name"] for one in scene.observed.listed("registries")}
     for each in in_use(scene.observed, item)["template"]:
         if each["registry"] not in [one["id"] for one in current] and each["image"] == item["image"]:
             wanted = {"image": item["image"], "registry": current[0]["id"]}
@@ -751,12 +731,10 @@ def unlinked(scene: Scene, item: Json) -> list[Finding]:
 
 
 def drifted(before: Mapping[str, Any], after: Mapping[str, Any], but: Collection[str] = ()) -> list[str]:
-    """Return the options that differ."""
     return sorted(key for key, value in after.items() if value != before.get(key) and key not in but)
 
 
 def templates(scene: Scene) -> Iterator[Finding]:
-    """Templates that are not there, or not as the variables say."""
     steps = {step.name: step for step in read(scene.observed.templates, [])}
     for item in scene.desired.items:
         yield from unlinked(scene, item)
@@ -768,7 +746,7 @@ def templates(scene: Scene) -> Iterator[Finding]:
 
 
 def endpoints(scene: Scene) -> Iterator[Finding]:
-    """Endpoints that are not there, are not as the variables say, or still run what was before."""
+    """Missing, not as the variables say, or still running what was before."""
     for item in scene.desired.items:
         look = scene.observed.endpoints.get(name_of(item, "endpoint") or "")
         if isinstance(look, Failure):
@@ -778,7 +756,7 @@ def endpoints(scene: Scene) -> Iterator[Finding]:
 
 
 def endpoint(scene: Scene, item: Json, look: EndpointLook) -> Iterator[Finding]:
-    """What is not as it should be counts before what is not rolled out yet."""
+    """What is not as it should be counts before what is not rolled out."""
     differs = [*differing(scene, "endpoint", item, look.before, look.after)]
     release = look.release or {"changes": [], "rollout": None}
     rollout, identifier = release["rollout"] or {}, (look.before or {}).get("id")
@@ -802,7 +780,7 @@ def endpoint(scene: Scene, item: Json, look: EndpointLook) -> Iterator[Finding]:
 
 
 def workers(scene: Scene, item: Json, look: EndpointLook) -> Iterator[Finding]:
-    """What RunPod tells of workers that do not run; what cannot be pulled explains it."""
+    """What cannot be pulled explains workers that do not run."""
     if scene.judge.failing(item) or not look.workers:
         return
     named: dict[str, list[str]] = {}
@@ -821,7 +799,6 @@ def workers(scene: Scene, item: Json, look: EndpointLook) -> Iterator[Finding]:
 
 
 def differing(scene: Scene, kind: str, item: Json, before: Json | None, after: Json | None) -> Iterator[Finding]:
-    """A template or an endpoint that differs from what it should be."""
     name, concerned = name_of(item, kind), (item["name"],)
     if not before:
         yield finding(f"{kind}_missing", concerned, name=name)

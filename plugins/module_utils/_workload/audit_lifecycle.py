@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: when the lifecycle rules of a repository take an image. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from .._core.errors import Json
 
-SOON = timedelta(days=30)  # what a rule takes later than that is not told
+SOON = timedelta(days=30)  # what a rule takes later is not told
 
 
 class Expiry(NamedTuple):
@@ -25,9 +25,10 @@ class Expiry(NamedTuple):
 
 
 def lifecycle_end(text: str, images: Iterable[Json], digest: str, now: datetime) -> Expiry | None:
-    """Return when the rules take the image of a digest, of all that DescribeImages tells of; None for not so soon.
+    """Return None for not so soon.
 
-    A rule with a lower priority number has the first word; what it takes no other one judges.
+    `images` are all that DescribeImages tells of. The lowest priority number goes first; what its rule takes no other
+    judges.
     """
     left = [image for image in images if "imagePushedAt" in image]
     found = None
@@ -42,7 +43,7 @@ def lifecycle_end(text: str, images: Iterable[Json], digest: str, now: datetime)
 
 
 def rules_of(text: str) -> list[Json]:
-    """Return the rules that expire images, by their priority; none of a text that is no policy."""
+    """Return rules that expire images, by priority; none of what is no policy."""
     try:
         rules = json.loads(text)["rules"]
         expiring = [rule for rule in rules if rule["action"]["type"] == "expire" and rule["selection"]["countType"]]
@@ -74,7 +75,7 @@ def named(selection: Json, tag: str) -> bool:
 
 
 def takes(selection: Json, newest_first: list[Json], now: datetime) -> list[tuple[Any, datetime]]:
-    """Return the images that a rule takes, with the moments."""
+    """Return images with their moments."""
     number = int(selection.get("countNumber") or 0)
     if selection["countType"] == "imageCountMoreThan":
         return [(image, now) for image in newest_first[number:]]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what an audit says on a terminal, and how it was called. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MOST_LINES = 12
 COLOURS = {"red": "red", "amber": "yellow", "grey": "bright gray", "unproven": "bright blue", "green": "green"}
 ONE_VARIABLE = re.compile(r"(runpod_ecr_\w+)=[\w./:@+,-]*", re.ASCII)
 FOR_SECRETS = {"runpod_ecr_aws", "runpod_ecr_api"}
-PLACEHOLDER = "@VARIABLES.yml"  # of what cannot be repeated: what is given on a command line may hold secrets
+PLACEHOLDER = "@VARIABLES.yml"  # what is given on a command line may hold secrets
 
 
 def lines(audit: Json) -> list[tuple[str, str]]:
-    """Return an answer in a dozen lines, each with its colour."""
+    """Return a dozen lines, each with its colour."""
     answer = [(text, colour_of(text, audit["status"])) for text in audit["answer"]]
     if len(answer) <= MOST_LINES:
         return answer
@@ -33,7 +33,7 @@ def colour_of(text: str, status: str) -> str:
 
 
 def arguments(given: Mapping[str, Any], host: str) -> list[str]:
-    """Return what a run was called with that one for the same host and variables needs too."""
+    """Return arguments that another run for the same host needs too."""
     found: list[str] = []
     for inventory in given.get("inventory") or ():
         found += ["-i", str(inventory)]

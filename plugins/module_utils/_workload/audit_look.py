@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what an audit reads, through one look. A read that fails hides nothing of the others.
+# Private to this collection. A read that fails hides nothing of the others.
 
 from __future__ import annotations
 
@@ -37,11 +37,10 @@ READERS = 8
 
 
 class KeylessError(InputError):
-    """The entry of the pull user holds no key, which is told of the entry."""
+    """The entry holds no key, which is told of the entry."""
 
 
 def observe(desired: DesiredState, look: Look, events: Json | None) -> ObservedState:
-    """Look at all that concerns the workloads."""
     look.api.prefetch(LISTINGS)
     found = ObservedState(
         now=look.aws.clock(),
@@ -85,7 +84,7 @@ def check(look: Look, images: list[str], identity: str, store: Json | None = Non
 
 
 def puller_of(look: Look, identity: str, store: Json | None) -> PullIdentity:
-    """Return who pulls. Raises InputError where the store has no key to pull with."""
+    """Raise InputError where the store has no key to pull with."""
     if identity != "secret_store":
         return {"caller": pull_check.caller_identity, "anonymous": pull_check.anonymous_identity}[identity]()
     puller, missing = pull_check.stored_identity(look.aws, store or {}, preview.NEVER)
@@ -95,7 +94,7 @@ def puller_of(look: Look, identity: str, store: Json | None) -> PullIdentity:
 
 
 def minted(desired: DesiredState, look: Look, proof: list[Json] | Failure) -> dict[str, Json]:
-    """Return why whoever pulls gets no token, by region. Where the pull itself is refused that is told already."""
+    """Return by region why there is no token. Where the pull is refused that is told already."""
     works = {each["image"] for each in read(proof, []) if each["pullable"]}
     images = {item["region"]: parse_ecr(item["image"]) for item in desired.items if item["image"] in works}
     if not images:
@@ -131,7 +130,6 @@ def by_credential(desired: DesiredState, look: Look, found: ObservedState) -> Ob
 
 
 def user_options(desired: DesiredState) -> Json:
-    """Return the options of ecr_pull_user_info."""
     repositories = [*desired.repositories, *(desired.options["user_repositories"] or [])]
     return {
         "name": desired.options["user_name"],
@@ -144,7 +142,7 @@ def user_options(desired: DesiredState) -> Json:
 
 
 def trail_of(desired: DesiredState, look: Look, events: Json) -> list[Json]:
-    """Return what CloudTrail noted: apart from the rest, which must not hang on a right that only this needs."""
+    """Apart from the rest, which must not hang on a right that only this needs."""
     given = {**events, "regions": events["regions"] or desired.regions}
     options = {**user_options(desired), "repositories": None, "secret_store": None, "events": given}
     users: list[Json] = inventory.run(options, False, look.aws).results["users"]
@@ -152,7 +150,7 @@ def trail_of(desired: DesiredState, look: Look, events: Json) -> list[Json]:
 
 
 def by_delegation(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
-    """Nobody but RunPod can pull as its roles: their statement can be compared, and that is all."""
+    """Only RunPod can pull as its roles, so their statement is compared."""
     images = check(look, desired.images, "caller")
     nowhere = {
         each["image"]
@@ -196,19 +194,19 @@ WAYS: dict[str, Callable[[DesiredState, Look, ObservedState], ObservedState]] = 
 
 
 def at_runpod(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
-    """Read each listing by itself: a key may lack the right to one of them."""
+    """Each listing is read by itself: a key may lack the right to one."""
     listed = {kind: guarded(partial(account.listed, look.api, kind)) for kind in LISTINGS}
     readable = [kind for kind, things in listed.items() if not isinstance(things, Failure)]
     options = {"gather": readable, "credential_expiry": expiry(desired, found)}
-    told = account.run(options, False, look.api, look.aws.clock).results
+    results = account.run(options, False, look.api, look.aws.clock).results
     runpod: dict[str, list[Json] | Failure] = {
-        kind: things if isinstance(things, Failure) else told[kind] for kind, things in listed.items()
+        kind: things if isinstance(things, Failure) else results[kind] for kind, things in listed.items()
     }
-    return found._replace(runpod=runpod, runpod_findings=told["findings"])
+    return found._replace(runpod=runpod, runpod_findings=results["findings"])
 
 
 def expiry(desired: DesiredState, found: ObservedState) -> Json | None:
-    """Return what the store tells of tokens; None where its own fault explains that it tells nothing."""
+    """Return None where the store's own fault is told."""
     if desired.access != "credential":
         return None
     sound = not desired.by_user or any(each["secret_store"]["state"] == "key" for each in found.users)
@@ -216,7 +214,7 @@ def expiry(desired: DesiredState, found: ObservedState) -> Json | None:
 
 
 def what_runs(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
-    """Check the images that run and are not wished, as whoever pulls them where that can be told."""
+    """Check images that run and are not wished, as their puller where that can be told."""
     known = {*desired.images, *found.public_images.values()}
     ours = {each["id"] for region in desired.regions for each in found.current(desired, region)}
     others: dict[str, Json] = {}
@@ -240,7 +238,7 @@ def identity_of(desired: DesiredState, thing: Json, image: Image, ours: set[str]
 
 
 def contents(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
-    """Look whether the images are whole, and whether a rule is about to take them: side by side, for there are many."""
+    """Look for missing layers and lifecycle rules, side by side."""
     reports = {each["image"]: each for each in [*read(found.images, []), *read(found.proof, [])] if each["digest"]}
     images = [image for reference in reports if (image := parsed(reference)) and image.account_id]
     puller = guarded(lambda: puller_of(look, "secret_store" if desired.by_user else "caller", desired.store))
@@ -262,7 +260,7 @@ def contents(desired: DesiredState, look: Look, found: ObservedState) -> Observe
 
 
 def missing_layers(look: Look, image: Image, digests: list[str]) -> list[str]:
-    """Return the layers of an image that are not there, as whoever runs this."""
+    """Ask as whoever runs this."""
     missing = []
     for start in range(0, len(digests), MOST_LAYERS):
         end = start + MOST_LAYERS
@@ -278,7 +276,7 @@ def available(layer: Json) -> bool:
 
 
 def layers_of(look: Look, image: Image, reader: PullIdentity) -> list[str]:
-    """Return the digests of the layers for linux/amd64, from manifests that were read before; none of what is none."""
+    """Return digests for linux/amd64, from manifests that were read."""
     pull = pull_probe.ByApi(look.aws, look.opener, reader, PLATFORM)
     try:
         dummy, manifest = pull.manifest(image)
@@ -300,7 +298,6 @@ def expiring(look: Look, image: Image, digest: str) -> Expiry | None:
 
 
 def described(look: Look, image: Image) -> list[Json]:
-    """Return what ECR tells of all images of a repository."""
     found: list[Json] = []
     page: Json = {}
     while page is not None:
@@ -316,7 +313,7 @@ def place(image: Image) -> Json:
 
 
 def containers(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
-    """See what a run would change of templates and endpoints, as far as what they depend on was read."""
+    """See what a run would change, as far as what it depends on was read."""
     if not (found.was_read("templates") and found.was_read("registries")):
         return found
     items = templates(desired.items, found.credential_names(desired), found.public_images)

@@ -2,10 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what the whole policy of a repository means for a role of another account. Pure.
-#
-# A deny counts wherever it stands, and an allow whoever put it there. Of a condition on what nobody can know from
-# outside the answer is None: it may hold.
+# Private to this collection: what a repository's policy means for a role of another account. A deny counts wherever it
+# stands, an allow whoever put it there. A condition on what nobody outside can know may hold: None.
 
 from __future__ import annotations
 
@@ -21,14 +19,13 @@ EVERYBODY = "*"
 
 
 class Access(NamedTuple):
-    """Whether a role may pull, None when that hangs on what cannot be known; and the statements that deny it."""
+    """`allowed` is None when that hangs on what cannot be known."""
 
     allowed: bool | None
     denied_by: tuple[str, ...] = ()
 
 
 def access(policy: Json | None, role: str) -> Access:
-    """Return whether a role may do all that a pull needs."""
     numbered = list(enumerate(statements(policy), start=1))
     results, denials = [], []
     for action in PULL:
@@ -49,12 +46,10 @@ def verdict(denied: bool, unsure: bool, allowing: list[bool | None]) -> bool | N
 
 
 def label(number: int, statement: Json) -> str:
-    """Return how a statement is named; without a Sid by its place."""
     return str(statement.get("Sid") or f"number {number}")
 
 
 def open_to_all(policy: Json | None) -> list[str]:
-    """Return the statements that let everybody on AWS pull."""
     return [label(number, one) for number, one in enumerate(statements(policy), start=1) if is_open_to_all(one)]
 
 
@@ -66,7 +61,6 @@ def is_open_to_all(statement: Json) -> bool:
 
 
 def applies(statement: Json, role: str, action: str) -> bool | None:
-    """Return whether a statement has its effect on a role that does this."""
     if not (covers(statement, action) and is_for(statement, role)):
         return False
     tests = list(conditions(statement, role))
@@ -91,7 +85,7 @@ def includes(principal: Any, role: str) -> bool:
 
 
 def named(principal: Any) -> set[str]:
-    """Return whom a Principal names; services and federated identities are nobody here."""
+    """Services and federated identities are nobody here."""
     given = principal.get("AWS", []) if isinstance(principal, dict) else principal
     return set(map(str, listed(given)))
 
@@ -106,7 +100,6 @@ def conditions(statement: Json, role: str) -> Iterator[bool | None]:
 
 
 def holds(operator: str, key: str, values: list[str], role: str) -> bool | None:
-    """Return whether one test holds for a call of the role."""
     facts = {
         "aws:principalarn": role,
         "aws:principalaccount": role.split(":")[4],

@@ -2,10 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: whether the next pull of what a workload has in use fails, from what was found. Pure.
-#
-# What runs counts, whatever the variables say: a template and an endpoint each have an image and a credential of
-# their own.
+# Private to this collection: whether the next pull of what is in use fails. What runs counts, whatever the variables
+# say: template and endpoint each have an image and a credential.
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from .audit_policy import access
 from .desired import DesiredState
 from .observed import ObservedState, read
 
-# Found of the key that tokens are minted with: those that RunPod has work on.
+# RunPod has work on the tokens of such a key.
 OF_THE_KEY = {
     "foreign_key",
     "key_inactive",
@@ -47,7 +45,7 @@ OF_NOBODY = {
     "throttled",
     "unexpected_answer",
 }
-# What the image itself is, whoever looks at it.
+# Whoever looks at the image.
 OF_THE_IMAGE = {
     "archived",
     "digest_not_found",
@@ -70,7 +68,7 @@ OF_THE_IMAGE = {
 
 
 class Pull(NamedTuple):
-    """Whether a pull works, None when nothing tells, and why it does not."""
+    """None when nothing tells, and why it does not work."""
 
     works: bool | None
     code: str = ""
@@ -88,19 +86,19 @@ class Judge(NamedTuple):
     roles: tuple[str, ...]
 
     def failing(self, item: Json) -> bool | None:
-        """Return whether something that a workload has in use cannot be pulled, or is not there at all."""
-        held = in_use(self.observed, item)
-        if (item["endpoint"] and not held["endpoint"] and self.observed.was_read("endpoints")) or not any(
-            held.values()
+        """Return whether something in use cannot be pulled, or is not there."""
+        current = in_use(self.observed, item)
+        if (item["endpoint"] and not current["endpoint"] and self.observed.was_read("endpoints")) or not any(
+            current.values()
         ):
             return True if self.observed.was_read("templates") else None
-        pulls = [self.pull(thing) for things in held.values() for thing in things]
+        pulls = [self.pull(thing) for things in current.values() for thing in things]
         if any(one.works is False for one in pulls):
             return True
         return None if any(one.works is None for one in pulls) else False
 
     def pull(self, thing: Json) -> Pull:
-        """Return whether a template, an endpoint or a pod can be pulled as it stands."""
+        """Judge a template, an endpoint or a pod as it stands."""
         image = parsed(thing.get("image"))
         if image is None:
             return UNKNOWN
@@ -114,7 +112,7 @@ class Judge(NamedTuple):
         observed, identifier = self.observed, thing["registry"]
         if not observed.was_read("registries"):
             return UNKNOWN
-        if identifier not in {each["id"] for each in observed.held("registries")}:
+        if identifier not in {each["id"] for each in observed.listed("registries")}:
             return Pull(False, "credential_gone", f"its credential {identifier} is not there any more")
         region = self.region_of(identifier)
         if region is None:  # somebody else's
@@ -129,7 +127,6 @@ class Judge(NamedTuple):
         return self.of_report(image, True)
 
     def region_of(self, identifier: str) -> str | None:
-        """Return the region of a credential of ours."""
         names = self.observed.credential_names(self.desired)
         current = {each["id"]: region for region in names for each in self.observed.current(self.desired, region)}
         return current.get(identifier)
@@ -148,7 +145,7 @@ class Judge(NamedTuple):
         return self.of_report(image, False)
 
     def of_report(self, image: Image, as_puller: bool) -> Pull:
-        """Return what the checks tell of an image. Who only looks sees what it is, not whether RunPod may have it."""
+        """Who only looks sees what an image is, not whether RunPod may have it."""
         if missing := read(self.observed.layers.get(image.reference), []):
             return Pull(False, "layer_unavailable", f"{len(missing)} of its layers are not there")
         report, by_puller = self.report(image.reference, as_puller)
@@ -160,7 +157,7 @@ class Judge(NamedTuple):
         return Pull(False, certain[0]["code"], certain[0]["cause"]) if certain else UNKNOWN
 
     def report(self, reference: str, as_puller: bool) -> tuple[Json | None, bool]:
-        """Return what a check told of an image, and whether it was made by whoever pulls."""
+        """Return what a check told, and whether it was made by whoever pulls."""
         known = [(self.observed.proof, True), (self.observed.others, True), (self.observed.images, False)]
         for reports, by_puller in known if as_puller else [(self.observed.images, False), *known]:
             found = by_image(reports).get(reference)
@@ -170,7 +167,7 @@ class Judge(NamedTuple):
 
 
 def is_certain(one: Json, by_puller: bool) -> bool:
-    """Return whether a finding means that RunPod's pull fails now."""
+    """Return whether RunPod's pull fails now."""
     if one["severity"] != "error" or one["code"] in OF_THE_KEY | OF_NOBODY:
         return False
     return by_puller or one["code"] in OF_THE_IMAGE
@@ -189,9 +186,8 @@ def parsed(reference: str | None) -> Image | None:
 
 
 def in_use(observed: ObservedState, item: Json) -> dict[str, list[Json]]:
-    """Return the template and the endpoint of a workload as RunPod has them."""
     names = {"template": ("templates", item["name"]), "endpoint": ("endpoints", (item["endpoint"] or {}).get("name"))}
     return {
-        kind: [each for each in observed.held(plural) if name and each["name"] == name]
+        kind: [each for each in observed.listed(plural) if name and each["name"] == name]
         for kind, (plural, name) in names.items()
     }

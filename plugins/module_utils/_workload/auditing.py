@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the options and the run of the module runpod_ecr_audit.
+# Private to this collection: options and run of runpod_ecr_audit.
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .look import Clients, Look
 from .options import OPTIONS as ALL_OPTIONS
 from .report import audit
 
-# What only writes are about.
+# Only writes need these.
 UNASKED = {
     "intent",
     "acknowledge_public",
@@ -32,7 +32,7 @@ OPTIONS: Json = {
     "arguments": {"type": "list", "elements": "str"},
     "events": {"type": "dict", "options": EVENT_OPTIONS},
 }
-# Nothing that is young is waited for, and nothing is published by a look.
+# Nothing young is waited for, nothing is published.
 AS_AUDIT = {"intent": "audit", "check_mode": True, "propagation_timeout": 0, "acknowledge_public": True, "adopt": True}
 
 

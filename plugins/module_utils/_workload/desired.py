@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what an operator wants, typed, from the options of a plan. Pure.
+# Private to this collection: what an operator wants, from the options of a plan.
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .spec import workloads
 FOLDERS = {"secretsmanager": "runpod-ecr/", "ssm": "/runpod-ecr/"}
 STATEMENT = "AllowRunpodPull"
 
-# Options of the modules that are no variables of the role, and its variables besides the options.
+# Options that are no variables of the role, and variables besides the options.
 OF_MODULES = {"intent", "propagation_timeout", "variables"}
 OF_THE_ROLE = {"api", "audit", "audit_events", "audit_fail_on", "audit_report", "audits", "aws", "hosts"}
 OF_THE_ROLE |= {"preflight_intent", "result", "results", "state"}
@@ -29,7 +29,7 @@ VARIABLES = {f"runpod_ecr_{name}" for name in (OPTIONS.keys() - OF_MODULES) | OF
 
 
 class DesiredState(NamedTuple):
-    """What is wanted: the workloads, complete, and the options that they share."""
+    """The workloads, complete, and the options that they share."""
 
     intent: str
     items: list[Json]
@@ -41,7 +41,6 @@ class DesiredState(NamedTuple):
 
     @property
     def by_user(self) -> bool:
-        """Whether RunPod pulls as a pull user."""
         return self.access == "credential" and self.options["pull_identity"] == "user"
 
     @property
@@ -54,12 +53,10 @@ class DesiredState(NamedTuple):
 
     @property
     def repositories(self) -> list[str]:
-        """The ARNs of the images' repositories."""
         return sorted(unique(item["repository_arn"] for item in self.items))
 
     @property
     def store(self) -> Json:
-        """The entry of the pull user in the secret store."""
         given = {key: value for key, value in (self.options["secret_store"] or {}).items() if value is not None}
         kind = given.get("type", "secretsmanager")
         defaults = {**dict.fromkeys(STORE_OPTIONS), "type": kind, "name": FOLDERS[kind] + self.options["user_name"]}
@@ -69,24 +66,24 @@ class DesiredState(NamedTuple):
         return credential_name(self.options, region, account)
 
     def claims(self, account: str) -> Json:
-        """Return what no other host of a fleet may have too; the pull user's `account` may be unknown."""
+        """Return what no other host of a fleet may have; `account` may be unknown."""
         return claims_of(self.items, self.options, account)
 
     @property
     def credential_patterns(self) -> list[str]:
-        """The names of the credentials as patterns, for who does not know the account."""
+        """Return names of credentials as patterns, for who does not know the account."""
         given, user = self.options["credential_name"], re.escape(self.options["user_name"])
         return [re.escape(given)] if given else [rf"{user}-\d{{12}}-{re.escape(region)}" for region in self.regions]
 
     def region_of(self, name: str, account: str) -> str:
-        """Return the region of a credential that has the default name of this pull user's; empty for any other."""
+        """Return "" for any name but this pull user's default one."""
         if not self.by_user or self.options["credential_name"]:
             return ""
         return region_of_name(name, self.options["user_name"], account)
 
     @property
     def public_names(self) -> dict[str, str]:
-        """ARN of a private repository -> name of the public one."""
+        """Return ARN of a private repository -> name of the public one."""
         given = self.options["public_repository"]
         return {arn: given or arn.partition(":repository/")[2] for arn in self.repositories}
 
@@ -96,7 +93,7 @@ def unique(values: Iterable[str]) -> list[str]:
 
 
 def desired_state(params: Json) -> DesiredState:
-    """Return what the options want. Raises one InputError that tells all that is wrong with them."""
+    """Raise one InputError that tells all that is wrong."""
     wrong = misspelt(params["variables"] or [])
     items: list[Json] = []
     if params["intent"] != "quarantine":
@@ -114,7 +111,7 @@ def desired_state(params: Json) -> DesiredState:
 
 
 def given_workloads(params: Json) -> list[Json]:
-    """Return the list of workloads; a single image is a list of one."""
+    """A single image is a list of one."""
     given = params["workloads"] or ([{"image": params["image"]}] if params["image"] else [])
     if not any(isinstance(one, dict) and one.get("image") for one in given):
         raise InputError("Name an image in runpod_ecr_image, or a list of workloads in runpod_ecr_workloads.")
@@ -122,7 +119,6 @@ def given_workloads(params: Json) -> list[Json]:
 
 
 def misspelt(variables: Iterable[str]) -> list[str]:
-    """Return what is wrong with the names of variables that start like the role's."""
     return [
         f"{name} is no variable of the role runpod_ecr{nearest(name)}." for name in sorted(set(variables) - VARIABLES)
     ]

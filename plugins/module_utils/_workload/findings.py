@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what an audit can find besides what the modules find, as data. A new finding is a new row,
-# and the rule in audit.py that yields it.
+# Private to this collection: findings besides the modules'. A new one is a new row, and the rule in audit.py that
+# yields it.
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .._core.errors import Json
 from .._core.finding import printable
 
-# The links of a chain, in their order.
+# In the order of a chain.
 LINKS = ["image", "user", "key", "caller", "policy", "public_image", "credential", "delegation", "template", "endpoint"]
 CHAINS = {
     ("credential", "user"): ["image", "user", "key", "credential", "template", "endpoint"],
@@ -23,7 +23,7 @@ CHAINS = {
 
 WORST_FIRST = ["red", "amber", "grey", "unproven", "green"]
 COLOURS = {"error": "red", "warning": "amber", "info": "green"}
-# Of what is only worth knowing: what nobody could see, and what nobody outside can prove.
+# Of what nobody could see, and what nobody outside can prove.
 OTHER_COLOURS = {
     "not_looked_at": "grey",
     "no_session": "grey",
@@ -37,7 +37,7 @@ ADOPTING = (
     "It looks like somebody else's; when it is yours, with the variables of this audit: "
     f"ansible-playbook gpuops.runpod.runpod_ecr {VARIABLES} -e runpod_ecr_adopt=true"
 )
-REMEDIES = {  # what mends a module's finding as a whole, in place of a step
+REMEDIES = {  # of a module's finding as a whole, in place of a step
     "quarantined": f"When the incident is over: ansible-playbook gpuops.runpod.runpod_ecr {VARIABLES} "
     "-e runpod_ecr_release_quarantine=true",
     "rotation_due": f"With the variables of this audit: ansible-playbook gpuops.runpod.rotate {VARIABLES}",
@@ -47,7 +47,7 @@ REMEDIES = {  # what mends a module's finding as a whole, in place of a step
 
 
 class Finding(NamedTuple):
-    """One problem: the links that it shows at, the names of the workloads, and since when it is, if that is known."""
+    """`links` are where it shows, `since` is when known."""
 
     links: tuple[str, ...]
     severity: str
@@ -65,7 +65,7 @@ class Finding(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """One finding and its link; `cause` and `remedy` are templates."""
+    """`cause` and `remedy` are templates."""
 
     link: str
     severity: str
@@ -227,7 +227,6 @@ RULES = {
 def finding(
     code: str, workloads: tuple[str, ...], raw: str | None = None, since: str | None = None, /, **facts: object
 ) -> Finding:
-    """Return a row of the table with its templates filled."""
     rule = RULES[code]
     known = {**facts, "raw": raw}
     links = (rule.link,) if rule.link else ()
@@ -236,7 +235,7 @@ def finding(
 
 
 def from_module(one: Json, link: str, workloads: tuple[str, ...]) -> Finding:
-    """Return a finding of a module as a problem at a link; without one, of nobody's chain."""
+    """Without a link it is of nobody's chain."""
     remedy: str = REMEDIES.get(one["code"]) or one["remedy"]
     return Finding(
         (link,) if link else (), one["severity"], one["code"], one["cause"], remedy, workloads, one.get("raw")

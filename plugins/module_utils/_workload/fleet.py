@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what two hosts of a fleet must not both have. Pure; the filter only passes it on.
+# Private to this collection: what two hosts of a fleet must not both have.
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REMEDIES = {
     "endpoint": "Each run would change what the other one made: set endpoint.name in the workloads of all but one.",
     "credential": "Each run would overwrite the other one's token: set another runpod_ecr_credential_name, or none.",
 }
-# The role's defaults of what claims are made of, besides the workloads.
+# The role's defaults for claims, besides the workloads.
 DEFAULTS: Json = {
     "access": "credential",
     "pull_identity": "user",
@@ -29,14 +29,11 @@ DEFAULTS: Json = {
     "credential_name": None,
 }
 
-Thing = tuple[str, str, str]  # its kind, where it is, its name
+Thing = tuple[str, str, str]  # kind, place, name
 
 
 def claims_of(items: list[Json], options: Json, account: str) -> Json:
-    """Return what no other host may have too; the pull user's `account` may be unknown.
-
-    By default the names of credentials differ when the users do.
-    """
+    """`account` may be unknown. By default names of credentials differ when the users do."""
     by_credential = options["access"] == "credential"
     by_user = by_credential and options["pull_identity"] == "user"
     endpoints = [item["endpoint"] for item in items if item["endpoint"]]
@@ -56,9 +53,9 @@ def credential_name(options: Json, region: str, account: str) -> str:
 
 
 def expected_claims(variables: Json) -> Json | None:
-    """Return what a host that has not run will claim, by the role's variables without their prefix.
+    """Return None for a host without workloads, or with input that its own run refuses.
 
-    None for one without workloads, or with input that its own run will refuse. The account is as whom it asks AWS.
+    `variables` are without their prefix; the account is as whom it asks AWS.
     """
     image = variables.get("image")
     given = variables.get("workloads") or ([{"image": image}] if image else [])
@@ -72,7 +69,7 @@ def expected_claims(variables: Json) -> Json | None:
 
 
 def identity(variables: Json) -> str:
-    """Return as whom a host asks AWS, to compare it: a hash, for there may be a secret in it."""
+    """Return a hash, for there may be a secret in it."""
     options = {key: value for key, value in (variables.get("aws") or {}).items() if key != "region"}
     return f"as {hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()}"
 
@@ -80,14 +77,14 @@ def identity(variables: Json) -> str:
 def with_accounts(
     expected: Mapping[str, Json], reported: Mapping[str, Json], identities: Mapping[str, str]
 ) -> dict[str, Json]:
-    """Return all claims; hosts that ask AWS as the same identity are in the account that one of them has learned."""
+    """Hosts that ask AWS as one identity are in the account that one of them learned."""
     known = {identities[host]: claimed["account"] for host, claimed in reported.items() if claimed["account"]}
     found = {host: {**one, "account": known.get(one["account"], one["account"])} for host, one in expected.items()}
     return {host: reported.get(host) or found[host] for host in identities if host in reported or host in found}
 
 
 def things(claims: Mapping[str, Json]) -> Iterator[tuple[Thing, str]]:
-    """Yield what each host claims, with the host. The names of IAM users differ in more than their case."""
+    """Yield each claim with its host. Names of IAM users differ in more than case."""
     for host, claimed in claims.items():
         user, account = claimed["user"], claimed["account"]
         if user and account:
@@ -97,10 +94,10 @@ def things(claims: Mapping[str, Json]) -> Iterator[tuple[Thing, str]]:
 
 
 def conflicts(claims: Mapping[str, Json]) -> dict[str, list[str]]:
-    """Return for each host a sentence for each kind of thing that it and others claim.
+    """Return host -> a sentence for each kind of shared thing.
 
-    Claims are {user, account, runpod, templates, endpoints, credentials}. Where there is no user, or its account could
-    not be learned, nothing is said of it. `runpod` tells accounts there apart.
+    Claims are {user, account, runpod, templates, endpoints, credentials}; nothing is said of a missing user or an
+    unknown account. `runpod` tells accounts there apart.
     """
     holders: dict[Thing, list[str]] = {}
     for thing, host in things(claims):
@@ -117,7 +114,6 @@ def conflicts(claims: Mapping[str, Json]) -> dict[str, list[str]]:
 
 
 def sentence(kind: str, hosts: Iterable[str], place: str, names: list[str]) -> str:
-    """Return what is wrong with things of one kind that the same hosts claim, and what to do about it."""
     who = f"The hosts {' and '.join(hosts)}"
     if kind == "user":
         account = f"the AWS account {place}" if place.isdigit() else "one AWS account"

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: one look at both clouds. Each read is made once, and nothing can be written. What a step
-# is going to change can be laid over what was read, so that the steps after it see the account as it will be.
+# Private to this collection: one look at both clouds. Each read is made once, and nothing is written. What a step will
+# change is laid over it for the steps to come.
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ReadOnlyAws(Aws):
         self._pause, self.sleep = self.sleep, self._wait
 
     def _wait(self, seconds: float) -> None:
-        """Let time pass, after which nothing is known any more: what was waited for is to be seen."""
+        """Let time pass, after which nothing is known any more."""
         self._pause(seconds)
         self._answers.clear()
 
@@ -58,7 +58,7 @@ class ReadOnlyAws(Aws):
 
 
 class ReadOnlyRunpod(Client):
-    """RunPod's account, each listing read once, with what is going to change laid over it."""
+    """Reads each listing once, with what is going to change laid over it."""
 
     def __init__(self, client: Client) -> None:
         super().__init__(client.url, client.token, client.opener, client.sleep, client.clock, client.timeout)
@@ -88,13 +88,12 @@ class ReadOnlyRunpod(Client):
         return super().request(method, path, body, query)
 
     def add(self, kind: str, thing: Json) -> None:
-        """Show a thing as it will be, in the place of what has its id."""
+        """Show a thing in the place of what has its id."""
         if "id" in thing:
             self._gone.add(thing["id"])
         self._added.setdefault(kind, []).append({"id": KNOWN_LATER, **thing})
 
     def remove(self, identifier: str) -> None:
-        """Show a thing no more."""
         self._gone.add(identifier)
         for things in self._added.values():
             things[:] = [thing for thing in things if thing["id"] != identifier]
@@ -106,7 +105,7 @@ class ReadOnlyRunpod(Client):
 
 
 class Clients(NamedTuple):
-    """What a look is made through: both clouds, what fetches layers, registries by host and login, and skopeo."""
+    """Both clouds, what fetches layers, registries by host and login, and skopeo."""
 
     aws: Aws
     api: Client

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the account as an audit found it, typed. What could not be read says why.
+# Private to this collection: the account as it was found. What could not be read says why.
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .step import Step
 
 
 class Failure(NamedTuple):
-    """A read that failed; `code` is equal for what fails alike."""
+    """`code` is equal for what fails alike."""
 
     text: str
     code: str = ""
@@ -32,7 +32,7 @@ class Failure(NamedTuple):
 
 
 class EndpointLook(NamedTuple):
-    """An endpoint of a workload as it is and as it should be, and how far its workers are."""
+    """An endpoint as it is and should be, and how far its workers are."""
 
     before: Json | None
     after: Json | None
@@ -42,7 +42,7 @@ class EndpointLook(NamedTuple):
 
 
 class ObservedState(NamedTuple):
-    """What each read brought, a Failure, or None where the way of access does not need it."""
+    """A Failure, or None where the way of access does not need the read."""
 
     now: datetime
     identity: str | Failure  # whose ARN it was looked as
@@ -59,12 +59,12 @@ class ObservedState(NamedTuple):
     runpod_findings: list[Json]
     templates: list[Step] | Failure | None
     endpoints: dict[str, EndpointLook | Failure]
-    tokens: dict[str, Json] = {}  # region -> the finding on a token that whoever pulls cannot get there
-    entry_owner: str | Failure = ""  # the user that the entry of the secret store is of
-    layers: dict[str, list[str] | Failure] = {}  # image -> the layers that are not there
+    tokens: dict[str, Json] = {}  # region -> why whoever pulls gets no token
+    entry_owner: str | Failure = ""  # the user of the store's entry
+    layers: dict[str, list[str] | Failure] = {}  # image -> missing layers
     expiring: dict[str, Expiry | Failure | None] = {}  # image -> when a lifecycle rule takes it
-    documents: dict[str, Json | None] | Failure = {}  # ARN of a repository -> its whole policy
-    others: dict[str, Json] = {}  # image that runs and is not wished -> the report on it
+    documents: dict[str, Json | None] | Failure = {}  # ARN of a repository -> its policy
+    others: dict[str, Json] = {}  # image that runs and is not wished -> its report
 
     @property
     def users(self) -> list[Json]:
@@ -74,8 +74,8 @@ class ObservedState(NamedTuple):
     def user_findings(self) -> list[Json]:
         return read(self.user, {"findings": []})["findings"]
 
-    def held(self, kind: str) -> list[Json]:
-        """Return what RunPod holds of a kind; nothing where that could not be read."""
+    def listed(self, kind: str) -> list[Json]:
+        """Return nothing where the kind could not be read."""
         return read(self.runpod[kind], [])
 
     def was_read(self, kind: str) -> bool:
@@ -83,44 +83,43 @@ class ObservedState(NamedTuple):
 
     @property
     def expiry(self) -> dict[str, str]:
-        """Id of a credential -> when its token ends, as the secret store tells."""
+        """Return id of a credential -> when its token ends, by the store."""
         stores = [each["secret_store"] for each in self.users if each["secret_store"]]
         return {token["registry_id"]: token["expires_at"] for store in stores for token in store["tokens"]}
 
     def delegations(self, arn: str) -> list[Json]:
-        return [each for each in self.held("delegations") if each["repository_arn"] == arn]
+        return [each for each in self.listed("delegations") if each["repository_arn"] == arn]
 
     def account_id(self, desired: DesiredState) -> str:
-        """Return the account of whoever pulls; where nobody tells, that of the first image."""
+        """Where nobody tells, return the account of the first image."""
         pulls = [each["arn"] for each in self.users] if desired.by_user else []
         known = [*pulls, *([self.identity] if isinstance(self.identity, str) else []), *desired.repositories]
         return str(known[0].split(":")[4])
 
     def credential_names(self, desired: DesiredState) -> dict[str, str]:
-        """Return region -> name of its credential."""
+        """Return region -> name."""
         if desired.access != "credential":
             return {}
         account = self.account_id(desired)
         return {region: desired.credential_name(region, account) for region in desired.regions}
 
     def current(self, desired: DesiredState, region: str) -> list[Json]:
-        """Return the credential of a region at RunPod; while it is being replaced there are two."""
+        """Return the region's credentials: two during a replacement."""
         name = self.credential_names(desired).get(region)
-        return [each for each in self.held("registries") if logical(each["name"]) == name]
+        return [each for each in self.listed("registries") if logical(each["name"]) == name]
 
     def cut_off(self, desired: DesiredState, item: Json) -> bool:
-        """Return whether RunPod lacks the credential or the delegation of a workload."""
+        """Return whether RunPod lacks the credential or the delegation."""
         if desired.access == "credential":
             return self.was_read("registries") and not self.current(desired, item["region"])
         by_delegation = desired.access == "delegation" and self.was_read("delegations")
         return by_delegation and not self.delegations(item["repository_arn"])
 
     def pullable(self, desired: DesiredState, item: Json) -> bool | None:
-        """Return whether the image was pulled as whoever pulls it; None where nothing tells."""
+        """Return None where nothing tells."""
         image = self.public_images.get(item["image"], item["image"])
         return next((each["pullable"] for each in read(self.proof, []) if each["image"] == image), None)
 
 
 def read(found: Any, default: Any) -> Any:
-    """Return what a read brought."""
     return default if found is None or isinstance(found, Failure) else found

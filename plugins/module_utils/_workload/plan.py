@@ -2,8 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what a run of the role would do, step by step, and why. Each step is what its module
-# predicts over an account in which the steps before it are done already.
+# Private to this collection. Each step is what its module predicts over an account in which the steps before are done.
 
 from __future__ import annotations
 
@@ -31,9 +30,8 @@ PUBLIC = "public.ecr.aws/"
 
 
 class Access(NamedTuple):
-    """What RunPod gets to reach the images, and what the templates need of it.
-
-    `registries` maps a region to the id of its credential, `images` an image to the public one run in its place.
+    """What templates need: `registries` maps regions to ids of credentials, `images` images to the public ones run
+    instead.
     """
 
     steps: list[Step]
@@ -48,7 +46,7 @@ class Access(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All steps, what the result of the run will be, and the values that its tasks hand to their modules."""
+    """Steps, the run's result, and the values that its tasks hand to modules."""
 
     steps: list[Step]
     result: Json
@@ -89,7 +87,6 @@ def converge(desired: DesiredState, look: Look) -> Plan:
 
 
 def access_values(desired: DesiredState, access: Access) -> Json:
-    """Return what the tasks of the access hand to their modules."""
     further = desired.options["user_repositories"] or [] if desired.by_user else []
     mirrors = [{"source": source, "destination": target.partition("@")[0]} for source, target in access.images.items()]
     return {
@@ -106,13 +103,12 @@ def access_values(desired: DesiredState, access: Access) -> Json:
 
 
 def verified_on_the_way(steps: Iterable[Step], desired: DesiredState) -> list[str]:
-    """Return the images that the credential's step proves before it hands a token over."""
+    """Return images that the credential's step proves before the hand-over."""
     proved_there = any(step.step == "credential" and step.needed for step in steps) and desired.by_user
     return desired.images if proved_there and desired.options["verify"] else []
 
 
 def by_credential(desired: DesiredState, look: Look) -> Access:
-    """A token of the pull user, or of the caller."""
     if desired.by_user:
         return by_pull_user(desired, look)
     source = look_at(desired, look)
@@ -127,7 +123,7 @@ def by_pull_user(desired: DesiredState, look: Look) -> Access:
     user = preview.pull_user(look, desired)
     steps = [step_of("user", desired.options["user_name"], user)]
     account = user.results["user"]["arn"].split(":")[4]
-    pending = user.changed  # then the pull can only be proved once the run has changed the user
+    pending = user.changed  # the pull can only be proved once the run has changed the user
     source, proof = (look_at(desired, look), []) if pending else proved(desired, look)
     credential_steps, registries = plan_credentials(desired, look, account, force=new_key(user))
     steps += credential_steps
@@ -141,7 +137,7 @@ def by_pull_user(desired: DesiredState, look: Look) -> Access:
 
 
 def new_key(user: Result) -> bool:
-    """Return whether the store will hold another key, whose tokens RunPod does not have yet."""
+    """Return whether the store will hold a key whose tokens RunPod does not have yet."""
     return any(key["stored"] and key["id"] is None for key in user.results["access_keys"])
 
 
@@ -156,7 +152,7 @@ def extra(user: Result) -> list[str]:
 
 
 def look_at(desired: DesiredState, look: Look) -> list[Json]:
-    """Return what the caller sees of the images. Raises NotPullableError for what no run could let RunPod pull."""
+    """Raise NotPullableError for what no run could let RunPod pull."""
     reports = preview.check_images(look, desired.images, "caller")
     return sound(reports)
 
@@ -184,7 +180,7 @@ def proof_of_user(desired: DesiredState, look: Look) -> list[Json]:
 def plan_credentials(
     desired: DesiredState, look: Look, account: str, force: bool = False, regions: list[str] | None = None
 ) -> tuple[list[Step], list[Json]]:
-    """Return the steps for the regions' credentials, those of the images where none are given, and them afterwards."""
+    """Without `regions` plan those of the images; return the credentials afterwards too."""
     steps, registries = [], []
     for region in regions or desired.regions:
         name = desired.credential_name(region, account)
@@ -199,7 +195,7 @@ def plan_credentials(
 
 
 def ids_of(registries: Iterable[Json]) -> dict[str, str]:
-    """Return region -> id of its credential, or its name where it has no id yet."""
+    """Return region -> id, or the name where there is no id yet."""
     return {registry["region"]: registry.get("id") or registry["name"] for registry in registries}
 
 
@@ -214,7 +210,6 @@ def by_delegation(desired: DesiredState, look: Look) -> Access:
 
 
 def unproven(desired: DesiredState) -> list[str]:
-    """Return what cannot be proved of a pull with RunPod's own roles."""
     serverless = [item["name"] for item in desired.items if item["template"].get("serverless")]
     if not serverless:
         return []
@@ -282,7 +277,7 @@ def plan_endpoints(desired: DesiredState, look: Look) -> list[Step]:
 
 
 def endpoint_values(desired: DesiredState, steps: list[Step]) -> list[Json]:
-    """Return which endpoints the run has to make or change: nothing of what they hold, which may be secret."""
+    """Return which endpoints to change, not what they hold, which may be secret."""
     needed = {step.name for step in steps if step.needed}
     return [
         {"position": position, "name": item["endpoint"]["name"], "template": item["name"]}
@@ -292,7 +287,7 @@ def endpoint_values(desired: DesiredState, steps: list[Step]) -> list[Json]:
 
 
 def workload_results(desired: DesiredState, look: Look, access: Access) -> list[Json]:
-    """Return what a run reports of each workload; `pullable` is null where nothing was proved."""
+    """`pullable` is null where nothing was proved."""
     source = {one["image"]: one for one in access.source}
     proof = {one["image"]: one for one in access.proof}
     ids = {one["name"]: one["id"] for one in look.api.items("/templates", "templates")}
@@ -322,7 +317,7 @@ def known(identifier: str | None) -> str | None:
 
 
 def public_images_left(desired: DesiredState, steps: Iterable[Step]) -> list[str]:
-    """A public image is a way that is left when a template is moved away from it."""
+    """A public image is left when a template moves away from it."""
     if desired.access == "public":
         return []
     images = dict.fromkeys(step.before["image"] for step in steps if step.before and step.before.get("image"))
@@ -338,7 +333,7 @@ def public_images_left(desired: DesiredState, steps: Iterable[Step]) -> list[str
 
 
 def covered_regions(desired: DesiredState, look: Look, account: str) -> list[str]:
-    """Return the regions whose tokens are kept: those of the images, and those that RunPod has of the user besides."""
+    """Return the images' regions, and others that RunPod has of the user."""
     current = (desired.region_of(logical(one["name"]), account) for one in look.api.items("/registries", "registries"))
     return sorted({*desired.regions, *filter(None, current)})
 
@@ -382,7 +377,7 @@ def rotate(desired: DesiredState, look: Look) -> Plan:
 
 
 def quarantine(desired: DesiredState, look: Look) -> Plan:
-    """For an incident: neither images nor RunPod are asked anything."""
+    """For an incident: neither images nor RunPod are asked."""
     name = desired.options["user_name"]
     user = preview.quarantined_user(look, desired)
     foreign = [key["id"] for key in user.results["access_keys"] if key["status"] == "Active"]
@@ -397,7 +392,7 @@ def quarantine(desired: DesiredState, look: Look) -> Plan:
 
 
 def absent(desired: DesiredState, look: Look) -> Plan:
-    """The images are not looked at: they may be gone already. Endpoints go before templates: they run them."""
+    """Images may be gone, so they are not looked at. Endpoints go first: they run templates."""
     look.api.prefetch(["registries", "delegations", "templates", "endpoints", "pods"])
     steps = [*remove_endpoints(desired, look), *remove_templates(desired, look)]
     plan = REMOVALS[desired.access](desired, look, preview.account(look))
@@ -431,12 +426,12 @@ def remove_templates(desired: DesiredState, look: Look) -> list[Step]:
 
 
 def removal(look: Look, step: str, name: str, found: Json | None) -> Step:
-    """Return the step that deletes what was found, if anything, and show it no more to the steps to come."""
+    """Return the step that deletes what was found, and hide it from later steps."""
     if found is None:
         return Step(step, name, "none", "")
     look.api.remove(found["id"])
-    shown = {"id": found["id"], "name": found["name"], "image": found.get("image")}
-    return Step(step, name, "delete", "is not wanted any more", shown, {"id": found["id"], "name": found["name"]})
+    before = {"id": found["id"], "name": found["name"], "image": found.get("image")}
+    return Step(step, name, "delete", "is not wanted any more", before, {"id": found["id"], "name": found["name"]})
 
 
 def remove_credential(desired: DesiredState, look: Look, account: Json) -> Plan:
@@ -462,7 +457,7 @@ def remove_credential(desired: DesiredState, look: Look, account: Json) -> Plan:
 
 
 def remove_user(desired: DesiredState, look: Look, others: list[Json], stays: bool) -> tuple[Step, Json]:
-    """Return the step for the pull user: it goes, or loses the repositories that nothing uses any more."""
+    """The user goes, or loses repositories that nothing uses any more."""
     name = desired.options["user_name"]
     if not stays:
         return step_of("user", name, preview.removed_user(look, desired)), {"state": "absent", "repositories": []}

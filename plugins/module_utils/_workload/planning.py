@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the run of the module runpod_ecr_plan.
+# Private to this collection: the run of runpod_ecr_plan.
 
 from __future__ import annotations
 
@@ -36,7 +36,6 @@ def run(params: Json, check_mode: bool, clients: Clients) -> Result:
 
 
 def connect(module: AnsibleAWSModule) -> Clients:
-    """Return the clients that the module's options describe."""
     opener = registry_opener(module.params["validate_certs"], module.params["aws_ca_bundle"])
     copier = image_mirror.connect(module)
     return Clients(aws_client(module), runpod_client(module), opener, partial(Registry, opener), copier.skopeo)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the options and the run of the module runpod_ecr_preflight.
+# Private to this collection: options and run of runpod_ecr_preflight.
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from .preflight_rights import (
     MISSING,
     OK,
     UNKNOWN,
+    CallerContext,
     Check,
-    Place,
     facts_of,
     lines_of,
     needed_rights,
     right_checks,
 )
 
-# What decides nothing about what a run may do.
+# These decide nothing about what a run may do.
 UNASKED = {
     "acknowledge_public",
     "adopt",
@@ -68,45 +68,47 @@ def run(params: Json, dummy: bool, clients: Clients) -> Result:
     look = Look.through(clients)
     look.api.prefetch(kinds_of(desired))
     asked = look.aws.clock()
-    place, date, checks = identity(look, desired)
-    if place:
-        checks += [*rights(look, desired, place), *store(look, desired), *regions(look, desired)]
+    caller, date, checks = identity(look, desired)
+    if caller:
+        checks += [*rights(look, desired, caller), *store(look, desired), *regions(look, desired)]
     checks += [
         *runpod(look, desired),
         *tools(look, desired),
         *clocks(look, skew_of(date, asked)),
-        *quotas(look, desired, place),
+        *quotas(look, desired, caller),
     ]
     ready = not any(check.status == MISSING and check.required for check in checks)
-    shown = [check._asdict() for check in checks]
+    results = [check._asdict() for check in checks]
     return Result(
-        False, None, None, {"checks": shown, "ready": ready, "lines": lines_of(checks, desired.intent, ready)}
+        False, None, None, {"checks": results, "ready": ready, "lines": lines_of(checks, desired.intent, ready)}
     )
 
 
 # AWS
 
 
-def identity(look: Look, desired: DesiredState) -> tuple[Place | None, str, list[Check]]:
-    """Return who runs this and where, or None when AWS does not know, and AWS' time."""
+def identity(look: Look, desired: DesiredState) -> tuple[CallerContext | None, str, list[Check]]:
+    """Return who runs this and where, None when AWS does not know, and AWS' time."""
     try:
-        caller = look.aws.call("sts", "get_caller_identity")
+        answer = look.aws.call("sts", "get_caller_identity")
     except AwsError as error:
         remedy = SET_CLOCK if CLOCK.search(f"{error.code} {error.text}") else "Log in, or set AWS_PROFILE or keys."
         return None, "", [Check("identity", "AWS identity", MISSING, f"{error.code}: {error.text}", remedy)]
-    arn, account = caller["Arn"], caller["Account"]
-    place = Place(arn, account, arn.split(":")[1], look.aws.region, desired.options["user_permissions_boundary"] or "")
+    arn, account = answer["Arn"], answer["Account"]
+    caller = CallerContext(
+        arn, account, arn.split(":")[1], look.aws.region, desired.options["user_permissions_boundary"] or ""
+    )
     checks = [Check("identity", "AWS identity", OK, f"{arn} in {look.aws.region}")]
     others = sorted({arn.split(":")[4] for arn in desired.repositories} - {account})
     if others:
         remedy = "Run as an identity of that account, or let its repositories' policies allow this one."
         checks.append(Check("identity", "AWS account", UNKNOWN, f"images lie in account {', '.join(others)}", remedy))
-    date = caller.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    return place._replace(boundary=place.boundary or boundary_of_user(look, desired)), date, checks
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    return caller._replace(boundary=caller.boundary or boundary_of_user(look, desired)), date, checks
 
 
 def boundary_of_user(look: Look, desired: DesiredState) -> str:
-    """Return the boundary that the pull user has; nothing where it has none or may not be looked at."""
+    """Return "" for no boundary, or one that may not be looked at."""
     if "user" not in facts_of(desired) or desired.options["user_permissions_boundary"] is not None:
         return ""
     try:
@@ -116,25 +118,25 @@ def boundary_of_user(look: Look, desired: DesiredState) -> str:
     return str(user.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))
 
 
-def rights(look: Look, desired: DesiredState, place: Place) -> Iterator[Check]:
-    wanted = needed_rights(desired, place)
-    found, why = judged(look.aws, desired, place, wanted) if wanted else ([], "")
+def rights(look: Look, desired: DesiredState, caller: CallerContext) -> Iterator[Check]:
+    wanted = needed_rights(desired, caller)
+    found, why = judged(look.aws, desired, caller, wanted) if wanted else ([], "")
     if why:
-        remedy = f"Allow iam:SimulatePrincipalPolicy for {place.arn}: docs/policies/preflight.json."
+        remedy = f"Allow iam:SimulatePrincipalPolicy for {caller.arn}: docs/policies/preflight.json."
         text = f"{why}, so that rights to write are not told"
         yield Check("right", "iam:SimulatePrincipalPolicy", UNKNOWN, text, remedy, False)
-    yield from right_checks(found, desired, place)
+    yield from right_checks(found, desired, caller)
 
 
 def store(look: Look, desired: DesiredState) -> Iterator[Check]:
-    """The entry of the pull user is not there yet, or ours."""
+    """The entry is not there yet, or ours."""
     if not desired.by_user:
         return
     user, name = desired.options["user_name"], desired.store["name"]
     try:
-        held = store_of(look.aws, desired.store, user)
-        entry = held.read()
-        owner = held.tags().get(MANAGED) if entry and not entry.deleted else user
+        secret_store = store_of(look.aws, desired.store, user)
+        entry = secret_store.read()
+        owner = secret_store.tags().get(MANAGED) if entry and not entry.deleted else user
     except ConflictError as error:
         yield Check("store", name, MISSING, "the entry is somebody else's", str(error))
         return
@@ -143,14 +145,14 @@ def store(look: Look, desired: DesiredState) -> Iterator[Check]:
         yield Check("store", name, MISSING, f"{error.call}: {error.code}: {error.text}", remedy)
         return
     if owner != user:
-        remedy = f"Name another entry in runpod_ecr_secret_store, or hand this one over: {held.claim(user)}"
+        remedy = f"Name another entry in runpod_ecr_secret_store, or hand this one over: {secret_store.claim(user)}"
         yield Check("store", name, MISSING, "the entry is not tagged as this pull user's", remedy)
     else:
         yield Check("store", name, OK, "the entry is this pull user's" if entry else "there is no entry yet")
 
 
 def regions(look: Look, desired: DesiredState) -> Iterator[Check]:
-    """AWS answers in each region of the images, whatever it says of them."""
+    """Any answer of a region will do."""
     if "images" not in facts_of(desired):
         return
     for region in desired.regions:
@@ -170,7 +172,6 @@ def regions(look: Look, desired: DesiredState) -> Iterator[Check]:
 
 
 def image_id(image: str) -> Json:
-    """Return what an image URI names in its repository."""
     if "@" in image:
         return {"imageDigest": image.partition("@")[2]}
     return {"imageTag": image.rpartition(":")[2]}
@@ -189,7 +190,6 @@ def region_check(region: str, image: str, error: AwsError) -> Check:
 
 
 def kinds_of(desired: DesiredState) -> list[str]:
-    """Return the listings of RunPod that a run reads."""
     if desired.intent == "quarantine":
         return []
     left_out = {
@@ -209,7 +209,7 @@ def runpod(look: Look, desired: DesiredState) -> Iterator[Check]:
 
 
 def scope(look: Look, kind: str) -> Check:
-    """Return whether the key may read a listing; about the key itself when it opens nothing."""
+    """A key that opens nothing is told of itself."""
     path = LISTINGS[kind]
     name = f"RunPod: read {'delegations' if kind == 'delegations' else area(kind)}"
     try:
@@ -251,7 +251,7 @@ def write_scopes(desired: DesiredState) -> Iterator[Check]:
 
 
 def tools(look: Look, desired: DesiredState) -> Iterator[Check]:
-    """Only a copy of an image needs skopeo."""
+    """Only a copy needs skopeo."""
     if not {"mirror"} & facts_of(desired) and (desired.access, desired.intent) != ("public", "converge"):
         return
     try:
@@ -264,7 +264,7 @@ def tools(look: Look, desired: DesiredState) -> Iterator[Check]:
 
 
 def clocks(look: Look, aws: timedelta | None) -> Iterator[Check]:
-    """A signature, and the end of a token, are judged by this machine's clock."""
+    """This machine's clock judges signatures and ends of tokens."""
     for name, skew in (("AWS", aws), ("RunPod", runpod_skew(look))):
         if skew is None:
             yield Check("clock", f"clock: {name}", UNKNOWN, "no answer tells the time", SET_CLOCK, False)
@@ -290,7 +290,7 @@ def skew_of(date: str, here: datetime) -> timedelta | None:
         return None
 
 
-def quotas(look: Look, desired: DesiredState, place: Place | None) -> Iterator[Check]:
+def quotas(look: Look, desired: DesiredState, caller: CallerContext | None) -> Iterator[Check]:
     for window in look.api.view.windows:
         text = f"{window.left} of {window.quota or 'an unknown number of'} requests are left"
         name = f"quota of RunPod: {window.name}"
@@ -299,7 +299,7 @@ def quotas(look: Look, desired: DesiredState, place: Place | None) -> Iterator[C
             yield Check("quota", name, MISSING, text, remedy)
         else:
             yield Check("quota", name, OK, text)
-    if place and {"user", "write"} <= facts_of(desired) and desired.intent == "converge":
+    if caller and {"user", "write"} <= facts_of(desired) and desired.intent == "converge":
         yield from users_quota(look, desired)
 
 

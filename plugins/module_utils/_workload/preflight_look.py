@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what a preflight asks of AWS about rights. It reads only, and keeps no answer.
+# Private to this collection: asks AWS about rights. It reads only, and keeps no answer.
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from .._core.errors import DENIED, AwsError, Json
 from .._pull_user import pull_policy
 from .desired import DesiredState
 from .look import ReadOnlyAws
-from .preflight_rights import MISSING, OK, UNKNOWN, Place, Right, Verdict, batches, verdicts
+from .preflight_rights import MISSING, OK, UNKNOWN, CallerContext, Right, Verdict, batches, verdicts
 
 PUBLIC_REGION = "us-east-1"
-AT_ONCE = 4  # simulations, and services that are read, at the same time
-NOBODYS = f"sha256:{'0' * 64}"  # the digest of no layer
-# Parts of the codes with which AWS answers who may read what is not there.
+AT_ONCE = 4  # simulations, and services that are read
+NOBODYS = f"sha256:{'0' * 64}"  # of no layer
+# Parts of codes for who may read what is not there.
 NOT_THERE = ("NotFound", "NoSuchEntity", "InvalidResourceId", "VersionNotFound")
 
 
 class Probe(NamedTuple):
-    """A read that shows whether an action is allowed, and changes nothing."""
+    """A read that shows whether an action is allowed."""
 
     service: str
     operation: str
@@ -34,7 +34,7 @@ class Probe(NamedTuple):
 
 
 def policy_source(aws: ReadOnlyAws, arn: str) -> str | None:
-    """Return whose policies a simulation is to judge; None for who has none that it could."""
+    """Return whose policies to simulate; None for who has none."""
     head, dummy, name = arn.partition("/")
     kind = head.rpartition(":")[2]
     if kind == "user":
@@ -48,11 +48,13 @@ def policy_source(aws: ReadOnlyAws, arn: str) -> str | None:
         return f"{head.replace(':sts:', ':iam:').removesuffix('assumed-role')}role/{role}"
 
 
-def judged(aws: ReadOnlyAws, desired: DesiredState, place: Place, rights: list[Right]) -> tuple[list[Verdict], str]:
-    """Return the verdict on each right, and why no simulation tells it, if none does."""
-    if place.arn.endswith(":root"):
+def judged(
+    aws: ReadOnlyAws, desired: DesiredState, caller: CallerContext, rights: list[Right]
+) -> tuple[list[Verdict], str]:
+    """Return verdicts, and why no simulation tells them."""
+    if caller.arn.endswith(":root"):
         return [Verdict(right, OK) for right in rights], ""
-    source = policy_source(aws, place.arn)
+    source = policy_source(aws, caller.arn)
     if source is None:
         why = "a federated user is not simulated"
     else:
@@ -61,12 +63,12 @@ def judged(aws: ReadOnlyAws, desired: DesiredState, place: Place, rights: list[R
         except AwsError as error:
             why = f"{error.code}: iam:SimulatePrincipalPolicy of {source}"
         else:
-            return confirmed(aws, desired, place, found), ""
-    return probed(aws, desired, place, rights), why
+            return confirmed(aws, desired, caller, found), ""
+    return probed(aws, desired, caller, rights), why
 
 
 def simulated(aws: ReadOnlyAws, source: str, asked: list[list[Right]]) -> list[Verdict]:
-    """The first simulation is made alone: whoever may not make it is told so once."""
+    """The first simulation goes alone: whoever may not make it is told once."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         first = [simulation(aws, source, batch) for batch in asked[:1]]
         rest = threads.map(lambda batch: simulation(aws, source, batch), asked[1:])
@@ -87,28 +89,27 @@ def simulation(aws: ReadOnlyAws, source: str, batch: list[Right]) -> list[Verdic
     return verdicts(batch, aws.pages("iam", "simulate_principal_policy", "EvaluationResults", **request))
 
 
-def confirmed(aws: ReadOnlyAws, desired: DesiredState, place: Place, found: list[Verdict]) -> list[Verdict]:
-    """Return the verdicts, with what no policy of the caller allows tried where that only reads.
-
-    The policies of repositories and secrets allow too, and a simulation does not see them.
+def confirmed(aws: ReadOnlyAws, desired: DesiredState, caller: CallerContext, found: list[Verdict]) -> list[Verdict]:
+    """Try by reads what no policy of the caller allows: policies of repositories and secrets allow too, unseen by a
+    simulation.
     """
     doubted = [one.right for one in found if one.status != OK and one.reason == "no policy allows it"]
-    granted = [one.right for one in probed(aws, desired, place, doubted) if one.status == OK]
+    granted = [one.right for one in probed(aws, desired, caller, doubted) if one.status == OK]
     return [Verdict(one.right, OK) if one.right in granted else one for one in found]
 
 
-def probed(aws: ReadOnlyAws, desired: DesiredState, place: Place, rights: Iterable[Right]) -> list[Verdict]:
-    """Return what reads tell; one service after the other in each thread, for a client is made once."""
+def probed(aws: ReadOnlyAws, desired: DesiredState, caller: CallerContext, rights: Iterable[Right]) -> list[Verdict]:
+    """One thread reads a service: its client is made once."""
     by_service: dict[str, list[Right]] = {}
     for right in rights:
         by_service.setdefault(right.action.partition(":")[0], []).append(right)
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        done = threads.map(lambda same: [probe(aws, desired, place, right) for right in same], by_service.values())
+        done = threads.map(lambda same: [probe(aws, desired, caller, right) for right in same], by_service.values())
         return [verdict for found in done for verdict in found]
 
 
-def probe(aws: ReadOnlyAws, desired: DesiredState, place: Place, right: Right) -> Verdict:
-    known = list(probes(right, desired, place))
+def probe(aws: ReadOnlyAws, desired: DesiredState, caller: CallerContext, right: Right) -> Verdict:
+    known = list(probes(right, desired, caller))
     if not known:
         return Verdict(right, UNKNOWN, "only a simulation would tell, or a write")
     for one in known:
@@ -123,8 +124,8 @@ def probe(aws: ReadOnlyAws, desired: DesiredState, place: Place, right: Right) -
 
 
 def denied(aws: ReadOnlyAws, desired: DesiredState, right: Right) -> Verdict:
-    """Return the verdict on what AWS refused. A user that does not exist is judged without its path."""
-    if right.row.resource == table.USERS and not has_user(aws, desired):
+    """A user that does not exist is judged without its path."""
+    if right.rule.resource == table.USERS and not has_user(aws, desired):
         return Verdict(right, UNKNOWN, "without a simulation, AWS tells it once the user exists")
     return Verdict(right, MISSING, "AWS denies it")
 
@@ -137,8 +138,8 @@ def has_user(aws: ReadOnlyAws, desired: DesiredState) -> bool:
     return True
 
 
-def probes(right: Right, desired: DesiredState, place: Place) -> Iterator[Probe]:
-    """Yield the reads that show an action, one for each thing it is about; none where nothing harmless does."""
+def probes(right: Right, desired: DesiredState, caller: CallerContext) -> Iterator[Probe]:
+    """Yield a read for each thing; none where nothing harmless shows the action."""
     service, dummy, action = right.action.partition(":")
     by_service: dict[str, Callable[..., Iterator[Probe]]] = {
         "iam": iam_probes,
@@ -150,10 +151,10 @@ def probes(right: Right, desired: DesiredState, place: Place) -> Iterator[Probe]
         "cloudtrail": trail_probes,
     }
     if service in by_service:
-        yield from by_service[service](action, right, desired, place)
+        yield from by_service[service](action, right, desired, caller)
 
 
-def iam_probes(action: str, right: Right, desired: DesiredState, dummy: Place) -> Iterator[Probe]:
+def iam_probes(action: str, right: Right, desired: DesiredState, dummy: CallerContext) -> Iterator[Probe]:
     user = {"UserName": desired.options["user_name"]}
     requests: dict[str, tuple[str, Json]] = {
         "GetUser": ("get_user", user),
@@ -175,7 +176,7 @@ def iam_probes(action: str, right: Right, desired: DesiredState, dummy: Place) -
         yield Probe("iam", *requests[action])
 
 
-def store_probes(action: str, right: Right, desired: DesiredState, dummy: Place) -> Iterator[Probe]:
+def store_probes(action: str, right: Right, desired: DesiredState, dummy: CallerContext) -> Iterator[Probe]:
     name, region = desired.store["name"], desired.store["region"]
     requests: dict[str, tuple[str, str, Json]] = {
         "DescribeSecret": ("secretsmanager", "describe_secret", {"SecretId": name}),
@@ -191,7 +192,7 @@ def store_probes(action: str, right: Right, desired: DesiredState, dummy: Place)
         yield Probe(*requests[action], region)
 
 
-def ecr_probes(action: str, right: Right, desired: DesiredState, dummy: Place) -> Iterator[Probe]:
+def ecr_probes(action: str, right: Right, desired: DesiredState, dummy: CallerContext) -> Iterator[Probe]:
     if action == "GetAuthorizationToken":
         yield from (Probe("ecr", "get_authorization_token", {}, region) for region in desired.regions)
         return
@@ -210,7 +211,7 @@ def ecr_probes(action: str, right: Right, desired: DesiredState, dummy: Place) -
         yield Probe("ecr", operation, {**thing, **request}, region)
 
 
-def public_probes(action: str, right: Right, dummy: DesiredState, place: Place) -> Iterator[Probe]:
+def public_probes(action: str, right: Right, dummy: DesiredState, caller: CallerContext) -> Iterator[Probe]:
     names = [arn.partition(":repository/")[2] for arn in right.resources]
     requests: dict[str, tuple[str, list[Json]]] = {
         "GetAuthorizationToken": ("get_authorization_token", [{}]),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection, pure: which rows of the table of rights a run needs, on what, and what AWS says of them.
+# Private to this collection: which rights a run needs, and what AWS says of them.
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ OK, MISSING, UNKNOWN = "ok", "missing", "unknown"
 BOUNDARY, ATTACHED = "iam:PermissionsBoundary", "iam:PolicyARN"
 WRITES = ("converge", "rotate", "quarantine", "absent")
 DOCUMENTS = "docs/policies"
-SUFFIX = "-AbCdEf"  # six characters that Secrets Manager appends to a name at random
+SUFFIX = "-AbCdEf"  # Secrets Manager appends six characters at random
 
 
 class Check(NamedTuple):
-    """One line of the preflight. What is not required may be missing."""
+    """A line of the preflight. What is not required may be missing."""
 
     kind: str
     name: str
@@ -36,8 +36,8 @@ class Check(NamedTuple):
     required: bool = True
 
 
-class Place(NamedTuple):
-    """Who runs this and where, and whose the pull user is; `boundary` is the one that the user has or is to get."""
+class CallerContext(NamedTuple):
+    """Who runs this and where, and whose the pull user is; `boundary` is the one that it has or will get."""
 
     arn: str
     account: str
@@ -47,24 +47,22 @@ class Place(NamedTuple):
 
 
 class Right(NamedTuple):
-    """One action that a run needs, on these resources, with condition keys as they will be."""
+    """One action on these resources, with condition keys as they will be."""
 
-    row: table.Row
+    rule: table.Rule
     action: str
     resources: tuple[str, ...]
     context: tuple[tuple[str, str], ...] = ()
 
 
 class Verdict(NamedTuple):
-    """What AWS says of one right: `status`, and why not."""
-
     right: Right
     status: str
     reason: str = ""
 
 
 def facts_of(desired: DesiredState) -> set[str]:
-    """Return what a run is about, in the words of the table's `when`."""
+    """Return facts in the words of the table's `when`."""
     options, intent = desired.options, desired.intent
     kind = desired.store["type"]
     user = desired.by_user
@@ -89,7 +87,7 @@ def facts_of(desired: DesiredState) -> set[str]:
 
 
 def is_many(desired: DesiredState) -> bool:
-    """Return whether the repositories of the run are more than an inline policy holds."""
+    """Return whether an inline policy is too small for the repositories."""
     if not desired.repositories:
         return False
     dummy_arn, partition, dummy_service, region, account, dummy_name = desired.repositories[0].split(":", 5)
@@ -98,21 +96,21 @@ def is_many(desired: DesiredState) -> bool:
     return policy_size(pull_policy.document(arns)) > pull_policy.LIMIT
 
 
-def needed_rights(desired: DesiredState, place: Place) -> list[Right]:
+def needed_rights(desired: DesiredState, caller: CallerContext) -> list[Right]:
     facts = facts_of(desired)
-    rows = [row for row in table.ROWS if row.concerns(facts)]
+    rows = [rule for rule in table.RULES if rule.concerns(facts)]
     return [
-        Right(row, action, resources(row, desired, place), context(row, desired, place))
-        for row in rows
-        for action in row.named()
-        if concerns(action, facts, place)
+        Right(rule, action, resources(rule, desired, caller), context(rule, desired, caller))
+        for rule in rows
+        for action in rule.named()
+        if concerns(action, facts, caller)
     ]
 
 
-def concerns(action: str, facts: set[str], place: Place) -> bool:
-    """Return whether one action of a row is needed, where not all of them are."""
+def concerns(action: str, facts: set[str], caller: CallerContext) -> bool:
+    """Not all actions of a rule may be needed."""
     if action == "iam:PutUserPermissionsBoundary":
-        return bool(place.boundary)
+        return bool(caller.boundary)
     needs = {
         "kms:GenerateDataKey": {"secretsmanager", "write"},
         "kms:Encrypt": {"ssm", "write"},
@@ -120,67 +118,67 @@ def concerns(action: str, facts: set[str], place: Place) -> bool:
     return needs.get(action, set()) <= facts
 
 
-def resources(row: table.Row, desired: DesiredState, place: Place) -> tuple[str, ...]:
-    """Return what stands for the examples of the table in this run."""
-    iam = f"arn:{place.partition}:iam::{place.account}"
+def resources(rule: table.Rule, desired: DesiredState, caller: CallerContext) -> tuple[str, ...]:
+    """Return what stands for the table's examples in this run."""
+    iam = f"arn:{caller.partition}:iam::{caller.account}"
     user, path = desired.options["user_name"], desired.options["user_path"]
-    public = f"arn:{place.partition}:ecr-public::{place.account}"
+    public = f"arn:{caller.partition}:ecr-public::{caller.account}"
     found: dict[str, tuple[str, ...]] = {
         table.USERS: (f"{iam}:user{path}{user}",),
         table.NO_SUCH_USER: (f"{iam}:user/{user}",),
-        table.CUSTOMER_POLICIES: (customer_arn(place.partition, place.account, path, user),),
-        table.SECRETS: (store_arn("secretsmanager", desired, place) + SUFFIX,),
-        table.PARAMETERS: (store_arn("ssm", desired, place),),
+        table.CUSTOMER_POLICIES: (customer_arn(caller.partition, caller.account, path, user),),
+        table.SECRETS: (store_arn("secretsmanager", desired, caller) + SUFFIX,),
+        table.PARAMETERS: (store_arn("ssm", desired, caller),),
         table.REPOSITORIES: tuple(desired.repositories),
         table.PUBLIC_REPOSITORIES: tuple(f"{public}:repository/{name}" for name in public_names(desired)),
-        table.PUBLIC_REGISTRIES: (f"{public}:registry/{place.account}",),
-        table.KEYS: (key_arn(desired, place),),
+        table.PUBLIC_REGISTRIES: (f"{public}:registry/{caller.account}",),
+        table.KEYS: (key_arn(desired, caller),),
         table.ALL: (table.ALL,),
     }
-    return found[row.resource]
+    return found[rule.resource]
 
 
 def public_names(desired: DesiredState) -> list[str]:
     return sorted(set(desired.public_names.values()))
 
 
-def store_arn(kind: str, desired: DesiredState, place: Place) -> str:
+def store_arn(kind: str, desired: DesiredState, caller: CallerContext) -> str:
     store = desired.store
     dummy: Any = None
-    return STORES[kind](dummy, store["name"], store["region"] or place.region, None, {}).arn(
-        place.partition, place.account
+    return STORES[kind](dummy, store["name"], store["region"] or caller.region, None, {}).arn(
+        caller.partition, caller.account
     )
 
 
-def key_arn(desired: DesiredState, place: Place) -> str:
+def key_arn(desired: DesiredState, caller: CallerContext) -> str:
     key = str(desired.store["kms_key_id"])
-    region = desired.store["region"] or place.region
-    head = f"arn:{place.partition}:kms:{region}:{place.account}:"
+    region = desired.store["region"] or caller.region
+    head = f"arn:{caller.partition}:kms:{region}:{caller.account}:"
     return key if key.startswith("arn:") else head + (key if key.startswith("alias/") else f"key/{key}")
 
 
-def context(row: table.Row, desired: DesiredState, place: Place) -> tuple[tuple[str, str], ...]:
-    """Return the condition keys that AWS will see with these actions."""
+def context(rule: table.Rule, desired: DesiredState, caller: CallerContext) -> tuple[tuple[str, str], ...]:
+    """Return the condition keys that AWS will see."""
     found = {}
-    if BOUNDARY in row.condition and place.boundary:
-        found[BOUNDARY] = place.boundary
-    if ATTACHED in row.condition:
-        found[ATTACHED] = attached_policy(desired, place)
+    if BOUNDARY in rule.condition and caller.boundary:
+        found[BOUNDARY] = caller.boundary
+    if ATTACHED in rule.condition:
+        found[ATTACHED] = attached_policy(desired, caller)
     return tuple(found.items())
 
 
-def attached_policy(desired: DesiredState, place: Place) -> str:
+def attached_policy(desired: DesiredState, caller: CallerContext) -> str:
     way = desired.options["user_policy"]
     if way in OF_AWS:
-        return policy_of_aws(place.partition, way)
-    return customer_arn(place.partition, place.account, desired.options["user_path"], desired.options["user_name"])
+        return policy_of_aws(caller.partition, way)
+    return customer_arn(caller.partition, caller.account, desired.options["user_path"], desired.options["user_name"])
 
 
 # What AWS says
 
 
 def batches(rights: Iterable[Right]) -> list[list[Right]]:
-    """Return the rights that one simulation can judge together."""
+    """Return rights that one simulation can judge together."""
     found: dict[tuple[Any, ...], list[Right]] = {}
     for right in rights:
         found.setdefault((right.resources, right.context), []).append(right)
@@ -188,7 +186,7 @@ def batches(rights: Iterable[Right]) -> list[list[Right]]:
 
 
 def verdicts(batch: list[Right], results: Iterable[Json]) -> list[Verdict]:
-    """Return what a simulation says of a batch; a right that it does not speak of is unknown."""
+    """A right that the simulation does not speak of is unknown."""
     denied: dict[str, str] = {}
     judged: set[str] = set()
     for result in results:
@@ -207,7 +205,6 @@ def verdicts(batch: list[Right], results: Iterable[Json]) -> list[Verdict]:
 
 
 def reason_of(decision: str, result: Json) -> str:
-    """Return which kind of policy says no."""
     if result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations") is False:
         return "a service control policy of the organization does not allow it"
     if result.get("PermissionsBoundaryDecisionDetail", {}).get("AllowedByPermissionsBoundary") is False:
@@ -218,24 +215,24 @@ def reason_of(decision: str, result: Json) -> str:
 # What is told
 
 
-def right_checks(found: Iterable[Verdict], desired: DesiredState, place: Place) -> list[Check]:
-    """Return a line for each right that is missing, and one for what else is said alike of those of a row."""
+def right_checks(found: Iterable[Verdict], desired: DesiredState, caller: CallerContext) -> list[Check]:
+    """Return a line for each missing right; others of a rule share one for what is said alike."""
     together: dict[tuple[str, ...], list[Verdict]] = {}
     for verdict in found:
-        row, status = verdict.right.row, status_of(verdict)
+        rule, status = verdict.right.rule, status_of(verdict)
         apart = verdict.right.action if status == MISSING or is_of_key(verdict) else ""
-        together.setdefault((row.sid, status, verdict.reason, apart), []).append(verdict)
-    return [right_check(same, desired, place) for same in together.values()]
+        together.setdefault((rule.sid, status, verdict.reason, apart), []).append(verdict)
+    return [right_check(same, desired, caller) for same in together.values()]
 
 
-def right_check(same: list[Verdict], desired: DesiredState, place: Place) -> Check:
+def right_check(same: list[Verdict], desired: DesiredState, caller: CallerContext) -> Check:
     first = same[0]
     actions = list(dict.fromkeys(one.right.action for one in same))
     name = actions[0] if len(actions) == 1 else f"{actions[0]} and {len(actions) - 1} more"
-    text = f"{', '.join(actions[1:])}{' ' * (len(actions) > 1)}on {shown(first.right.resources)}"
-    told = f"{text}: {first.reason}" if first.reason else text
-    advice = "" if first.status == OK else remedy(first, desired, place)
-    return Check("right", name, status_of(first), told, advice, first.right.row.required)
+    text = f"{', '.join(actions[1:])}{' ' * (len(actions) > 1)}on {resource_names(first.right.resources)}"
+    message = f"{text}: {first.reason}" if first.reason else text
+    advice = "" if first.status == OK else remedy(first, desired, caller)
+    return Check("right", name, status_of(first), message, advice, first.right.rule.required)
 
 
 def status_of(verdict: Verdict) -> str:
@@ -247,38 +244,37 @@ def is_of_key(verdict: Verdict) -> bool:
 
 
 def may_be_granted_elsewhere(verdict: Verdict) -> bool:
-    """Return whether the policy of the thing itself, which a simulation does not see, may still allow it."""
+    """Return whether a policy that no simulation sees may allow it."""
     return is_of_key(verdict) and verdict.reason == "no policy allows it"
 
 
-def remedy(verdict: Verdict, desired: DesiredState, place: Place) -> str:
+def remedy(verdict: Verdict, desired: DesiredState, caller: CallerContext) -> str:
     right = verdict.right
     if verdict.reason.startswith("a service control policy"):
-        return f"Let who keeps the organization's policies allow {right.action} for {place.arn}."
-    allow = f"Allow {right.action} on {shown(right.resources)} for {place.arn}{source(right.row)}"
+        return f"Let who keeps the organization's policies allow {right.action} for {caller.arn}."
+    allow = f"Allow {right.action} on {resource_names(right.resources)} for {caller.arn}{source(right.rule)}"
     if verdict.status == UNKNOWN:
-        return f"See that {place.arn} has them{source(right.row)}."
+        return f"See that {caller.arn} has them{source(right.rule)}."
     if verdict.reason == "a policy denies it":
-        return f"Look for a Deny in the policies of {place.arn}, its groups and its boundary, and take it away."
+        return f"Look for a Deny in the policies of {caller.arn}, its groups and its boundary, and take it away."
     if is_of_key(verdict):
         return f"{allow}, or let the key's own policy do so."
-    if BOUNDARY in right.row.condition and not place.boundary:
+    if BOUNDARY in right.rule.condition and not caller.boundary:
         return f"Set runpod_ecr_user_permissions_boundary, where the operator is bound to it. Else a{allow[1:]}."
     return f"{allow}."
 
 
-def source(row: table.Row) -> str:
-    """Return where the statement can be copied from."""
-    return f": statement {row.sid} of {DOCUMENTS}/{row.documents.split()[0]}.json" if row.documents else ""
+def source(rule: table.Rule) -> str:
+    return f": statement {rule.sid} of {DOCUMENTS}/{rule.documents.split()[0]}.json" if rule.documents else ""
 
 
-def shown(resources: tuple[str, ...]) -> str:
+def resource_names(resources: tuple[str, ...]) -> str:
     more = f" and {len(resources) - 1} more" if len(resources) > 1 else ""
     return f"{resources[0]}{more}"
 
 
 def lines_of(checks: Iterable[Check], intent: str, ready: bool) -> list[str]:
-    """Return the table for a terminal: a summary, then what is wrong first, each with its remedy."""
+    """Return a summary, then what is wrong first."""
     order = {MISSING: 0, UNKNOWN: 1, OK: 2}
     listed = sorted(checks, key=lambda one: order[one.status])
     count = {status: sum(one.status == status for one in listed) for status in order}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what each module predicts for a plan, with the options that the role's tasks give it.
+# Private to this collection: what modules predict with the options that the role's tasks give.
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CATALOG = (*public_catalog.FIELDS, "logo")
 
 
 def propagation_timeout(desired: DesiredState) -> int:
-    """Return how many seconds a right that is young may take to arrive. A preview waits for none."""
+    """A preview waits for no young right."""
     return NEVER if desired.options["check_mode"] else int(desired.options["propagation_timeout"])
 
 
@@ -46,7 +46,6 @@ def caller(look: Look) -> Json:
 
 
 def user_options(desired: DesiredState, **changed: Any) -> Json:
-    """Return all options of ecr_pull_user, the defaults where nothing is said."""
     return {
         "name": desired.options["user_name"],
         "state": "present",
@@ -116,7 +115,7 @@ def narrowed_user(look: Look, desired: DesiredState, repositories: list[str]) ->
 def check_images(
     look: Look, images: list[str], identity: str, store: Json | None = None, timeout: int = NEVER
 ) -> list[Json]:
-    """Return what ecr_pull_check tells of images, for linux/amd64."""
+    """Check for linux/amd64."""
     who = {"caller": pull_check.caller_identity, "anonymous": pull_check.anonymous_identity}
     puller = who[identity]() if identity in who else pull_check.stored_identity(look.aws, store or {}, timeout)[0]
     return pull_check.check_images(look.aws, look.opener, images, puller)
@@ -147,7 +146,7 @@ def public_repository(look: Look, desired: DesiredState, name: str, state: str) 
 
 
 def mirror(look: Look, desired: DesiredState, images: dict[str, str]) -> Result:
-    """A mirror gets the digest of its source, not one that is asked for."""
+    """The digest is the source's, not one that is asked for."""
     options = {
         **dict.fromkeys(("source", "destination", "image_tags", "source_auth", "destination_auth")),
         "images": [
@@ -166,12 +165,11 @@ def mirror(look: Look, desired: DesiredState, images: dict[str, str]) -> Result:
 
 
 def account(look: Look, kinds: Iterable[str] = tuple(LISTINGS)) -> Json:
-    """Return what runpod_info tells of the account."""
     return accounts.run({"gather": list(kinds), "credential_expiry": None}, True, look.api).results
 
 
 def account_of_key(look: Look, desired: DesiredState) -> str:
-    """Return the account of who pulls, without a call to IAM. Raises InputError when the store has no key yet."""
+    """Ask no IAM. Raise InputError when the store has no key yet."""
     if not desired.by_user:
         return str(caller(look)["Account"])
     store = store_of(look.aws, desired.store)
@@ -220,7 +218,6 @@ def validated(spec: Json, options: Json) -> Json:
 
 
 def templates(look: Look, desired: DesiredState, items: list[Json]) -> tuple[list[Step], tuple[str, ...]]:
-    """Return what is to be done about each template, and warnings."""
     options = {
         "templates": [validated(template_fields.OPTIONS, item) for item in items],
         "adopt": desired.options["adopt"],

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the options and the run of the module runpod_ecr_refresh.
+# Private to this collection: options and run of runpod_ecr_refresh.
 
 from __future__ import annotations
 
@@ -42,7 +42,6 @@ def run(params: Json, check_mode: bool, clients: Clients) -> Result:
 
 
 def credential_options(desired: DesiredState) -> Json:
-    """Return the options of runpod_ecr_credential."""
     given = desired.options
     return {
         **dict.fromkeys(("image", "images", "registry_region")),

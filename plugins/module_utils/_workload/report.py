@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what an audit reports, from what was wished and what was found. Pure.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ TOKEN_LIFE = timedelta(hours=12)
 STARTS = "A worker or a pod that starts with this image proves it."
 FINE = "Nothing that was looked at keeps RunPod from pulling these images."
 
-Link = tuple[Any, str, Json]  # its name, what to say of it, and what is known of it
+Link = tuple[Any, str, Json]  # its name, what to say, what is known
 
 
 def audit(desired: DesiredState, observed: ObservedState) -> Json:
-    """Return the whole report."""
     scene = Scene(desired, observed)
     found = problems(desired, observed)
     chains = [chain(scene, item, found) for item in desired.items]
@@ -44,7 +43,7 @@ def audit(desired: DesiredState, observed: ObservedState) -> Json:
         "since": min((one.since for one in found if one.since), default=None),
         "summary": summary(chains, found, strays),
         "rank": WORST_FIRST.index(worst([*(one.status for one in found), *(each["status"] for each in chains)])),
-        "findings": [told(scene, number, one) for number, one in enumerate(found, start=1)],
+        "findings": [to_result(scene, number, one) for number, one in enumerate(found, start=1)],
         "workloads": sorted(chains, key=lambda one: WORST_FIRST.index(one["status"])),
         "orphans": strays,
         "neighbours": neighbours(desired, observed),
@@ -53,16 +52,15 @@ def audit(desired: DesiredState, observed: ObservedState) -> Json:
 
 
 def worst(colours: Iterable[str]) -> str:
-    """Return the worst of some colours, green when there is none."""
     return min(colours, key=WORST_FIRST.index, default="green")
 
 
 def answer(scene: Scene, found: list[Finding], chains: list[Json]) -> list[str]:
-    """Return what is wrong in sentences, or that nothing is, and of how many workloads the pull is not proved."""
+    """Return what is wrong, or that nothing is, and how many pulls are not proved."""
     wrong = [sentence(scene, one) for one in found if one.status != "green"]
     fine = [] if any(one.status in ("red", "amber", "grey") for one in found) else [FINE]
-    said = {name for one in found if one.status == "unproven" for name in one.workloads}
-    names = [each["name"] for each in chains if not proved_or_red(each) and each["name"] not in said]
+    unproven = {name for one in found if one.status == "unproven" for name in one.workloads}
+    names = [each["name"] for each in chains if not proved_or_red(each) and each["name"] not in unproven]
     open_ = [f"Not proved: whether RunPod can pull {listed(names, len(chains))}."] if names else []
     return [*fine, *wrong, *open_]
 
@@ -72,7 +70,6 @@ def proved_or_red(each: Json) -> bool:
 
 
 def summary(chains: list[Json], found: list[Finding], strays: list[Json]) -> Json:
-    """Return how many of what there are."""
     count = Counter(each["status"] for each in chains)
     return {
         **{colour: count[colour] for colour in WORST_FIRST},
@@ -83,13 +80,12 @@ def summary(chains: list[Json], found: list[Finding], strays: list[Json]) -> Jso
 
 
 def as_called(scene: Scene, remedy: str) -> str:
-    """Return a remedy whose playbooks get the variables that this run got."""
+    """The remedy's playbooks get this run's variables."""
     given = scene.desired.options.get("arguments")
     return remedy.replace(VARIABLES, shlex.join(given)) if given else remedy
 
 
-def told(scene: Scene, number: int, one: Finding) -> Json:
-    """Return a problem as the report shows it."""
+def to_result(scene: Scene, number: int, one: Finding) -> Json:
     return {
         "number": number,
         "status": one.status,
@@ -105,7 +101,6 @@ def told(scene: Scene, number: int, one: Finding) -> Json:
 
 
 def sentence(scene: Scene, one: Finding) -> str:
-    """Return a problem as one says it to a person."""
     whom = f" {listed(one.workloads, len(scene.desired.items))}:"
     since = f" Since {one.since}." if one.since else ""
     told_of = f"{one.status.upper()}{whom if one.workloads else ':'} {one.cause}{since}"
@@ -113,14 +108,12 @@ def sentence(scene: Scene, one: Finding) -> str:
 
 
 def listed(names: Sequence[str], total: int) -> str:
-    """Return some of all workloads in words."""
     if 1 < len(names) == total:
         return "all workloads"
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def at(moment: str) -> str:
-    """Return a timestamp as a person reads it."""
     return f"{moment[:16].replace('T', ' ')} UTC"
 
 
@@ -128,7 +121,7 @@ def at(moment: str) -> str:
 
 
 def chain(scene: Scene, item: Json, found: list[Finding]) -> Json:
-    """Return the chain of a workload: every link with what is known of it and the numbers of its findings."""
+    """Return every link with what is known and the numbers of its findings."""
     kinds = [kind for kind in scene.chain if kind != "endpoint" or item["endpoint"]]
     works = scene.judge.failing(item) is False
     links = [link(scene, item, kind, found, works) for kind in kinds]
@@ -144,7 +137,7 @@ def chain(scene: Scene, item: Json, found: list[Finding]) -> Json:
 
 
 def link(scene: Scene, item: Json, kind: str, found: list[Finding], works: bool) -> Json:
-    """Return one link of a chain. What is red for others is amber for a workload that works."""
+    """What is red for others is amber for a workload that works."""
     own = {
         number: one for number, one in enumerate(found, start=1) if kind in one.links and item["name"] in one.workloads
     }
@@ -169,7 +162,7 @@ def public_image(scene: Scene, item: Json) -> Link:
 
 
 def reported(scene: Scene, reference: str) -> tuple[str, Json]:
-    """Return what the checks tell of an image; the proof counts before the look as the caller."""
+    """The proof counts before the look as the caller."""
     checks = [*read(scene.observed.proof, []), *read(scene.observed.images, [])]
     reports = [each for each in checks if each["image"] == reference]
     best: Json = next((each for each in reports if each["digest"]), next(iter(reports), {}))
@@ -189,7 +182,6 @@ def user(scene: Scene, dummy: Json) -> Link:
 
 
 def absence(found: object) -> str:
-    """Return what to say of what no read brought."""
     return "not looked at" if isinstance(found, Failure) else "not found"
 
 
@@ -212,7 +204,6 @@ def key(scene: Scene, dummy: Json) -> Link:
 
 
 def due_at(scene: Scene, each: Json) -> str:
-    """Return when the rotation of a key is due."""
     return format_time(parse_time(each["created"]) + timedelta(days=scene.desired.options["rotate_after_days"]))
 
 
@@ -256,9 +247,8 @@ def endpoint(scene: Scene, item: Json) -> Link:
 
 
 def thing(scene: Scene, item: Json, kind: str, key: str) -> Link:
-    """Return a template or an endpoint as RunPod holds it."""
     name = name_of(item, kind)
-    for each in scene.observed.held(key):
+    for each in scene.observed.listed(key):
         if each["name"] == name:
             facts = {field: each.get(field) for field in ("id", "image", "registry")}
             mine = each.get("image") in (item["image"], scene.observed.public_images.get(item["image"]))
@@ -281,7 +271,7 @@ DESCRIBED: dict[str, Callable[[Scene, Json], Link]] = {
 
 
 def proof(scene: Scene, item: Json) -> Json:
-    """Return whether RunPod's pull of a workload was proved, and how; or why not, since when, and what would."""
+    """Return whether the pull was proved, and how; or why not, since when, and what would."""
     if scene.desired.access == "delegation":
         made = [each["created_at"] for each in scene.observed.delegations(item["repository_arn"])]
         how = "Only RunPod has the roles that pull by delegation, so that nobody else can prove it."
@@ -305,7 +295,7 @@ def proof(scene: Scene, item: Json) -> Json:
 
 
 def handed_over(scene: Scene, item: Json) -> str | None:
-    """Return when RunPod got the token that works the longest, as far as the store tells."""
+    """Return when RunPod got the token that works longest, by the store."""
     ends = [scene.observed.expiry.get(each["id"], "") for each in scene.observed.current(scene.desired, item["region"])]
     last = max(ends, default="")
     return format_time(parse_time(last) - TOKEN_LIFE) if last else None
@@ -321,7 +311,6 @@ def started(scene: Scene, item: Json, handed: str | None) -> Json | None:
 
 
 def puller(scene: Scene) -> str:
-    """Return whoever pulls, in words."""
     if scene.desired.access == "public":
         return "a client without a login"
     user = scene.desired.options["user_name"]
@@ -332,7 +321,7 @@ def puller(scene: Scene) -> str:
 
 
 def keys(scene: Scene, found: list[Finding]) -> Iterator[Json]:
-    """The access keys, each from its making to when its rotation is due."""
+    """Each from its making to when its rotation is due."""
     of_keys = [one for one in found if "key" in one.links]
     for about in scene.observed.users:
         for each in about["access_keys"]:
@@ -347,12 +336,10 @@ def keys(scene: Scene, found: list[Finding]) -> Iterator[Json]:
 
 
 def named(about: Json, one: Finding) -> bool:
-    """Return whether a finding names a key of the user."""
     return any(each["id"] in one.cause for each in about["access_keys"])
 
 
 def tokens(scene: Scene, found: list[Finding]) -> Iterator[Json]:
-    """The tokens in the credentials, each over its life."""
     ends = scene.observed.expiry
     for region in scene.observed.credential_names(scene.desired):
         for each in scene.observed.current(scene.desired, region):

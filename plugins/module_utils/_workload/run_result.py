@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the result of a run: what its plan predicted, with what only the steps could learn. Pure.
+# Private to this collection: what a plan predicted, with what only the steps could learn.
 
 from __future__ import annotations
 
@@ -18,16 +18,13 @@ CREDENTIAL = ("id", "name", "logical_name", "region", "expires_at")
 
 
 def access_report(access: str, user: str | None, **known: Any) -> Json:
-    """Return a result, of which only what is `known` is not empty."""
+    """Only what is `known` is not empty."""
     empty: Json = {"credentials": [], "delegations": [], "rotation_due": False}
     return {"access": access, "user": user, "workloads": [], **empty, **known, "warnings": []}
 
 
 def run_result(plan: Json, done: Mapping[str, Json]) -> Json:
-    """Return the plan with its result, and the lines of that, as they came true.
-
-    `done` has by kind what the step's module returned, nothing where none ran. Raises InputError for anything else.
-    """
+    """Return the plan as it came true. `done` has by kind what modules returned; raise InputError for anything else."""
     try:
         return joined(plan, done)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -50,7 +47,7 @@ def joined(plan: Json, done: Mapping[str, Json]) -> Json:
 
 
 def credentials(predicted: list[Json], done: Json) -> list[Json]:
-    """Return the credentials by region, without those that are gone."""
+    """Leave out credentials that are gone."""
     made = {item["region"]: {key: item.get(key) for key in CREDENTIAL} for item in done.get("registries", [])}
     by_region = {item["region"]: item for item in predicted} | made
     return [item for item in by_region.values() if item.get("id", "unknown")]
@@ -74,7 +71,7 @@ def workloads(predicted: list[Json], done: Mapping[str, Json]) -> list[Json]:
 
 
 def endpoint_ids(done: Json) -> dict[int, str]:
-    """Return the ids by the workloads' places; the task loops over the endpoints."""
+    """Return ids by the workloads' places, over which the task loops."""
     made = [each for each in done.get("results", []) if each.get("endpoint")]
     return {each["__runpod_ecr_endpoint"]["position"]: each["endpoint"]["id"] for each in made}
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what the role decides about its workloads. Pure; the filters only pass it on.
+# Private to this collection: what the role decides about its workloads.
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .._runpod.credential_replacement import logical
 WORKLOAD_KEYS = {"image", "template", "endpoint"}
 OF_THE_WORKLOAD = {"image", "state"}  # what no workload sets for its template
 OF_THE_TEMPLATE = {"image", "registry", "state", "template"}  # what no workload sets for its endpoint
-CONTAINER = ("args", "disk", "env", "ports")  # what an endpoint has of its template unless it sets that itself
+CONTAINER = ("args", "disk", "env", "ports")  # what an endpoint has of its template unless it sets that
 
 
 def plain(value: Any) -> Any:
-    """Return a value in plain dicts and lists: with Ansible's own, a deep copy copies its template engine too."""
+    """Return plain dicts and lists: a deep copy of Ansible's own copies its template engine too."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 def merge(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> Json:
-    """Return a workload's own options over the defaults; their environments are merged key by key."""
+    """Environments are merged key by key."""
     merged = {**defaults, **own}
     if defaults.get("env") and own.get("env"):
         merged["env"] = {**defaults["env"], **own["env"]}
@@ -39,9 +39,9 @@ def merge(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> Json:
 
 
 def workload(given: Any, template_defaults: Mapping[str, Any], endpoint_defaults: Mapping[str, Any]) -> Json:
-    """Return one workload, complete: its image taken apart, template and endpoint merged over the defaults and named.
+    """Return the image taken apart, template and endpoint merged and named.
 
-    Its endpoint is None when neither it nor the defaults name an option of one.
+    The endpoint is None when no option names one.
     """
     if not isinstance(given, Mapping) or not given.get("image"):
         raise InputError("image is missing.")
@@ -66,7 +66,6 @@ def workload(given: Any, template_defaults: Mapping[str, Any], endpoint_defaults
 
 
 def options_of(given: Mapping[str, Any], kind: str, derived: Collection[str]) -> Mapping[str, Any]:
-    """Return a workload's own options of its template or endpoint."""
     own = given.get(kind) or {}
     if not isinstance(own, Mapping):
         raise InputError(f"{kind} is not a dictionary of options.")
@@ -77,10 +76,9 @@ def options_of(given: Mapping[str, Any], kind: str, derived: Collection[str]) ->
 
 
 def endpoint(template: Json, options: Json) -> Json | None:
-    """Return the options of a workload's endpoint, complete; None when there is to be none.
+    """Return None without an endpoint.
 
-    What the workload says of its template's container stands here too: a template that check mode only foresees cannot
-    tell it.
+    The container is here too: a template that check mode only foresees cannot tell it.
     """
     if not options:
         return None
@@ -94,7 +92,7 @@ def endpoint(template: Json, options: Json) -> Json | None:
 
 
 def twins(complete: Iterable[tuple[int, Json]], kind: str) -> list[str]:
-    """Return what is wrong with names that two workloads give to two templates, or to two endpoints."""
+    """Return what is wrong with names given to two things."""
     positions: dict[str, int] = {}
     wrong = []
     for position, item in complete:
@@ -110,7 +108,7 @@ def twins(complete: Iterable[tuple[int, Json]], kind: str) -> list[str]:
 def workloads(
     given: Iterable[Any], template: Mapping[str, Any], endpoint: Mapping[str, Any] | None = None
 ) -> list[Json]:
-    """Return all workloads complete. Raises InputError that tells everything wrong with them, by position from 1."""
+    """Raise InputError that tells everything wrong, by position from 1."""
     complete: list[tuple[int, Json]] = []
     wrong: list[str] = []
     defaults = plain(template), plain(endpoint or {})
@@ -132,10 +130,10 @@ def workloads(
 def templates(
     items: Iterable[Json], registries: Mapping[str, str] | None = None, images: Mapping[str, str] | None = None
 ) -> list[Json]:
-    """Return the templates to ensure, each with the credential of its image's region unless it names another.
+    """Return templates with their regions' credentials.
 
-    `registries` maps a region to the name or id of its credential, and a region that it lacks needs none; without it,
-    the templates are to be absent. `images` maps an image to the public one that is run in its place.
+    `registries` maps a region to the name or id of one, a region that it lacks needs none; None means that the
+    templates are to go. `images` maps an image to the public one run instead.
     """
     if registries is None:
         return [{"name": item["name"], "state": "absent"} for item in items]
@@ -151,10 +149,7 @@ def templates(
 
 
 def public_images(items: Iterable[Json], uris: Mapping[str, str]) -> dict[str, str]:
-    """Return image -> its mirror in ECR Public: by tag, or by digest where the image is given by digest.
-
-    `uris` are those of the public repositories, by the ARNs of the private ones.
-    """
+    """Return image -> mirror, by tag or digest as given. `uris` are the public repositories by private ARNs."""
     images = {item["image"]: parse_ecr(item["image"]) for item in items}
     return {
         given: uris[image.repository_arn] + (f"@{image.digest}" if image.digest else f":{image.tag}")
@@ -163,12 +158,9 @@ def public_images(items: Iterable[Json], uris: Mapping[str, str]) -> dict[str, s
 
 
 def users(items: Iterable[Json], current: Mapping[str, list[Json]], registries: Mapping[str, str]) -> list[Json]:
-    """Return what at RunPod still needs these workloads' access, their own templates and endpoints left out.
-
-    That is what runs an image of their repositories or refers to one of their credentials. `held` is what runpod_info
-    returned, `registries` maps a region to the name of its credential.
-    Each user is {kind, id, name, region, repository_arn, reason}; what only refers to the credential has no
-    repository_arn.
+    """Return what else at RunPod runs an image of these repositories or refers to their credentials: {kind, id,
+    name, region, repository_arn, reason}; what only refers has no repository_arn. `registries` maps a region to its
+    credential's name.
     """
     wanted = list(items)
     repositories = {item["repository_arn"] for item in wanted}
@@ -195,7 +187,7 @@ def users(items: Iterable[Json], current: Mapping[str, list[Json]], registries: 
 
 
 def others(items: Iterable[Json], current: Mapping[str, list[Json]]) -> Iterator[tuple[str, Json]]:
-    """Yield what RunPod holds besides these workloads' templates and endpoints, with its kind."""
+    """Yield what is not these workloads' own, with its kind."""
     wanted = list(items)
     ours = {("template", item["name"]) for item in wanted}
     ours |= {("endpoint", item["endpoint"]["name"]) for item in wanted if item["endpoint"]}
@@ -204,10 +196,7 @@ def others(items: Iterable[Json], current: Mapping[str, list[Json]]) -> Iterator
 
 
 def public_users(items: Iterable[Json], current: Mapping[str, list[Json]], uris: Iterable[str]) -> list[Json]:
-    """Return what at RunPod still runs an image of these public repositories, as {uri, reason}.
-
-    The workloads' own templates and endpoints are left out.
-    """
+    """Return what else still runs images of these public repositories: {uri, reason}."""
     wanted = set(uris)
     return [
         {"uri": uri, "reason": f"The {kind} {thing['name']} ({thing['id']}) runs {thing['image']}"}
@@ -217,7 +206,7 @@ def public_users(items: Iterable[Json], current: Mapping[str, list[Json]], uris:
 
 
 def public_repository(reference: str | None) -> str:
-    """Return the URI of the repository when an image lies in ECR Public, else an empty text."""
+    """Return "" for an image outside ECR Public."""
     try:
         image = parse(reference or "")
     except InputError:
@@ -228,10 +217,9 @@ def public_repository(reference: str | None) -> str:
 def leftovers(
     items: Iterable[Json], current: Mapping[str, list[Json]], access: str, credentials: Iterable[str]
 ) -> list[str]:
-    """Return a sentence for each way other than `access` by which RunPod has access to these workloads' repositories.
+    """Return a sentence for each way other than `access` that RunPod has.
 
-    `held` are the registries and delegations that runpod_info returned; `credentials` are patterns for the whole names
-    of the run's credentials.
+    `credentials` are patterns for whole names of the run's.
     """
     repositories = {item["repository_arn"] for item in items}
     patterns = [re.compile(pattern) for pattern in credentials]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: one thing that a run does, and why it is needed. Pure.
+# Private to this collection: one thing that a run does, and why.
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROUPS = ("user", "policy")  # of a pull user
 
 
 class Step(NamedTuple):
-    """One thing that a run does. `step` names the module's task, `before` and `after` what the change shows."""
+    """`step` names the module's task; `before` and `after` show the change."""
 
     step: str
     name: str
@@ -39,12 +39,11 @@ def action_of(before: Any, after: Any, changed: bool) -> str:
 
 
 def there(state: Any) -> bool:
-    """Return whether a state shows anything; one of several things shows them by their names."""
+    """Return whether a state shows anything, by names when it has several."""
     return any(state.values()) if isinstance(state, dict) else bool(state)
 
 
 def step_of(step: str, name: str, found: Result, reason: str = "") -> Step:
-    """Return the step that a module predicts."""
     action = action_of(found.before, found.after, found.changed)
     why = reason if reason and action == "change" else reason_of(action, found.before, found.after)
     return Step(step, name, action, why, found.before, found.after)
@@ -58,7 +57,7 @@ def reason_of(action: str, before: Any, after: Any) -> str:
 
 
 def differing_parts(key: str, before: Any, after: Any) -> list[str]:
-    """Return the field where it differs; of a group of fields, those in it."""
+    """Return the field that differs; of a group those in it."""
     if key in GROUPS and before and after:
         return [f"{key} {part}" for part in after if after[part] != before.get(part)]
     return [key] if before != after else []
@@ -70,7 +69,7 @@ def resource_step(step: str, name: str, planned: str, before: Any, after: Any) -
 
 
 def credential_reason(found: Result, enough: str) -> str:
-    """Return why a token is renewed; one that ends at `enough` or later would do."""
+    """A token that ends at `enough` or later would do."""
     if not found.changed or not found.before:
         return ""
     ends = found.before.get("expires_at")
@@ -80,5 +79,5 @@ def credential_reason(found: Result, enough: str) -> str:
 
 
 def minimum(desired: DesiredState, now: datetime) -> str:
-    """Return until when a token has to work, as results show it."""
+    """Return until when a token has to work."""
     return format_time(now + timedelta(hours=desired.options["min_validity_hours"]))

@@ -2,8 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what at RunPod uses these workloads' repositories and is none of theirs, by its owner, and
-# what has none. Pure.
+# Private to this collection: what else uses these workloads' repositories, by owner, and what has none.
 
 from __future__ import annotations
 
@@ -16,16 +15,16 @@ from .desired import DesiredState
 from .observed import ObservedState
 from .spec import leftovers, others
 
-LOST = {"access_missing", "credential_gone"}  # of a template or an endpoint, when its credential or delegation went
+LOST = {"access_missing", "credential_gone"}  # its credential or delegation went
 UNNAMED = (
     "Add it to the workloads of this audit, or, once you know that nobody needs it, take it away in RunPod's console."
 )
 
 
 def foreign(desired: DesiredState, observed: ObservedState) -> list[tuple[str, Json]]:
-    """Return what runs an image of the workloads' repositories, with its kind, and is none of theirs."""
+    """Return what runs these repositories and is none of the workloads', with its kind."""
     repositories = set(desired.repositories)
-    current = in_use({kind: observed.held(kind) for kind in KINDS})
+    current = in_use({kind: observed.listed(kind) for kind in KINDS})
     return [
         (kind, thing)
         for kind, thing in others(desired.items, current)
@@ -34,7 +33,7 @@ def foreign(desired: DesiredState, observed: ObservedState) -> list[tuple[str, J
 
 
 def owner_of(observed: ObservedState, thing: Json) -> str:
-    """Return the id of the credential or the delegation that a thing pulls by; empty for nobody's."""
+    """Return the id of the credential or delegation; empty for nobody's."""
     if thing.get("registry"):
         return str(thing["registry"])
     image = repository_of(thing.get("image"))
@@ -43,20 +42,21 @@ def owner_of(observed: ObservedState, thing: Json) -> str:
 
 
 def ours(desired: DesiredState, observed: ObservedState) -> set[str]:
-    """Return the ids of the credentials, or the delegations, that this run keeps."""
+    """Return ids of credentials or delegations that this run keeps."""
     if desired.access == "delegation":
         return {each["id"] for arn in desired.repositories for each in observed.delegations(arn)}
     return {each["id"] for region in desired.regions for each in observed.current(desired, region)}
 
 
 def owners(observed: ObservedState) -> dict[str, str]:
-    """Return the credentials and the delegations by their ids, in words."""
-    names = {each["id"]: f"the credential {each['name']}" for each in observed.held("registries")}
-    return names | {each["id"]: f"the delegation of {each['repository_arn']}" for each in observed.held("delegations")}
+    names = {each["id"]: f"the credential {each['name']}" for each in observed.listed("registries")}
+    return names | {
+        each["id"]: f"the delegation of {each['repository_arn']}" for each in observed.listed("delegations")
+    }
 
 
 def neighbours(desired: DesiredState, observed: ObservedState) -> list[Json]:
-    """Return what other credentials and delegations serve from these repositories, by them: that is somebody else's."""
+    """What others' credentials and delegations serve is theirs."""
     own, names = ours(desired, observed), owners(observed)
     found: dict[str, list[Json]] = {}
     for kind, thing in foreign(desired, observed):
@@ -67,7 +67,7 @@ def neighbours(desired: DesiredState, observed: ObservedState) -> list[Json]:
 
 
 def orphans(desired: DesiredState, observed: ObservedState) -> list[Json]:
-    """Return what nothing needs, what another way of access has left, and keys that are not in the store."""
+    """Return what nothing needs, what another way of access left, and keys outside the store."""
     found = [*unused(desired, observed), *unnamed(desired, observed)]
     known = [one["id"] for one in found]
     found += [
@@ -80,7 +80,7 @@ def orphans(desired: DesiredState, observed: ObservedState) -> list[Json]:
 
 
 def unused(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
-    """Credentials and delegations that nothing refers to; this run's own are to be there."""
+    """This run's own are to be there."""
     own = ours(desired, observed)
     for one in observed.runpod_findings:
         if one["code"] in ("credential_unused", "delegation_unused") and one["id"] not in own:
@@ -88,7 +88,7 @@ def unused(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
 
 
 def unnamed(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
-    """Templates that this run's own access serves, and that are none of its workloads'."""
+    """Templates that this run's access serves and that are none of its workloads'."""
     own, names = ours(desired, observed), owners(observed)
     for kind, thing in foreign(desired, observed):
         owner = owner_of(observed, thing)
@@ -101,13 +101,11 @@ def unnamed(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
 
 
 def left(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
-    """What another way of access has left."""
-    current = {kind: observed.held(kind) for kind in ("registries", "delegations")}
+    current = {kind: observed.listed(kind) for kind in ("registries", "delegations")}
     for message in leftovers(desired.items, current, desired.access, desired.credential_patterns):
         cause, dummy, remedy = message.partition(" When ")
         yield orphan("access", None, None, cause, f"When {remedy}")
 
 
 def orphan(kind: str, identifier: str | None, name: str | None, cause: str, remedy: str) -> Json:
-    """Return a thing without an owner."""
     return {"kind": kind, "id": identifier, "name": name, "cause": cause, "remedy": remedy}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: what a run tells on the terminal, in lines.
+# Private to this collection.
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ PROVED = {True: "the pull is proved", False: "cannot be pulled"}
 
 
 def change_lines(steps: Iterable[Step]) -> list[str]:
-    """Return a line for each step that is needed."""
     return [change_line(step) for step in steps if step.needed]
 
 
@@ -36,10 +35,7 @@ def change_line(step: Step) -> str:
 
 
 def state_lines(result: Json, pending: bool = False, renewed: Collection[str] = ()) -> list[str]:
-    """Return a line for each workload and for each token.
-
-    A proof that is `pending`, and the ends of those that are to be `renewed`, are what the run will bring.
-    """
+    """A `pending` proof, and the ends of tokens to be `renewed`, are what the run will bring."""
     unproved = "the run will prove the pull" if pending else "the pull is not proved"
     if result["access"] == "delegation":
         unproved = "nobody but RunPod can prove the pull"
@@ -68,7 +64,7 @@ def shown_step(step: Step) -> Json:
 
 
 def differing(step: Step) -> Json:
-    """Return what a step changes: of two states of one thing only the parts that differ."""
+    """Return only the parts that differ of two states."""
     before, after = step.before, step.after
     if isinstance(before, dict) and isinstance(after, dict):
         keys = [key for key in after if after[key] != before.get(key)]
@@ -77,14 +73,12 @@ def differing(step: Step) -> Json:
 
 
 def diff_of(steps: Iterable[Step]) -> tuple[Json, Json]:
-    """Return all that changes, under the names of the steps."""
     needed = [(f"{step.step} {step.name}", differing(step)) for step in steps if step.needed and step.action != "prove"]
     before = {name: parts["before"] for name, parts in needed if parts["before"]}
     return before, {name: parts["after"] for name, parts in needed if parts["after"]}
 
 
 def planned(steps: list[Step], result: Json, pending: bool = False) -> Json:
-    """Return what a module tells of steps and of their result."""
     renewed = {step.name for step in steps if step.step == "credential" and step.needed}
     return {
         "steps": [shown_step(step) for step in steps],

@@ -67,7 +67,7 @@ from ansible_collections.gpuops.runpod.tests.unit.rights.test_operator import (
     use_info,
     use_rotation,
 )
-from ansible_collections.gpuops.runpod.tools.rights import POLICIES, ROWS, documents
+from ansible_collections.gpuops.runpod.tools.rights import POLICIES, RULES, documents
 
 pytestmark = UNMEASURED
 
@@ -188,7 +188,7 @@ def foresee(account: Observed) -> None:
     """What a preflight asks of IAM besides harmless reads, of a caller who has assumed a role."""
     aws = ReadOnlyAws.of(account.aws())
     assert policy_source(aws, f"arn:aws:sts::{HOME}:assumed-role/deploy/session")
-    right = Right(ROWS[0], "iam:GetUser", ("*",))
+    right = Right(RULES[0], "iam:GetUser", ("*",))
     assert simulation(aws, f"arn:aws:iam::{HOME}:role/deploy", [right]) == [Verdict(right, "ok")]
     assert aws.call("iam", "get_account_summary")["SummaryMap"]
 

@@ -52,7 +52,7 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_public import PublicAccount
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod
 from ansible_collections.gpuops.runpod.tests.unit.rights.judge import Request, Who, allowed, every_action, findings
-from ansible_collections.gpuops.runpod.tools.rights import PAGE, ROWS, written
+from ansible_collections.gpuops.runpod.tools.rights import PAGE, RULES, written
 
 pytestmark = UNMEASURED
 
@@ -542,13 +542,13 @@ def here(text: str) -> str:
 
 def table() -> list[tuple[set[str], str]]:
     """Return the rows: actions, and the ARN of what they are on."""
-    return [({*row.named()}, here(row.resource)) for row in ROWS]
+    return [({*row.named()}, here(row.resource)) for row in RULES]
 
 
 def operator() -> Who:
     """Return somebody who has what the table says, without its conditions."""
     statements = [
-        {"Sid": row.sid, "Effect": "Allow", "Action": row.named(), "Resource": here(row.resource)} for row in ROWS
+        {"Sid": row.sid, "Effect": "Allow", "Action": row.named(), "Resource": here(row.resource)} for row in RULES
     ]
     return Who(f"arn:aws:iam::{HOME}:user/operator", {"Version": "2012-10-17", "Statement": statements})
 

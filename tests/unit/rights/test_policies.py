@@ -18,7 +18,7 @@ from parliament import analyze_policy_string
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.policy_document import compact, policy_size
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import IN_FORCE
-from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy as _grant
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import repository_arn
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import quarantine as _quarantine
@@ -274,7 +274,8 @@ def anybody(arn: str, powerless: bool = False) -> Who:
 
 def granted(*others: Json) -> Json:
     """Return the policy of a repository as ecr_pull_grant leaves it where others have these statements."""
-    return _grant.merge({**_grant.EMPTY, "Statement": list(others)}, _grant.statement("AllowRunpodPull", IN_FORCE))
+    policy = {**repository_policy.EMPTY, "Statement": list(others)}
+    return repository_policy.merge(policy, repository_policy.statement("AllowRunpodPull", IN_FORCE))
 
 
 @pytest.mark.parametrize("role", ROLES)

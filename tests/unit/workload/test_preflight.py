@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.rights import ROWS, Row
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.rights import RULES, Rule
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, SkopeoError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Skopeo
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_rights import (
@@ -92,7 +92,7 @@ def denying(house: House, *actions: str) -> Iterator[None]:
 
 def cases() -> Iterator[tuple[str, str, Json]]:
     """Yield each action of each row of the table, with the options of a run that needs it."""
-    for row in ROWS:
+    for row in RULES:
         for words in row.when.split("|") if row.when else []:
             options: Json = dict(BOUND) if row.sid == "OnlyWithBoundary" else {}
             for word in words.split():
@@ -126,8 +126,8 @@ def test_nothing_is_missing_for_who_may_do_everything(house: House) -> None:
     assert found["lines"][0].startswith("Ready to converge: 0 missing, 3 unknown, ")
 
 
-def row(sid: str) -> Row:
-    return next(one for one in ROWS if one.sid == sid)
+def row(sid: str) -> Rule:
+    return next(one for one in RULES if one.sid == sid)
 
 
 @EVERY_ROW
@@ -163,8 +163,8 @@ def test_without_simulation_reads_tell_what_they_can(house: House, sid: str) -> 
 
 
 def test_every_row_is_part_of_some_run() -> None:
-    assert {sid for sid, dummy in CASES} == {row.sid for row in ROWS} - {"Preflight", "PreflightAsRole"}
-    words = {word for row in ROWS for word in row.when.replace("|", " ").split()}
+    assert {sid for sid, dummy in CASES} == {row.sid for row in RULES} - {"Preflight", "PreflightAsRole"}
+    words = {word for row in RULES for word in row.when.replace("|", " ").split()}
     assert words == ABOUT.keys()
 
 

@@ -94,5 +94,5 @@ def test_the_module_hands_the_proof_over(store: Any, who: str, monkeypatch: pyte
     module: Any = SimpleNamespace(params=params, region="us-east-1", client=None, check_mode=True)
     clients = runpod_ecr_credential.connect(module)
     ((aws, registry, said, check_mode),) = asked
-    assert (clients.prove, clients.aws, said, check_mode) == ("the proof", aws, who, True)
+    assert (clients.verify, clients.aws, said, check_mode) == ("the proof", aws, who, True)
     assert registry.args[0].ca_path == "/ca.pem" and registry.args[0].follow_redirects == "none"

@@ -254,7 +254,7 @@ def test_older_versions_are_understood(begun: int, written: int, told: Progress)
     meter = CopyProgress(blobs, heard.append)
     for digest in [*blobs][:begun]:
         meter.read(f"Copying blob {digest}")
-    meter.look(written)
+    meter.update(written)
     assert heard == [told]
 
 
@@ -263,7 +263,7 @@ def test_a_blob_of_two_platforms_counts_once() -> None:
     meter = CopyProgress({f"sha256:{BLOB}": 3}, heard.append)
     for line in (f"Copying blob sha256:{BLOB}", f"Copying config {CONFIG}", f"Copying blob sha256:{BLOB}"):
         meter.read(line)
-    meter.look(9)
+    meter.update(9)
     assert heard == [Progress(1, 1, 3, 3), Progress(1, 1, 3, 3)]
 
 

@@ -559,7 +559,7 @@ def test_a_port_where_nothing_listens_is_named_within_seconds() -> None:
 def test_a_host_that_is_silent_is_waited_for_when_it_takes_connections(
     accepts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PATIENCE", 0.05)
+    monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.05)
     monkeypatch.setattr(client, "PROBE", 0.5)
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -586,7 +586,7 @@ def test_behind_a_proxy_the_host_itself_is_not_tried(monkeypatch: pytest.MonkeyP
 
 
 def test_a_call_that_takes_longer_than_the_probe_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "PATIENCE", 0.01)
+    monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.01)
     assert within(5, lambda: Event().wait(0.1) or "done") == "done"  # type: ignore[comparison-overlap, arg-type, return-value]
 
 

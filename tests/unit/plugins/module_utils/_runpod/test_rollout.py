@@ -51,7 +51,7 @@ def test_when_a_roll_out_is_over(seen: RolloutStatus, over: bool) -> None:
     ],
 )
 def test_a_sight_in_words(seen: RolloutStatus, says: str) -> None:
-    assert seen.told() == says
+    assert seen.describe() == says
 
 
 def test_workers_are_asked_for_only_when_they_count() -> None:
