@@ -90,7 +90,8 @@ notes:
     C(iam:ListAccessKeys), C(iam:ListUsers), C(iam:GetPolicy), C(iam:GetPolicyVersion), C(iam:ListPolicyVersions),
     C(iam:GetAccountAuthorizationDetails), C(secretsmanager:DescribeSecret), C(secretsmanager:GetSecretValue),
     C(ssm:GetParameter), C(ssm:ListTagsForResource), C(ecr:GetAuthorizationToken), C(ecr:BatchGetImage),
-    C(ecr:GetDownloadUrlForLayer), C(ecr:BatchCheckLayerAvailability), C(ecr:GetRepositoryPolicy),
+    C(ecr:GetDownloadUrlForLayer), C(ecr:BatchCheckLayerAvailability), C(ecr:DescribeImages), C(ecr:GetLifecyclePolicy),
+    C(ecr:GetRepositoryPolicy),
     C(ecr-public:GetAuthorizationToken), C(sts:GetServiceBearerToken), C(ecr-public:DescribeRegistries),
     C(ecr-public:DescribeRepositories), C(ecr-public:GetRepositoryCatalogData), C(ecr-public:ListTagsForResource),
     C(ecr-public:DescribeImages), C(ecr-public:BatchCheckLayerAvailability) and C(cloudtrail:LookupEvents).

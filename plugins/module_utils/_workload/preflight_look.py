@@ -200,6 +200,8 @@ def ecr_probes(action: str, right: Right, desired: DesiredState, dummy: CallerCo
         "BatchGetImage": ("batch_get_image", {"imageIds": [{"imageDigest": NOBODYS}]}),
         "GetDownloadUrlForLayer": ("get_download_url_for_layer", {"layerDigest": NOBODYS}),
         "BatchCheckLayerAvailability": ("batch_check_layer_availability", {"layerDigests": [NOBODYS]}),
+        "DescribeImages": ("describe_images", {"imageIds": [{"imageDigest": NOBODYS}]}),
+        "GetLifecyclePolicy": ("get_lifecycle_policy", {}),
         "GetRepositoryPolicy": ("get_repository_policy", {}),
     }
     if action not in requests:

@@ -69,6 +69,7 @@ def facts_of(desired: DesiredState) -> set[str]:
     found = {
         "write": intent in WRITES,
         "refresh": intent == "refresh",
+        "audit": intent == "audit",
         "user": user and intent != "refresh",
         kind: user,
         "kms": user and bool(desired.store["kms_key_id"]),
