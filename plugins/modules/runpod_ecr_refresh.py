@@ -47,13 +47,21 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Ensure there is a pull user whose key is in the secret store
+  gpuops.runpod.ecr_pull_user:
+    name: runpod-ecr-access
+    repositories:
+      - 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training
+      - 123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/runpod-gpu-inference
+    secret_store:
+      name: runpod-ecr/runpod-ecr-access
+
 - name: Keep the token fresh with which RunPod pulls an image
   gpuops.runpod.runpod_ecr_refresh:
     image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
 
 - name: Keep those of two regions fresh, with less than eleven hours left
   gpuops.runpod.runpod_ecr_refresh:
-    user_name: runpod-pull
     min_validity_hours: 11
     workloads:
       - image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1

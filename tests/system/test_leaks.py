@@ -233,7 +233,7 @@ FAILING: dict[str, tuple[str, str, int, dict[str, Any], tuple[str, Any]]] = {
     "RunPod down: absent": (MAIN, "minimal", 3, ABSENT, ("(GET|POST|PATCH|DELETE) /v2/.*", DOWN)),
     "RunPod down: refresh": (REFRESH, "yaml", 2, {}, ("(GET|POST|PATCH|DELETE) /v2/.*", DOWN)),
     "RunPod down: rotate": (ROTATE, "default", 1, {}, ("(GET|POST|PATCH|DELETE) /v2/.*", DOWN)),
-    "RunPod down: audit": (AUDIT, "default", 0, {"runpod_ecr_audit_fail_on": "red"}, ("(GET|POST) /v2/.*", DOWN)),
+    "RunPod down: audit": (AUDIT, "default", 0, {"runpod_ecr_audit_fail_on": "amber"}, ("(GET|POST) /v2/.*", DOWN)),
     "quarantine denied": (MAIN, "oneline", 4, QUARANTINED, ("iam:.*", DENIED)),
 }
 
