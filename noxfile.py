@@ -279,3 +279,9 @@ def audits(session: nox.Session) -> None:
     """Every sabotage of the table that audits are held against, and a thousand combinations of three."""
     parts = ["tests/unit/audit", "-q", *session.posargs]
     session.run("pytest", f"--numprocesses={PROCESSES}", *parts, env={"AUDIT_CASES": "all"})
+
+
+@nox.session
+def awx(session: nox.Session) -> None:
+    """All of the playbook for AWX against the stand-in of its API, or a controller that CONTROLLER_HOST names."""
+    session.run("pytest", "--numprocesses=2", "tests/system/test_awx.py", *session.posargs, env={"AWX_WHOLE": "1"})

@@ -94,7 +94,7 @@ class Runs:
     ) -> None:
         self.store = store
         self._sleep, self._clock = sleep, clock
-        self._clients: dict[ModuleType, Any] = {}
+        self._clients: dict[tuple[ModuleType, Any], Any] = {}
         self._aws = {
             "region": environment["AWS_REGION"],
             "endpoint_url": environment["AWS_ENDPOINT_URL"],
@@ -227,9 +227,10 @@ class Runs:
         with patch_module_args({**access, **options}), patch.object(module, "execute", execute):
             module.main()
         [(it, connect)] = made
-        if module not in self._clients:
-            self._clients[module] = self._hurried(connect(it))
-        return it.params, self._clients[module]
+        kind = module, it.params.get("identity")  # nobody's pull needs no region
+        if kind not in self._clients:
+            self._clients[kind] = self._hurried(connect(it))
+        return it.params, self._clients[kind]
 
     def _hurried(self, client: Any) -> Any:
         """Give a client, or each of several, the clock and the pauses of these runs."""
