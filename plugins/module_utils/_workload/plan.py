@@ -335,7 +335,7 @@ def public_images_left(desired: DesiredState, steps: Iterable[Step]) -> list[str
 def covered_regions(desired: DesiredState, look: Look, account: str) -> list[str]:
     """Return the images' regions, and others that RunPod has of the user."""
     current = (desired.region_of(logical(one["name"]), account) for one in look.api.items("/registries", "registries"))
-    return sorted({*desired.regions, *filter(None, current)})
+    return list(dict.fromkeys([*desired.regions, *filter(None, current)]))
 
 
 def refresh(desired: DesiredState, look: Look) -> Plan:

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
+from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_plan
 from ansible_collections.gpuops.runpod.tests.unit.plugins import rights
-from tests.system.conftest import IMAGE, SEOUL, House
+from tests.system.conftest import IMAGE, SEOUL, USER, House
 
 MODULE = "runpod_ecr_refresh"
 TWO_REGIONS = [{"image": IMAGE}, {"image": SEOUL}]
@@ -67,3 +71,24 @@ def test_the_caller_s_token_is_renewed_each_time_with_a_warning(house: House) ->
     done = house.role("refresh", pull_identity="caller")
     assert done.result["user"] is None
     assert any("gets a token of" in text for text in done.warnings) and done.result["warnings"] == done.warnings
+
+
+@pytest.mark.parametrize("options", [{}, {"credential_name": "mine"}, {"pull_identity": "caller"}])
+def test_a_plan_of_a_refresh_tells_what_the_refresh_does(house: House, options: dict[str, Any]) -> None:
+    house.sandbox.aws.switch(token_seconds=3600)
+    house.arrange(IMAGE, SEOUL)
+    house.sandbox.aws.switch(token_seconds=12 * 3600)
+    house.sandbox.runpod.seed("registries", {"name": "somebody-else", "username": "AWS"})
+    store = {"name": f"runpod-ecr/{USER}"}
+    given = {"intent": "refresh", "image": IMAGE, "secret_store": store, **options}
+    foreseen = house.runs.outcome(runpod_ecr_plan, given)
+    done = house.role("refresh", **options)
+    assert foreseen.results["changes"] == done.plan["changes"] != []
+    named = [step["name"] for step in done.plan["steps"]]
+    assert len(named) == (1 if options else 2) and "somebody-else" not in named
+
+
+def test_a_plan_of_a_refresh_before_the_first_run_says_what_to_run(house: House) -> None:
+    with pytest.raises(CollectionError, match="Run the playbook gpuops.runpod.runpod_ecr first"):
+        store = {"name": f"runpod-ecr/{USER}"}
+        house.runs.outcome(runpod_ecr_plan, {"intent": "refresh", "image": IMAGE, "secret_store": store})

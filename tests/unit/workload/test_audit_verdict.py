@@ -1,0 +1,92 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether what is in use can be pulled: what nothing tells is unknown, never well and never broken."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import pull_check
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_probe import PullDeniedError
+from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse_ecr
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload import audit_look
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit import BOUND, store_command, with_remedy
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_verdict import UNKNOWN, Judge
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.findings import MAIN_JOB, Finding
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.observed import Failure
+from tests.system.conftest import ENDPOINT, IMAGE, SEOUL, House
+from tests.system.test_audit import at_runpod, held
+
+from .audits import SERVED, TRAINING, Json, audited, observed
+
+ONE = {"workloads": [{"image": IMAGE, "template": {"name": TRAINING}}]}
+UNREADABLE = Failure("it may not be read", "403", refused=True)
+
+
+@pytest.fixture
+def judge(house: House) -> Judge:
+    house.arrange({"image": IMAGE, "template": {"name": TRAINING}})
+    desired, seen = observed(house, **ONE)
+    return Judge(desired, seen, ())
+
+
+def without(judge: Judge, kind: str) -> Judge:
+    return judge._replace(observed=judge.observed._replace(runpod={**judge.observed.runpod, kind: UNREADABLE}))
+
+
+def test_what_nothing_tells_is_unknown(judge: Judge) -> None:
+    for image in (None, "", "docker.example.com/team/app:v1"):
+        assert judge.pull({"image": image, "registry": None}) == UNKNOWN
+    assert without(judge, "registries").pull({"image": IMAGE, "registry": "r1"}) == UNKNOWN
+    assert without(judge, "delegations").pull({"image": IMAGE, "registry": None}) == UNKNOWN
+
+
+def test_a_credential_that_is_gone_opens_nothing(judge: Judge) -> None:
+    assert judge.pull({"image": IMAGE, "registry": "r-gone"}).code == "credential_gone"
+
+
+def test_layers_of_an_image_that_may_not_be_read_are_not_missing() -> None:
+    with patch.object(audit_look.pull_probe, "ByApi") as probe:
+        probe.return_value.manifest.side_effect = PullDeniedError({"cause": "no"})
+        seen: Any = SimpleNamespace(aws=None, opener=None)
+        assert audit_look.layers_of(seen, parse_ecr(IMAGE), pull_check.caller_identity()) == []
+
+
+def test_a_lifecycle_policy_without_rules_takes_nothing() -> None:
+    told = {"lifecyclePolicyText": json.dumps({"rules": []})}
+    seen: Any = SimpleNamespace(aws=SimpleNamespace(call=lambda *dummy, **dummies: told))
+    assert audit_look.expiring(seen, parse_ecr(IMAGE), "sha256:1") is None
+
+
+@pytest.mark.parametrize(
+    ("action", "named"), [("add-tags-to-resource", "--resource-id"), ("delete-parameter", "--name")]
+)
+def test_commands_about_a_parameter_name_it_as_the_command_wants(action: str, named: str) -> None:
+    store = {"type": "ssm", "name": "/runpod-ecr/runpod-ecr-access", "region": "us-east-1"}
+    scene: Any = SimpleNamespace(desired=SimpleNamespace(store=store), observed=SimpleNamespace(users=[]))
+    assert store_command(scene, "tag-resource", action)[-2:] == (named, store["name"])
+
+
+def test_an_endpoint_that_has_not_what_its_template_has_is_to_be_rolled_out(house: House) -> None:
+    workload: Json = {"image": SEOUL, "template": {"name": SERVED, "args": "--new"}, "endpoint": ENDPOINT}
+    house.arrange(workload)
+    at_runpod(house, "PATCH", f"serverless/{held(house, 'endpoints', SERVED)}", {"args": "--old"})
+    codes = {one["code"] for one in audited(house, workloads=[workload])["findings"]}
+    assert "template_not_rolled_out" in codes
+
+
+@pytest.mark.parametrize(
+    ("wished", "remedy"), [(None, BOUND), ("arn:is", BOUND), ("arn:wished", MAIN_JOB), ("", MAIN_JOB)]
+)
+def test_a_boundary_that_denies_is_mended_by_a_run_where_another_one_is_wished(wished: str | None, remedy: str) -> None:
+    user = {"permissions_boundary": "arn:is"}
+    options = {"user_permissions_boundary": wished}
+    scene: Any = SimpleNamespace(desired=SimpleNamespace(options=options), observed=SimpleNamespace(users=[user]))
+    told = with_remedy(scene, Finding(("user",), "error", "boundary_denies", "It denies.", "", ()))
+    assert told.remedy == remedy and told.cause.endswith("The boundary is arn:is.")
