@@ -9,7 +9,6 @@ those of tools/sessions.py, which keep theirs below .build.
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shutil
@@ -18,12 +17,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from xml.etree import ElementTree
 
 import nox
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from tools import sessions
+from tools.ansible_test import has, make_home, make_repository
 
 # The longest first: they run side by side.
 CHECKS = ("system", "units", "molecule", "sanity", "ansible_lint", "docs", "lint", "isolated_units", sessions.SAMPLE)
@@ -36,15 +35,6 @@ NPM_LOCK_ONLY = ("--package-lock-only", "--omit-lockfile-registry-resolved", "--
 PYTHON_VERSION = "{}.{}".format(*sys.version_info)
 PROCESSES = os.environ.get("PROCESSES", str(os.cpu_count() or 1))  # of one check
 SPREAD = (f"--numprocesses={PROCESSES}", "--dist=worksteal")
-
-# Stands in for the script, named after a version of pip, that ansible-test fetches from a site of its own.
-GET_PIP = "get_pip_25_2.py"
-GET_PIP_SCRIPT = """\
-import subprocess, sys
-
-packages = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-sys.exit(subprocess.call([{python!r}, "-m", "pip", "--python", sys.executable, "install", *packages]))
-"""
 
 # Sanity tests that must have looked at something: ansible-test calls it a success when all targets are skipped.
 SANITY_THAT_COUNTS = ("import", "pylint", "use-argspec-type-path", "validate-modules")
@@ -155,12 +145,8 @@ def sanity(session: nox.Session) -> None:
     tree = ansible_test(session, "sanity", "--junit", *session.posargs)
     report = tree / "tests" / "output" / "junit"
     for name in () if session.posargs else SANITY_THAT_COUNTS:
-        if not any(did_run(file) for file in report.glob(f"*sanity-{name}*.xml")):
+        if not any(not has(file, "skipped") for file in report.glob(f"*sanity-{name}*.xml")):
             session.error(f"ansible-test found nothing to check for {name}")
-
-
-def did_run(report: Path) -> bool:
-    return not any(True for dummy in ElementTree.parse(report).iter("skipped"))
 
 
 @nox.session
@@ -210,7 +196,8 @@ def locks(session: nox.Session) -> None:
 
 def ansible_test(session: nox.Session, command: str, *arguments: str) -> Path:
     """Run ansible-test in a tree and a home of its own; return the tree."""
-    home, tree = ansible_test_home(command), ansible_test_tree(command)
+    home, tree = BUILD / command / "home", ansible_test_tree(command)
+    make_home(BIN, home)
     with session.chdir(tree):
         session.run("ansible-test", command, "--local", "--python", PYTHON_VERSION, *arguments, env={"HOME": str(home)})
     return tree
@@ -225,36 +212,11 @@ def ansible_test_tree(command: str) -> Path:
         if os.path.lexists(ROOT / name):
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
-    git("init", "--quiet", str(tree))
-    git("-C", str(tree), "add", "--all")
+    make_repository(tree)
     (collections / "amazon").mkdir()
     installed = next(BIN.parent.glob("lib/python*/site-packages/ansible_collections/amazon/aws"))
     (collections / "amazon" / "aws").symlink_to(installed)
     return tree
-
-
-def ansible_test_home(command: str) -> Path:
-    """Make the home in which a command of ansible-test keeps its environments: with its pip at hand, and pip's settings
-    in a file, as it does not pass them on from the environment.
-    """
-    home = BUILD / command / "home"
-    get_pip = home / ".ansible" / "test" / "cache" / GET_PIP
-    get_pip.parent.mkdir(parents=True, exist_ok=True)
-    get_pip.write_text(GET_PIP_SCRIPT.format(python=sys.executable))
-    settings = home / ".config" / "pip" / "pip.conf"
-    settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.touch(mode=0o600)
-    settings.write_text("\n".join(["[global]", *pip_settings()]) + "\n")
-    return home
-
-
-def pip_settings() -> list[str]:
-    """The user's settings of pip, as lines of a configuration file."""
-    command = [sys.executable, "-m", "pip", "config", "list"]
-    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    pairs = [line.split("=", maxsplit=1) for line in listing.splitlines()]
-    values = {"quiet": "1"} | {key.rpartition(".")[2]: str(ast.literal_eval(value)) for key, value in pairs}
-    return [f"{key} = {value}".replace("\n", "\n  ") for key, value in values.items()]
 
 
 def git(*arguments: str) -> str:

@@ -9,14 +9,13 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from tests.sandbox.server import Sandbox
 from tests.system.conftest import House
 from tests.system.role import Played
-from tests.system.worker import Runs, now
+from tests.system.worker import Clock, Runs
 
 from .breaks import Killed, Point, Wire, points, set_fault
 from .scenarios import ENDING, SCENARIOS
@@ -27,19 +26,6 @@ Json = dict[str, Any]
 
 # Answers that AWS may give too: of a list without items, or without tags. Nobody can know better.
 EMPTIED = re.compile(r"remove \S*(\.member|\[\*\]|\.Tags)$")
-
-
-class Clock:
-    """Goes on when somebody sleeps, and else as the real one."""
-
-    def __init__(self) -> None:
-        self.slept = 0.0
-
-    def sleep(self, seconds: float) -> None:
-        self.slept += seconds
-
-    def now(self) -> datetime:
-        return now() + timedelta(seconds=self.slept)
 
 
 class Verdict(NamedTuple):

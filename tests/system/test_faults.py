@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from .conftest import USER, House
-from .worker import STORES, Runs, now
+from .worker import STORES, Clock, Runs
 
 EVERY: dict[str, Any] = {"times": None}  # each time that the run sends the call again
 FAULTS: dict[str, dict[str, Any]] = {
@@ -26,19 +25,6 @@ FAULTS: dict[str, dict[str, Any]] = {
     "reset": {"answer": "reset", **EVERY},
     "garbage": {"effect": "after", "answer": "garbage", **EVERY},
 }
-
-
-class Clock:
-    """Goes on when somebody sleeps, and else as the real one."""
-
-    def __init__(self) -> None:
-        self.slept = 0.0
-
-    def sleep(self, seconds: float) -> None:
-        self.slept += seconds
-
-    def now(self) -> datetime:
-        return now() + timedelta(seconds=self.slept)
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
         current = current._replace(registries=listed(params, current, client.api, now))
     if params.get("with_further_regions") and params["name"] is None:
         account = account_of(current, client.aws)
-        names |= {region: name for region, name in default_names(current.registries, params["user"], account) if name}
+        names |= dict(default_names(current.registries, params["user"], account))
     current = read_users_of_ours(params, current, list(filter(None, names.values())), client.api)
     plans = [plan(params, current, region, name, tuple(images.get(region, ())), now) for region, name in names.items()]
     notes = tuple(filter(None, [missing, whose(client.aws) if hands_over_the_callers(plans) else ""]))
