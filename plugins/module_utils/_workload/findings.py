@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: findings besides the modules'. A new one is a new row, and the rule in audit.py that
+# Private to this collection: findings besides the modules'. A new one is a new row, and the rule in an audit_*.py that
 # yields it.
 
 from __future__ import annotations

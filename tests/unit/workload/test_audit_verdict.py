@@ -16,7 +16,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import pull_che
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_probe import PullDeniedError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse_ecr
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload import audit_look
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit import BOUND, store_command, with_remedy
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_refusal import BOUND, with_remedy
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_user import store_command
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_verdict import UNKNOWN, Judge
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.findings import MAIN_JOB, Finding
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.observed import Failure
