@@ -40,13 +40,15 @@ def further_credentials(scene: Scene) -> Iterator[Finding]:
     if not scene.observed.was_read("registries"):
         return
     account = scene.observed.account_id(scene.desired)
-    names = {each["id"]: logical(each["name"]) for each in scene.observed.listed("registries")}
-    current = set(scene.observed.credential_names(scene.desired).values())
-    of_the_user = {one for one in scene.observed.expiry if names.get(one) not in {None, *current}}
+    defaults = scene.desired.default_names(scene.observed.listed("registries"), account)
+    wished = {each["id"] for region in scene.desired.regions for each in scene.observed.current(scene.desired, region)}
     for one in scene.observed.runpod_findings:
-        if one["kind"] == "registry" and one["id"] in of_the_user and one["code"] in OF_TOKENS:
-            name = names[one["id"]]
-            region = scene.desired.region_of(name, account)
+        if (
+            one["kind"] == "registry"
+            and one["id"] in scene.observed.expiry.keys() - wished
+            and one["code"] in OF_TOKENS
+        ):
+            region, name = defaults.get(one["id"], ("", one["name"]))
             found = token(scene, one, (name, region), ())
             yield found if region else found._replace(remedy=one["remedy"])
 

@@ -15,7 +15,6 @@ from .._core.result import Result
 from .._ecr.pull_check import NotPullableError
 from .._pull_user.iam_user import find_user
 from .._runpod import endpoint_fields, template
-from .._runpod.credential_replacement import logical
 from . import preview
 from .desired import DesiredState
 from .look import KNOWN_LATER, Look
@@ -334,8 +333,8 @@ def public_images_left(desired: DesiredState, steps: Iterable[Step]) -> list[str
 
 def covered_regions(desired: DesiredState, look: Look, account: str) -> list[str]:
     """Return the images' regions, and others that RunPod has of the user."""
-    current = (desired.region_of(logical(one["name"]), account) for one in look.api.items("/registries", "registries"))
-    return list(dict.fromkeys([*desired.regions, *filter(None, current)]))
+    current = desired.default_names(look.api.items("/registries", "registries"), account)
+    return list(dict.fromkeys([*desired.regions, *(region for region, dummy in current.values())]))
 
 
 def refresh(desired: DesiredState, look: Look) -> Plan:
