@@ -12,10 +12,10 @@ from functools import partial
 
 from .._core.errors import Json
 from .._core.finding import module_call
-from .audit_policy import access, open_to_all
 from .audit_scene import Scene, has
 from .findings import Finding, finding
 from .observed import read
+from .repository_access import access, open_to_all
 
 
 def policies(scene: Scene) -> Iterator[Finding]:

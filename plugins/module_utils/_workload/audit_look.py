@@ -22,9 +22,11 @@ from .._oci import manifest as manifests
 from .._oci.reference import PUBLIC_HOSTS, Image, parse_ecr
 from .._pull_user import inventory
 from .._runpod import account, endpoint, endpoint_fields, rollout
+from .._runpod.worker_logs import last_lines
 from . import preview
 from .audit_lifecycle import Expiry, lifecycle_end, rules_of
 from .audit_verdict import in_use, parsed
+from .audit_workers import Trouble, trouble
 from .desired import DesiredState
 from .look import LISTINGS, Look
 from .observed import EndpointLook, Failure, ObservedState, read
@@ -334,6 +336,14 @@ def endpoint_look(desired: DesiredState, look: Look, given: Json) -> EndpointLoo
     status = rollout.read_status(look.api, f"{endpoint.PATH}/{step.current['id']}", with_workers=True)
     workers = tuple(status.workers_as_result())
     releases = look.api.get(f"{endpoint.PATH}/{step.current['id']}/releases").get("releases") or [{}]
-    return EndpointLook(
-        before, after, status.as_result(endpoint_fields.released(step)), workers, releases[0].get("createdAt")
-    )
+    found = trouble(workers, releases[0].get("createdAt"), look.aws.clock())
+    changes = status.as_result(endpoint_fields.released(step))
+    return EndpointLook(before, after, changes, workers, releases[0], found, logs_of(look, step.current, found))
+
+
+def logs_of(look: Look, current: Json, found: Trouble | None) -> list[str] | Failure:
+    """A worker that is throttled has none yet."""
+    if found is None or found.code == "workers_throttled":
+        return []
+    secrets = [str(value) for value in (current.get("env") or {}).values()]
+    return guarded(lambda: last_lines(look.api, current["id"], found.ids[0], secrets))

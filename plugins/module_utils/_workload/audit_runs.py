@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator
 
 from .._core.errors import Json
 from .._core.finding import module_call
-from .._core.time import parse_time
 from .._runpod.ownership import foreign_signs
 from .audit_reads import failure
 from .audit_scene import Scene, drifted, main_job, name_of
@@ -19,8 +18,6 @@ from .audit_verdict import in_use
 from .findings import Finding, finding, from_module
 from .observed import EndpointLook, Failure, read
 from .strays import LOST, foreign
-
-STARTING = 15  # minutes for the pull of a large image
 
 
 def account(scene: Scene) -> Iterator[Finding]:
@@ -117,7 +114,7 @@ def endpoints(scene: Scene) -> Iterator[Finding]:
 
 def endpoint(scene: Scene, item: Json, look: EndpointLook) -> Iterator[Finding]:
     """What is not as it should be counts before what is not rolled out."""
-    differs = [*differing(scene, "endpoint", item, look.before, look.after)]
+    differs = [*differing(scene, "endpoint", item, look.before, look.after, look.changed)]
     release = look.release or {"changes": [], "rollout": None}
     rollout, identifier = release["rollout"] or {}, (look.before or {}).get("id")
     if any(one.code == "runs_unpullable" for one in differs):
@@ -141,32 +138,38 @@ def endpoint(scene: Scene, item: Json, look: EndpointLook) -> Iterator[Finding]:
 
 def workers(scene: Scene, item: Json, look: EndpointLook) -> Iterator[Finding]:
     """What cannot be pulled explains workers that do not run."""
-    if scene.judge.failing(item) or not look.workers:
+    if scene.judge.failing(item) or not look.trouble:
         return
-    named: dict[str, list[str]] = {}
-    for each in look.workers:
-        named.setdefault(str(each.get("status")), []).append(str(each.get("id")))
-    facts = {"name": item["endpoint"]["name"], "total": len(look.workers)}
-    if unhealthy := named.get("UNHEALTHY"):
-        yield finding("workers_unhealthy", (item["name"],), number=len(unhealthy), ids=", ".join(unhealthy), **facts)
-    elif named.keys() == {"THROTTLED"}:
-        yield finding("workers_throttled", (item["name"],), number=len(look.workers), **facts)
-    elif named.keys() <= {"INITIALIZING", "THROTTLED"} and look.released_at:
-        minutes = int((scene.observed.now - parse_time(look.released_at)).total_seconds() // 60)
-        if minutes >= STARTING:
-            ids = ", ".join(named["INITIALIZING"])
-            yield finding("workers_stuck", (item["name"],), minutes=minutes, ids=ids, **facts)
+    found = look.trouble
+    facts = {
+        "name": item["endpoint"]["name"],
+        "total": len(look.workers),
+        "number": len(found.ids),
+        "ids": ", ".join(found.ids),
+        "minutes": found.minutes,
+        "log": quoted(found.ids[0], look.logs),
+    }
+    yield finding(found.code, (item["name"],), "\n".join(read(look.logs, [])) or None, **facts)
 
 
-def differing(scene: Scene, kind: str, item: Json, before: Json | None, after: Json | None) -> Iterator[Finding]:
+def quoted(worker: str, logs: list[str] | Failure) -> str:
+    if isinstance(logs, Failure):
+        return f" What its host says of {worker} could not be read: {sentence_of(logs.text)}"
+    return f" Its host says last of {worker}: {sentence_of(logs[-1])}" if logs else ""
+
+
+def differing(
+    scene: Scene, kind: str, item: Json, before: Json | None, after: Json | None, changed: str = ""
+) -> Iterator[Finding]:
+    """`changed` tells who made it so, and when."""
     name, concerned = name_of(item, kind), (item["name"],)
     if not before:
         yield finding(f"{kind}_missing", concerned, name=name)
         return
     parts = drifted(before, after or {}, ("id", "registry") if lost(scene, kind, item) else ("id",))
     if cannot := unpullable(scene, item, kind, parts):
-        yield from cannot
+        yield from (one._replace(cause=f"{one.cause}{changed}") for one in cannot)
     elif parts:
         image = f" It runs {before['image']}." if "image" in parts else ""
-        one = finding(f"{kind}_drift", concerned, name=name, parts=", ".join(parts), image=image)
+        one = finding(f"{kind}_drift", concerned, name=name, parts=", ".join(parts), image=f"{image}{changed}")
         yield one._replace(remedy=main_job(scene, item))

@@ -13,12 +13,12 @@ from .._core.errors import Json
 from .._core.finding import shell_command
 from .._core.result import Result
 from .._ecr.repository_policy import listed, statements
-from .audit_policy import covers, like
 from .audit_reads import hidden
 from .audit_scene import Scene
 from .audit_verdict import OF_THE_KEY
 from .findings import MAIN_JOB, Finding, finding, from_module
 from .observed import read
+from .repository_access import covers, like
 
 OF_TOKENS = {"token_ends_soon", "token_expired"}  # judged by what RunPod holds
 # A note in the place of a key that is still to be made.
