@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -135,3 +136,10 @@ class ObservedState(NamedTuple):
 
 def read(found: Any, default: Any) -> Any:
     return default if found is None or isinstance(found, Failure) else found
+
+
+def guarded(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except CollectionError as error:
+        return Failure.of(error)

@@ -23,10 +23,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror, public_repository
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse_ecr
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_look import expiring, missing_layers
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_look import expiring
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.look import ReadOnlyAws
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_look import policy_source, simulation
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_rights import Right, Verdict
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.pull_look import missing_layers
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
     ecr_public_repo,
