@@ -15,7 +15,7 @@ from .._core.finding import module_call
 from .audit_scene import Scene, has
 from .findings import Finding, finding
 from .observed import read
-from .repository_access import access, open_to_all
+from .repository_access import access, denied_by, open_to_all
 
 
 def policies(scene: Scene) -> Iterator[Finding]:
@@ -25,7 +25,7 @@ def policies(scene: Scene) -> Iterator[Finding]:
         arn = policy["arn"]
         concerned = scene.those(partial(has, "repository_arn", arn))
         verdicts = [access(documents.get(arn), role) for role in scene.judge.roles]
-        denials = list(dict.fromkeys(sid for one in verdicts for sid in one.denied_by))
+        denials = denied_by(documents.get(arn), scene.judge.roles)
         if denials:
             yield finding("statement_denies", concerned, arn=arn, sids=" and ".join(denials))
         if everybody := open_to_all(documents.get(arn)):

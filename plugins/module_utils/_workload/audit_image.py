@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import partial
 
@@ -19,6 +18,7 @@ from .audit_scene import Scene, drifted
 from .audit_verdict import OF_THE_IMAGE
 from .findings import Finding, finding, from_module
 from .observed import Failure, read
+from .pull_look import layers_lost
 
 
 def images(scene: Scene) -> Iterator[Finding]:
@@ -40,8 +40,7 @@ def images(scene: Scene) -> Iterator[Finding]:
 def damaged(scene: Scene) -> Iterator[Finding]:
     for image, missing in scene.observed.layers.items():
         if missing and not isinstance(missing, Failure):
-            facts = {"number": len(missing), "image": image, "digest": missing[0]}
-            yield finding("layer_unavailable", scene.users_of(image), json.dumps(missing), **facts)
+            yield layers_lost(image, missing, scene.users_of(image))
 
 
 def vanishing(scene: Scene) -> Iterator[Finding]:

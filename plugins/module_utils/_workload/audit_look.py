@@ -25,11 +25,9 @@ from .desired import DesiredState
 from .look import LISTINGS, Look
 from .observed import Failure, ObservedState, guarded, read
 from .plan import NO_ALIAS, PUBLIC, public_names
-from .pull_look import check, layers_of, minted, missing_layers, place, puller_of
+from .pull_look import READERS, check, layers_of, minted, missing_layers, place, puller_of
 from .runpod_look import at_runpod, containers, what_runs
 from .spec import public_images
-
-READERS = 8
 
 
 def observe(desired: DesiredState, look: Look, events: Json | None) -> ObservedState:

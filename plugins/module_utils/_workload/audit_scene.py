@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from .._aws.runpod_roles import IN_FORCE
 from .._core.errors import Json
 from .._runpod.ownership import foreign_signs
 from .audit_verdict import Judge, in_use
@@ -30,8 +29,7 @@ class Scene(NamedTuple):
 
     @property
     def judge(self) -> Judge:
-        roles = self.desired.options["pull_role_arns"] or IN_FORCE
-        return Judge(self.desired, self.observed, tuple(roles))
+        return Judge(self.desired, self.observed, self.desired.pull_roles)
 
     @property
     def everybody(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from .._aws.runpod_roles import IN_FORCE
 from .._aws.store_options import STORE_OPTIONS
 from .._core.errors import InputError, Json
 from .._runpod.credential_replacement import default_names
@@ -80,6 +81,10 @@ class DesiredState(NamedTuple):
         if not self.by_user or self.options["credential_name"]:
             return {}
         return default_names(registries, self.options["user_name"], account)
+
+    @property
+    def pull_roles(self) -> tuple[str, ...]:
+        return tuple(self.options["pull_role_arns"] or IN_FORCE)
 
     @property
     def public_names(self) -> dict[str, str]:

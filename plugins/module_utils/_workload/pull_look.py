@@ -6,19 +6,26 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
 from .._aws.ecr_token import get_token
-from .._core.errors import AwsError, InputError, Json
-from .._ecr import pull_check, pull_probe
+from .._core.errors import AwsError, ConflictError, InputError, Json
+from .._ecr import pull_check, pull_grant, pull_probe
 from .._ecr.pull_probe import PullIdentity
 from .._oci import manifest as manifests
 from .._oci.reference import Image, parse_ecr
 from . import preview
 from .desired import DesiredState
+from .findings import Finding, finding
 from .look import Look
 from .observed import Failure, guarded, read
+from .repository_access import denied_by
 
 PLATFORM = "linux/amd64"
 MOST_LAYERS = 100  # in one question
+READERS = 8
 
 
 class KeylessError(InputError):
@@ -59,20 +66,64 @@ def minted(desired: DesiredState, look: Look, proof: list[Json] | Failure) -> di
     return found
 
 
-def missing_layers(look: Look, image: Image, digests: list[str]) -> list[str]:
-    """Ask as whoever runs this."""
-    missing = []
+def warned_of_tokens(desired: DesiredState, look: Look, proof: list[Json]) -> list[str]:
+    """A check mints none otherwise. What RunPod has works on without a new one."""
+    return [f"{one['cause']} {one['remedy']}" for one in minted(desired, look, proof).values()]
+
+
+def whole(look: Look, reports: list[Json], identity: str, store: Json | None = None) -> list[Json]:
+    """Add what is missing of images that were found; what nobody may ask is no fault."""
+    puller = pull_check.caller_identity()
+    if identity == "secret_store":
+        puller = pull_check.stored_identity(look.aws, store or {}, preview.NEVER)[0]
+
+    def examined(report: Json) -> Json:
+        image, missing = parse_ecr(report["image"]), []
+        if report["digest"]:
+            with suppress(AwsError):
+                missing = missing_layers(look, image, layers_of(look, image, puller), puller)
+        if not missing:
+            return report
+        one = layers_lost(image.reference, missing, ())
+        found = {field: getattr(one, field) for field in ("code", "severity", "cause", "remedy", "raw")}
+        return {**report, "pullable": False, "findings": [*report["findings"], found]}
+
+    with ThreadPoolExecutor(READERS) as readers:
+        return list(readers.map(examined, reports))
+
+
+def layers_lost(image: str, missing: list[str], workloads: tuple[str, ...]) -> Finding:
+    facts = {"number": len(missing), "image": image, "digest": missing[0]}
+    return finding("layer_unavailable", workloads, json.dumps(missing), **facts)
+
+
+def missing_layers(look: Look, image: Image, digests: list[str], asking: PullIdentity | None = None) -> list[str]:
+    """Ask as whoever runs this unless told otherwise. Of what the answer leaves out nothing is known."""
+    missing: set[str] = set()
     for start in range(0, len(digests), MOST_LAYERS):
         end = start + MOST_LAYERS
-        asked = digests[start:end]
-        answer = look.aws.call("ecr", "batch_check_layer_availability", **place(image), layerDigests=asked)
-        there = {each.get("layerDigest") for each in answer.get("layers") or [] if available(each)}
-        missing += [each for each in asked if each not in there]
-    return missing
+        answer = look.aws.call(
+            "ecr",
+            "batch_check_layer_availability",
+            **place(image),
+            layerDigests=digests[start:end],
+            identity=asking.key if asking else None,
+        )
+        judged = [each for each in answer.get("layers") or [] if each.get("layerAvailability") == "UNAVAILABLE"]
+        missing |= {each.get("layerDigest") for each in [*judged, *(answer.get("failures") or [])]}
+    return [each for each in digests if each in missing]
 
 
-def available(layer: Json) -> bool:
-    return layer.get("layerAvailability") == "AVAILABLE"
+def require_no_denial(desired: DesiredState, look: Look) -> None:
+    """Raise ConflictError for what no statement of a run outweighs."""
+    wrong = []
+    for arn in desired.repositories:
+        policy = pull_grant.read_policy(look.aws, pull_grant.Repository(arn))
+        if sids := denied_by(policy, desired.pull_roles):
+            one = finding("statement_denies", (), arn=arn, sids=" and ".join(sids))
+            wrong.append(f"{one.cause} {one.remedy}")
+    if wrong:
+        raise ConflictError(" ".join(wrong))
 
 
 def layers_of(look: Look, image: Image, reader: PullIdentity) -> list[str]:
