@@ -164,6 +164,7 @@ class Call(NamedTuple):
     id: str
     query: Mapping[str, str]
     body: Json
+    worker: str = ""
 
 
 class Cursor(NamedTuple):
