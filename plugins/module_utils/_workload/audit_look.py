@@ -28,7 +28,8 @@ from .audit_verdict import in_use, parsed
 from .desired import DesiredState
 from .look import LISTINGS, Look
 from .observed import EndpointLook, Failure, ObservedState, read
-from .plan import NO_ALIAS, PUBLIC, plan_templates, public_names
+from .plan_public import NO_ALIAS, PUBLIC, public_names
+from .plan_workloads import plan_templates
 from .spec import public_images, templates
 
 PLATFORM = "linux/amd64"
