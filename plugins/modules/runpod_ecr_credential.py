@@ -408,7 +408,8 @@ from ..module_utils._ecr.pull_check import registry_opener
 from ..module_utils._ecr.token_proof import token_proof
 from ..module_utils._oci.registry_client import Registry
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.ecr_credential import Clients, run
+from ..module_utils._runpod.credential_state import Clients
+from ..module_utils._runpod.ecr_credential import run
 
 REGIONS = ("image", "images", "registry_region", "registry_regions")
 

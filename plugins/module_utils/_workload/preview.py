@@ -25,6 +25,7 @@ from .._runpod import ecr_credential, endpoint_fields
 from .._runpod import endpoint as endpoints
 from .._runpod import template as template_fields
 from .._runpod import templates as bulk
+from .._runpod.credential_state import Clients
 from .._runpod.fields import Step
 from .desired import STATEMENT, DesiredState
 from .look import LISTINGS, Look
@@ -194,7 +195,7 @@ def credential(
         "released": desired.intent == "converge" and desired.options["release_quarantine"],
         "state": state,
     }
-    return ecr_credential.run(options, True, ecr_credential.Clients(look.aws, look.api))
+    return ecr_credential.run(options, True, Clients(look.aws, look.api))
 
 
 def delegation(look: Look, desired: DesiredState, given: list[str], state: str) -> Result:

@@ -22,7 +22,7 @@ from parliament import analyze_policy_string
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror, public_repository
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse_ecr
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import Clients
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_look import expiring, missing_layers
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.look import ReadOnlyAws
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_look import policy_source, simulation
@@ -134,7 +134,7 @@ def refresh(account: Observed) -> None:
 def lend(account: Observed) -> None:
     """The caller is who pulls."""
     runpod = FakeRunpod()
-    clients = ecr_credential.Clients(account.aws(), runpod.client)
+    clients = Clients(account.aws(), runpod.client)
     check(account, "caller")
     for options in ({}, {"state": "absent", "registry_region": None}):
         params = {**CREDENTIAL, "secret_store": None, **options}

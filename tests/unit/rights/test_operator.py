@@ -28,7 +28,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror, public_repository, pull_check
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Manifest, Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import Clients
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
     ecr_public_repo,
@@ -404,7 +404,7 @@ def look(account: Observed, asked: Json, check_mode: bool = False) -> None:
 def use_credential(account: Observed) -> None:
     with unnoted(account):
         play(account)
-    clients = ecr_credential.Clients(account.aws(), FakeRunpod().client)
+    clients = Clients(account.aws(), FakeRunpod().client)
     for options in ({}, {"force": True}, {"secret_store": None}, {"state": "absent", "registry_region": None}):
         params = {**CREDENTIAL, "secret_store": account.options, **options}
         both(lambda check_mode, params=params: runpod_ecr_credential.run(params, check_mode, clients))
