@@ -27,8 +27,8 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     validate(params)
     regions = regions_of(params)
     images = images_by_region(params.get("verify_images") or (), regions)
-    current = read_entry(params, client.aws, 0 if check_mode else params["propagation_timeout"])
     lenient = check_mode and not params.get("key_required")
+    current = read_entry(params, client.aws, 0 if lenient else params["propagation_timeout"])
     missing = refusal(current, lenient, params.get("released", False)) if params["state"] == "present" else ""
     names = {region: name_of(params, current, region, client.aws) for region in regions}
     now = client.aws.clock()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .._core.errors import InputError, Json
 from .._pull_user.iam_user import find_user
 from .._runpod.credential_replacement import logical
+from .._runpod.credential_state import Clients
 from . import preview
 from .access import Access
 from .desired import DesiredState
@@ -17,6 +18,7 @@ from .plan_credential import new_key, plan_credentials, proof_of_user, verified_
 from .plan_workloads import workload_results
 from .run_result import access_report
 from .step import Plan, step_of
+from .token_refresh import refresh_tokens
 
 
 def covered_regions(desired: DesiredState, look: Look, account: str) -> list[str]:
@@ -26,12 +28,8 @@ def covered_regions(desired: DesiredState, look: Look, account: str) -> list[str
 
 
 def refresh(desired: DesiredState, look: Look) -> Plan:
-    account = preview.account_of_key(look, desired)
-    regions = covered_regions(desired, look, account)
-    steps, registries = plan_credentials(desired, look, account, regions=regions)
-    user = desired.options["user_name"] if desired.by_user else None
-    report = access_report(desired.access, user, credentials=registries)
-    return Plan(steps, report, {"regions": regions, "verify_images": []})
+    foreseen = refresh_tokens(desired, Clients(look.aws, look.api), True)
+    return Plan(foreseen.steps, foreseen.result, {"regions": foreseen.regions, "verify_images": []})
 
 
 def rotate(desired: DesiredState, look: Look) -> Plan:

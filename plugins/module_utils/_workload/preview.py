@@ -12,9 +12,7 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from .._aws.secret_entry import keyless
-from .._aws.secret_store import read_with_key, store_of
-from .._core.errors import InputError, Json
+from .._core.errors import Json
 from .._core.result import Result
 from .._ecr import image_mirror, public_catalog, pull_check, pull_grant
 from .._ecr import public_repository as public
@@ -167,18 +165,6 @@ def mirror(look: Look, desired: DesiredState, images: dict[str, str]) -> Result:
 
 def account(look: Look, kinds: Iterable[str] = tuple(LISTINGS)) -> Json:
     return accounts.run({"gather": list(kinds), "credential_expiry": None}, True, look.api).results
-
-
-def account_of_key(look: Look, desired: DesiredState) -> str:
-    """Ask no IAM. Raise InputError when the store has no key yet."""
-    if not desired.by_user:
-        return str(caller(look)["Account"])
-    store = store_of(look.aws, desired.store)
-    entry = read_with_key(store, propagation_timeout(desired))
-    missing = keyless(entry, store.name)
-    if entry is None or missing:
-        raise InputError(missing)
-    return entry.arn.split(":")[4]
 
 
 def credential(
