@@ -19,15 +19,14 @@ from .iam_user import (
     KEY_MARK,
     SECRET,
     UserState,
-    delete_user,
     plan_marks,
-    tags_after,
     user_after,
-    write_tags,
     write_user,
 )
 from .key_rotation import apply_keys, keys_after, remove_keys, stored_id
 from .policy_attachment import DENY
+from .principal import USER, Principal
+from .principal_fields import delete_principal, tags_after, write_tags
 from .user_plan import UserPlan, plan_for, plan_rest
 from .user_read import read
 
@@ -60,7 +59,7 @@ def apply_present(lock: EntryLock, state: UserState, plan: UserPlan) -> UserStat
     write_user(aws, name, plan.user._replace(tag={**plan.user.tag, **record}))
     if plan.releasing:
         remove_keys(aws, name, plan.untrusted)
-        _quarantine.remove_policy(aws, name, DENY)
+        _quarantine.remove_policy(aws, context.principal, DENY)
     write_policy(lock, state, plan)
     keys = tuple(key for key in state.keys if key.id not in plan.untrusted)
     user = user_after(state, name, plan.user._replace(tag={**plan.user.tag, **record}))
@@ -72,13 +71,13 @@ def apply_present(lock: EntryLock, state: UserState, plan: UserPlan) -> UserStat
         context.store.untag([QUARANTINED])
     regions = _policy.regions_of(repositories_in_use(name, plan))
     if plan.keep_key:
-        write_tags(aws, name, tag, gone)
+        write_tags(aws, context.principal, tag, gone)
         keys = apply_keys(lock, keys, plan.keys, regions)
         lock.release()
         entry = lock.entry
     else:
         remove_keys(aws, name, plan.keys.delete)
-        write_tags(aws, name, tag, gone)
+        write_tags(aws, context.principal, tag, gone)
         keys = keys_after(keys, plan.keys)
         lock.delete()
     if entry and entry.key:
@@ -89,7 +88,7 @@ def apply_present(lock: EntryLock, state: UserState, plan: UserPlan) -> UserStat
 
 
 def repositories_in_use(name: str, plan: UserPlan) -> list[str]:
-    view = policy_attachment.current_view(name, plan.after.policies)
+    view = policy_attachment.current_view(Principal(USER, name), plan.after.policies)
     return _policy.repositories_of(view.document) or plan.asked or []
 
 
@@ -103,15 +102,15 @@ def write_policy(lock: EntryLock, state: UserState, plan: UserPlan) -> None:
         context.store.tag({GRANTED: format_time(aws.clock())})
     lock.check()
     if move.attach:
-        policy_attachment.attach(aws, name, rights, move, context.deadline(), is_new=plan.user.create)
-    stuck = policy_attachment.detach(aws, name, state.partition, rights, move.detach)
+        policy_attachment.attach(aws, context.principal, rights, move, context.deadline(), is_new=plan.user.create)
+    stuck = policy_attachment.detach(aws, context.principal, state.partition, rights, move.detach)
     if stuck:
         raise ConflictError(
             f"The user {name} has its new policy, and the former one, {stuck[0]['name']}, is detached from it, "
             f"but something else uses that one too. {stuck[0]['remedy']}"
         )
     tags = user_after(state, name, plan.user)["tags"]
-    write_tags(aws, name, *policy_attachment.plan_record(tags, move.record))
+    write_tags(aws, context.principal, *policy_attachment.plan_record(tags, move.record))
 
 
 def apply_removal(context: KeyContext, lock: EntryLock | None, state: UserState, plan: UserPlan) -> UserState:
@@ -119,18 +118,18 @@ def apply_removal(context: KeyContext, lock: EntryLock | None, state: UserState,
     aws, name = context.aws, context.user
     after = plan.after
     if state.user:
-        stuck = policy_attachment.detach(aws, name, state.partition, state.policies, plan.policies.detach)
+        stuck = policy_attachment.detach(aws, context.principal, state.partition, state.policies, plan.policies.detach)
         remove_keys(aws, name, plan.keys.delete)
         others = [*stuck, *state.others]
         if not others:
             if state.denied:
-                _quarantine.remove_policy(aws, name, DENY)
-            others = delete_user(aws, name)
+                _quarantine.remove_policy(aws, context.principal, DENY)
+            others = delete_principal(aws, context.principal)
         after = after._replace(others=tuple(others), user=None)
         if others:
             tags = state.user["tags"]
             tag, untag = plan_rest(tags, bool(stuck), after.keys)
-            write_tags(aws, name, tag, untag)
+            write_tags(aws, context.principal, tag, untag)
             after = after._replace(user={**state.user, "tags": tags_after(tags, tag, untag)})
     if lock:
         lock.delete()

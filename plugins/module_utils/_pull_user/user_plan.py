@@ -14,9 +14,10 @@ from .._core.errors import ConflictError, Json
 from . import policy_attachment
 from .access_keys import FOREIGN, ORPHAN, AccessKey, KeyPlan, plan_keys
 from .entry_lock import KeyContext
-from .iam_user import UserChange, UserState, marked_keys, plan_marks, plan_user, tags_after, user_after
+from .iam_user import UserChange, UserState, marked_keys, plan_marks, plan_user, user_after
 from .key_rotation import keys_after, refuse, stored_id
 from .policy_attachment import is_needed
+from .principal_fields import tags_after
 from .user_read import desired_policy, is_there
 from .user_result import owners_of
 

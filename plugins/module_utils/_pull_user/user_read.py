@@ -15,8 +15,10 @@ from .._oci.reference import repository_arn
 from . import policy_attachment
 from .access_keys import FOREIGN, MOST_KEYS
 from .entry_lock import KeyContext
-from .iam_user import UserState, check_entry, check_user, find_keys, find_others, find_user
+from .iam_user import UserState, check_entry, check_user, find_keys, find_user
 from .policy_attachment import DENY, find_document
+from .principal import USER, Principal
+from .principal_fields import find_others
 from .user_result import owners_of
 
 
@@ -41,7 +43,7 @@ def read_once(context: KeyContext, params: Json) -> UserState:
     if user:
         check_user(user, store.arn(state.partition, state.account))
     desired = desired_policy(params, state, aws.region) if params["state"] == "present" else None
-    state = state._replace(policies=policy_attachment.read_policies(aws, user, desired))
+    state = state._replace(policies=policy_attachment.read_policies(aws, context.principal, user, desired))
     if user:
         keys = find_keys(aws, name)
         if entry and entry.key and entry.key.access_key_id not in {key.id for key in keys}:
@@ -70,9 +72,9 @@ def read_rest(context: KeyContext, entry: Entry | None) -> UserState:
 
 def read_others(context: KeyContext, state: UserState) -> UserState:
     whose = owners_of(state)
-    theirs = tuple(key for key in state.keys if whose[key.id] == FOREIGN)
+    theirs = tuple(key.id for key in state.keys if whose[key.id] == FOREIGN)
     ours = policy_attachment.attached_arns(state.partition, state.policies)
-    others = find_others(context.aws, context.user, theirs, ours)
+    others = find_others(context.aws, context.principal, theirs, ours)
     kept = tuple(thing for thing in others if thing["name"] != DENY)
     return state._replace(others=kept, denied=len(kept) < len(others))
 
@@ -81,7 +83,7 @@ def is_denied(context: KeyContext, params: Json, user: Json) -> bool:
     """Only a quarantine that is to be lifted needs to know."""
     if not params["release_quarantine"] or params["state"] != "present":
         return False
-    return QUARANTINED in user["tags"] or find_document(context.aws, context.user, DENY) is not None
+    return QUARANTINED in user["tags"] or find_document(context.aws, context.principal, DENY) is not None
 
 
 def read_tokens(context: KeyContext, params: Json, state: UserState) -> tuple[TokenRecord, ...]:
@@ -96,14 +98,15 @@ def desired_policy(params: Json, state: UserState, region: str) -> policy_attach
     asked = params["repositories"]
     if asked is not None:
         asked = [repository_arn(name, partition, account, region) for name in asked]
+    principal = Principal(USER, params["name"])
     return policy_attachment.DesiredPolicy(
-        params["name"],
+        principal,
         partition,
         params["policy"],
         asked,
         params["purge_repositories"],
         params["pull_through"],
-        policy_attachment.customer_arn(partition, account, params["path"], params["name"]),
+        policy_attachment.customer_arn(partition, account, params["path"], principal),
     )
 
 
