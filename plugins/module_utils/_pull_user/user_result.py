@@ -55,7 +55,7 @@ def build_result(
     if params["state"] == "absent":
         results["remaining"] = list(after.others)
     if after.others:
-        warnings = (*warnings, still_there(params["name"], list(after.others)))
+        warnings = (*warnings, still_there(context.principal, list(after.others)))
     return Result(changed, for_diff(context.principal, before), for_diff(context.principal, after), results, warnings)
 
 
@@ -108,6 +108,9 @@ def for_diff(principal: Principal, state: UserState) -> Json | None:
     }
 
 
-def still_there(user: str, remaining: list[Json]) -> str:
+def still_there(principal: Principal, remaining: list[Json]) -> str:
     things = "; ".join(f"{thing['kind']} {thing['name']} ({thing['remedy']})" for thing in remaining)
-    return f"The user {user} stays, without anything of this collection on it, because of what others gave it: {things}"
+    return (
+        f"The {principal.kind} {principal.name} stays, without anything of this collection on it, because of what "
+        f"others gave it: {things}"
+    )

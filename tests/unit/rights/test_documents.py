@@ -58,6 +58,7 @@ from ansible_collections.gpuops.runpod.tests.unit.rights.test_operator import (
     Shelf,
     both,
     here,
+    keep_role,
     look,
     play,
     play_both,
@@ -65,6 +66,7 @@ from ansible_collections.gpuops.runpod.tests.unit.rights.test_operator import (
     unnoted,
     use_grant,
     use_info,
+    use_role,
     use_rotation,
 )
 from ansible_collections.gpuops.runpod.tools.rights import POLICIES, RULES, documents
@@ -123,6 +125,14 @@ def outgrow(account: Observed) -> None:
         play_both(account, policy=policy)
     play_both(account, repositories=MANY)
     quarantine(account)
+
+
+def keep_a_role(account: Observed) -> None:
+    """All that happens to a role, from nothing to a second absence, and one that somebody made without a boundary."""
+    use_role(account, ())
+    with unnoted(account):
+        keep_role(account, permissions_boundary=None)
+    keep_role(account, repositories=["app", "web"])
 
 
 def refresh(account: Observed) -> None:
@@ -198,6 +208,7 @@ WORK: dict[str, tuple[Callable[[Observed], None], ...]] = {
     "delegation": (delegate,),
     "operator": (manage, bound_the_unbounded, use_rotation, shut_off),
     "operator operator-managed-policies": (outgrow,),
+    "operator-managed-policies operator-role": (keep_a_role,),
     "public": (publish,),
     "preflight": (foresee,),
     "pull-boundary": (lend,),
