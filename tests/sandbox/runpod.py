@@ -61,7 +61,7 @@ class Route(NamedTuple):
     path: str
     status: int
     scope: str
-    act: Callable[[World, Call], Json | None]
+    act: Callable[[World, Call], Json | bytes | None]
     schema: str | None = None
 
 
@@ -94,6 +94,7 @@ ROUTES = (
     Route("PATCH", "/v2/serverless/{id}", 200, "serverless:write", resources.update_endpoint, "UpdateEndpointRequest"),
     Route("DELETE", "/v2/serverless/{id}", 204, "serverless:write", resources.delete_endpoint),
     Route("GET", "/v2/serverless/{id}/workers", 200, "serverless:read", rollout.list_workers),
+    Route("GET", "/v2/serverless/{id}/workers/{workerId}/logs", 200, "serverless:read", rollout.stream_logs),
     Route("GET", "/v2/serverless/{id}/releases", 200, "serverless:read", rollout.list_releases),
     Route("GET", "/v2/pods", 200, "pods:read", resources.list_pods),
     Route("GET", "/v2/pods/{id}", 200, "pods:read", getter("pods")),
@@ -101,7 +102,8 @@ ROUTES = (
     Route("GET", "/v2/clusters/{id}", 200, "clusters:read", getter("clusters")),
     Route("GET", "/v2/catalog/gpus", 200, "catalog:read", list_gpus),
 )
-_PATTERNS = {route.path: re.compile(route.path.replace("{id}", "(?P<id>[^/]+)")) for route in ROUTES}
+_PATTERNS = {route.path: re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route.path)) for route in ROUTES}
+STREAMED = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 class Quota:
@@ -193,6 +195,8 @@ class RunpodSimulator:
                 return _problem(refusal, quota_headers | self._quota_headers_of(refusal))
             if document is None:
                 return status, quota_headers, None
+            if isinstance(document, bytes):
+                return status, {**STREAMED, **quota_headers}, document
             return status, {"Content-Type": "application/json", **quota_headers}, deepcopy(document)
 
     def control(self, method: str, path: str, body: bytes) -> Answer:
@@ -229,17 +233,18 @@ class RunpodSimulator:
 
     def _serve(
         self, method: str, path: str, query: Mapping[str, str], content_type: str, body: bytes
-    ) -> tuple[int, Json | None]:
+    ) -> tuple[int, Json | bytes | None]:
         if (method, path) == DOCUMENT and self.world.switches["document"] is not None:
             return 200, self.world.switches["document"]
-        route, identifier = self._route(method, path)
+        route, identifiers = self._route(method, path)
         scopes = self.world.switches["scopes"]
         if scopes is not None and route.scope not in scopes:
             raise Refusal(403, "access denied")
         document = _checked_body(route.schema, content_type, body) if route.schema else {}
-        return route.status, route.act(self.world, Call(identifier, query, document))
+        call = Call(identifiers.get("id", ""), query, document, identifiers.get("workerId", ""))
+        return route.status, route.act(self.world, call)
 
-    def _route(self, method: str, path: str) -> tuple[Route, str]:
+    def _route(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         template, match = _match(path)
         routes = {route.method: route for route in ROUTES if route.path == template}
         patch = self.world.switches["registry_patch"]
@@ -250,7 +255,7 @@ class RunpodSimulator:
         if method not in routes:
             allow = {"Allow": ", ".join(routes)}
             raise Refusal(405, "The requested method is not allowed for this path.", headers=allow)
-        return routes[method], match.groupdict().get("id", "")
+        return routes[method], match.groupdict()
 
     def _control(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         key = path.removeprefix("/_sandbox/seed/")
@@ -319,7 +324,8 @@ def create_app(simulator: RunpodSimulator | None = None) -> WSGIApplication:
         else:
             query, given = request.args.to_dict(), dict(request.headers)
             status, headers, document = served.handle(request.method, request.path, query, given, body)
-        response = Response(None if document is None else json.dumps(document), status, headers)
+        text = document if document is None or isinstance(document, bytes) else json.dumps(document)
+        response = Response(text, status, headers)
         if document is None:
             del response.headers["Content-Type"]
         return response

@@ -156,6 +156,7 @@ class Call(NamedTuple):
     id: str
     query: Mapping[str, str]
     body: Json
+    worker: str = ""
 
 
 class Cursor(NamedTuple):

@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from .._aws.client import Aws
 from .._aws.secret_entry import MANAGED
 from .._core.errors import InputError, Json
 from .._oci.reference import parse_ecr
-from .credential_replacement import check_name, logical, region_of_name
+from .credential_replacement import check_name
 from .credential_state import CredentialState, account_of
 
 LONGEST_PROPAGATION = 3600
@@ -83,10 +83,3 @@ def name_of(params: Json, current: CredentialState, region: str | None, aws: Aws
     if not region:
         raise InputError("name is required, or image or registry_region, from whose region the name follows.")
     return f"{user or owner}-{account_of(current, aws)}-{region}"
-
-
-def default_names(registries: Iterable[Json], user: str, account: str) -> Iterator[tuple[str, str]]:
-    for registry in registries:
-        name = logical(registry["name"])
-        if region := region_of_name(name, user, account):
-            yield region, name

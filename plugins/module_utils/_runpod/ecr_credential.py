@@ -17,8 +17,8 @@ from .credential_apply import apply
 from .credential_failure import Failure, failed, regions_failed
 from .credential_plan import hands_over_the_callers, plan
 from .credential_preview import predict
-from .credential_replacement import PATH
-from .credential_request import default_names, images_by_region, name_of, regions_of, validate
+from .credential_replacement import PATH, default_names
+from .credential_request import images_by_region, name_of, regions_of, validate
 from .credential_result import joined
 from .credential_state import Clients, CredentialState, account_of, only_expiry, read_entry, read_users_of_ours, refusal
 
@@ -36,7 +36,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
         current = current._replace(registries=listed(params, current, client.api, now))
     if params.get("with_further_regions") and params["name"] is None:
         account = account_of(current, client.aws)
-        names |= dict(default_names(current.registries, params["user"], account))
+        names |= dict(default_names(current.registries, params["user"], account).values())
     current = read_users_of_ours(params, current, list(filter(None, names.values())), client.api)
     plans = [plan(params, current, region, name, tuple(images.get(region, ())), now) for region, name in names.items()]
     notes = tuple(filter(None, [missing, whose(client.aws) if hands_over_the_callers(plans) else ""]))

@@ -13,6 +13,7 @@ from .._ecr.pull_check import NotPullableError
 from . import preview
 from .desired import DesiredState
 from .look import Look
+from .pull_look import whole
 from .step import Step
 
 
@@ -34,8 +35,7 @@ class Access(NamedTuple):
 
 def look_at(desired: DesiredState, look: Look) -> list[Json]:
     """Raise NotPullableError for what no run could let RunPod pull."""
-    reports = preview.check_images(look, desired.images, "caller")
-    return sound(reports)
+    return sound(whole(look, preview.check_images(look, desired.images, "caller"), "caller"))
 
 
 def sound(reports: list[Json]) -> list[Json]:

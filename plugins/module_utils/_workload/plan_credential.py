@@ -14,6 +14,7 @@ from . import preview
 from .access import Access, look_at, sound
 from .desired import DesiredState
 from .look import KNOWN_LATER, Look
+from .pull_look import warned_of_tokens, whole
 from .run_result import access_report
 from .spec import users
 from .step import Plan, Step, credential_reason, minimum, step_of
@@ -46,6 +47,8 @@ def by_pull_user(desired: DesiredState, look: Look) -> Access:
         desired.access, desired.options["user_name"], credentials=registries, rotation_due=rotation_due(desired, user)
     )
     warnings = [*extra(user), *user.warnings]
+    if desired.options["check_mode"]:
+        warnings += warned_of_tokens(desired, look, proof)
     return Access(steps, ids_of(registries), {}, source, proof, report, warnings, account, "secret_store")
 
 
@@ -73,9 +76,9 @@ def proved(desired: DesiredState, look: Look) -> tuple[list[Json], list[Json]]:
 
 
 def proof_of_user(desired: DesiredState, look: Look) -> list[Json]:
-    return sound(
-        preview.check_images(look, desired.images, "secret_store", desired.store, preview.propagation_timeout(desired))
-    )
+    timeout = preview.propagation_timeout(desired)
+    reports = preview.check_images(look, desired.images, "secret_store", desired.store, timeout)
+    return sound(whole(look, reports, "secret_store", desired.store))
 
 
 def verified_on_the_way(steps: Iterable[Step], desired: DesiredState) -> list[str]:

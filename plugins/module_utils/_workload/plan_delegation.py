@@ -11,6 +11,7 @@ from . import preview
 from .access import Access, look_at
 from .desired import DesiredState
 from .look import Look
+from .pull_look import require_no_denial
 from .run_result import access_report
 from .spec import users
 from .step import Plan, step_of
@@ -21,6 +22,7 @@ NO_GRANT = "does not let RunPod's roles pull as it should"
 def by_delegation(desired: DesiredState, look: Look) -> Access:
     source = look_at(desired, look)
     grant = preview.grant(look, desired, "present")
+    require_no_denial(desired, look)
     delegation = preview.delegation(look, desired, desired.images, "present")
     names = ", ".join(item["repository"] for item in desired.items)
     steps = [step_of("grant", names, grant, NO_GRANT), step_of("delegation", names, delegation)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from .._core.errors import InputError, Json
 from .._pull_user.iam_user import find_user
-from .._runpod.credential_replacement import logical
 from .._runpod.credential_state import Clients
 from . import preview
 from .access import Access
@@ -23,8 +22,8 @@ from .token_refresh import refresh_tokens
 
 def covered_regions(desired: DesiredState, look: Look, account: str) -> list[str]:
     """Return the images' regions, and others that RunPod has of the user."""
-    current = (desired.region_of(logical(one["name"]), account) for one in look.api.items("/registries", "registries"))
-    return list(dict.fromkeys([*desired.regions, *filter(None, current)]))
+    current = desired.default_names(look.api.items("/registries", "registries"), account)
+    return list(dict.fromkeys([*desired.regions, *(region for region, dummy in current.values())]))
 
 
 def refresh(desired: DesiredState, look: Look) -> Plan:
