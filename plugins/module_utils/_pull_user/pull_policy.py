@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
 
 from .._aws.policy_document import listed, policy_size
+from .._aws.pull_document import IMPORT, pull_document
 from .._core.errors import InputError, Json
 from .._oci.reference import ARN
 from .principal import INLINE_LIMITS, USER, Principal
@@ -20,20 +21,7 @@ from .principal import INLINE_LIMITS, USER, Principal
 NAME = "gpuops-runpod-pull"
 LIMIT = INLINE_LIMITS[USER]
 MANAGED_LIMIT = 6144
-PULL = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"]
-IMPORT = "ecr:BatchImportUpstreamImage"  # lets a first pull fill a pull-through cache
-
-
-def document(arns: Iterable[str], pull_through: bool = False) -> Json:
-    """Return the least privilege to pull; without repositories only tokens are allowed."""
-    actions = [*PULL, IMPORT] if pull_through else PULL
-    statements: list[Json] = [
-        {"Sid": "Token", "Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}
-    ]
-    resources = sorted(set(arns))
-    if resources:
-        statements.append({"Sid": "Pull", "Effect": "Allow", "Action": actions, "Resource": resources})
-    return {"Version": "2012-10-17", "Statement": statements}
+document = pull_document
 
 
 def pull_statement(policy: Json | None) -> Json:

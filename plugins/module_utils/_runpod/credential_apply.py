@@ -9,11 +9,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from .._aws.client import Aws
-from .._aws.ecr_token import Token, get_token
+from .._aws.ecr_token import Token
 from .._aws.secret_entry import OURS
 from .._core.errors import CollectionError, Json, concerns_all
 from .._core.time import format_time, retry_until
 from .credential_failure import Failure, RefreshError, failed
+from .credential_minting import Minted, mint
 from .credential_plan import REFRESH, REMOVE, CredentialPlan, HandedOver
 from .credential_removal import finish, remove
 from .credential_replacement import RetainedCredential, called, clear, renew, report, stays
@@ -51,20 +52,22 @@ def keep_or_remove(planned: CredentialPlan, params: Json, client: Clients) -> Cr
         return remove(planned, False, client.api)
     images: tuple[Json, ...] = ()
     if planned.images:
-        images = verify_images(planned, new_token(client.aws, planned, params["propagation_timeout"]), params, client)
+        minted = mint_in_time(client.aws, planned, params["propagation_timeout"])
+        images = verify_images(planned, minted.token, params, client)
     return finish(planned, images, False, client.api)
 
 
 def verify_images(planned: CredentialPlan, token: Token, params: Json, client: Clients) -> tuple[Json, ...]:
     if not planned.images:
         return ()
-    return tuple(client.verify(list(planned.images), token, deadline(planned.state, params["propagation_timeout"])))
+    until_then = deadline(planned.state, params["propagation_timeout"], client.aws.clock())
+    return tuple(client.verify(list(planned.images), token, until_then))
 
 
 def hand_over(planned: CredentialPlan, params: Json, client: Clients) -> HandedOver:
     state, current, now = planned.state, primary(planned.state), client.aws.clock()
     try:
-        token = new_token(client.aws, planned, params["propagation_timeout"])
+        token, opens_more = mint_in_time(client.aws, planned, params["propagation_timeout"])
         images = verify_images(planned, token, params, client)
         login = {"username": token.username, "password": token.password}
         renewal = renew(
@@ -76,7 +79,7 @@ def hand_over(planned: CredentialPlan, params: Json, client: Clients) -> HandedO
     if token.expires_at < now + timedelta(hours=params["min_validity_hours"]):
         ends = format_time(token.expires_at)
         short = f"The new token works until {ends}, less than min_validity_hours: each run refreshes it."
-    warnings = (*renewal.warnings, *filter(None, [short]))
+    warnings = (*renewal.warnings, *filter(None, [short, opens_more]))
     return HandedOver(planned, token, renewal.registry, renewal.leftovers, renewal.moved, warnings, images)
 
 
@@ -117,11 +120,10 @@ def refreshed(one: HandedOver, all_kept: list[RetainedCredential]) -> Credential
     return CredentialResult(True, before, after, item, (*one.warnings, *stays(kept)), one.images)
 
 
-def new_token(aws: Aws, planned: CredentialPlan, timeout: float) -> Token:
+def mint_in_time(aws: Aws, planned: CredentialPlan, timeout: float) -> Minted:
     """A key or right that is seconds old gets its time."""
-    region, entry = str(planned.region), planned.state.entry
-    key = entry.key if entry else None
-    return retry_until(aws, deadline(planned.state, timeout), lambda: get_token(aws, region, key))
+    minted: Minted = retry_until(aws, deadline(planned.state, timeout, aws.clock()), lambda: mint(aws, planned))
+    return minted
 
 
 def unnoted(error: CollectionError, token: Token) -> RefreshError:

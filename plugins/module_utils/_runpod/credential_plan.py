@@ -52,7 +52,7 @@ def plan(
 
 
 def hands_over_the_callers(plans: list[CredentialPlan]) -> bool:
-    return any(each.action == REFRESH and each.state.store is None for each in plans)
+    return any(each.action == REFRESH and not (each.state.store or each.state.minting) for each in plans)
 
 
 def fresh(existing: CredentialState, at: datetime) -> Json | None:

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from .._aws.ecr_token import get_token
 from .._core.errors import AwsError, Json
+from .credential_minting import mint
 from .credential_plan import KEEP, REMOVE, CredentialPlan
 from .credential_removal import finish, remove
 from .credential_replacement import report
@@ -18,7 +18,7 @@ from .credential_state import Clients, primary
 def predict(planned: CredentialPlan, client: Clients) -> CredentialResult:
     if planned.action == REMOVE:
         return remove(planned, True, client.api)
-    images, warnings = preview_proof(planned, client)
+    images, warnings = preview_token(planned, client)
     if planned.action == KEEP:
         kept = finish(planned, images, True, client.api)
         return kept._replace(warnings=(*warnings, *kept.warnings))
@@ -28,13 +28,15 @@ def predict(planned: CredentialPlan, client: Clients) -> CredentialResult:
     return CredentialResult(True, before, after, item_of(after, True, report()), warnings, images)
 
 
-def preview_proof(planned: CredentialPlan, client: Clients) -> tuple[tuple[Json, ...], tuple[str, ...]]:
-    """Return the reports, as far as somebody could pull the images, and why there are none."""
-    entry = planned.state.entry
-    if not planned.images or planned.region is None or (planned.state.store and not (entry and entry.key)):
+def preview_token(planned: CredentialPlan, client: Clients) -> tuple[tuple[Json, ...], tuple[str, ...]]:
+    """Return the reports, as far as somebody could pull the images, and warnings of what the token opens."""
+    state = planned.state
+    keyless = state.store is not None and not (state.entry and state.entry.key)
+    if planned.region is None or keyless or not (planned.images or state.minting):
         return (), ()
     try:
-        token = get_token(client.aws, planned.region, entry.key if entry else None)
+        minted = mint(client.aws, planned)
     except AwsError as error:
-        return (), (f"Whether the images can be pulled cannot be told yet: {error}",)
-    return tuple(client.verify(list(planned.images), token, None)), ()
+        return (), (f"Whether the images can be pulled cannot be told yet: {error}",) if planned.images else ()
+    images = client.verify(list(planned.images), minted.token, None) if planned.images else []
+    return tuple(images), tuple(filter(None, [minted.opens_more]))

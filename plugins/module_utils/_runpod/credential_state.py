@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 from .._aws.client import Aws
 from .._aws.ecr_token import Token
+from .._aws.pull_session import Minting, account_of_role, check_minting
 from .._aws.secret_entry import OURS, Entry, keyless, quarantine, token_records, young_until
 from .._aws.secret_store import SecretStore, read_with_key, store_of
 from .._core.errors import ConflictError, InputError, Json
+from .._oci.reference import repository_arn
 from .client import Client
 from .credential_replacement import logical, pair
-from .references import Account, label, read_users, referring
+from .references import Account, label, read_users, referring, repositories_by_credential
 
 LONG_PAST = timedelta(days=1)
 
@@ -32,8 +34,9 @@ class Clients(NamedTuple):
 
 
 class CredentialState(NamedTuple):
-    """The store's entry with its tags (nothing when tokens are the caller's), and credentials: `pair` of one region
-    and its alternate, `ours` of all regions of the run; `users` refer to those that may have to go.
+    """The store's entry with its tags, or as whom tokens are minted without one (None for the caller, with all rights),
+    and credentials: `pair` of one region and its alternate, `ours` of all regions of the run; `users` refer to those
+    that may have to go, and `pulled` has the repositories that are pulled with each.
     """
 
     store: SecretStore | None
@@ -43,11 +46,15 @@ class CredentialState(NamedTuple):
     pair: list[Json] = []
     ours: list[Json] = []
     users: list[Json] = []
+    minting: Minting | None = None
+    pulled: dict[str, list[str]] = {}
 
 
 def account_of(current: CredentialState, aws: Aws) -> str:
     if current.entry:
         return current.entry.arn.split(":")[4]
+    if current.minting and current.minting.role_arn:
+        return account_of_role(current.minting.role_arn)
     return str(aws.call("sts", "get_caller_identity")["Account"])
 
 
@@ -55,7 +62,22 @@ def read_entry(params: Json, aws: Aws, propagation_timeout: float) -> Credential
     store = store_of(aws, params["secret_store"]) if params["secret_store"] else None
     timeout = propagation_timeout if params["state"] == "present" else 0
     entry = read_with_key(store, timeout) if store else None
-    return CredentialState(store, entry, store.tags() if store and entry else {})
+    return CredentialState(store, entry, store.tags() if store and entry else {}, minting=minting_of(params, aws))
+
+
+def minting_of(params: Json, aws: Aws) -> Minting | None:
+    """Raise InputError for what does not go together."""
+    role, given = params.get("role_arn"), params.get("repositories")
+    if role is None and given is None and params.get("external_id") is None:
+        return None
+    if params["secret_store"]:
+        raise InputError("role_arn and repositories are for tokens that are minted without secret_store.")
+    minting = Minting(role, params.get("external_id"))
+    check_minting(minting)
+    if given is None:
+        return minting
+    arn = (role if role else str(aws.call("sts", "get_caller_identity")["Arn"])).split(":")
+    return minting._replace(repositories=tuple(repository_arn(each, arn[1], arn[4], aws.region) for each in given))
 
 
 def refusal(current: CredentialState, lenient: bool, released: bool) -> str:
@@ -79,8 +101,9 @@ def read_users_of_ours(params: Json, current: CredentialState, names: list[str],
     pairs = [pair(current.registries, name) for name in names]
     ours = [registry for one in pairs for registry in one]
     going = [registry for one in pairs for registry in one if params["state"] == "absent" or len(one) > 1]
-    users: Account = read_users(api) if going else {}
-    return current._replace(ours=ours, users=referring(users, going))
+    narrowed = current.minting is not None and current.minting.repositories is not None
+    users: Account = read_users(api) if going or (narrowed and ours) else {}
+    return current._replace(ours=ours, users=referring(users, going), pulled=repositories_by_credential(users))
 
 
 def primary(current: CredentialState) -> Json | None:
@@ -129,7 +152,10 @@ def others(current: CredentialState) -> list[Json]:
     ]
 
 
-def deadline(current: CredentialState, timeout: float) -> datetime | None:
+def deadline(current: CredentialState, timeout: float, now: datetime) -> datetime | None:
+    """Nothing tells how old the rights of a role are that nobody asks IAM for."""
+    if current.minting and current.minting.role_arn:
+        return now + timedelta(seconds=timeout)
     return young_until(current.entry, current.tags, timeout) if current.entry else None
 
 
