@@ -19,7 +19,7 @@ from .._oci.registry_client import Login, Registry
 from .._oci.skopeo import Skopeo
 from .._runpod.client import Client
 
-READS = ("batch_check_", "batch_get_", "describe_", "get_", "list_", "lookup_", "simulate_")
+READS = ("assume_", "batch_check_", "batch_get_", "describe_", "get_", "list_", "lookup_", "simulate_")
 LISTINGS = {
     "registries": "/registries",
     "delegations": "/registries/delegations",
