@@ -67,6 +67,9 @@ def converge(desired: DesiredState, look: Look) -> Plan:
     items = templates(desired.items, access.registries, access.images)
     template_steps, warnings = plan_templates(desired, look, items)
     endpoint_steps = plan_endpoints(desired, look)
+    steps = [*access.steps, *template_steps, *endpoint_steps]
+    if desired.options["check_mode"] or any(step.needed for step in steps):
+        require_whole(desired, look, access)
     account = preview.account(look, ["registries", "delegations"])
     result = {
         **access.report,
@@ -83,7 +86,13 @@ def converge(desired: DesiredState, look: Look) -> Plan:
         "templates": [{key: item[key] for key in ("name", "image", "registry") if key in item} for item in items],
         "endpoints": endpoint_values(desired, endpoint_steps),
     }
-    return Plan([*access.steps, *template_steps, *endpoint_steps], result, values)
+    return Plan(steps, result, values)
+
+
+def require_whole(desired: DesiredState, look: Look, access: Access) -> None:
+    """An unchanged run does without this question: what it proves is enough for it."""
+    as_user = access.proof and access.identity == "secret_store"
+    sound(whole(look, access.source, "secret_store" if as_user else "caller", desired.store))
 
 
 def access_values(desired: DesiredState, access: Access) -> Json:
@@ -155,7 +164,7 @@ def extra(user: Result) -> list[str]:
 
 def look_at(desired: DesiredState, look: Look) -> list[Json]:
     """Raise NotPullableError for what no run could let RunPod pull."""
-    return sound(whole(look, preview.check_images(look, desired.images, "caller"), "caller"))
+    return sound(preview.check_images(look, desired.images, "caller"))
 
 
 def sound(reports: list[Json]) -> list[Json]:
@@ -173,9 +182,9 @@ def proved(desired: DesiredState, look: Look) -> tuple[list[Json], list[Json]]:
 
 
 def proof_of_user(desired: DesiredState, look: Look) -> list[Json]:
-    timeout = preview.propagation_timeout(desired)
-    reports = preview.check_images(look, desired.images, "secret_store", desired.store, timeout)
-    return sound(whole(look, reports, "secret_store", desired.store))
+    return sound(
+        preview.check_images(look, desired.images, "secret_store", desired.store, preview.propagation_timeout(desired))
+    )
 
 
 def plan_credentials(
