@@ -16,7 +16,9 @@ from tests.unit.audit.conftest import worlds
 from tests.unit.audit.measures import audited
 from tests.unit.audit.remedies import command_of, type_in
 
-__all__ = ["worlds"]
+from .test_remedies import programs
+
+__all__ = ["programs", "worlds"]
 
 # A case of the table -> how its remedy begins. Each is of another kind.
 KINDS = {
@@ -39,7 +41,7 @@ SHARE = KINDS if os.environ.get("AUDIT_CASES") == "all" else list(KINDS)[:3]
 
 
 @pytest.mark.parametrize("name", SHARE)
-def test_a_remedy_is_typed_as_it_stands_and_mends(worlds: Worlds, name: str, tmp_path: Path) -> None:  # noqa: F811
+def test_a_remedy_is_typed_as_it_stands_and_mends(worlds: Worlds, programs: Path, name: str, tmp_path: Path) -> None:
     case = named(name)
     base = worlds.enter(case.base)
     for sabotage in case.sabotages:
@@ -49,6 +51,6 @@ def test_a_remedy_is_typed_as_it_stands_and_mends(worlds: Worlds, name: str, tmp
     remedies = list(dict.fromkeys(one["remedy"] for one in told))
     assert remedies and all(command_of(remedy).startswith(KINDS[name]) for remedy in remedies)
     for remedy in remedies:
-        type_in(worlds.house, base, remedy, tmp_path)
+        type_in(worlds.house, base, remedy, tmp_path, programs)
     left = audited(worlds.house, base)
     assert [one["cause"] for one in left["findings"] if one["status"] in ("red", "amber")] == []

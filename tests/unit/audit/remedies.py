@@ -9,12 +9,11 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.sandbox import aws_cli
 from tests.system.conftest import ROOT, House
 
-from .aws_cli import carry_out_by_api
 from .bases import Base, converge
 
 PROGRAMS = ("ansible-playbook ", "ansible localhost ", "aws ")
@@ -42,7 +41,7 @@ def carry_out(house: House, base: Base, remedy: str) -> None:
 
 def one_command(house: House, base: Base, remedy: str, words: list[str]) -> None:
     if words[0] == "aws":
-        carry_out_by_api(house.client, words)
+        of_aws(house, words)
     elif words[0] == "ansible":
         if words[:3] != ["ansible", "localhost", "-m"] or words[4] != "-a" or len(words) != 6:
             raise NotCarriedOutError(remedy)
@@ -58,6 +57,11 @@ def plain(value: object) -> object:
     return [plain(each) for each in value] if isinstance(value, list) else value
 
 
+def of_aws(house: House, words: list[str]) -> None:
+    command = aws_cli.parse(words[1:], "us-east-1")
+    aws_cli.call(command, house.client(command.service, command.region))
+
+
 def of_a_playbook(house: House, base: Base, words: list[str]) -> None:
     entries = {"runpod_ecr": "main", "refresh": "refresh", "rotate": "rotate"}
     entry = entries[words[1].rpartition(".")[2]]
@@ -69,19 +73,13 @@ def of_a_playbook(house: House, base: Base, words: list[str]) -> None:
         raise NotCarriedOutError(f"{' '.join(words)}: {failure}")
 
 
-AWS_CLI = Path(__file__).with_name("aws_cli.py")
-
-
-def type_in(house: House, base: Base, remedy: str, folder: Path) -> None:
+def type_in(house: House, base: Base, remedy: str, folder: Path, programs: Path) -> None:
     """Give the command to a shell as it stands; only the file of variables gets the name that it has."""
-    file, tools = folder / "variables.yml", folder / "bin"
+    file = folder / "variables.yml"
     file.write_text(json.dumps({f"runpod_ecr_{name}": value for name, value in base.wish.items()}))
-    tools.mkdir(exist_ok=True)
-    (tools / "aws").write_text(f'#!/bin/sh\nexec {sys.executable} {AWS_CLI} "$@"\n')
-    (tools / "aws").chmod(0o700)
     command = command_of(remedy).replace("@VARIABLES.yml", f"@{file}")
     environment = house.environment() | {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
-    environment |= {"PATH": f"{tools}{os.pathsep}{environment['PATH']}"}
+    environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotCarriedOutError(f"{command}: {done.stdout}{done.stderr}")
