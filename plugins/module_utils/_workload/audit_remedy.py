@@ -17,7 +17,7 @@ from .observed import EndpointLook, read
 from .step import minimum
 
 WHOLE = "ansible-playbook gpuops.runpod.runpod_ecr "
-COMMANDS = (": ansible-playbook ", ": aws ")
+PROGRAMS = ("ansible-playbook", "aws")
 MOST_NAMES = 4
 TOGETHER = {"key": "user"}  # one step of a run
 
@@ -38,7 +38,7 @@ def with_side_effects(scene: Scene, found: list[Finding]) -> list[Finding]:
 def told(one: Finding, changes: list[Change]) -> Finding:
     links = {TOGETHER.get(link, link) for link in one.links}
     others = [each.name for each in changes if not (each.link in links and set(each.workloads) & set(one.workloads))]
-    place = min((at for command in COMMANDS if (at := one.remedy.find(command)) >= 0), default=-1)
+    place = min((at for program in PROGRAMS if (at := one.remedy.find(f": {program} ")) >= 0), default=-1)
     if not others or place < 0:
         return one
     more = [f"{len(others) - MOST_NAMES} more"] if len(others) > MOST_NAMES else []
