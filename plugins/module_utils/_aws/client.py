@@ -83,7 +83,8 @@ def aws_error(failure: Exception, call: str, owner: str = "") -> AwsError:
         text = text.partition("\n")[0]  # what follows may hold a secret
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     advice = remedy(code, call, owner)
-    return AwsError(f"{call}: {code}: {text}" + (f" {advice}" if advice else ""), call, code, text, status)
+    message = f"{call}: {code}: {text.rstrip('.')}. {advice}" if advice else f"{call}: {code}: {text}"
+    return AwsError(message, call, code, text, status)
 
 
 @contextmanager

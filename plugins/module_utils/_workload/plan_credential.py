@@ -14,7 +14,7 @@ from . import preview
 from .access import Access, look_at, sound
 from .desired import DesiredState
 from .look import KNOWN_LATER, Look
-from .pull_look import warned_of_tokens, whole
+from .pull_look import warned_of_tokens
 from .run_result import access_report
 from .spec import users
 from .step import Plan, Step, credential_reason, minimum, step_of
@@ -76,9 +76,9 @@ def proved(desired: DesiredState, look: Look) -> tuple[list[Json], list[Json]]:
 
 
 def proof_of_user(desired: DesiredState, look: Look) -> list[Json]:
-    timeout = preview.propagation_timeout(desired)
-    reports = preview.check_images(look, desired.images, "secret_store", desired.store, timeout)
-    return sound(whole(look, reports, "secret_store", desired.store))
+    return sound(
+        preview.check_images(look, desired.images, "secret_store", desired.store, preview.propagation_timeout(desired))
+    )
 
 
 def verified_on_the_way(steps: Iterable[Step], desired: DesiredState) -> list[str]:

@@ -150,7 +150,7 @@ def test_calls_that_write_are_noted() -> None:
 def test_failure_of_a_call_names_it_and_who_made_it() -> None:
     with pytest.raises(
         AwsError,
-        match="ecr:DescribeRepositories: AccessDenied: refused Allow ecr:DescribeRepositories for the pull user",
+        match="ecr:DescribeRepositories: AccessDenied: refused. Allow ecr:DescribeRepositories for the pull user",
     ):
         Aws(Spy(refusal("AccessDenied")), "us-east-1").call("ecr", "describe_repositories", identity=KEY, once=True)
 
