@@ -24,7 +24,8 @@ from .._core.finding import as_option
 from .._core.time import retry_until
 from .access_keys import ACTIVE, AccessKey, KeyPlan
 from .entry_lock import EntryLock, LockLostError
-from .iam_user import KEY_MARK, find_keys, write_tags
+from .iam_user import KEY_MARK, find_keys
+from .principal_fields import write_tags
 
 SOON = {"NoSuchEntity"}  # of a user that is seconds old
 
@@ -39,11 +40,10 @@ def refuse(plan: KeyPlan, user: str) -> None:
     if plan.stuck:
         why = f"The access key of the user {user} is due for rotation, but it has the two keys that IAM allows"
     if plan.blocked or plan.stuck:
-        name = as_option(user)
         raise ConflictError(
-            f"{why}: {'; '.join(plan.blocked + plan.stuck)}. Decide about each key and run again: "
-            f"aws iam update-access-key --user-name{name} --status Active (or Inactive) --access-key-id ID, or "
-            f"aws iam delete-access-key --user-name{name} --access-key-id ID"
+            f"{why}: {'; '.join(plan.blocked + plan.stuck)}. Decide about each key and run again. "
+            f"`aws iam update-access-key --user-name{as_option(user)} --status Active --access-key-id ID` lets one "
+            f"work, and `aws iam delete-access-key --user-name{as_option(user)} --access-key-id ID` removes one."
         )
 
 
@@ -88,7 +88,7 @@ def make_key(lock: EntryLock, keys: tuple[AccessKey, ...], regions: list[str]) -
     key, made = create_key(lock, pending)
     try:
         mark = {key.access_key_id: KEY_MARK}
-        retry_until(context.aws, context.deadline(), lambda: write_tags(context.aws, context.user, mark, ()), SOON)
+        retry_until(context.aws, context.deadline(), lambda: write_tags(context.aws, context.principal, mark, ()), SOON)
         if rotating:
             deadline = pending.since + timedelta(seconds=context.propagation_timeout)
             verify_key(context.aws, key, regions, deadline)

@@ -20,7 +20,7 @@ from .._oci.skopeo import Skopeo
 from .._runpod.client import Client
 from .summary import KNOWN_LATER
 
-READS = ("batch_check_", "batch_get_", "describe_", "get_", "list_", "lookup_", "simulate_")
+READS = ("assume_", "batch_check_", "batch_get_", "describe_", "get_", "list_", "lookup_", "simulate_")
 LISTINGS = {
     "registries": "/registries",
     "delegations": "/registries/delegations",
