@@ -64,9 +64,10 @@ def rotate(desired: DesiredState, look: Look) -> Plan:
 
 def reason_of_rotation(user: Result, made: bool) -> str:
     """Return "" for what differs besides the keys."""
-    if made:
-        return "gets a new key"
     before, after = user.before or {}, user.after or {}
+    if made:
+        older = [key["id"] for key in before.get("access_keys", [])]
+        return "gets a new key" + (f"; a later run retires {', '.join(older)}" if older else "")
     return "" if before.get("access_keys") == after.get("access_keys") else "an older key is retired"
 
 

@@ -260,7 +260,9 @@ def test_a_step_of_keys_says_what_becomes_of_them(house: House) -> None:
     plain, ahead = house.runs._clock, [timedelta()]
     house.runs._clock = lambda: plain() + ahead[0]
     house.arrange()
-    assert changes("rotate", rotate_after_days=0) == [f"~ pull user {USER} (gets a new key)"]
+    [key] = house.keys()
+    made = f"~ pull user {USER} (gets a new key; a later run retires {key})"
+    assert changes("rotate", rotate_after_days=0) == [made]
     assert changes("main", state="quarantined") == [f"~ pull user {USER} (loses its rights and its keys)"]
     assert house.role("rotate", rotate_after_days=0).failure == ""
     ahead[0] = timedelta(days=2)
