@@ -45,7 +45,7 @@ READS = (
     "Simulate",
 )  # calls that change nothing
 PREFLIGHT = "The playbook gpuops.runpod.preflight, run with the same variables, lists every right that is missing."
-UNPARSED = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # of botocore's parsers
+UNPARSED = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)  # of botocore's parsers
 
 
 def remedy(code: str, call: str, as_pull_user: bool) -> str:

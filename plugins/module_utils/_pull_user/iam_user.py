@@ -11,6 +11,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from .._aws.client import Aws, tolerating
+from .._aws.resource_tags import check_tags
 from .._aws.secret_entry import MANAGED, OURS, Entry, TokenRecord
 from .._aws.secret_store import SecretStore
 from .._core.errors import DENIED, AwsError, ConflictError, InputError, Json
@@ -128,6 +129,7 @@ def wanted_tags(given: Json | None) -> dict[str, str]:
             f"user_tags: {', '.join(reserved)}: names that start with {OURS} or look like an access key's id are "
             "not free to choose."
         )
+    check_tags("user_tags", tags)
     return tags
 
 

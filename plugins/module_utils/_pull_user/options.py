@@ -14,6 +14,7 @@ MOST_HOURS = 87600
 MOST_SECONDS = 86400
 NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 PATH = re.compile(r"/|/[!-~]{1,510}/")
+BOUNDARY = re.compile(r"(?=.{20,2048}$)arn:aws[\w-]*:iam::(\d{12}|aws):policy/[!-~]+", re.ASCII)
 PATH_PREFIX = re.compile(r"/[!-~]{0,511}")
 
 
@@ -35,6 +36,11 @@ def check_options(params: Json) -> None:
     if not PATH.fullmatch(params["path"]):
         raise InputError(
             f"path {params['path']!r}: it must begin and end with a slash, with printable ASCII without spaces between."
+        )
+    if params["permissions_boundary"] and not BOUNDARY.fullmatch(params["permissions_boundary"]):
+        raise InputError(
+            f"permissions_boundary {params['permissions_boundary']!r}: it must be the ARN of a policy, such as "
+            "arn:aws:iam::123456789012:policy/NAME, or empty for none."
         )
     check_number("rotate_after_days", params["rotate_after_days"], 0, MOST_DAYS)
     token = ", the life of a token that was minted with the older key"
