@@ -333,7 +333,4 @@ def endpoint_look(desired: DesiredState, look: Look, given: Json) -> EndpointLoo
         return EndpointLook(None, after, None)
     status = rollout.read_status(look.api, f"{endpoint.PATH}/{step.current['id']}", with_workers=True)
     workers = tuple(status.workers_as_result())
-    releases = look.api.get(f"{endpoint.PATH}/{step.current['id']}/releases").get("releases") or [{}]
-    return EndpointLook(
-        before, after, status.as_result(endpoint_fields.released(step)), workers, releases[0].get("createdAt")
-    )
+    return EndpointLook(before, after, status.as_result(endpoint_fields.released(step)), workers, status.since)
