@@ -12,7 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import client
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload import audit_look, look
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload import audit_look, look, pull_look
 
 
 def at_hand(dummy: float | None, call: Callable[[], Any], *others: Any) -> Any:
@@ -48,5 +48,6 @@ def in_order() -> Iterator[None]:
         patch.object(client, "within", at_hand),
         patch.object(look, "ThreadPoolExecutor", OneAfterTheOther),
         patch.object(audit_look, "ThreadPoolExecutor", OneAfterTheOther),
+        patch.object(pull_look, "ThreadPoolExecutor", OneAfterTheOther),
     ):
         yield

@@ -31,7 +31,7 @@ class RolloutStatus(NamedTuple):
     version: int | None = None
     rollout: Json | None = None
     workers: tuple[Json, ...] = ()
-    since: str | None = None
+    newest: Json = {}  # release
 
     @property
     def over(self) -> bool:
@@ -81,10 +81,16 @@ def read_status(client: Client, path: str, with_workers: bool = False) -> Rollou
         if not isinstance(found[name], kinds):
             raise unfit(f"GET {path}/releases", f"the answer has {name} that is not {meant}")
     newest = (found["releases"] or [{}])[0]
-    since = newest.get("createdAt") if isinstance(newest, dict) else 0
-    if not isinstance(since, str | None):
-        raise unfit(f"GET {path}/releases", "the newest release does not say when it was made")
-    return RolloutStatus(found["endpointVersion"], found["rollout"], tuple(workers), since)
+    if not is_release(newest):
+        raise unfit(f"GET {path}/releases", "the newest release does not say when it was made, and of what")
+    return RolloutStatus(found["endpointVersion"], found["rollout"], tuple(workers), newest)
+
+
+def is_release(thing: object) -> bool:
+    if not isinstance(thing, dict) or not isinstance(thing.get("createdAt"), str | None):
+        return False
+    diff = thing.get("diff") or []
+    return isinstance(diff, list) and all(isinstance(each, dict) and "field" in each for each in diff)
 
 
 def follow(client: Client, path: str, seconds: float, clock: Callable[[], float]) -> RolloutStatus:

@@ -102,6 +102,8 @@ def test_following_ends_with_the_roll_out() -> None:
         ({"releases": {}}, "releases that is not a list"),
         ({"releases": [7]}, "does not say when it was made"),
         ({"releases": [{"createdAt": 7}]}, "does not say when it was made"),
+        ({"releases": [{"diff": 7}]}, "does not say when it was made"),
+        ({"releases": [{"diff": [{}]}]}, "does not say when it was made"),
     ],
 )
 def test_releases_of_another_form_are_an_error_that_names_the_call(answer: Json, what: str) -> None:
