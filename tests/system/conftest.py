@@ -91,6 +91,7 @@ class House:
             timeout=300,
             check=False,
         )
+        assert "[DEPRECATION WARNING]" not in done.stdout, done.stdout
         return Run(done.returncode, done.stdout)
 
     def arrange(
