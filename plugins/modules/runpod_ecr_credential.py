@@ -150,8 +150,8 @@ notes:
     C(secretsmanager:TagResource) and C(secretsmanager:UntagResource). With O(secret_store.type=ssm) these are
     C(ssm:GetParameter), C(ssm:ListTagsForResource), C(ssm:AddTagsToResource) and C(ssm:RemoveTagsFromResource).
   - "IAM actions of the pull user, or without O(secret_store) of the caller or the role: C(ecr:GetAuthorizationToken)."
-  - "IAM actions of the caller with O(role_arn): C(sts:AssumeRole); without it, with O(repositories),
-    C(sts:GetScopedCredentials), which is optional."
+  - "IAM actions of the caller with O(role_arn): C(sts:AssumeRole)."
+  - Where STS refuses C(GetScopedCredentials), a caller without O(role_arn) keeps all its rights, with a warning.
   - With O(verify_images) the registry is asked with the token, whose owner also needs C(ecr:BatchGetImage) and
     C(ecr:GetDownloadUrlForLayer) on the repository.
   - Without O(secret_store) and O(repositories) RunPod gets all the rights that the caller has on the region's

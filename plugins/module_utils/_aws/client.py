@@ -46,7 +46,7 @@ READS = (
     "Assume",
 )  # calls that change nothing
 PREFLIGHT = "The playbook gpuops.runpod.preflight, run with the same variables, lists every right that is missing."
-UNPARSED = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # of botocore's parsers
+UNPARSED = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)  # of botocore's parsers
 
 
 def remedy(code: str, call: str, owner: str) -> str:

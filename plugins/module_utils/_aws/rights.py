@@ -161,6 +161,14 @@ RULES = (
         BOUNDED,
     ),
     Rule(
+        "AssumePullRole",
+        "the pull role, as which tokens are minted; its trust has to name whoever assumes it too",
+        "sts:AssumeRole",
+        ROLES,
+        "assume",
+        "operator-role role-refresher",
+    ),
+    Rule(
         "RemoveBoundaryOfRoles",
         "removing a boundary: for nobody whom one is to stop",
         "iam:DeleteRolePermissionsBoundary",

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from .._aws.client import Aws, tolerating
+from .._aws.resource_tags import check_tags
 from .._aws.secret_entry import MANAGED, OURS
 from .._core.errors import AwsError, ConflictError, InputError, Json
 from .._core.finding import FORMATTER, as_option
@@ -38,6 +39,7 @@ def wanted_tags(option: str, given: Json | None) -> dict[str, str]:
             f"{option}: {', '.join(reserved)}: names that start with {OURS} or look like an access key's id are "
             "not free to choose."
         )
+    check_tags(option, tags)
     return tags
 
 

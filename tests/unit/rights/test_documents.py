@@ -61,6 +61,7 @@ from ansible_collections.gpuops.runpod.tests.unit.rights.test_operator import (
     here,
     keep_role,
     look,
+    mint_as_role,
     play,
     play_both,
     quarantine,
@@ -141,6 +142,7 @@ def keep_a_role(account: Observed) -> None:
     with unnoted(account):
         keep_role(account, permissions_boundary=None)
     keep_role(account, repositories=["app", "web"])
+    mint_as_role(account)
 
 
 def refresh(account: Observed) -> None:
@@ -220,6 +222,7 @@ WORK: dict[str, tuple[Callable[[Observed], None], ...]] = {
     "preflight": (foresee,),
     "pull-boundary": (lend,),
     "refresher": (refresh,),
+    "role-refresher": (mint_as_role,),
 }
 EVERY_WORK = pytest.mark.parametrize("names", WORK)
 

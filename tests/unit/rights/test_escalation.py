@@ -329,6 +329,15 @@ def test_who_keeps_roles_gives_nobody_more_than_the_boundary() -> None:
     assert allowed(who, wanted) == set()
 
 
+def test_who_refreshes_as_a_role_can_assume_pull_roles_and_nothing_else() -> None:
+    who = holder(statements("role-refresher"))
+    roles = [f"{IAM}:role/{name}" for name in ("runpod/x", "admin", "runpodx/x")]
+    assert allowed(who, requests(every_action(), roles)) == {
+        ("sts:AssumeRole", roles[0]),
+        *(("sts:GetCallerIdentity", role) for role in roles),
+    }
+
+
 @pytest.mark.parametrize("names", ["auditor", "delegation", "public", "refresher", "pull-boundary"])
 def test_nobody_else_writes_in_iam_or_takes_another_role(names: str) -> None:
     reads = ("iam:Get", "iam:List")

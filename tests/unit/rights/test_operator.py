@@ -307,6 +307,8 @@ def boundary_of(role: Any) -> str | None:
 def arn_of(service: str, operation: str, request: Json) -> str:
     """Return the ARN of what a call is about, or `*` when no rights tell things apart for it."""
     here = f"arn:aws:{service}:us-east-1:{HOME}"
+    if service == "sts":
+        return request.get("RoleArn", "*")
     if service == "secretsmanager":
         return f"{here}:secret:{request.get('SecretId') or request['Name']}-AbCdEf"
     if service == "ssm":
@@ -452,6 +454,14 @@ def use_credential(account: Observed) -> None:
     for options in ({}, {"force": True}, {"secret_store": None}, {"state": "absent", "registry_region": None}):
         params = {**CREDENTIAL, "secret_store": account.options, **options}
         both(lambda check_mode, params=params: runpod_ecr_credential.run(params, check_mode, clients))
+    mint_as_role(account)
+
+
+def mint_as_role(account: Observed) -> None:
+    clients = Clients(account.aws(), FakeRunpod().client)
+    role = {"role_arn": f"arn:aws:iam::{HOME}:role/runpod/{NAME}", "repositories": ["app"]}
+    params = {**CREDENTIAL, "secret_store": None, **role}
+    both(lambda check_mode: runpod_ecr_credential.run(params, check_mode, clients))
 
 
 def use_check(account: Observed) -> None:

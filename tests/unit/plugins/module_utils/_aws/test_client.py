@@ -93,6 +93,11 @@ def test_call_to_be_made_once_is_never_repeated() -> None:
     assert spy.made[0]["aws_config"] == {"proxies": {}, "retries": {"total_max_attempts": 1}}
 
 
+def test_boto3_is_asked_what_it_knows() -> None:
+    aws = Aws(lambda *dummy, **options: client("sts"), "us-east-1")
+    assert aws.knows("sts", "assume_role") and not aws.knows("sts", "lend_everything")
+
+
 def test_pages_are_put_together() -> None:
     one, two = {"UserName": "one"}, {"UserName": "two"}
     spy = Spy({"Users": [one], "IsTruncated": True, "Marker": "m"}, {"Users": [two], "IsTruncated": False})
