@@ -50,6 +50,11 @@ class DesiredState(NamedTuple):
         return self.access == "credential" and self.options["pull_identity"] == "role"
 
     @property
+    def by_session(self) -> bool:
+        """Return whether a role is assumed to mint tokens."""
+        return self.by_role or (self.access == "credential" and bool(self.options["role_arn"]))
+
+    @property
     def puller(self) -> str:
         """Return what the names of credentials begin with."""
         return puller_of(self.options)

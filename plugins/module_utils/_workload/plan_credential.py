@@ -11,7 +11,6 @@ from collections.abc import Callable
 from .._aws.pull_session import account_of_role
 from .._core.errors import Json
 from .._core.result import Result
-from .._ecr import pull_check
 from . import preview
 from .access import Access, look_at, sound
 from .desired import DesiredState
@@ -52,12 +51,7 @@ def by_pull_role(desired: DesiredState, look: Look) -> Access:
 
 def proof_of_session(desired: DesiredState, look: Look) -> list[Json]:
     """Raise AwsError where no session can be opened, and NotPullableError for what it cannot pull."""
-    reports = []
-    for region in desired.regions:
-        images = list(dict.fromkeys(item["image"] for item in desired.items if item["region"] == region))
-        puller = preview.session_identity(look, desired, region)
-        reports += pull_check.check_images(look.aws, look.opener, images, puller)
-    return sound(reports)
+    return sound(preview.check_as_session(look, desired))
 
 
 def by_pull_user(desired: DesiredState, look: Look) -> Access:

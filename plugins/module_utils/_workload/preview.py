@@ -149,6 +149,16 @@ def session_identity(look: Look, desired: DesiredState, region: str) -> PullIden
     return PullIdentity(role or "the caller", session.key)
 
 
+def check_as_session(look: Look, desired: DesiredState) -> list[Json]:
+    """Raise AwsError where no session can be opened."""
+    reports = []
+    for region in desired.regions:
+        images = list(dict.fromkeys(item["image"] for item in desired.items if item["region"] == region))
+        puller = session_identity(look, desired, region)
+        reports += pull_check.check_images(look.aws, look.opener, images, puller)
+    return reports
+
+
 # ECR
 
 

@@ -142,7 +142,7 @@ def test_a_host_with_a_pull_role_claims_the_role() -> None:
         ({"credential_name": "mine"}, []),
     ],
 )
-def test_credentials_of_other_identities_are_known_by_their_names(options: dict[str, Any], identities: list[str]) -> None:
+def test_credentials_of_others_are_known_by_their_names(options: dict[str, Any], identities: list[str]) -> None:
     patterns = {
         "user": r"runpod\-ecr\-access-\d{12}-us\-east\-1",
         "role": r"runpod\-ecr\-access\-role-\d{12}-us\-east\-1",
