@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,6 +46,8 @@ READS = (
     "Simulate",
 )  # calls that change nothing
 PREFLIGHT = "The playbook gpuops.runpod.preflight, run with the same variables, lists every right that is missing."
+SKEWED = re.compile(r"RequestTimeTooSkewed|Signature (expired|not yet current)", re.IGNORECASE)
+SET_CLOCK = "The clock of this machine is minutes away from AWS': set it, best by NTP, and run again."
 UNPARSED = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)  # of botocore's parsers
 
 
@@ -81,7 +84,7 @@ def aws_error(failure: Exception, call: str, as_pull_user: bool = False) -> AwsE
     if code == "ResponseParserError":
         text = text.partition("\n")[0]  # what follows may hold a secret
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    advice = remedy(code, call, as_pull_user)
+    advice = SET_CLOCK if SKEWED.search(f"{code} {text}") else remedy(code, call, as_pull_user)
     return AwsError(f"{call}: {code}: {text}" + (f" {advice}" if advice else ""), call, code, text, status)
 
 

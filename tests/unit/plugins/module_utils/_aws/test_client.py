@@ -106,6 +106,7 @@ def test_pages_are_put_together() -> None:
         (refusal("AccessDenied", 403), False, "AccessDenied", 403, "Allow iam:GetUser for whoever runs this"),
         (refusal("AccessDeniedException"), True, "AccessDeniedException", 400, "Allow iam:GetUser for the pull user"),
         (refusal("ExpiredToken", 403), False, "ExpiredToken", 403, "log in again"),
+        (refusal("RequestTimeTooSkewed", 403), False, "RequestTimeTooSkewed", 403, "The clock of this machine"),
         (refusal("LimitExceeded", 409), False, "LimitExceeded", 409, "iam:GetUser: LimitExceeded: refused"),
         (botocore.exceptions.NoCredentialsError(), False, "NoCredentialsError", None, "Set AWS_ACCESS_KEY_ID"),
         (
