@@ -38,7 +38,7 @@ REQUIRED = {
     "workers": ("id",),
 }
 OPTIONAL = {
-    **{name: (str, "a text") for name in ("name", "image", "registry", "status", "tag", "args")},
+    **{name: (str, "a text") for name in ("name", "image", "registry", "status", "tag", "args", "pool")},
     **{name: (dict, "an object") for name in ("env", "mounts", "scaling", "gpu", "workers")},
     **{name: (list, "a list") for name in ("ports", "cpu", "allowedCudaVersions", "dataCenterIds", "networkVolumes")},
 }
@@ -186,6 +186,8 @@ def item(call: str, kind: str, thing: Any, what: str) -> Json:
     for name, (kinds, meant) in OPTIONAL.items():
         if thing.get(name) is not None and not isinstance(thing[name], kinds):
             raise unfit(call, f"{what} ({printable(thing['id'])}) has {name} that is not {meant}")
+    if not isinstance((thing.get("gpu") or {}).get("pools"), list | None):
+        raise unfit(call, f"{what} ({printable(thing['id'])}) has gpu.pools that is not a list")
     return thing if thing.get("name") is not None else {**thing, "name": ""}
 
 

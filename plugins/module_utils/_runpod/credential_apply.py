@@ -14,7 +14,7 @@ from .._aws.secret_entry import OURS
 from .._core.errors import CollectionError, Json, concerns_all
 from .._core.time import format_time, retry_until
 from .credential_failure import Failure, RefreshError, failed
-from .credential_minting import Minted, minted_for
+from .credential_minting import Minted, mint_token
 from .credential_plan import REFRESH, REMOVE, CredentialPlan, HandedOver
 from .credential_removal import finish, remove
 from .credential_replacement import RetainedCredential, called, clear, renew, report, stays
@@ -122,7 +122,7 @@ def refreshed(one: HandedOver, all_kept: list[RetainedCredential]) -> Credential
 
 def mint_in_time(aws: Aws, planned: CredentialPlan, timeout: float) -> Minted:
     """A key or right that is seconds old gets its time."""
-    minted: Minted = retry_until(aws, deadline(planned.state, timeout, aws.clock()), lambda: minted_for(aws, planned))
+    minted: Minted = retry_until(aws, deadline(planned.state, timeout, aws.clock()), lambda: mint_token(aws, planned))
     return minted
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from .._aws.client import Aws
 from .._aws.ecr_token import Token, get_token
-from .._aws.pull_session import pull_session
+from .._aws.pull_session import PullSession, pull_session
 from .credential_plan import CredentialPlan
 
 
@@ -21,11 +21,15 @@ class Minted(NamedTuple):
     opens_more: str = ""
 
 
-def minted_for(aws: Aws, planned: CredentialPlan) -> Minted:
+def mint_token(aws: Aws, planned: CredentialPlan) -> Minted:
+    session = open_session(aws, planned)
+    return Minted(get_token(aws, str(planned.region), session.key), session.opens_more)
+
+
+def open_session(aws: Aws, planned: CredentialPlan) -> PullSession:
     """What is pulled with the credential already stays open, whoever else handed that token over."""
-    state, region = planned.state, str(planned.region)
+    state = planned.state
     if state.minting is None:
-        return Minted(get_token(aws, region, state.entry.key if state.entry else None))
+        return PullSession(state.entry.key if state.entry else None)
     more = [arn for registry in state.pair for arn in state.pulled.get(registry["id"], [])]
-    session = pull_session(aws, state.minting, region, more)
-    return Minted(get_token(aws, region, session.key), session.opens_more)
+    return pull_session(aws, state.minting, str(planned.region), more)

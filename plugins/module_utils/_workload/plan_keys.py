@@ -14,7 +14,8 @@ from . import preview
 from .access import Access
 from .desired import DesiredState
 from .look import Look
-from .plan_credential import new_key, plan_credentials, proof_of_user, verified_on_the_way
+from .plan_credential import new_key, proof_of_user
+from .plan_tokens import minting_values, plan_credentials, verified_on_the_way
 from .plan_workloads import workload_results
 from .run_result import access_report
 from .step import Plan, step_of
@@ -41,14 +42,16 @@ def rotate(desired: DesiredState, look: Look) -> Plan:
     steps = [step_of("user", name, user, reason_of_rotation(user, made))]
     account = user.results["user"]["arn"].split(":")[4]
     regions = covered_regions(desired, look, account)
-    credential_steps, registries = plan_credentials(desired, look, account, force=made, regions=regions)
-    steps += credential_steps
+    planned = plan_credentials(desired, look, account, force=made, regions=regions)
+    steps += planned.steps
     proof: list[Json] = []
     if desired.options["verify"] and not user.results["rotated"]:
         proof = proof_of_user(desired, look)
     older = [key["id"] for key in user.results["access_keys"] if key["ours"] and not (key["stored"] or made)]
     access = Access([], {}, {}, proof, proof, {}, [])
-    report = access_report(desired.access, name, credentials=registries, rotation_due=user.results["rotation_due"])
+    report = access_report(
+        desired.access, name, credentials=planned.registries, rotation_due=user.results["rotation_due"]
+    )
     result = {
         **report,
         "workloads": workload_results(desired, look, access),
@@ -59,6 +62,7 @@ def rotate(desired: DesiredState, look: Look) -> Plan:
     }
     verify = verified_on_the_way(steps, desired)
     values = {"claims": desired.claims(account), "regions": regions, "verify_images": verify}
+    values |= minting_values(desired, look)
     return Plan(steps, result, values)
 
 
