@@ -18,9 +18,9 @@ Json = dict[str, Any]
 PolicyOf = Callable[[str, str, str], str | None]
 
 ACCOUNT = "user_sandbox"
-LIST_KEYS = ("registries", "delegations", "templates", "endpoints", "pods", "clusters")
+LIST_KEYS = ("registries", "delegations", "templates", "endpoints", "pods", "clusters", "secrets")
 # Held beside the answer's fields, and never part of an answer.
-INTERNAL = frozenset({"owner", "username", "password", "boundTemplate", "activeWorkers", "releases", "reads"})
+INTERNAL = frozenset({"owner", "username", "password", "value", "boundTemplate", "activeWorkers", "releases", "reads"})
 
 
 class Refusal(Exception):

@@ -12,6 +12,8 @@ from textwrap import indent
 
 import pytest
 
+from tests.sandbox import kubernetes
+
 from .conftest import ROOT, House, Run
 
 OPS = ROOT / "examples" / "ops"
@@ -43,7 +45,10 @@ def test_examples_run(house: House, tmp_path: Path, plugins: list[Path]) -> None
     tasks = "".join(map(examples, plugins))
     playbook = tmp_path / "examples.yml"
     playbook.write_text(PLAY + indent(tasks, "    "))
-    run = house.play(playbook, ANSIBLE_COLLECTIONS_PATH=str(ROOT / "playbooks" / "collections"))
+    with kubernetes.serving(kubernetes.KubernetesApi()) as cluster:
+        places = {"HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
+        access = {"K8S_AUTH_HOST": cluster, "K8S_AUTH_API_KEY": kubernetes.TOKEN}
+        run = house.play(playbook, **places, **access)
     assert run.code == 0, run.output
     assert run.recap["ok"] == tasks.count("\n- name: ")
 
