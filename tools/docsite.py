@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "playbooks" / "collections"))
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import diagnosis
-from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import audit as of_user
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import findings as of_user
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import audit as of_runpod
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload import findings
 

@@ -62,6 +62,12 @@ notes:
   - "The RunPod API key needs to read registry credentials, templates, serverless endpoints and pods. What it may not
     read is told."
   - >-
+    Of an endpoint with workers that are unhealthy, or that do not start, the last lines that RunPod's host logged are
+    quoted. What the container prints is not read, for it may hold secrets.
+  - >-
+    Who changed an endpoint last, when and of what, is told by its newest release. RunPod's own audit log is not read:
+    the API's reference lists one, but its OpenAPI document tells neither the path nor the fields of it.
+  - >-
     IAM actions for O(access=credential): C(iam:GetUser), C(iam:GetUserPolicy), C(iam:ListUserPolicies),
     C(iam:ListAttachedUserPolicies), C(iam:ListGroupsForUser), C(iam:GetPolicy), C(iam:GetPolicyVersion),
     C(iam:ListAccessKeys), C(iam:GetAccessKeyLastUsed), C(secretsmanager:GetSecretValue),

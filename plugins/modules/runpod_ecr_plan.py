@@ -77,6 +77,8 @@ attributes:
       - The diff shows what the run would change.
 notes:
   - The module reads only, and RV(ignore:changed) is always false.
+  - It fails for what no run mends, such as an image that lacks a layer, or somebody else's statement that denies
+    RunPod's roles to pull. In check mode it warns when the pull user gets no new token.
   - "The RunPod API key needs to read registry credentials, templates, serverless endpoints, and with O(intent=absent)
     pods."
   - >-
@@ -85,6 +87,9 @@ notes:
     C(iam:ListAccessKeys), C(iam:GetAccessKeyLastUsed), C(secretsmanager:GetSecretValue),
     C(secretsmanager:DescribeSecret), or C(ssm:GetParameter) and C(ssm:ListTagsForResource), and C(ecr:BatchGetImage)
     and C(ecr:GetDownloadUrlForLayer) where the pull user cannot prove the pull yet.
+  - >-
+    IAM actions for every way of access: C(ecr:BatchCheckLayerAvailability) where the pull user cannot prove the pull
+    yet. Without it layers that are missing are not told.
   - >-
     IAM actions for O(access=delegation): C(ecr:GetRepositoryPolicy), C(ecr:BatchGetImage) and
     C(ecr:GetDownloadUrlForLayer).

@@ -19,7 +19,7 @@ import random
 import re
 import string
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,12 +34,13 @@ from .runpod_delegations import create_delegation, delete_delegation
 from .runpod_resources import getter, lister
 from .runpod_schemas import violations
 from .runpod_secrets import create_secret, delete_secret, list_secrets, update_secret
-from .runpod_world import LIST_KEYS, Call, Json, PolicyOf, Refusal, World, invalid, not_found
+from .runpod_world import LIST_KEYS, Call, HasTag, Json, PolicyOf, Refusal, World, invalid, not_found
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 API_KEY = "sandbox-api-key"
+READING_KEY = "sandbox-api-key-that-only-reads"
 WINDOWS = {"minute": 60, "hour": 3600, "day": 86400}
 DOCUMENT = ("GET", "/v2/openapi.json")
 TITLES = {
@@ -63,7 +64,7 @@ class Route(NamedTuple):
     path: str
     status: int
     scope: str
-    act: Callable[[World, Call], Json | None]
+    act: Callable[[World, Call], Json | bytes | None]
     schema: str | None = None
 
 
@@ -96,6 +97,7 @@ ROUTES = (
     Route("PATCH", "/v2/serverless/{id}", 200, "serverless:write", resources.update_endpoint, "UpdateEndpointRequest"),
     Route("DELETE", "/v2/serverless/{id}", 204, "serverless:write", resources.delete_endpoint),
     Route("GET", "/v2/serverless/{id}/workers", 200, "serverless:read", rollout.list_workers),
+    Route("GET", "/v2/serverless/{id}/workers/{workerId}/logs", 200, "serverless:read", rollout.stream_logs),
     Route("GET", "/v2/serverless/{id}/releases", 200, "serverless:read", rollout.list_releases),
     Route("GET", "/v2/pods", 200, "pods:read", resources.list_pods),
     Route("GET", "/v2/pods/{id}", 200, "pods:read", getter("pods")),
@@ -108,7 +110,8 @@ ROUTES = (
     Route("PATCH", "/v2/account/secrets/{id}", 200, "secrets:write", update_secret, "UpdateSecretRequest"),
     Route("DELETE", "/v2/account/secrets/{id}", 204, "secrets:write", delete_secret),
 )
-_PATTERNS = {route.path: re.compile(route.path.replace("{id}", "(?P<id>[^/]+)")) for route in ROUTES}
+_PATTERNS = {route.path: re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route.path)) for route in ROUTES}
+STREAMED = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 class Quota:
@@ -146,8 +149,8 @@ class Quota:
 class RunpodSimulator:
     """One RunPod account behind one API key.
 
-    `policy_of` tells the policy of a repository, which RunPod looks at when it is told of one. Without it, no policy is
-    looked at.
+    `policy_of` tells the policy of a repository, which RunPod looks at when it is told of one, and `has_tag` whether
+    there is an image. Without them, nothing is looked at.
     """
 
     def __init__(
@@ -156,11 +159,12 @@ class RunpodSimulator:
         api_key: str = API_KEY,
         new_id: Callable[[], str] | None = None,
         policy_of: PolicyOf | None = None,
+        has_tag: HasTag | None = None,
     ) -> None:
         self._api_key = api_key
         self._lock = Lock()
         self._quota = Quota(clock)
-        self.world = World(clock, new_id or _random_id, policy_of)
+        self.world = World(clock, new_id or _random_id, policy_of, has_tag)
 
     def reset(self) -> None:
         """Forget everything held, the switches that were set, and the requests that were counted."""
@@ -193,13 +197,15 @@ class RunpodSimulator:
         with self._lock:
             quota_headers: dict[str, str] = {}
             try:
-                self._authenticate(lowered.get("authorization", ""))
+                scopes = self._authenticate(lowered.get("authorization", ""))
                 quota_headers |= self._spend()
-                status, document = self._serve(method, path, query, lowered.get("content-type", ""), body)
+                status, document = self._serve(method, path, query, scopes, lowered.get("content-type", ""), body)
             except Refusal as refusal:
                 return _problem(refusal, quota_headers | self._quota_headers_of(refusal))
             if document is None:
                 return status, quota_headers, None
+            if isinstance(document, bytes):
+                return status, {**STREAMED, **quota_headers}, document
             return status, {"Content-Type": "application/json", **quota_headers}, deepcopy(document)
 
     def control(self, method: str, path: str, body: bytes) -> Answer:
@@ -211,14 +217,19 @@ class RunpodSimulator:
                 return _problem(refusal, {})
             return status, {"Content-Type": "application/json"}, document
 
-    def _authenticate(self, authorization: str) -> None:
+    def _authenticate(self, authorization: str) -> Collection[str] | None:
+        """Return what the key may do; None is everything."""
         if not authorization:
             raise Refusal(401, "missing bearer token")
         scheme, dummy, key = authorization.partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise Refusal(401, "malformed bearer token")
+        if key == READING_KEY:
+            return {route.scope for route in ROUTES if route.scope.endswith(":read")}
         if key != self._api_key:
             raise Refusal(401, "invalid bearer token")
+        scopes: list[str] | None = self.world.switches["scopes"]
+        return scopes
 
     def _spend(self) -> dict[str, str]:
         limits = self.world.switches["rate_limits"]
@@ -235,18 +246,24 @@ class RunpodSimulator:
         return self._quota.headers(self.world.switches["rate_limits"]) if refusal.status == 429 else {}
 
     def _serve(
-        self, method: str, path: str, query: Mapping[str, str], content_type: str, body: bytes
-    ) -> tuple[int, Json | None]:
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        scopes: Collection[str] | None,
+        content_type: str,
+        body: bytes,
+    ) -> tuple[int, Json | bytes | None]:
         if (method, path) == DOCUMENT and self.world.switches["document"] is not None:
             return 200, self.world.switches["document"]
-        route, identifier = self._route(method, path)
-        scopes = self.world.switches["scopes"]
+        route, identifiers = self._route(method, path)
         if scopes is not None and route.scope not in scopes:
             raise Refusal(403, "access denied")
         document = _checked_body(route.schema, content_type, body) if route.schema else {}
-        return route.status, route.act(self.world, Call(identifier, query, document))
+        call = Call(identifiers.get("id", ""), query, document, identifiers.get("workerId", ""))
+        return route.status, route.act(self.world, call)
 
-    def _route(self, method: str, path: str) -> tuple[Route, str]:
+    def _route(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         template, match = _match(path)
         routes = {route.method: route for route in ROUTES if route.path == template}
         patch = self.world.switches["registry_patch"]
@@ -257,7 +274,7 @@ class RunpodSimulator:
         if method not in routes:
             allow = {"Allow": ", ".join(routes)}
             raise Refusal(405, "The requested method is not allowed for this path.", headers=allow)
-        return routes[method], match.groupdict().get("id", "")
+        return routes[method], match.groupdict()
 
     def _control(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         key = path.removeprefix("/_sandbox/seed/")
@@ -326,7 +343,8 @@ def create_app(simulator: RunpodSimulator | None = None) -> WSGIApplication:
         else:
             query, given = request.args.to_dict(), dict(request.headers)
             status, headers, document = served.handle(request.method, request.path, query, given, body)
-        response = Response(None if document is None else json.dumps(document), status, headers)
+        text = document if document is None or isinstance(document, bytes) else json.dumps(document)
+        response = Response(text, status, headers)
         if document is None:
             del response.headers["Content-Type"]
         return response

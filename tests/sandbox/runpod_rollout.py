@@ -4,17 +4,18 @@
 """The workers and releases of serverless endpoints.
 
 The record of an endpoint holds `releases`, newest first, `activeWorkers`, and `reads`, how often its roll-out was
-looked at since the last change. A worker keeps the version that it was started with. The switch rollout_reads says
-after how many looks the older ones are replaced; finish() does it at once.
+looked at since the last change. A worker keeps the version that it was started with, and may have `logs`. The
+switch rollout_reads says after how many looks the older ones are replaced; finish() does it at once.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from .runpod_pages import page
-from .runpod_schemas import WORKER_STATUSES
-from .runpod_world import ACCOUNT, Call, Json, World
+from .runpod_schemas import LOG_SOURCES, LOG_TAIL, WORKER_STATUSES
+from .runpod_world import ACCOUNT, Call, Json, World, invalid, not_found
 
 # What a release calls the fields whose change makes one. The other fields act at once.
 RELEASED = {
@@ -83,10 +84,32 @@ def finish(world: World, record: Json) -> None:
 
 def list_workers(world: World, call: Call) -> Json:
     record = _looked_at(world, call)
-    workers = [{**one, "isStale": one["version"] != _version(record)} for one in record["activeWorkers"]]
+    workers = [
+        {key: value for key, value in one.items() if key != "logs"} | {"isStale": one["version"] != _version(record)}
+        for one in record["activeWorkers"]
+    ]
     statuses = [one["status"] for one in workers]
     summary = {status.lower(): statuses.count(status) for status in WORKER_STATUSES} | {"total": len(workers)}
     return {**page(world, call, "workers", workers), "summary": summary, "endpointVersion": _version(record)}
+
+
+def stream_logs(world: World, call: Call) -> bytes:
+    """Return the last lines of a worker's `logs` as events; RunPod's stream stays open, this one ends."""
+    workers = {one["id"]: one for one in world.find_own("endpoints", call.id)["activeWorkers"]}
+    if call.worker not in workers:
+        raise not_found()
+    tail = call.query.get("tail", str(LOG_TAIL["default"]))
+    if not tail.isdecimal() or int(tail) > LOG_TAIL["maximum"]:
+        raise invalid([f"tail: got {tail}, want an integer from 0 to {LOG_TAIL['maximum']}"])
+    source = call.query.get("source")
+    if source not in (None, *LOG_SOURCES):
+        raise invalid([f"source: value must be one of {', '.join(LOG_SOURCES)}"])
+    lines = [one for one in workers[call.worker].get("logs", []) if source in (None, one["source"])]
+    return "".join(map(event, lines[len(lines) - int(tail) :] if int(tail) < len(lines) else lines)).encode()
+
+
+def event(line: Json) -> str:
+    return f"id: {line['ts']}\ndata: {json.dumps(line)}\n\n"
 
 
 def list_releases(world: World, call: Call) -> Json:

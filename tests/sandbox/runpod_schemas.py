@@ -219,6 +219,8 @@ WORKER = _object(
     },
     "id status gpuCount isStale",
 )
+LOG_SOURCES = ("container", "system")
+LOG_TAIL: Schema = {"type": "integer", "minimum": 0, "maximum": 5000, "default": 100}
 _COUNTED = [status.lower() for status in WORKER_STATUSES] + ["total"]
 WORKERS_ANSWER = _object(
     {

@@ -66,7 +66,8 @@ def remedy(code: str, call: str, as_pull_user: bool) -> str:
     if code in {"ResponseParserError", "IncompleteReadError"} or code.isdigit():
         return "What answered is not AWS: check the proxy and endpoint_url."
     if code == "InvalidRegionError":
-        return "Set region, or AWS_REGION, to one that this lists: aws ec2 describe-regions --all-regions"
+        listing = "aws ec2 describe-regions --all-regions --region us-east-1"
+        return f"Set region, or AWS_REGION, to one that this lists: {listing}"
     if code in {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"}:
         return "Check the region, its activation, DNS, the proxy and endpoint_url."
     return ""

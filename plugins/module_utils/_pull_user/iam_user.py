@@ -14,7 +14,7 @@ from .._aws.client import Aws, tolerating
 from .._aws.secret_entry import MANAGED, OURS, Entry, TokenRecord
 from .._aws.secret_store import SecretStore
 from .._core.errors import DENIED, AwsError, ConflictError, InputError, Json
-from .._core.finding import as_option
+from .._core.finding import FORMATTER, as_option
 from . import pull_policy as _policy
 from .access_keys import AccessKey
 from .entry_lock import LockLostError
@@ -241,28 +241,41 @@ def plan_marks(tags: Json, entry: Entry | None, keys: tuple[AccessKey, ...]) -> 
 
 # What this collection never makes: listing, where names are, how to remove one.
 HANGING = [
-    ("list_user_policies", "PolicyNames", None, "inline policy", "delete-user-policy --policy-name"),
+    (
+        "list_user_policies",
+        "PolicyNames",
+        None,
+        "inline policy",
+        "aws iam delete-user-policy --policy-name{thing!o} --user-name{user!o}",
+    ),
     (
         "list_attached_user_policies",
         "AttachedPolicies",
         "PolicyArn",
         "attached policy",
-        "detach-user-policy --policy-arn",
+        "aws iam detach-user-policy --policy-arn{thing!o} --user-name{user!o}",
     ),
-    ("list_groups_for_user", "Groups", "GroupName", "group", "remove-user-from-group --group-name"),
+    (
+        "list_groups_for_user",
+        "Groups",
+        "GroupName",
+        "group",
+        "aws iam remove-user-from-group --group-name{thing!o} --user-name{user!o}",
+    ),
 ]
+DELETE_KEY = "aws iam delete-access-key --access-key-id{thing!o} --user-name{user!o}"
 
 
 def find_others(aws: Aws, name: str, keys: tuple[AccessKey, ...], ours: Collection[str]) -> list[Json]:
     """Return what keeps the user but for our policy: {kind, name, remedy}. `keys` are others', `ours` ARNs of
     managed policies that we attached.
     """
-    found = [("access key", key.id, "delete-access-key --access-key-id") for key in keys]
+    found = [("access key", key.id, DELETE_KEY) for key in keys]
     for operation, listing, field, kind, remedy in HANGING:
         for item in aws.pages("iam", operation, listing, UserName=name):
             found.append((kind, item[field] if field else item, remedy))
     return [
-        {"kind": kind, "name": thing, "remedy": f"aws iam {remedy}{as_option(thing)} --user-name{as_option(name)}"}
+        {"kind": kind, "name": thing, "remedy": FORMATTER.format(remedy, thing=thing, user=name)}
         for kind, thing, remedy in found
         if (kind, thing) != ("inline policy", _policy.NAME) and thing not in ours
     ]

@@ -13,19 +13,11 @@ from .._core.errors import AwsError, ConflictError, InputError, Json
 from .._core.result import Result
 from .._oci.reference import repository_arn
 from . import pull_policy as _policy
-from .audit import (
-    Expected,
-    StoreState,
-    Subject,
-    findings,
-    kind_of,
-    nobody,
-    report,
-    store_place,
-)
+from .audit import findings, nobody
 from .iam_user import find_keys, find_user
 from .options import MOST_DAYS, PATH_PREFIX, check_name, check_number
 from .policy_attachment import default_document, find_document
+from .user_report import Expected, StoreState, Subject, kind_of, report, store_place
 
 EVENT_OPTIONS: Json = {
     "regions": {"type": "list", "elements": "str"},

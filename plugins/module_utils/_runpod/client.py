@@ -240,6 +240,28 @@ class Client:
             self.sleep(delay)
             attempt += 1
 
+    def stream(self, path: str, limit: float) -> bytes:
+        """Return what comes in so many seconds of an answer that has no end."""
+        received: list[bytes] = []
+        self._keep_pace("GET", path)
+        future = started(lambda: self._receive(self.url + path, received, limit))
+        wait([future], limit)
+        try:
+            if future.done():
+                future.result()
+        except HTTPError as refusal:
+            raise self._error("GET", path, None, Answer(refusal.code, refusal.headers, read(refusal))) from None
+        except (OSError, http.client.HTTPException, AnsibleConnectionError) as failure:
+            if not received:
+                raise self._unanswered("GET", path, failure, TRIES)[0] from None
+        return b"".join(received)
+
+    def _receive(self, url: str, received: list[bytes], limit: float) -> None:
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "text/event-stream", "User-Agent": AGENT}
+        with self.opener.open("GET", url, headers=headers, timeout=limit) as answer:
+            for line in answer:  # each is there for who waits no longer
+                received.append(line)
+
     def _unanswered(
         self, method: str, path: str, failure: Exception, attempt: int
     ) -> tuple[CollectionError, float | None]:

@@ -66,10 +66,11 @@ def names(name: str) -> tuple[str, str]:
     return name, name + ALTERNATE
 
 
-def region_of_name(name: str, user: str, account: str) -> str:
-    """Return "" for any name but the default one of the pull user."""
-    found = re.fullmatch(rf"{re.escape(user)}-{account}-([a-z]+(?:-[a-z]+)+-\d+)", name)
-    return found.group(1) if found else ""
+def default_names(registries: Iterable[Json], user: str, account: str) -> dict[str, tuple[str, str]]:
+    """Return id -> region and name, of those that bear a default name of the pull user."""
+    pattern = re.compile(rf"{re.escape(user)}-{account}-([a-z]+(?:-[a-z]+)+-\d+)")
+    named = {each["id"]: pattern.fullmatch(logical(each["name"])) for each in registries}
+    return {identifier: (found[1], found[0]) for identifier, found in named.items() if found}
 
 
 def check_name(name: str) -> None:

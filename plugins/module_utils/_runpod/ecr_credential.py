@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
@@ -36,11 +36,11 @@ from .credential_replacement import (
     called,
     check_name,
     clear,
+    default_names,
     identity,
     in_use,
     logical,
     pair,
-    region_of_name,
     releases,
     renew,
     report,
@@ -142,7 +142,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
         current = current._replace(registries=listed(params, current, client.api, now))
     if params.get("with_further_regions") and params["name"] is None:
         account = account_of(current, client.aws)
-        names |= dict(default_names(current.registries, params["user"], account))
+        names |= dict(default_names(current.registries, params["user"], account).values())
     current = read_users_of_ours(params, current, list(filter(None, names.values())), client.api)
     plans = [plan(params, current, region, name, tuple(images.get(region, ())), now) for region, name in names.items()]
     notes = tuple(filter(None, [missing, whose(client.aws) if hands_over_the_callers(plans) else ""]))
@@ -269,13 +269,6 @@ def listed(params: Json, current: CredentialState, api: Client, now: datetime) -
         if params["state"] == "absent":
             raise
         raise failed(error, only_expiry(current), now) from error
-
-
-def default_names(registries: Iterable[Json], user: str, account: str) -> Iterator[tuple[str, str]]:
-    for registry in registries:
-        name = logical(registry["name"])
-        if region := region_of_name(name, user, account):
-            yield region, name
 
 
 def read_users_of_ours(params: Json, current: CredentialState, names: list[str], api: Client) -> CredentialState:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection. A read that fails hides nothing of the others.
+# Private to this collection: what an audit sees. A read that fails hides nothing of the others.
 
 from __future__ import annotations
 
@@ -12,32 +12,22 @@ from functools import partial
 from typing import Any
 
 from .._aws.client import tolerating
-from .._aws.ecr_token import get_token
-from .._core.errors import AwsError, CollectionError, InputError, Json
-from .._core.masking import to_diff
+from .._core.errors import Json
 from .._core.result import Result
-from .._ecr import pull_check, pull_grant, pull_probe
+from .._ecr import pull_check, pull_grant
 from .._ecr.pull_probe import PullIdentity
-from .._oci import manifest as manifests
-from .._oci.reference import PUBLIC_HOSTS, Image, parse_ecr
+from .._oci.reference import Image
 from .._pull_user import inventory
-from .._runpod import account, endpoint, endpoint_fields, rollout
 from . import preview
 from .audit_lifecycle import Expiry, lifecycle_end, rules_of
-from .audit_verdict import in_use, parsed
+from .audit_verdict import parsed
 from .desired import DesiredState
 from .look import LISTINGS, Look
-from .observed import EndpointLook, Failure, ObservedState, read
-from .plan import NO_ALIAS, PUBLIC, plan_templates, public_names
-from .spec import public_images, templates
-
-PLATFORM = "linux/amd64"
-MOST_LAYERS = 100  # in one question
-READERS = 8
-
-
-class KeylessError(InputError):
-    """The entry holds no key, which is told of the entry."""
+from .observed import Failure, ObservedState, guarded, read
+from .plan import NO_ALIAS, PUBLIC, public_names
+from .pull_look import READERS, check, layers_of, minted, missing_layers, place, puller_of
+from .runpod_look import at_runpod, containers, what_runs
+from .spec import public_images
 
 
 def observe(desired: DesiredState, look: Look, events: Json | None) -> ObservedState:
@@ -68,67 +58,6 @@ def observe(desired: DesiredState, look: Look, events: Json | None) -> ObservedS
     return containers(desired, look, found)
 
 
-def guarded(call: Callable[[], Any]) -> Any:
-    try:
-        return call()
-    except CollectionError as error:
-        return Failure.of(error)
-
-
-def check(look: Look, images: list[str], identity: str, store: Json | None = None) -> list[Json] | Failure:
-    def checked() -> list[Json]:
-        puller = puller_of(look, identity, store)
-        return pull_check.check_images(look.aws, look.opener, images, puller) if images else []
-
-    return guarded(checked)
-
-
-def puller_of(look: Look, identity: str, store: Json | None) -> PullIdentity:
-    """Raise InputError where the store has no key to pull with."""
-    if identity != "secret_store":
-        return {"caller": pull_check.caller_identity, "anonymous": pull_check.anonymous_identity}[identity]()
-    puller, missing = pull_check.stored_identity(look.aws, store or {}, preview.NEVER)
-    if missing:
-        raise KeylessError(missing)
-    return puller
-
-
-def minted(desired: DesiredState, look: Look, proof: list[Json] | Failure) -> dict[str, Json]:
-    """Return by region why there is no token. Where the pull is refused that is told already."""
-    works = {each["image"] for each in read(proof, []) if each["pullable"]}
-    images = {item["region"]: parse_ecr(item["image"]) for item in desired.items if item["image"] in works}
-    if not images:
-        return {}
-    puller = puller_of(look, "secret_store" if desired.by_user else "caller", desired.store)
-    pull, found = pull_probe.ByApi(look.aws, look.opener, puller, PLATFORM), {}
-    for region, image in images.items():
-        try:
-            get_token(look.aws, region, puller.key)
-        except AwsError as error:
-            found[region] = pull_probe.diagnose_refusal(look.aws, pull, image, "get_authorization_token", error)
-    return found
-
-
-# The ways of access
-
-
-def by_credential(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
-    """Who runs this looks only at what the pull user cannot pull: it may be right that nobody else can."""
-    if not desired.by_user:
-        images = check(look, desired.images, "caller")
-        return found._replace(images=images, proof=images, tokens=minted(desired, look, images))
-    proof = check(look, desired.images, "secret_store", desired.store)
-    proved = {each["image"] for each in read(proof, []) if each["pullable"]}
-    return found._replace(
-        images=check(look, [image for image in desired.images if image not in proved], "caller"),
-        proof=proof,
-        user=guarded(lambda: inventory.run(user_options(desired), False, look.aws).results),
-        user_preview=guarded(lambda: preview.pull_user(look, desired)),
-        tokens=minted(desired, look, proof),
-        entry_owner=guarded(lambda: puller_of(look, "secret_store", desired.store).user()),
-    )
-
-
 def user_options(desired: DesiredState) -> Json:
     repositories = [*desired.repositories, *(desired.options["user_repositories"] or [])]
     return {
@@ -147,6 +76,23 @@ def trail_of(desired: DesiredState, look: Look, events: Json) -> list[Json]:
     options = {**user_options(desired), "repositories": None, "secret_store": None, "events": given}
     users: list[Json] = inventory.run(options, False, look.aws).results["users"]
     return users
+
+
+def by_credential(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
+    """Who runs this looks only at what the pull user cannot pull: it may be right that nobody else can."""
+    if not desired.by_user:
+        images = check(look, desired.images, "caller")
+        return found._replace(images=images, proof=images, tokens=minted(desired, look, images))
+    proof = check(look, desired.images, "secret_store", desired.store)
+    proved = {each["image"] for each in read(proof, []) if each["pullable"]}
+    return found._replace(
+        images=check(look, [image for image in desired.images if image not in proved], "caller"),
+        proof=proof,
+        user=guarded(lambda: inventory.run(user_options(desired), False, look.aws).results),
+        user_preview=guarded(lambda: preview.pull_user(look, desired)),
+        tokens=minted(desired, look, proof),
+        entry_owner=guarded(lambda: puller_of(look, "secret_store", desired.store).user()),
+    )
 
 
 def by_delegation(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
@@ -190,53 +136,6 @@ WAYS: dict[str, Callable[[DesiredState, Look, ObservedState], ObservedState]] = 
 }
 
 
-# RunPod
-
-
-def at_runpod(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
-    """Each listing is read by itself: a key may lack the right to one."""
-    listed = {kind: guarded(partial(account.listed, look.api, kind)) for kind in LISTINGS}
-    readable = [kind for kind, things in listed.items() if not isinstance(things, Failure)]
-    options = {"gather": readable, "credential_expiry": expiry(desired, found)}
-    results = account.run(options, False, look.api, look.aws.clock).results
-    runpod: dict[str, list[Json] | Failure] = {
-        kind: things if isinstance(things, Failure) else results[kind] for kind, things in listed.items()
-    }
-    return found._replace(runpod=runpod, runpod_findings=results["findings"])
-
-
-def expiry(desired: DesiredState, found: ObservedState) -> Json | None:
-    """Return None where the store's own fault is told."""
-    if desired.access != "credential":
-        return None
-    sound = not desired.by_user or any(each["secret_store"]["state"] == "key" for each in found.users)
-    return found.expiry if sound else None
-
-
-def what_runs(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
-    """Check images that run and are not wished, as their puller where that can be told."""
-    known = {*desired.images, *found.public_images.values()}
-    ours = {each["id"] for region in desired.regions for each in found.current(desired, region)}
-    others: dict[str, Json] = {}
-    for item in desired.items:
-        for thing in (each for things in in_use(found, item).values() for each in things):
-            image = parsed(thing.get("image"))
-            if image is None or image.reference in known or not (image.account_id or image.host in PUBLIC_HOSTS):
-                continue
-            identity = identity_of(desired, thing, image, ours)
-            reports = check(look, [image.reference], identity, desired.store)
-            for each in read(reports, []):
-                others[thing["image"]] = {**each, "image": thing["image"], "by_puller": identity != "caller"}
-    return found._replace(others=others)
-
-
-def identity_of(desired: DesiredState, thing: Json, image: Image, ours: set[str]) -> str:
-    """Return as whom to check what runs."""
-    if image.host in PUBLIC_HOSTS:
-        return "anonymous"
-    return "secret_store" if desired.by_user and thing.get("registry") in ours else "caller"
-
-
 def contents(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
     """Look for missing layers and lifecycle rules, side by side."""
     reports = {each["image"]: each for each in [*read(found.images, []), *read(found.proof, [])] if each["digest"]}
@@ -259,35 +158,6 @@ def contents(desired: DesiredState, look: Look, found: ObservedState) -> Observe
     )
 
 
-def missing_layers(look: Look, image: Image, digests: list[str]) -> list[str]:
-    """Ask as whoever runs this."""
-    missing = []
-    for start in range(0, len(digests), MOST_LAYERS):
-        end = start + MOST_LAYERS
-        asked = digests[start:end]
-        answer = look.aws.call("ecr", "batch_check_layer_availability", **place(image), layerDigests=asked)
-        there = {each.get("layerDigest") for each in answer.get("layers") or [] if available(each)}
-        missing += [each for each in asked if each not in there]
-    return missing
-
-
-def available(layer: Json) -> bool:
-    return layer.get("layerAvailability") == "AVAILABLE"
-
-
-def layers_of(look: Look, image: Image, reader: PullIdentity) -> list[str]:
-    """Return digests for linux/amd64, from manifests that were read."""
-    pull = pull_probe.ByApi(look.aws, look.opener, reader, PLATFORM)
-    try:
-        dummy, manifest = pull.manifest(image)
-        if manifests.is_index(manifest):
-            chosen = manifests.choose(manifest, PLATFORM)
-            dummy, manifest = pull.manifest(image._replace(tag="", digest=chosen or ""))
-    except pull_probe.PullDeniedError:
-        return []
-    return list(dict.fromkeys(each["digest"] for each in manifest.get("layers") or []))
-
-
 def expiring(look: Look, image: Image, digest: str) -> Expiry | None:
     with tolerating("LifecyclePolicyNotFoundException", "RepositoryNotFoundException"):
         text = look.aws.call("ecr", "get_lifecycle_policy", **place(image))["lifecyclePolicyText"]
@@ -306,34 +176,3 @@ def described(look: Look, image: Image) -> list[Json]:
         token = answer.get("nextToken")
         page = {"nextToken": token} if token else None  # type: ignore[assignment]
     return found
-
-
-def place(image: Image) -> Json:
-    return {"region": image.region, "registryId": image.account_id, "repositoryName": image.repository}
-
-
-def containers(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
-    """See what a run would change, as far as what it depends on was read."""
-    if not (found.was_read("templates") and found.was_read("registries")):
-        return found
-    items = templates(desired.items, found.credential_names(desired), found.public_images)
-    steps = guarded(lambda: plan_templates(desired, look, items)[0])
-    found = found._replace(templates=steps)
-    if isinstance(steps, Failure) or not found.was_read("endpoints"):
-        return found
-    wanted = [item["endpoint"] for item in desired.items if item["endpoint"]]
-    looks = {given["name"]: guarded(partial(endpoint_look, desired, look, given)) for given in wanted}
-    return found._replace(endpoints=looks)
-
-
-def endpoint_look(desired: DesiredState, look: Look, given: Json) -> EndpointLook:
-    step = preview.endpoint(look, desired, given)
-    before, after = to_diff(step.current, step.after)
-    if step.current is None:
-        return EndpointLook(None, after, None)
-    status = rollout.read_status(look.api, f"{endpoint.PATH}/{step.current['id']}", with_workers=True)
-    workers = tuple(status.workers_as_result())
-    releases = look.api.get(f"{endpoint.PATH}/{step.current['id']}/releases").get("releases") or [{}]
-    return EndpointLook(
-        before, after, status.as_result(endpoint_fields.released(step)), workers, releases[0].get("createdAt")
-    )

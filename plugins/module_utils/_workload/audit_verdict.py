@@ -12,9 +12,9 @@ from typing import NamedTuple
 from .._core.errors import InputError, Json
 from .._core.time import parse_time
 from .._oci.reference import PUBLIC_HOSTS, Image, parse
-from .audit_policy import access
 from .desired import DesiredState
 from .observed import ObservedState, read
+from .repository_access import access
 
 # RunPod has work on the tokens of such a key.
 OF_THE_KEY = {

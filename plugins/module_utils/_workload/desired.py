@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from .._aws.runpod_roles import IN_FORCE
 from .._aws.store_options import STORE_OPTIONS
 from .._core.errors import InputError, Json
-from .._runpod.credential_replacement import region_of_name
+from .._runpod.credential_replacement import default_names
 from .fleet import claims_of, credential_name
 from .options import OPTIONS
 from .spec import workloads
@@ -75,11 +76,15 @@ class DesiredState(NamedTuple):
         given, user = self.options["credential_name"], re.escape(self.options["user_name"])
         return [re.escape(given)] if given else [rf"{user}-\d{{12}}-{re.escape(region)}" for region in self.regions]
 
-    def region_of(self, name: str, account: str) -> str:
-        """Return "" for any name but this pull user's default one."""
+    def default_names(self, registries: Iterable[Json], account: str) -> dict[str, tuple[str, str]]:
+        """Return id -> region and name of the pull user's credentials, whichever run made them."""
         if not self.by_user or self.options["credential_name"]:
-            return ""
-        return region_of_name(name, self.options["user_name"], account)
+            return {}
+        return default_names(registries, self.options["user_name"], account)
+
+    @property
+    def pull_roles(self) -> tuple[str, ...]:
+        return tuple(self.options["pull_role_arns"] or IN_FORCE)
 
     @property
     def public_names(self) -> dict[str, str]:

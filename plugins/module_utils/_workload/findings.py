@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: findings besides the modules'. A new one is a new row, and the rule in audit.py that
+# Private to this collection: findings besides the modules'. A new one is a new row, and the rule in an audit_*.py that
 # yields it.
 
 from __future__ import annotations
@@ -205,14 +205,15 @@ RULES = {
         "endpoint",
         "warning",
         "{number} of {total} workers of the endpoint {name} are unhealthy: {ids}. The image can be pulled, so look "
-        "at what runs in it.",
-        "Read the logs of the worker in RunPod's console, then mend the image or the endpoint; no command can.",
+        "at what runs in it.{log}",
+        "Read what the worker prints in RunPod's console, then mend the image or the endpoint; no command can.",
     ),
     "workers_stuck": Rule(
         "endpoint",
         "warning",
-        "No worker of the endpoint {name} is ready {minutes} minutes after its newest release: {ids} still initialise.",
-        "Read the logs of the worker in RunPod's console: a large image takes long, and one that is refused for ever. "
+        "No worker of the endpoint {name} is ready {minutes} minutes after its newest release: {ids} still initialise."
+        "{log}",
+        "Read what the worker prints in RunPod's console: a large image takes long, and one that is refused for ever. "
         "No command here speeds that up.",
     ),
     "rollout_unfinished": Rule(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from .._core.errors import DENIED, ApiError, AwsError, CollectionError, Json
 from .._core.result import Result
 from .._runpod.credential_replacement import logical
 from .audit_lifecycle import Expiry
+from .audit_workers import Trouble
 from .desired import DesiredState
 from .step import Step
 
@@ -38,7 +40,18 @@ class EndpointLook(NamedTuple):
     after: Json | None
     release: Json | None
     workers: tuple[Json, ...] = ()
-    released_at: str | None = None
+    newest: Json = {}  # release, as RunPod tells of it
+    trouble: Trouble | None = None
+    logs: list[str] | Failure = []  # of the first of the workers in trouble
+
+    @property
+    def changed(self) -> str:
+        """Return who made the newest release, when and of what; nothing of an endpoint as it was made."""
+        fields = [str(each["field"]) for each in self.newest.get("diff") or [] if isinstance(each, dict)]
+        if not fields:
+            return ""
+        who = f" by the user {self.newest['createdByUserId']}" if self.newest.get("createdByUserId") else ""
+        return f" RunPod's newest release of it was made at {self.newest.get('createdAt')}{who}: {', '.join(fields)}."
 
 
 class ObservedState(NamedTuple):
@@ -123,3 +136,10 @@ class ObservedState(NamedTuple):
 
 def read(found: Any, default: Any) -> Any:
     return default if found is None or isinstance(found, Failure) else found
+
+
+def guarded(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except CollectionError as error:
+        return Failure.of(error)

@@ -15,10 +15,10 @@ from .._core.result import Result
 from .._ecr.pull_check import NotPullableError
 from .._pull_user.iam_user import find_user
 from .._runpod import endpoint_fields, template
-from .._runpod.credential_replacement import logical
 from . import preview
 from .desired import DesiredState
 from .look import KNOWN_LATER, Look
+from .pull_look import require_no_denial, warned_of_tokens, whole
 from .run_result import access_report
 from .spec import leftovers, public_images, public_users, templates, users
 from .step import Step, credential_reason, minimum, resource_step, step_of
@@ -133,6 +133,8 @@ def by_pull_user(desired: DesiredState, look: Look) -> Access:
         desired.access, desired.options["user_name"], credentials=registries, rotation_due=rotation_due(desired, user)
     )
     warnings = [*extra(user), *user.warnings]
+    if desired.options["check_mode"]:
+        warnings += warned_of_tokens(desired, look, proof)
     return Access(steps, ids_of(registries), {}, source, proof, report, warnings, account, "secret_store")
 
 
@@ -153,8 +155,7 @@ def extra(user: Result) -> list[str]:
 
 def look_at(desired: DesiredState, look: Look) -> list[Json]:
     """Raise NotPullableError for what no run could let RunPod pull."""
-    reports = preview.check_images(look, desired.images, "caller")
-    return sound(reports)
+    return sound(whole(look, preview.check_images(look, desired.images, "caller"), "caller"))
 
 
 def sound(reports: list[Json]) -> list[Json]:
@@ -172,9 +173,9 @@ def proved(desired: DesiredState, look: Look) -> tuple[list[Json], list[Json]]:
 
 
 def proof_of_user(desired: DesiredState, look: Look) -> list[Json]:
-    return sound(
-        preview.check_images(look, desired.images, "secret_store", desired.store, preview.propagation_timeout(desired))
-    )
+    timeout = preview.propagation_timeout(desired)
+    reports = preview.check_images(look, desired.images, "secret_store", desired.store, timeout)
+    return sound(whole(look, reports, "secret_store", desired.store))
 
 
 def plan_credentials(
@@ -202,6 +203,7 @@ def ids_of(registries: Iterable[Json]) -> dict[str, str]:
 def by_delegation(desired: DesiredState, look: Look) -> Access:
     source = look_at(desired, look)
     grant = preview.grant(look, desired, "present")
+    require_no_denial(desired, look)
     delegation = preview.delegation(look, desired, desired.images, "present")
     names = ", ".join(item["repository"] for item in desired.items)
     steps = [step_of("grant", names, grant, NO_GRANT), step_of("delegation", names, delegation)]
@@ -334,8 +336,8 @@ def public_images_left(desired: DesiredState, steps: Iterable[Step]) -> list[str
 
 def covered_regions(desired: DesiredState, look: Look, account: str) -> list[str]:
     """Return the images' regions, and others that RunPod has of the user."""
-    current = (desired.region_of(logical(one["name"]), account) for one in look.api.items("/registries", "registries"))
-    return list(dict.fromkeys([*desired.regions, *filter(None, current)]))
+    current = desired.default_names(look.api.items("/registries", "registries"), account)
+    return list(dict.fromkeys([*desired.regions, *(region for region, dummy in current.values())]))
 
 
 def refresh(desired: DesiredState, look: Look) -> Plan:

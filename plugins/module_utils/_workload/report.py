@@ -15,7 +15,8 @@ from typing import Any
 from .._core.errors import Json
 from .._core.time import format_time, parse_time
 from .._runpod.rollout import READY
-from .audit import Scene, name_of, problems
+from .audit import problems
+from .audit_scene import Scene, name_of
 from .desired import DesiredState
 from .findings import VARIABLES, WORST_FIRST, Finding
 from .observed import EndpointLook, Failure, ObservedState, read

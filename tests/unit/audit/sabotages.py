@@ -463,8 +463,11 @@ def endpoint_scaled(house: House, workload: str) -> None:
     endpoint(house, workload, scaling={"type": "QUEUE_DELAY", "queueDelay": 9})
 
 
+PULL_FAILED = "failed to pull image: manifest unknown"
+
+
 def workers(house: House, *statuses: str, minutes: int = 90) -> None:
-    """Let the endpoint have workers of its newest version that are so for minutes."""
+    """Let the endpoint have workers of its newest version that are so for minutes, with the last word of their host."""
     house.sandbox.runpod.switch(rollout_reads=None)
     record = house.sandbox.runpod.world.current["endpoints"][held(house, "endpoints", SERVED)]
     begun = (datetime.now(timezone.utc) - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -481,6 +484,7 @@ def workers(house: House, *statuses: str, minutes: int = 90) -> None:
             "gpuTypeId": None,
             "dataCenterId": None,
             "startedAt": begun if status in ("RUNNING", "IDLE") else None,
+            "logs": [{"source": "system", "line": PULL_FAILED, "ts": begun}],
         }
         for number, status in enumerate(statuses, start=1)
     ]

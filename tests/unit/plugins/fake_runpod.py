@@ -85,7 +85,9 @@ class FakeRunpod:
         """Return the calls so far that are no GET, and forget them all."""
         return [request for request in self.requests() if not request.startswith("GET ")]
 
-    def open(self, method: str, url: str, data: str | None = None, headers: dict[str, str] | None = None) -> Answer:
+    def open(
+        self, method: str, url: str, data: str | None = None, headers: dict[str, str] | None = None, **dummy: Any
+    ) -> Answer:
         """Serve one request as ansible.module_utils.urls.Request.open does."""
         path, body = url.removeprefix(f"{URL}/v2"), json.loads(data) if data else None
         self.calls.append((method, re.sub(r"[?&](limit|cursor)=[^&]*", "", path), body))

@@ -23,10 +23,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror, public_repository
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse_ecr
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_look import expiring, missing_layers
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_look import expiring
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.look import ReadOnlyAws
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_look import policy_source, simulation
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_rights import Right, Verdict
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.pull_look import missing_layers
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
     ecr_public_repo,
@@ -79,9 +80,16 @@ PAGE = POLICIES.parent / "rights.md"
 # What whom does
 
 
+def look_whole(account: Observed) -> None:
+    """What a plan asks of images that only the caller can see yet."""
+    check(account, "caller")
+    seen: Any = SimpleNamespace(aws=account.aws())
+    assert missing_layers(seen, parse_ecr(f"{PRIVATE}/app:v1"), [DIGEST]) == []
+
+
 def manage(account: Observed) -> None:
     """All that happens to a user whose repositories fit into an inline policy, from nothing to a second absence."""
-    check(account, "caller")
+    look_whole(account)
     play(account, check_mode=True)
     account.before["iam:create_user"] = refusal("EntityAlreadyExists", 409)  # by a name in another spelling
     account.after["iam:create_access_key"] = lost()  # the next run takes this key back
@@ -142,12 +150,12 @@ def lend(account: Observed) -> None:
 
 
 def delegate(account: Observed) -> None:
-    check(account, "caller")
+    look_whole(account)
     use_grant(account)
 
 
 def publish(account: Observed, check_only: bool = False) -> None:
-    check(account, "caller")
+    look_whole(account)
     repository = public_repository.Clients(account.aws(), lambda dummy: b"")
     catalog = dict.fromkeys(("about_text", "usage_text", "architectures", "operating_systems", "logo"))
     modes = [True] if check_only else [True, False]
@@ -180,8 +188,7 @@ def audit(account: Observed) -> None:
 def watch_images(account: Observed) -> None:
     """What an audit asks about an image besides whether it can be pulled."""
     seen: Any = SimpleNamespace(aws=account.aws())
-    image = parse_ecr(f"{PRIVATE}/app:v1")
-    assert missing_layers(seen, image, [DIGEST]) == [] and expiring(seen, image, DIGEST) is None
+    assert expiring(seen, parse_ecr(f"{PRIVATE}/app:v1"), DIGEST) is None
 
 
 def foresee(account: Observed) -> None:

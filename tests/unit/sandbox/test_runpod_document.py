@@ -148,6 +148,8 @@ def test_a_difference_would_be_noticed():
 
 # The operations
 
+MEDIA_TYPES = {"application/problem+json": json.loads, "text/event-stream": bytes.decode}
+
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_each_operation_is_documented(document, route):
@@ -177,7 +179,7 @@ class Tour:
         if status < 400:
             self.openapi.validate_request(request)
             self.covered.add((method, matched_path(path)))
-        data = b"" if answer is None else json.dumps(answer).encode()
+        data = answer if isinstance(answer, bytes) else b"" if answer is None else json.dumps(answer).encode()
         response = MockResponse(data, status, headers, headers.get("Content-Type", ""))
         self.openapi.validate_response(request, response)
         return answer
@@ -185,13 +187,13 @@ class Tour:
 
 def matched_path(path):
     """Return the path of the operation that serves this path."""
-    fitting = (route.path for route in ROUTES if re.fullmatch(route.path.replace("{id}", "[^/]+"), path))
+    fitting = (route.path for route in ROUTES if re.fullmatch(re.sub(r"{\w+}", "[^/]+", route.path), path))
     return next(fitting)
 
 
 @pytest.fixture(scope="module")
 def openapi(amended):
-    return OpenAPI.from_dict(amended, Config(extra_media_type_deserializers={"application/problem+json": json.loads}))
+    return OpenAPI.from_dict(amended, Config(extra_media_type_deserializers=MEDIA_TYPES))
 
 
 @pytest.fixture
@@ -268,6 +270,12 @@ def endpoint_part(tour):
     tour.call(200, "PATCH", path, {"image": "demo:2", "env": {"A": "1"}, "workers": {"min": 2}})
     for part in ("workers", "releases") * 3:  # while the roll-out is under way, and when it is over
         tour.call(200, "GET", f"{path}/{part}")
+    worker = tour.simulator.world.current["endpoints"][made["id"]]["activeWorkers"][0]
+    worker["logs"] = [{"source": "system", "line": "create container", "ts": "2026-08-31T12:00:00Z"}]
+    logs = f"{path}/workers/{worker['id']}/logs"
+    assert b"create container" in tour.call(200, "GET", logs, query={"source": "system", "tail": "5"})
+    tour.call(404, "GET", f"{path}/workers/unknown/logs")
+    tour.call(200, "GET", f"{path}/workers")
     tour.call(200, "GET", "/v2/serverless")
     tour.call(200, "GET", path)
     tour.call(204, "DELETE", path)

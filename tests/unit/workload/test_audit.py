@@ -20,6 +20,7 @@ from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_plan
 from tests.sandbox.images import push
 from tests.system.conftest import ENDPOINT, IMAGE, REGISTRY, SEOUL, USER, House
 from tests.system.test_audit import at_runpod, carry_out, held, sample
+from tests.unit.audit.sabotages import PULL_FAILED, workers
 
 from .audits import SERVED, STORE, TRAINING, WORKLOADS, Json, audited, broken, everywhere, observed
 
@@ -423,6 +424,48 @@ def test_an_endpoint_that_is_ambiguous_is_told_at_its_workload(house: House) -> 
     [endpoint] = house.runpod()["endpoints"]
     house.sandbox.runpod.seed("endpoints", {"name": SERVED, "image": SEOUL, "registry": endpoint["registry"]})
     assert broken(audited(house)) == {AT_SERVED: ["unreadable"]}
+
+
+def logs_of_workers(house: House, *statuses: str) -> Json:
+    house.arrange(*WORKLOADS)
+    workers(house, *statuses)
+    report = audited(house)
+    [found] = [one for one in report["findings"] if one["code"].startswith("workers_")]
+    return found
+
+
+@pytest.mark.parametrize("status", ["UNHEALTHY", "INITIALIZING"])
+def test_what_the_host_says_of_a_worker_that_failed_is_quoted(house: House, status: str) -> None:
+    found = logs_of_workers(house, status)
+    assert f"Its host says last of worker-1: {found['raw']}." in found["cause"]
+    assert found["raw"].endswith(PULL_FAILED)
+
+
+def test_a_worker_without_logs_is_told_without(house: House) -> None:
+    found = logs_of_workers(house, "THROTTLED")
+    assert found["raw"] is None and "Its host" not in found["cause"]
+    assert not [call for call in house.sandbox.runpod_calls() if "/logs" in call["path"]]
+
+
+def test_a_log_that_may_not_be_read_hides_nothing(house: House) -> None:
+    house.sandbox.fail("^GET .*/logs", times=None, answer={"status": 403, "body": {"title": "Forbidden"}})
+    found = logs_of_workers(house, "UNHEALTHY")
+    assert "What its host says of worker-1 could not be read: " in found["cause"]
+    assert found["raw"] is None
+
+
+def test_who_changed_an_endpoint_is_told_by_its_newest_release(house: House) -> None:
+    house.arrange(*WORKLOADS)
+    [endpoint] = house.runpod()["endpoints"]
+    at_runpod(
+        house, "PATCH", f"serverless/{endpoint['id']}", {"image": SEOUL.replace(":v1", ":v0"), "env": {"MODE": "debug"}}
+    )
+    [endpoint] = house.runpod()["endpoints"]
+    newest = endpoint["releases"][0]
+    cause = only(audited(house), "runs_unpullable")["cause"]
+    who = f"made at {newest['createdAt']} by the user {newest['createdByUserId']}: template.imageName, template.env."
+    assert cause.endswith(f"RunPod's newest release of it was {who}")
+    assert "debug" not in cause
 
 
 # CloudTrail

@@ -15,8 +15,9 @@ import pytest
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import pull_check
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_probe import PullDeniedError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse_ecr
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload import audit_look
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit import BOUND, store_command, with_remedy
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload import audit_look, pull_look
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_refusal import BOUND, with_remedy
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_user import store_command
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_verdict import UNKNOWN, Judge
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.findings import MAIN_JOB, Finding
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.observed import Failure
@@ -52,10 +53,10 @@ def test_a_credential_that_is_gone_opens_nothing(judge: Judge) -> None:
 
 
 def test_layers_of_an_image_that_may_not_be_read_are_not_missing() -> None:
-    with patch.object(audit_look.pull_probe, "ByApi") as probe:
+    with patch.object(pull_look.pull_probe, "ByApi") as probe:
         probe.return_value.manifest.side_effect = PullDeniedError({"cause": "no"})
         seen: Any = SimpleNamespace(aws=None, opener=None)
-        assert audit_look.layers_of(seen, parse_ecr(IMAGE), pull_check.caller_identity()) == []
+        assert pull_look.layers_of(seen, parse_ecr(IMAGE), pull_check.caller_identity()) == []
 
 
 def test_a_lifecycle_policy_without_rules_takes_nothing() -> None:

@@ -113,7 +113,7 @@ def test_pages_are_put_together() -> None:
             False,
             "InvalidRegionError",
             None,
-            "aws ec2 describe-regions --all-regions",
+            "aws ec2 describe-regions --all-regions --region us-east-1",
         ),
         (
             botocore.exceptions.EndpointConnectionError(endpoint_url="https://aws.example"),

@@ -14,19 +14,17 @@ import pytest
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair, KeyReservation
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import SEVERITIES, Rule
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_keys import AccessKey
-from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.audit import (
-    TABLE,
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.audit import findings, nobody, shortened
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.findings import TABLE
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_policy import document
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.user_report import (
     Expected,
     StoreState,
     Subject,
-    findings,
     kind_of,
-    nobody,
     report,
-    shortened,
     store_place,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_policy import document
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from .._core.errors import Json
@@ -37,6 +37,11 @@ def access(policy: Json | None, role: str) -> Access:
         results.append(verdict(bool(denying), unsure, allowing))
     allowed = False if False in results else None if None in results else True
     return Access(allowed, tuple(dict.fromkeys(denials)))
+
+
+def denied_by(policy: Json | None, roles: Iterable[str]) -> list[str]:
+    """Return statements that deny one of the roles to pull, for certain."""
+    return list(dict.fromkeys(sid for role in roles for sid in access(policy, role).denied_by))
 
 
 def verdict(denied: bool, unsure: bool, allowing: list[bool | None]) -> bool | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_policy import access, open_to_all
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.repository_access import access, open_to_all
 
 Json = dict[str, Any]
 
