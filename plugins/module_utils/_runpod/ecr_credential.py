@@ -7,26 +7,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 from .._aws.client import Aws
 from .._aws.ecr_token import Token, get_token
-from .._aws.secret_entry import MANAGED, OURS, Entry, keyless, quarantine, token_records, young_until
-from .._aws.secret_store import SecretStore, read_with_key, store_of
+from .._aws.secret_entry import MANAGED, OURS, Entry, token_records
+from .._aws.secret_store import SecretStore
+from .._aws.token_source import (
+    RefreshError,
+    TokenSource,
+    account_of,
+    check_validity,
+    new_token,
+    read_source,
+    refusal,
+    remaining,
+    whose,
+    young_deadline,
+)
 from .._core.errors import (
     ApiError,
     AwsError,
     CollectionError,
-    ConflictError,
     InputError,
     Json,
     TransportError,
     concerns_all,
 )
 from .._core.result import ItemsFailedError, Result
-from .._core.time import format_time, retry_until
+from .._core.time import format_time
 from .._oci.reference import parse_ecr
 from .client import Client
 from .credential_replacement import (
@@ -49,7 +59,6 @@ from .credential_replacement import (
 from .references import Account, label, read_users, referring
 
 LONG_PAST = timedelta(days=1)
-LONGEST_PROPAGATION = 3600
 KEEP, REFRESH, REMOVE = "keep", "refresh", "remove"
 
 # Returns reports on images tried with a token, of which a refusal may pass until that moment, or raises.
@@ -74,6 +83,10 @@ class CredentialState(NamedTuple):
     pair: list[Json] = []
     ours: list[Json] = []
     users: list[Json] = []
+
+    @property
+    def source(self) -> TokenSource:
+        return TokenSource(self.store, self.entry, self.tags)
 
 
 class CredentialPlan(NamedTuple):
@@ -108,22 +121,6 @@ class HandedOver(NamedTuple):
     images: tuple[Json, ...]
 
 
-class RefreshError(CollectionError):
-    """Tells how long the token at RunPod still works, as far as known."""
-
-    def __init__(
-        self, cause: CollectionError, expires_at: datetime | None, message: str, changed: bool = False
-    ) -> None:
-        super().__init__(f"{cause} {message}".rstrip())
-        self.cause = cause
-        self.expires_at = expires_at
-        self.changed = changed
-
-    def as_result(self) -> Json:
-        changed = {"changed": True} if self.changed else {}
-        return {**self.cause.as_result(), **changed, "msg": str(self), "expires_at": iso(self.expires_at)}
-
-
 class Failure(NamedTuple):
     region: str | None
     error: CollectionError
@@ -135,17 +132,17 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     images = images_by_region(params.get("verify_images") or (), regions)
     current = read_entry(params, client.aws, 0 if check_mode else params["propagation_timeout"])
     lenient = check_mode and not params.get("key_required")
-    missing = refusal(current, lenient, params.get("released", False)) if params["state"] == "present" else ""
+    missing = refusal(current.source, lenient, params.get("released", False)) if params["state"] == "present" else ""
     names = {region: name_of(params, current, region, client.aws) for region in regions}
     now = client.aws.clock()
     if any(names.values()):  # else they follow from an entry to come
         current = current._replace(registries=listed(params, current, client.api, now))
     if params.get("with_further_regions") and params["name"] is None:
-        account = account_of(current, client.aws)
+        account = account_of(client.aws, current.source)
         names |= dict(default_names(current.registries, params["user"], account).values())
     current = read_users_of_ours(params, current, list(filter(None, names.values())), client.api)
     plans = [plan(params, current, region, name, tuple(images.get(region, ())), now) for region, name in names.items()]
-    notes = tuple(filter(None, [missing, whose(client.aws) if hands_over_the_callers(plans) else ""]))
+    notes = tuple(filter(None, [missing, whose(client.aws, "RunPod") if hands_over_the_callers(plans) else ""]))
     failures: list[Failure] = []
     if check_mode:
         done = [predict(each, client) for each in plans]
@@ -163,11 +160,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
 
 
 def validate(params: Json) -> None:
-    hours, timeout = params["min_validity_hours"], params["propagation_timeout"]
-    if not 0 < hours < 12:
-        raise InputError(f"min_validity_hours is {hours:g}: it must be more than 0 and less than 12, a token's life.")
-    if not 0 <= timeout <= LONGEST_PROPAGATION:
-        raise InputError(f"propagation_timeout must be 0 to {LONGEST_PROPAGATION} (seconds), not {timeout}.")
+    check_validity(params["min_validity_hours"], params["propagation_timeout"])
     if params["name"] is not None:
         check_name(params["name"])
     if params.get("user") == "":
@@ -226,40 +219,15 @@ def name_of(params: Json, current: CredentialState, region: str | None, aws: Aws
             )
     if not region:
         raise InputError("name is required, or image or registry_region, from whose region the name follows.")
-    return f"{user or owner}-{account_of(current, aws)}-{region}"
-
-
-def account_of(current: CredentialState, aws: Aws) -> str:
-    if current.entry:
-        return current.entry.arn.split(":")[4]
-    return str(aws.call("sts", "get_caller_identity")["Account"])
+    return f"{user or owner}-{account_of(aws, current.source)}-{region}"
 
 
 # Read
 
 
 def read_entry(params: Json, aws: Aws, propagation_timeout: float) -> CredentialState:
-    store = store_of(aws, params["secret_store"]) if params["secret_store"] else None
     timeout = propagation_timeout if params["state"] == "present" else 0
-    entry = read_with_key(store, timeout) if store else None
-    return CredentialState(store, entry, store.tags() if store and entry else {})
-
-
-def refusal(current: CredentialState, lenient: bool, released: bool) -> str:
-    """Return why the entry gives no key.
-
-    Unless `lenient`, and always for a quarantine, that is an error; a preview may know that it will have been
-    `released`.
-    """
-    if current.store is None:
-        return ""
-    shut = quarantine(current.tags, f"The secret store's entry {current.store.name}")
-    if shut and not released:
-        raise ConflictError(shut)
-    missing = keyless(current.entry, current.store.name)
-    if missing and not lenient:
-        raise InputError(missing)
-    return missing
+    return CredentialState(*read_source(aws, params["secret_store"], timeout))
 
 
 def listed(params: Json, current: CredentialState, api: Client, now: datetime) -> list[Json]:
@@ -412,20 +380,25 @@ def keep_or_remove(planned: CredentialPlan, params: Json, client: Clients) -> Cr
         return remove(planned, False, client.api)
     images: tuple[Json, ...] = ()
     if planned.images:
-        images = verify_images(planned, new_token(client.aws, planned, params["propagation_timeout"]), params, client)
+        images = verify_images(planned, token_for(planned, params, client), params, client)
     return finish(planned, images, False, client.api)
 
 
 def verify_images(planned: CredentialPlan, token: Token, params: Json, client: Clients) -> tuple[Json, ...]:
     if not planned.images:
         return ()
-    return tuple(client.verify(list(planned.images), token, deadline(planned.state, params["propagation_timeout"])))
+    deadline = young_deadline(planned.state.source, params["propagation_timeout"])
+    return tuple(client.verify(list(planned.images), token, deadline))
+
+
+def token_for(planned: CredentialPlan, params: Json, client: Clients) -> Token:
+    return new_token(client.aws, planned.state.source, str(planned.region), params["propagation_timeout"])
 
 
 def hand_over(planned: CredentialPlan, params: Json, client: Clients) -> HandedOver:
     state, current, now = planned.state, primary(planned.state), client.aws.clock()
     try:
-        token = new_token(client.aws, planned, params["propagation_timeout"])
+        token = token_for(planned, params, client)
         images = verify_images(planned, token, params, client)
         login = {"username": token.username, "password": token.password}
         renewal = renew(
@@ -509,17 +482,6 @@ def remove(planned: CredentialPlan, check_mode: bool, api: Client) -> Credential
     return CredentialResult(bool(gone), before, after, item, in_use(kept))
 
 
-def new_token(aws: Aws, planned: CredentialPlan, timeout: float) -> Token:
-    """A key or right that is seconds old gets its time."""
-    region, entry = str(planned.region), planned.state.entry
-    key = entry.key if entry else None
-    return retry_until(aws, deadline(planned.state, timeout), lambda: get_token(aws, region, key))
-
-
-def deadline(current: CredentialState, timeout: float) -> datetime | None:
-    return young_until(current.entry, current.tags, timeout) if current.entry else None
-
-
 def forget(current: CredentialState, registries: Iterable[Json], more: Iterable[str] = ()) -> None:
     """An entry that is being deleted takes its tags along."""
     names = [OURS + registry["id"] for registry in registries if OURS + registry["id"] in current.tags]
@@ -529,16 +491,7 @@ def forget(current: CredentialState, registries: Iterable[Json], more: Iterable[
 
 
 def failed(error: CollectionError, expires_at: datetime | None, now: datetime, current: bool = True) -> RefreshError:
-    if not current:
-        message = ""
-    elif expires_at is None:
-        message = "Until when the token that RunPod holds works is not known."
-    elif expires_at <= now:
-        message = f"The token that RunPod holds has ended at {format_time(expires_at)}: nothing can be pulled with it."
-    else:
-        hours = (expires_at - now).total_seconds() / 3600
-        message = f"The token that RunPod holds works until {format_time(expires_at)}, for another {hours:.1f} hours."
-    return RefreshError(error, expires_at, message)
+    return RefreshError(error, expires_at, remaining("RunPod", expires_at, now) if current else "")
 
 
 def unnoted(error: CollectionError, token: Token) -> RefreshError:
@@ -551,16 +504,6 @@ def left_behind(error: CollectionError, one: HandedOver) -> RefreshError:
     former = ", ".join(label(registry) for registry in one.leftovers)
     message = f"The new token is at RunPod and in use; a plain re-run removes what it replaced ({former})."
     return RefreshError(error, one.token.expires_at, message, changed=True)
-
-
-def whose(aws: Aws) -> str:
-    caller = "whoever runs this"
-    with suppress(AwsError):
-        caller = aws.call("sts", "get_caller_identity")["Arn"]
-    return (
-        f"Without secret_store RunPod gets a token of {caller}: it opens every repository of the region that this "
-        "identity may pull. Name the entry of a pull user to hand over no more than its rights."
-    )
 
 
 # Report

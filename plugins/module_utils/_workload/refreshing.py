@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+from .._aws.token_source import RefreshError
 from .._core.errors import CollectionError, Json, NothingChangedError
 from .._core.result import ItemsFailedError, PartialError, Result
 from .._runpod import ecr_credential
-from .._runpod.ecr_credential import Clients, RefreshError
+from .._runpod.ecr_credential import Clients
 from .desired import DesiredState, desired_state
 from .options import OPTIONS as ALL_OPTIONS
 from .run_result import CREDENTIAL, access_report
