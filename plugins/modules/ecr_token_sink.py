@@ -37,9 +37,56 @@ options:
     type: str
     required: true
     choices:
+      - awx
       - docker_config
       - kubernetes
       - runpod_secret
+  awx:
+    description:
+      - The credential of the type Container Registry with which AWX, or Ansible Automation Platform, pulls execution
+        environments. Required with O(type=awx).
+      - Its description says what is in it; what else stands there is kept. AWX never shows a password, but when a
+        credential was last changed, so the token is refreshed after any other change of the credential.
+      - With O(state=absent), a credential that an execution environment pulls with stays.
+    type: dict
+    suboptions:
+      name:
+        description: Name of the credential. It is written, whoever made it.
+        type: str
+        required: true
+      organization:
+        description: The organization of the credential.
+        type: str
+        default: Default
+      host:
+        description:
+          - Address of the controller, or of the platform's gateway, such as C(https://awx.example.com).
+          - The environment variable E(CONTROLLER_HOST) or E(AAP_HOSTNAME) is used when this is not set.
+        type: str
+      oauth_token:
+        description:
+          - Token of a user who may administer the organization's credentials.
+          - The environment variable E(CONTROLLER_OAUTH_TOKEN) or E(AAP_TOKEN) is used when this is not set.
+        type: str
+      username:
+        description:
+          - Such a user, in place of a token.
+          - The environment variable E(CONTROLLER_USERNAME) or E(AAP_USERNAME) is used when this is not set.
+        type: str
+      password:
+        description:
+          - The password of that user.
+          - The environment variable E(CONTROLLER_PASSWORD) or E(AAP_PASSWORD) is used when this is not set.
+        type: str
+      validate_certs:
+        description:
+          - Whether the certificate is checked.
+          - The environment variable E(CONTROLLER_VERIFY_SSL) or E(AAP_VALIDATE_CERTS) is used when this is not set.
+        type: bool
+        default: true
+      ca_path:
+        description: Path of a file with the certificates of the authorities to trust.
+        type: path
   docker_config:
     description:
       - The file that C(docker login) writes, which podman, skopeo and build tools read too. Required with
@@ -224,6 +271,15 @@ EXAMPLES = r"""
     type: docker_config
     docker_config:
       path: ~/.docker/config.json
+    image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+    secret_store:
+      name: runpod-ecr/runpod-ecr-access
+
+- name: Ensure AWX can pull execution environments as that user
+  gpuops.runpod.ecr_token_sink:
+    type: awx
+    awx:
+      name: Execution environments in ECR
     image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
     secret_store:
       name: runpod-ecr/runpod-ecr-access

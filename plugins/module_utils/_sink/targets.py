@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .._core.errors import Json
 from .._runpod.connection import runpod_client
-from . import docker_config, kubernetes, runpod_secret
+from . import awx, docker_config, kubernetes, runpod_secret
 from .target import Registries, TokenSink
 
 
@@ -23,6 +23,7 @@ class SinkType(NamedTuple):
 
 
 SINKS = {
+    "awx": SinkType(awx.OPTIONS, awx.connect),
     "docker_config": SinkType(
         docker_config.OPTIONS, lambda options, registries, module: docker_config.DockerConfig(options, registries)
     ),

@@ -19,12 +19,17 @@ from urllib.parse import urlsplit
 from urllib.response import addinfourl
 
 from botocore.exceptions import ClientError
+from werkzeug.exceptions import HTTPException
+from werkzeug.test import EnvironBuilder
+from werkzeug.wrappers import Request
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import Entry, KeyPair, KeyReservation
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._sink import awx
+from ansible_collections.gpuops.runpod.plugins.module_utils._sink.awx import Awx
 from ansible_collections.gpuops.runpod.plugins.module_utils._sink.json_api import JsonApi
 from ansible_collections.gpuops.runpod.plugins.module_utils._sink.kubernetes import REMEDIES, Kubernetes, reason_in
 from ansible_collections.gpuops.runpod.plugins.module_utils._sink.runpod_secret import RunpodSecret
@@ -32,6 +37,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._sink.target import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._sink.targets import SINKS
 from ansible_collections.gpuops.runpod.plugins.module_utils._sink.token_sink import Clients, run
 from ansible_collections.gpuops.runpod.tests.sandbox.kubernetes import TOKEN, KubernetesApi
+from ansible_collections.gpuops.runpod.tests.system.controller import TOKEN as CONTROLLER_TOKEN
+from ansible_collections.gpuops.runpod.tests.system.controller import Controller
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod
 
@@ -162,7 +169,9 @@ class Opener:
         lost = self.lost.pop(0) if self.lost else None
         if lost == "before":
             raise URLError("reset")
-        status, document = self.handle(method, urlsplit(url).path, headers or {}, (data or "").encode())
+        parts = urlsplit(url)
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        status, document = self.handle(method, path, headers or {}, (data or "").encode())
         if lost == "after":
             raise ConnectionResetError("reset")
         body = io.BytesIO(document if isinstance(document, bytes) else json.dumps(document).encode())
@@ -208,6 +217,62 @@ class KubernetesTarget(Target):
 
     def writes(self) -> int:
         return len(self.cluster.writes)
+
+
+class AwxTarget(Target):
+    type = "awx"
+
+    def __init__(self, dummy: Path, prefix: str = "/api/") -> None:
+        self.controller = Controller(prefix)
+        self.opener = Opener(self.handle)
+        self.now = NOW
+        self.controller.clock = lambda: self.now
+        fields = [{"id": name} for name in ("host", "username", "password", "verify_ssl")]
+        kind = {"name": "Container Registry", "kind": "registry", "inputs": {"fields": fields}}
+        self.kind = self.controller.add("credential_types", kind)["id"]
+
+    def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, Any]:
+        request = Request(EnvironBuilder(path, method=method, headers=dict(headers), data=body).get_environ())
+        try:
+            response = self.controller.handle(request)
+        except HTTPException as refusal:
+            response = refusal.get_response() if refusal.response is None else refusal.response  # type: ignore
+        return response.status_code, response.get_data()
+
+    def options(self) -> Json:
+        return {"name": "ECR", "organization": "Default"}
+
+    def connect(self, registries: Registries) -> Awx:
+        self.opener.lost = []
+        headers = {"Authorization": f"Bearer {CONTROLLER_TOKEN}"}
+        api = JsonApi(
+            "AWX", "https://awx.test", headers, self.opener, awx.reason_in, awx.REMEDIES, lambda seconds: None
+        )
+        return Awx(self.options(), registries, api, self.state == "absent")
+
+    def credential(self) -> Json | None:
+        return next(iter(self.controller.things["credentials"].values()), None)
+
+    def password(self) -> str | None:
+        held = self.credential()
+        return str(held["inputs"]["password"]) if held else None
+
+    def let_others_write(self) -> None:
+        self.now += timedelta(hours=1)
+        inputs = {"host": HOST, "username": "AWS", "password": OTHERS}
+        if held := self.credential():
+            held["inputs"] = inputs
+        else:
+            made = {"name": "ECR", "organization": 1, "credential_type": self.kind, "inputs": inputs}
+            held = self.controller.add("credentials", made)
+        self.controller.modified["credentials", held["id"]] = self.now
+
+    def writes(self) -> int:
+        """Count what changes the password; the description follows each."""
+        done = [write.partition(" ") for write in self.controller.writes]
+        patches = sum(method == "PATCH" for method, dummy, path in done)
+        created = sum(method == "POST" for method, dummy, path in done)
+        return created + (patches - created) // 2 + sum(method == "DELETE" for method, dummy, path in done)
 
 
 class Ecr:

@@ -34,6 +34,7 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.sinks import (
     KEY,
     NEW_KEY,
     OTHERS,
+    AwxTarget,
     DockerConfigTarget,
     KubernetesTarget,
     RunpodSecretTarget,
@@ -41,6 +42,7 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.sinks import (
 )
 
 TARGETS = {
+    "awx": AwxTarget,
     "docker_config": DockerConfigTarget,
     "kubernetes": KubernetesTarget,
     "runpod_secret": RunpodSecretTarget,
