@@ -206,4 +206,4 @@ def connect(options: Json, registries: Registries, module: Any) -> Awx:
     headers = {"Authorization": authorization(options)}
     opener = opener_of(options["validate_certs"], options["ca_path"])
     api = JsonApi("AWX", address, headers, opener, reason_in, REMEDIES)
-    return Awx(options, registries, api, module.params["state"] == "absent")
+    return Awx(options, registries, api, module.params.get("state") == "absent")

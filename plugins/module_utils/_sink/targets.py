@@ -31,7 +31,7 @@ SINKS = {
     "runpod_secret": SinkType(
         runpod_secret.OPTIONS,
         lambda options, registries, module: runpod_secret.RunpodSecret(
-            options, registries, runpod_client(module), module.params["state"] == "absent"
+            options, registries, runpod_client(module), module.params.get("state") == "absent"
         ),
     ),
 }
@@ -41,6 +41,23 @@ OPTIONS: Json = {
 }
 
 
-def connected(module: Any, registries: Registries) -> TokenSink:
-    kind = module.params["type"]
-    return SINKS[kind].connect(module.params[kind], registries, module)
+IMAGES: Json = {
+    "image": {"type": "str"},
+    "images": {"type": "list", "elements": "str"},
+    "registry_region": {"type": "str"},
+}
+# A target in a list of them; the images may follow from elsewhere.
+ITEMS: Json = {
+    "type": "list",
+    "elements": "dict",
+    "options": {**OPTIONS, **IMAGES},
+    "required_if": [("type", name, [name]) for name in SINKS],
+    "mutually_exclusive": [tuple(IMAGES)],
+    "no_log": False,
+}
+
+
+def connected(module: Any, given: Json, registries: Registries) -> TokenSink:
+    """Return the target that these options describe."""
+    kind = given["type"]
+    return SINKS[kind].connect(given[kind], registries, module)

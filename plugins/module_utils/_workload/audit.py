@@ -18,6 +18,7 @@ from .audit_reads import failures
 from .audit_refusal import denying, explained, one_of_each, proof, refusals, tokens
 from .audit_runs import account, endpoints, templates
 from .audit_scene import Scene
+from .audit_sinks import sinks
 from .audit_user import borrowed, user, user_drift
 from .audit_verdict import OF_THE_KEY
 from .desired import DesiredState
@@ -99,4 +100,5 @@ RULES_IN_ORDER: list[Callable[[Scene], Iterable[Finding]]] = [
     account,
     templates,
     endpoints,
+    sinks,
 ]
