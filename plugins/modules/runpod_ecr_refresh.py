@@ -106,7 +106,7 @@ from ..module_utils._aws.module import AwsModule
 from ..module_utils._aws.store_options import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.ecr_credential import Clients
+from ..module_utils._runpod.credential_state import Clients
 from ..module_utils._workload.refreshing import OPTIONS, run
 
 

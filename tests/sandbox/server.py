@@ -116,6 +116,11 @@ class Sandbox:
         return self._registries
 
     @property
+    def apps(self) -> Mapping[str, Faults]:
+        """The servers of both clouds, for who calls them without a socket."""
+        return self._faults
+
+    @property
     def aws_url(self) -> str:
         return self._urls["aws"]
 

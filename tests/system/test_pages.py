@@ -202,6 +202,12 @@ def test_the_live_check_has_the_options_that_are_named() -> None:
     assert parsed(given.split()).clean == "gpuops-live-0a1b2c3d"
 
 
+def test_pages_of_an_audit_are_named_by_their_whole_path() -> None:
+    """Ansible takes a relative one from the folder of the playbook."""
+    given = [word for line in RUNS for word in line.words if word.startswith("runpod_ecr_audit_report=")]
+    assert given and all(word.partition("=")[2].startswith(("/", "$PWD/")) for word in given)
+
+
 def test_every_command_is_run_here_or_listed_with_the_reason_why_not() -> None:
     run = {"ansible-playbook", "ansible", "ansible-doc", "aws", "grep", "make", "nox"}
     run |= {"sandbox-break", "sandbox-show", ".venv/bin/nox", ".venv/bin/pytest", ".venv/bin/ruff", ".venv/bin/python"}

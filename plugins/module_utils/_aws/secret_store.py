@@ -19,6 +19,7 @@ from .._core.errors import AwsError, ConflictError, InputError, Json
 from .._core.finding import as_option, as_tag
 from .._core.time import retry_until
 from .client import Aws, tolerating
+from .resource_tags import check_tags
 from .secret_entry import MANAGED, OURS, Entry, decode, encode, is_busy, not_ours
 
 PUT_BACK = 2.0  # seconds in which a run puts back a value that it should not have replaced
@@ -362,4 +363,5 @@ def store_of(aws: Aws, options: Json, user: str | None = None) -> SecretStore:
         raise InputError(
             f"secret_store.tags: {', '.join(reserved)}: names that start with {OURS} are this collection's."
         )
+    check_tags("secret_store.tags", tags)
     return kind(aws, name, options["region"] or aws.region, options["kms_key_id"], tags)

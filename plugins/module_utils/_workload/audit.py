@@ -16,6 +16,7 @@ from .audit_delegation import delegations, policies, unproven
 from .audit_image import images, mirrors, public_repositories
 from .audit_reads import failures
 from .audit_refusal import denying, explained, one_of_each, proof, refusals, tokens
+from .audit_remedy import with_side_effects
 from .audit_runs import account, endpoints, templates
 from .audit_scene import Scene
 from .audit_sinks import sinks
@@ -42,7 +43,7 @@ def problems(desired: DesiredState, observed: ObservedState) -> list[Finding]:
         *([] if any(one.severity == "error" for one in about_the_user) else user_drift(scene)),
     ]
     found += unproven(scene, found)
-    weighed = [weigh(scene, one) for one in merged(found)]
+    weighed = [weigh(scene, one) for one in with_side_effects(scene, merged(found))]
     return sorted(weighed, key=lambda one: (SEVERITIES.index(one.severity), place(one), one.code, one.cause))
 
 

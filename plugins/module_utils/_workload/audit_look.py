@@ -24,7 +24,7 @@ from .audit_verdict import parsed
 from .desired import DesiredState
 from .look import LISTINGS, Look
 from .observed import Failure, ObservedState, guarded, read
-from .plan import NO_ALIAS, PUBLIC, public_names
+from .plan_public import NO_ALIAS, PUBLIC, public_names
 from .pull_look import READERS, check, layers_of, minted, missing_layers, place, puller_of
 from .runpod_look import at_runpod, containers, what_runs
 from .spec import public_images

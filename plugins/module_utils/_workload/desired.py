@@ -125,13 +125,13 @@ def given_workloads(params: Json) -> list[Json]:
 
 def misspelt(variables: Iterable[str]) -> list[str]:
     return [
-        f"{name} is no variable of the role runpod_ecr{nearest(name)}." for name in sorted(set(variables) - VARIABLES)
+        f"{name} is no variable of the role runpod_ecr{nearest(name)}" for name in sorted(set(variables) - VARIABLES)
     ]
 
 
 def nearest(name: str) -> str:
     close = difflib.get_close_matches(name, sorted(VARIABLES), 1)
-    return f"; did you mean {close[0]}" if close else ""
+    return f"; did you mean {close[0]}?" if close else "."
 
 
 # What is wrong with the options together

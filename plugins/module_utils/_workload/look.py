@@ -19,8 +19,9 @@ from .._oci.registry_client import Login, Registry
 from .._oci.skopeo import Skopeo
 from .._runpod.client import Client
 from .._sink.target import Registries, TokenSink
+from .summary import KNOWN_LATER
 
-READS = ("batch_check_", "batch_get_", "describe_", "get_", "list_", "lookup_", "simulate_")
+READS = ("assume_", "batch_check_", "batch_get_", "describe_", "get_", "list_", "lookup_", "simulate_")
 LISTINGS = {
     "registries": "/registries",
     "delegations": "/registries/delegations",
@@ -28,7 +29,6 @@ LISTINGS = {
     "endpoints": "/serverless",
     "pods": "/pods?includeClusterPods=true",
 }
-KNOWN_LATER = "(known after the run)"  # the id of what is still to be made
 
 
 class ReadOnlyAws(Aws):

@@ -16,6 +16,7 @@ from .._core.errors import Json
 from .._oci.reference import repository_arn
 from .._pull_user import pull_policy
 from .._pull_user.policy_attachment import OF_AWS, customer_arn, policy_of_aws
+from .._pull_user.principal import USER, Principal
 from .desired import DesiredState
 
 OK, MISSING, UNKNOWN = "ok", "missing", "unknown"
@@ -127,7 +128,7 @@ def resources(rule: table.Rule, desired: DesiredState, caller: CallerContext) ->
     found: dict[str, tuple[str, ...]] = {
         table.USERS: (f"{iam}:user{path}{user}",),
         table.NO_SUCH_USER: (f"{iam}:user/{user}",),
-        table.CUSTOMER_POLICIES: (customer_arn(caller.partition, caller.account, path, user),),
+        table.CUSTOMER_POLICIES: (customer_arn(caller.partition, caller.account, path, Principal(USER, user)),),
         table.SECRETS: (store_arn("secretsmanager", desired, caller) + SUFFIX,),
         table.PARAMETERS: (store_arn("ssm", desired, caller),),
         table.REPOSITORIES: tuple(desired.repositories),
@@ -172,7 +173,8 @@ def attached_policy(desired: DesiredState, caller: CallerContext) -> str:
     way = desired.options["user_policy"]
     if way in OF_AWS:
         return policy_of_aws(caller.partition, way)
-    return customer_arn(caller.partition, caller.account, desired.options["user_path"], desired.options["user_name"])
+    principal = Principal(USER, desired.options["user_name"])
+    return customer_arn(caller.partition, caller.account, desired.options["user_path"], principal)
 
 
 # What AWS says

@@ -12,9 +12,7 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from .._aws.secret_entry import keyless
-from .._aws.secret_store import read_with_key, store_of
-from .._core.errors import InputError, Json
+from .._core.errors import Json
 from .._core.result import Result
 from .._ecr import image_mirror, public_catalog, pull_check, pull_grant
 from .._ecr import public_repository as public
@@ -25,6 +23,7 @@ from .._runpod import ecr_credential, endpoint_fields
 from .._runpod import endpoint as endpoints
 from .._runpod import template as template_fields
 from .._runpod import templates as bulk
+from .._runpod.credential_state import Clients
 from .._runpod.fields import Step
 from .desired import STATEMENT, DesiredState
 from .look import LISTINGS, Look
@@ -168,18 +167,6 @@ def account(look: Look, kinds: Iterable[str] = tuple(LISTINGS)) -> Json:
     return accounts.run({"gather": list(kinds), "credential_expiry": None}, True, look.api).results
 
 
-def account_of_key(look: Look, desired: DesiredState) -> str:
-    """Ask no IAM. Raise InputError when the store has no key yet."""
-    if not desired.by_user:
-        return str(caller(look)["Account"])
-    store = store_of(look.aws, desired.store)
-    entry = read_with_key(store, propagation_timeout(desired))
-    missing = keyless(entry, store.name)
-    if entry is None or missing:
-        raise InputError(missing)
-    return entry.arn.split(":")[4]
-
-
 def credential(
     look: Look, desired: DesiredState, region: str, name: str, force: bool = False, state: str = "present"
 ) -> Result:
@@ -194,7 +181,7 @@ def credential(
         "released": desired.intent == "converge" and desired.options["release_quarantine"],
         "state": state,
     }
-    return ecr_credential.run(options, True, ecr_credential.Clients(look.aws, look.api))
+    return ecr_credential.run(options, True, Clients(look.aws, look.api))
 
 
 def delegation(look: Look, desired: DesiredState, given: list[str], state: str) -> Result:

@@ -48,7 +48,7 @@ def workload(given: Any, template_defaults: Mapping[str, Any], endpoint_defaults
     unknown = sorted(set(given) - WORKLOAD_KEYS)
     if unknown:
         raise InputError(f"{', '.join(unknown)} is not an option of a workload ({', '.join(sorted(WORKLOAD_KEYS))}).")
-    image = parse_ecr(given["image"])
+    image = parse_ecr(str(given["image"]))
     own = options_of(given, "template", OF_THE_WORKLOAD)
     template = merge(template_defaults, own)
     template.setdefault("name", image.repository.replace("/", "-"))
