@@ -15,8 +15,8 @@ description:
   - The target itself says until when its token works and with which access key it was made. The token is fresh, and
     nothing is written, when it works for O(min_validity_hours) more, was made with the key that is in the entry now,
     and nothing else has written it since. What is not known is refreshed.
-  - When O(secret_store) is not set, the token is minted as the caller, and is fresh as long as the same user or role
-    runs this.
+  - When O(secret_store) is not set, the token is minted as O(role_arn), or as the caller, and is fresh as long as the
+    same user or role runs this.
   - A token opens the registries of one region, in every account where its owner has rights.
   - What others have in the target stays as it is. With O(state=absent), what something else has written stays too,
     which is a warning.
@@ -47,6 +47,21 @@ options:
       - Region of the registry that the token opens, in the account of the secret store's entry, or without one of the
         caller.
     type: str
+  role_arn:
+    description:
+      - ARN of a role that the caller assumes to mint the token, such as one of M(gpuops.runpod.ecr_pull_role). No key
+        of it exists. It is not for O(secret_store).
+      - The token is fresh as long as the same role, narrowed to the same repositories, is asked for.
+    type: str
+  external_id:
+    description: The external id that the trust of O(role_arn) asks for.
+    type: str
+  repositories:
+    description:
+      - Repositories, as names, ARNs or image URIs, that the session which mints the token is narrowed to, as
+        O(gpuops.runpod.runpod_ecr_credential#module:repositories) tells. It is not for O(secret_store).
+    type: list
+    elements: str
   verify_images:
     description:
       - URIs of images that the token must be able to pull. This is proved before the target gets the token; where its
@@ -92,10 +107,11 @@ notes:
     IAM actions of the caller on the entry: C(secretsmanager:GetSecretValue) and C(secretsmanager:DescribeSecret). With
     O(secret_store.type=ssm) these are C(ssm:GetParameter) and C(ssm:ListTagsForResource).
   - "IAM actions of the pull user, or without O(secret_store) of the caller: C(ecr:GetAuthorizationToken)."
+  - "IAM actions of the caller with O(role_arn): C(sts:AssumeRole)."
   - With O(verify_images) the registry is asked with the token, whose owner also needs C(ecr:BatchGetImage) and
     C(ecr:GetDownloadUrlForLayer) on the repository.
-  - Without O(secret_store) the target gets all the rights that the caller has on the region's repositories. A warning
-    names the caller.
+  - Without O(secret_store), O(role_arn) and O(repositories) the target gets all the rights that the caller has on the
+    region's repositories. A warning names the caller.
   - With O(type=runpod_secret) the RunPod API key needs to read and write secrets, and with O(state=absent) to read
     templates, serverless endpoints and pods. Other types need no API key.
   - With O(type=kubernetes) the account needs to C(get), C(create), C(update) and C(delete) secrets in the namespace.
@@ -261,7 +277,7 @@ def connect(module: AwsModule) -> Clients:
     """Return the clients that the module's options describe, with the proof that ECR's side knows to give."""
     opener = registry_opener(module.params["validate_certs"], module.params["aws_ca_bundle"])
     aws = aws_client(module)
-    who = "the pull user" if module.params["secret_store"] else "the caller"
+    who = "the pull user" if module.params["secret_store"] else module.params["role_arn"] or "the caller"
     verify = token_proof(aws, partial(Registry, opener), who, module.check_mode)
     return Clients(aws, partial(connected, module, module.params), verify)
 
@@ -272,6 +288,9 @@ def main() -> None:
         **OPTIONS,
         **IMAGES,
         "secret_store": {"type": "dict", "options": STORE_OPTIONS, "no_log": False},
+        "role_arn": {"type": "str"},
+        "external_id": {"type": "str"},
+        "repositories": {"type": "list", "elements": "str"},
         "verify_images": {"type": "list", "elements": "str", "default": []},
         "min_validity_hours": {"type": "float", "default": 9},
         "force": {"type": "bool", "default": False},
@@ -282,7 +301,7 @@ def main() -> None:
         argument_spec=spec,
         required_if=[("type", name, [name]) for name in SINKS],
         required_one_of=[REGIONS],
-        mutually_exclusive=[REGIONS],
+        mutually_exclusive=[REGIONS, ("secret_store", "role_arn"), ("secret_store", "repositories")],
         supports_check_mode=True,
     )
     execute(module, run, "sink", connect)

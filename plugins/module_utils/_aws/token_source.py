@@ -6,30 +6,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from .._core.errors import AwsError, CollectionError, ConflictError, InputError, Json
 from .._core.time import format_time, retry_until
 from .client import Aws
 from .ecr_token import Token, get_token
+from .pull_session import Minting, account_of_role, check_minting, pull_session
 from .secret_entry import Entry, KeyPair, keyless, quarantine, young_until
 from .secret_store import SecretStore, read_with_key, store_of
 
 LONGEST_PROPAGATION = 3600
 
 
+# Returns the ARN of a repository by what names it, and the partition, account and region of a plain name.
+RepositoryArn = Callable[[str, str, str, str], str]
+
+
 class TokenSource(NamedTuple):
-    """The secret store's entry with its tags: nothing when tokens are the caller's."""
+    """The secret store's entry with its tags, or as whom tokens are minted without one: None for the caller, with all
+    rights.
+    """
 
     store: SecretStore | None
     entry: Entry | None
     tags: dict[str, str]
+    minting: Minting | None = None
 
     @property
     def key(self) -> KeyPair | None:
         return self.entry.key if self.entry else None
+
+
+class Minted(NamedTuple):
+    """`opens_more` warns of a token that opens more than what it is for."""
+
+    token: Token
+    opens_more: str = ""
 
 
 class RefreshError(CollectionError):
@@ -58,10 +74,26 @@ def check_validity(hours: float, propagation_timeout: int) -> None:
         )
 
 
-def read_source(aws: Aws, secret_store: Json | None, propagation_timeout: float) -> TokenSource:
-    store = store_of(aws, secret_store) if secret_store else None
+def read_source(aws: Aws, params: Json, propagation_timeout: float, arn_of: RepositoryArn) -> TokenSource:
+    store = store_of(aws, params["secret_store"]) if params["secret_store"] else None
     entry = read_with_key(store, propagation_timeout) if store else None
-    return TokenSource(store, entry, store.tags() if store and entry else {})
+    tags = store.tags() if store and entry else {}
+    return TokenSource(store, entry, tags, minting_of(aws, params, arn_of))
+
+
+def minting_of(aws: Aws, params: Json, arn_of: RepositoryArn) -> Minting | None:
+    """Raise InputError for what does not go together."""
+    role, given = params.get("role_arn"), params.get("repositories")
+    if role is None and given is None and params.get("external_id") is None:
+        return None
+    if params["secret_store"]:
+        raise InputError("role_arn and repositories are for tokens that are minted without secret_store.")
+    minting = Minting(role, params.get("external_id"))
+    check_minting(minting)
+    if given is None:
+        return minting
+    arn = (role if role else str(aws.call("sts", "get_caller_identity")["Arn"])).split(":")
+    return minting._replace(repositories=tuple(arn_of(each, arn[1], arn[4], aws.region) for each in given))
 
 
 def refusal(source: TokenSource, lenient: bool, released: bool = False) -> str:
@@ -81,18 +113,36 @@ def refusal(source: TokenSource, lenient: bool, released: bool = False) -> str:
     return missing
 
 
-def new_token(aws: Aws, source: TokenSource, region: str, timeout: float) -> Token:
+def new_token(aws: Aws, source: TokenSource, region: str, more: Iterable[str] = (), holder: str = "RunPod") -> Minted:
+    """`more` are repositories that are pulled with such a token already, `holder` is who gets it."""
+    if source.minting is None:
+        return Minted(get_token(aws, region, source.key))
+    session = pull_session(aws, source.minting, region, more, holder)
+    return Minted(get_token(aws, region, session.key), session.opens_more)
+
+
+def token_in_time(
+    aws: Aws, source: TokenSource, region: str, timeout: float, more: Iterable[str] = (), holder: str = "RunPod"
+) -> Minted:
     """A key or right that is seconds old gets its time."""
-    return retry_until(aws, young_deadline(source, timeout), lambda: get_token(aws, region, source.key))
+    minted: Minted = retry_until(
+        aws, young_deadline(source, timeout, aws.clock()), lambda: new_token(aws, source, region, more, holder)
+    )
+    return minted
 
 
-def young_deadline(source: TokenSource, timeout: float) -> datetime | None:
+def young_deadline(source: TokenSource, timeout: float, now: datetime) -> datetime | None:
+    """Nothing tells how old the rights of a role are that nobody asks IAM for."""
+    if source.minting and source.minting.role_arn:
+        return now + timedelta(seconds=timeout)
     return young_until(source.entry, source.tags, timeout) if source.entry else None
 
 
 def account_of(aws: Aws, source: TokenSource) -> str:
     if source.entry:
         return source.entry.arn.split(":")[4]
+    if source.minting and source.minting.role_arn:
+        return account_of_role(source.minting.role_arn)
     return str(aws.call("sts", "get_caller_identity")["Account"])
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from .._aws.client import Aws
 from .._aws.ecr_token import Token
 from .._aws.token_source import (
+    Minted,
     RefreshError,
     TokenSource,
     account_of,
@@ -22,6 +23,7 @@ from .._aws.token_source import (
     read_source,
     refusal,
     remaining,
+    token_in_time,
     whose,
     young_deadline,
 )
@@ -29,8 +31,8 @@ from .._core.errors import AwsError, CollectionError, InputError, Json, Supersed
 from .._core.finding import Rule
 from .._core.result import Result
 from .._core.time import format_time
-from .._oci.reference import Image, parse_ecr, partition_of
-from .target import Registries, SinkState, TokenSink
+from .._oci.reference import Image, parse_ecr, partition_of, repository_arn
+from .target import Registries, SinkState, TokenSink, fingerprint
 
 TRIES = 5  # of a write that other runs come before
 SUFFIXES = {"aws": "amazonaws.com", "aws-us-gov": "amazonaws.com", "aws-cn": "amazonaws.com.cn"}
@@ -75,7 +77,11 @@ class SinkRun(NamedTuple):
 
     @property
     def deadline(self) -> datetime | None:
-        return young_deadline(self.source, self.params["propagation_timeout"])
+        return young_deadline(self.source, self.params["propagation_timeout"], self.client.aws.clock())
+
+    def token_in_time(self) -> Minted:
+        timeout = self.params["propagation_timeout"]
+        return token_in_time(self.client.aws, self.source, self.registries.region, timeout, (), self.sink.label)
 
     def reports(self, token: Token) -> list[Json]:
         images = list(self.params["verify_images"])
@@ -88,7 +94,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     absent = params["state"] == "absent"
     source = TokenSource(None, None, {})
     if not (absent and images):
-        source = read_source(client.aws, params["secret_store"], timeout_of(params, check_mode))
+        source = read_source(client.aws, params, timeout_of(params, check_mode), repository_arn)
     missing = "" if absent else refusal(source, check_mode)
     registries = registries_of(params, images, partial(account_of, client.aws, source))
     sink = client.connect(registries)
@@ -101,7 +107,7 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     warnings = [missing] if missing else []
     if not (found or params["force"]):
         return kept(this, warnings)
-    if source.store is None:
+    if source.store is None and source.minting is None:
         warnings.append(whose(client.aws, sink.label))
     return predicted(this, found, warnings) if check_mode else refreshed(this, found, warnings)
 
@@ -142,11 +148,16 @@ def registries_of(params: Json, images: list[Image], account: Callable[[], str])
 
 
 def identity(aws: Aws, source: TokenSource) -> str:
-    """Return the key, or the caller without what names its session; empty when the key is still to be made."""
+    """Return the key, the role and what it is narrowed to, or the caller without what names its session; empty when the
+    key is still to be made.
+    """
     if source.store:
         return source.key.access_key_id if source.key else ""
-    arn = str(aws.call("sts", "get_caller_identity")["Arn"])
-    return arn.rpartition("/")[0] if ":assumed-role/" in arn else arn
+    role = source.minting.role_arn if source.minting else None
+    arn = role or str(aws.call("sts", "get_caller_identity")["Arn"])
+    who = arn.rpartition("/")[0] if ":assumed-role/" in arn else arn
+    narrowed = source.minting.repositories if source.minting else None
+    return who if narrowed is None else f"{who}#{fingerprint(' '.join(sorted(narrowed)))}"
 
 
 # Judge
@@ -187,14 +198,14 @@ def token_of(this: SinkRun) -> Token:
     """Return the token that the target holds, or where it cannot be read another of its kind."""
     if this.state.token is not None and this.state.metadata:
         return Token("AWS", this.state.token, this.state.metadata.expires_at)
-    return new_token(this.client.aws, this.source, this.registries.region, this.params["propagation_timeout"])
+    return this.token_in_time().token
 
 
 def predicted(this: SinkRun, found: list[Json], warnings: list[str]) -> Result:
     reports: list[Json] = []
     if this.params["verify_images"] and this.made_by:
         try:
-            reports = this.reports(new_token(this.client.aws, this.source, this.registries.region, 0))
+            reports = this.reports(new_token(this.client.aws, this.source, this.registries.region).token)
         except AwsError as error:
             warnings.append(f"Whether the images can be pulled cannot be told yet: {error}")
     after = SinkState(this.sink.expected(this.state))
@@ -210,12 +221,13 @@ def predicted(this: SinkRun, found: list[Json], warnings: list[str]) -> Result:
 def refreshed(this: SinkRun, found: list[Json], warnings: list[str]) -> Result:
     ends = this.state.metadata.expires_at if this.state.metadata else None
     try:
-        token = new_token(this.client.aws, this.source, this.registries.region, this.params["propagation_timeout"])
+        token, opens_more = this.token_in_time()
         reports = this.reports(token)
         after = hand_over(this, token)
     except CollectionError as error:
         holds = "" if this.state.summary is None else remaining(this.sink.label, ends, this.now)
         raise failed(error, ends, holds) from error
+    warnings += [opens_more] if opens_more else []
     if token.expires_at < this.needed_until:
         end = format_time(token.expires_at)
         warnings.append(f"The new token works until {end}, less than min_validity_hours: each run refreshes it.")

@@ -275,6 +275,26 @@ def test_a_role_is_one_caller_whatever_its_sessions_are_called(one: World) -> No
         assert caller == "arn:aws:sts::123456789012:assumed-role/refresher"
 
 
+ROLE = "arn:aws:iam::123456789012:role/runpod/puller"
+
+
+def test_a_role_s_token_is_fresh_for_the_same_role_and_repositories(world: World) -> None:
+    as_role = {"secret_store": None, "role_arn": ROLE, "repositories": ["team/app"]}
+    first = world.run(**as_role)
+    assert first.changed and not first.warnings
+    assert world.identities[-1]["aws_access_key_id"].startswith("ASIA")
+    assert world.run(**as_role).changed is False
+    for other in ({"repositories": ["team/other"]}, {"repositories": None}, {"role_arn": f"{ROLE}-2"}):
+        assert codes(world.run(True, **{**as_role, **other})) == ["sink_of_another"]
+    with pytest.raises(InputError, match="without secret_store"):
+        world.run(role_arn=ROLE)
+
+
+def test_a_session_that_opens_more_is_warned_of_by_the_target_s_name(one: World) -> None:
+    warned = one.run(secret_store=None, repositories=["team/app"]).warnings
+    assert len(warned) == 1 and warned[0].startswith(f"{one.target.path} can pull whatever arn:aws:")  # type: ignore
+
+
 # Two at once
 
 
