@@ -240,6 +240,8 @@ PLAYS = [block for block in YAML if isinstance(loaded(block)[0], list) and "host
 ELSEWHERE = {  # what blocks of YAML begin with that are no variables
     "# collections/requirements.yml": "tests/system/test_awx.py",
     "# playbooks/runpod_ecr.yml": "tests/system/test_awx.py",
+    "- name: Keep a token": "tests/system/test_sinks.py",
+    "rules:": "rights in a cluster, which tests/sandbox/kubernetes.py does not judge",
     "---": "a changelog fragment, which antsibull-changelog reads",
 }
 

@@ -20,6 +20,7 @@ from .audit_remedy import with_side_effects
 from .audit_role import pull_role
 from .audit_runs import account, endpoints, templates
 from .audit_scene import Scene
+from .audit_sinks import sinks
 from .audit_user import borrowed, user, user_drift
 from .audit_verdict import OF_THE_KEY
 from .desired import DesiredState
@@ -102,4 +103,5 @@ RULES_IN_ORDER: list[Callable[[Scene], Iterable[Finding]]] = [
     account,
     templates,
     endpoints,
+    sinks,
 ]

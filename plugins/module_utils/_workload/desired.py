@@ -26,7 +26,7 @@ MADE_BY = {"user": "its user with ecr_pull_user", "role": "its role with ecr_pul
 # Options that are no variables of the role, and variables besides the options.
 OF_MODULES = {"intent", "propagation_timeout", "variables"}
 OF_THE_ROLE = {"api", "audit", "audit_events", "audit_fail_on", "audit_report", "audits", "aws", "hosts"}
-OF_THE_ROLE |= {"preflight_intent", "result", "results", "state"}
+OF_THE_ROLE |= {"audit_token_sinks", "preflight_intent", "result", "results", "state"}
 VARIABLES = {f"runpod_ecr_{name}" for name in (OPTIONS.keys() - OF_MODULES) | OF_THE_ROLE | {"secret_store"}}
 
 
