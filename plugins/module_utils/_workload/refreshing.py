@@ -6,17 +6,20 @@
 
 from __future__ import annotations
 
+from .._aws.token_source import RefreshError
 from .._core.errors import CollectionError, Json, NothingChangedError
 from .._core.result import ItemsFailedError, PartialError, Result
-from .._runpod.credential_failure import RefreshError
 from .._runpod.credential_state import Clients
 from .desired import desired_state
 from .options import OPTIONS as ALL_OPTIONS
 from .summary import diff_of, planned, state_lines
 from .token_refresh import refresh_tokens
 
-ASKED = ("access", "image", "workloads", "pull_identity", "user_name", "credential_name", "min_validity_hours")
-OPTIONS: Json = {name: ALL_OPTIONS[name] for name in (*ASKED, "propagation_timeout", "variables")}
+ASKED = (
+    *("access", "image", "workloads", "pull_identity", "user_name", "user_path", "user_repositories", "role_name"),
+    *("role_arn", "role_external_id", "credential_name", "min_validity_hours", "propagation_timeout", "variables"),
+)
+OPTIONS: Json = {name: ALL_OPTIONS[name] for name in ASKED}
 DONE = ("the credentials at RunPod",)
 
 
