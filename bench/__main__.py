@@ -16,13 +16,14 @@ from .mirror import mirror
 from .quota import quota
 from .refresh import refresh
 from .table import Row, failed, table
-from .workload import audit, converge, user
+from .workload import audit, converge, preflight, user
 from .world import RunError, World
 
 PARTS: dict[str, Callable[[World], Iterator[Row]]] = {
     "user": user,
     "converge": converge,
     "audit": audit,
+    "preflight": preflight,
     "refresh": refresh,
     "fleet": fleet,
     "accounts": accounts,

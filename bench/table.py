@@ -54,6 +54,12 @@ def wall_ratio(what: str, most: float, ours: Sequence[float], others: Sequence[f
     return Row(what, f"<= {most} x", f"{median(ours):.1f}/{median(others):.1f} s {found:.2f} x", "", found <= most)
 
 
+def seconds(what: str, most: float, costs: Sequence[Cost]) -> Row:
+    """Return a row for what somebody waits for. CPU time decides here too."""
+    wall, cpu = (median(cost[index] for cost in costs) for index in range(len(Cost._fields)))
+    return Row(what, f"<= {most} s", f"{wall:.1f} s", f"{cpu:.1f} s", cpu <= most)
+
+
 def count(what: str, most: int, found: int) -> Row:
     return Row(what, f"<= {most}", str(found), "", found <= most)
 

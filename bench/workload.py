@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from .table import Cost, Row, count, exactly, ratio
+from .table import Cost, Row, count, exactly, ratio, seconds
 from .world import CONVERGE, IMAGE, World, by_turns
 
 PLAYBOOKS = {"peer": "bench/peer.yml", "ours": CONVERGE}
 AUDIT = "playbooks/audit.yml"
+PREFLIGHT = "playbooks/preflight.yml"
 
 
 def converge(world: World) -> Iterator[Row]:
@@ -45,6 +46,16 @@ def audit(world: World) -> Iterator[Row]:
         for playbook in by_turns(number, AUDIT, CONVERGE):
             costs[playbook].append(world.play(playbook, runpod_ecr_image=IMAGE))
     yield ratio("audit of one workload, to an unchanged converge", 1.3, costs[AUDIT], costs[CONVERGE])
+
+
+def preflight(world: World) -> Iterator[Row]:
+    """On an empty account, which is where somebody waits for it, and on one that has converged."""
+    for name in ("an empty account", "a converged one"):
+        world.reset()
+        if name != "an empty account":
+            world.play(CONVERGE, runpod_ecr_image=IMAGE)
+        costs = [world.play(PREFLIGHT, runpod_ecr_image=IMAGE) for dummy in range(world.rounds)]
+        yield seconds(f"preflight of {name}", 5, costs)
 
 
 def user(world: World) -> Iterator[Row]:

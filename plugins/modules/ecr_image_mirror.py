@@ -108,7 +108,7 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - gpuops.runpod.aws
 requirements:
-  - skopeo >= 1.6
+  - skopeo >= 1.9
 seealso:
   - module: gpuops.runpod.ecr_public_repo
   - module: gpuops.runpod.ecr_pull_check

@@ -93,7 +93,7 @@ notes:
     O(role_arn).
   - >-
     IAM actions for every way of access: C(ecr:BatchCheckLayerAvailability) where the pull user cannot prove the pull
-    yet. Without it layers that are missing are not told.
+    yet and something is to be changed. Without it layers that are missing are not told.
   - >-
     IAM actions for O(access=delegation): C(ecr:GetRepositoryPolicy), C(ecr:BatchGetImage) and
     C(ecr:GetDownloadUrlForLayer).

@@ -6,7 +6,8 @@
 python -m tests.faults                          all of it
 python -m tests.faults calls [scenario ...]     the calls alone, of these scenarios
 python -m tests.faults pairs                    the pairs alone
-python -m tests.faults inputs                   anything as options of the modules alone
+python -m tests.faults inputs                   anything as options of the modules, and as variables of the role, alone
+python -m tests.faults answers                  whole runs on answers that are mutated alone
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from unittest.mock import patch
 
 from tests.sandbox.server import Sandbox
 
+from .answers import Mutations
 from .at_once import PAIRS, STARTS, Meetings
 from .harness import Harness, Verdict
-from .inputs import MODULES, Inputs, ended_badly, nowhere
+from .inputs import MODULES, Inputs, RoleInputs, ended_badly, nowhere
 from .scenarios import SCENARIOS
 
-PARTS = ("calls", "pairs", "inputs")
+PARTS = ("calls", "pairs", "inputs", "answers")
+OF_THE_ROLE = 10  # of so many inputs one is for the role
+AGAIN = 10  # of so many runs on mutated answers one is run again
 
 
 def kind(verdict: Verdict) -> str:
@@ -40,9 +44,11 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="of the points, only each nth")
     parser.add_argument("--first", type=int, default=0, help="the number of the first point, or the first seed")
     parser.add_argument("--seeds", type=int, default=200, help="how many seeds each pair meets under")
-    parser.add_argument("--inputs", type=int, default=100_000, help="how many options are drawn")
+    parser.add_argument("--inputs", type=int, default=100_000, help="how many inputs are drawn")
+    parser.add_argument("--answers", type=int, default=100_000, help="how many answers are mutated")
     given = parser.parse_args()
-    wrong = 0 if given.what not in ("all", "inputs") else give_anything(range(given.first, given.first + given.inputs))
+    of_modules = given.inputs - given.inputs // OF_THE_ROLE
+    wrong = 0 if given.what not in ("all", "inputs") else give_anything(range(given.first, given.first + of_modules))
     with Sandbox(with_registries=True) as sandbox:
         here = {name: sandbox.environment[name] for name in ("NO_PROXY", "no_proxy", "SSL_CERT_FILE")}
         with patch.dict(os.environ, here):
@@ -52,6 +58,10 @@ def main() -> int:
             if given.what in ("all", "pairs"):
                 for start in STARTS:
                     wrong += let_meet(Meetings(sandbox), start, range(given.first, given.first + given.seeds))
+            if given.what in ("all", "inputs"):
+                wrong += give_the_role_anything(sandbox, range(given.first, given.first + given.inputs // OF_THE_ROLE))
+            if given.what in ("all", "answers"):
+                wrong += mutate(Mutations(sandbox), given.first, given.answers)
     print(f"{wrong} went wrong")
     return min(wrong, 1)
 
@@ -97,6 +107,35 @@ def give_anything(seeds: range) -> int:
                 bad += 1
                 print(f"  {module}, seed {seed}: {found}\n      {options}", flush=True)
     print(f"options of {len(MODULES)} modules: seeds {seeds.start} to {seeds.stop - 1}, {bad} wrong", flush=True)
+    return bad
+
+
+def give_the_role_anything(sandbox: Sandbox, seeds: range) -> int:
+    inputs, bad = RoleInputs(sandbox), 0
+    for seed in seeds:
+        if found := inputs.ended_badly(seed):
+            bad += 1
+            print(f"  role, seed {seed}: {found}\n      {inputs.variables(seed)}", flush=True)
+    print(f"variables of the role: seeds {seeds.start} to {seeds.stop - 1}, {bad} wrong", flush=True)
+    return bad
+
+
+def mutate(mutations: Mutations, first: int, answers: int) -> int:
+    """Run until so many answers were mutated; print what went wrong, and return how many runs that were."""
+    began, seed, mutated, again, bad = time.process_time(), first, 0, 0, 0
+    while mutated < answers:
+        verdict = mutations.tried(seed, again=seed % AGAIN == 0)
+        mutated, again = mutated + verdict.mutated, again + verdict.again
+        if verdict.wrong:
+            bad += 1
+            print(f"  seed {seed}:", *verdict.wrong, sep="\n      ", flush=True)
+        seed += 1
+    seconds = time.process_time() - began
+    print(
+        f"mutated answers: {mutated} in the runs of seeds {first} to {seed - 1}, {again} of which had written and were "
+        f"run again, {bad} wrong, {seconds:.0f} s of CPU",
+        flush=True,
+    )
     return bad
 
 

@@ -11,6 +11,7 @@ import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -19,9 +20,18 @@ from typing import Any
 from unittest.mock import patch
 
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
-from tests.system.conftest import IMAGE, ROOT
+from tests.sandbox.near import near
+from tests.sandbox.server import Sandbox
+from tests.system.conftest import IMAGE, ROOT, House
+from tests.system.role import Role
+from tests.system.worker import Clock, Runs
+
+from .in_order import in_order
+from .scenarios import converged
+from .world import Snapshot
 
 Json = dict[str, Any]
 
@@ -29,54 +39,61 @@ NOWHERE = "http://127.0.0.1:9"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 JOINS = "runpod_ecr_result"  # which is given what other modules return, and nothing by people
 MODULES = sorted({path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")} - {"__init__", JOINS})
-TEXTS = [
-    *("", " ", "x", "x" * 256, "x" * 5000, "a" * 64, "-", "-e", "--help", "..", "/", "/etc/passwd", "\0", "a\0b", "\n"),
-    *(
-        "{{ lookup('pipe', 'id') }}",
-        "{% raw %}",
-        "${IFS}",
-        "$(id)",
-        "`id`",
-        "; id",
-        "| id",
-        "'",
-        '"',
-        "\\",
-        "%s%n",
-        "{0}",
-    ),
-    *(
-        "<script>alert(1)</script>",
-        "</title>",
-        "\x1b[31mred",
-        "\x1b]0;t\x07",
-        "\u202e",
-        "\u2028",
-        "\ud7ff",
-        "é",
-        "\U0001f600",
-    ),
-    *("null", "true", "~", "1e999", "NaN", "-0", "0x10", "2026-01-01", "team/*", "*", "?", "team/app", "Team/App"),
-    *(IMAGE, f"{IMAGE}@sha256:{'0' * 64}", IMAGE.rpartition(":")[0], f"{IMAGE}:", "docker.io/library/nginx:1"),
-    *(
-        "arn:aws:ecr:us-east-1:123456789012:repository/team/app",
-        "arn:aws:iam::123456789012:policy/x",
-        "arn:",
-        "arn:aws",
-    ),
-    *(
-        "us-east-1",
-        "nowhere-1",
-        "runpod-ecr-access",
-        "runpod-ecr/x",
-        "/aws/x",
-        "ssm",
+ARN = "arn:aws:ecr:us-east-1:123456789012:repository/team/app"
+PLACE = IMAGE.partition("/")[0]
+KINDS: dict[str, list[str]] = {
+    "references": [
+        *(IMAGE, f"{IMAGE}@sha256:{'0' * 64}", IMAGE.rpartition(":")[0], f"{IMAGE}:", "docker.io/library/nginx:1"),
+        *(f"{PLACE}/{'r' * 256}:v1", f"{PLACE}/{'r' * 257}:v1", f"{IMAGE[:-2]}{'t' * 128}", f"{IMAGE[:-2]}{'t' * 129}"),
+        *(f"{PLACE}/Upper:v1", f"{PLACE}//x:v1", f"{IMAGE}@sha256:{'g' * 64}", f"{IMAGE}@sha256:0", f"http://{IMAGE}"),
+    ],
+    "ARNs": [
+        *(ARN, f"{ARN}/*", ARN.replace(":aws:", ":aws-cn:"), ARN.replace("123456789012", "1"), ARN + "x" * 2048),
+        *("arn:aws:iam::123456789012:policy/x", "arn:", "arn:aws", "arn:aws:iam::550005742258:role/x"),
+    ],
+    "names": [
+        *(
+            "x",
+            "-",
+            "-e",
+            "--help",
+            "runpod-ecr-access",
+            "runpod-ecr/x",
+            "/aws/x",
+            "ssm",
+            "team/*",
+            "*",
+            "?",
+            "team/app",
+        ),
+        *("Team/App", "us-east-1", "nowhere-1", "a,b=c", "x-alt", "123", "2026-01-01"),
+    ],
+    "unicode": ["\u202e", "\u2028", "\ud7ff", "é", "\U0001f600", "\ufeff", "e\u0301", "ﬁ", "İ", "\u0661"],
+    "sizes": [
+        "",
+        *("a" * size for size in (63, 64, 65, 128, 129, 191, 192, 255, 256, 257, 512, 513, 1011, 2049, 70_000)),
+    ],
+    "texts for other types": ["null", "true", "~", "1e999", "NaN", "-0", "0x10", "[]", "{}", "yes", "0o7"],
+    "NUL": ["\0", "a\0b"],
+    "Jinja": ["{{ lookup('pipe', 'id') }}", "{{ 31337 * 3 }}", "{% raw %}", "{# x", "#jinja2: trim_blocks: true"],
+    "shell": ["${IFS}", "$(id)", "`id`", "; id", "| id", "'", '"', "\\", "%s%n", "{0}", " ", "\n"],
+    "HTML": ["<script>alert(1)</script>", "</title>", "&lt;", "<!--"],
+    "terminal escapes": ["\x1b[31mred", "\x1b]0;t\x07", "\x9b31m", "\r", "\x08", "\x7f"],
+    "paths": [
+        "..",
+        "/",
+        "/etc/passwd",
+        "../../x",
         "https://user:pass@host",
         "file:///x",
-    ),
-]
-NUMBERS = [0, 1, -1, 7, 12, 13, 90, 3600, 10**6, 10**12, 10**30, 0.5, -0.5, 1e300]
-OTHERS: list[Any] = [None, True, False, [], {}, [[]], [None], {"x": None}, [{}], {"": ""}]
+        "/dev/stdin",
+        "~/.aws/credentials",
+    ],
+}
+TEXTS = [text for texts in KINDS.values() for text in texts]
+NUMBERS = [0, 1, -1, 7, 9, 10, 11, 12, 13, 90, 100, 101, 3600, 3601, 65_535, 65_536]
+NUMBERS += [10**6, 2**31, 2**63, 10**12, 10**30, 0.5, -0.5, 1e300]
+OTHERS: list[Any] = [None, True, False, [], {}, [[]], [None], {"x": None}, [{}], {"": ""}, ["x"] * 1001]
 ACCESS = {"api_url", "api_key", "access_key", "secret_key", "endpoint_url", "session_token", "profile"}
 
 
@@ -87,7 +104,9 @@ class Inputs:
         self._random = Random(seed)
 
     def options(self, module: str) -> Json:
-        spec = documented(module)
+        return self.drawn(documented(module))
+
+    def drawn(self, spec: Json) -> Json:
         names = [name for name in spec if name not in ACCESS]
         chosen = {name for name in names if spec[name].get("required")} if self._random.random() < 0.9 else set[str]()
         chosen |= set(self._random.sample(names, min(len(names), self._random.choice([1, 2, 4, 8]))))
@@ -113,6 +132,7 @@ class Inputs:
         return given
 
 
+@cache
 def documented(module: str) -> Json:
     text = import_module(f"ansible_collections.gpuops.runpod.plugins.modules.{module}").DOCUMENTATION
     options: Json = yaml.safe_load(text).get("options", {})
@@ -168,3 +188,79 @@ def judged(text: str) -> str:
     if any(not character.isprintable() and character != "\n" for character in message):
         return f"raw: {message!r}"
     return next((f"a secret: {message}" for each in (SECRET, "a-key-that-nobody-may-see") if each in text), "")
+
+
+# The role
+
+
+def role_spec(entry: str) -> Json:
+    specs = yaml.safe_load((ROOT / "roles" / "runpod_ecr" / "meta" / "argument_specs.yml").read_text())[
+        "argument_specs"
+    ]
+    options: Json = specs[entry]["options"]
+    return options
+
+
+OF_THE_ROLE = {entry: role_spec(entry) for entry in ("main", "refresh", "rotate")}
+CONNECTIONS = {"runpod_ecr_api", "runpod_ecr_aws"}
+FIT = {"runpod_ecr_image": IMAGE, "runpod_ecr_template": {"serverless": True}}
+
+
+class RoleInputs:
+    """Anything as variables of the role, in a sandbox in which it could do what it is asked for."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._clock, self._sandbox = Clock(), sandbox
+        self._house = House(sandbox)
+        self._house.runs = Runs(sandbox.environment, sleep=self._clock.sleep, clock=self._clock.now)
+        sandbox.reset()
+        sandbox.runpod.switch(rate_limits=None)
+        self._starts = {"nothing": Snapshot(sandbox)}
+        with self._reached():
+            converged(self._house)
+        self._starts["converged"] = Snapshot(sandbox)
+
+    def variables(self, seed: int) -> tuple[str, str, Json]:
+        """Return a start, an entry point and variables, of which most are fit."""
+        random = Random(seed)
+        start, entry = random.choice(list(self._starts)), random.choice(["main", "main", "main", "refresh", "rotate"])
+        spec = {name: option for name, option in OF_THE_ROLE[entry].items() if name not in CONNECTIONS}
+        drawn = Inputs(seed).drawn(spec)
+        kept = random.sample(sorted(drawn), min(len(drawn), random.choice([1, 1, 2, 3])))
+        return start, entry, {**FIT, **{name: drawn[name] for name in kept}}
+
+    def ended_badly(self, seed: int) -> str:
+        """Return what is wrong with how the role ends."""
+        start, entry, variables = self.variables(seed)
+        errors = ArgumentSpecValidator(OF_THE_ROLE[entry]).validate(variables).error_messages
+        if errors:  # in the words of ansible-core
+            return ""
+        self._starts[start].restore()
+        self._clock.slept = 0.0
+        said = io.StringIO()
+        try:
+            with redirect_stdout(said), self._reached(), patch.dict(os.environ, self._house.environment()):
+                played = Role(self._house.runs).play(entry, **variables)
+        except SystemExit:
+            return judged(said.getvalue()) or self._changed("refused options")
+        except BaseException as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            return f"{type(error).__name__}: {error} at {Path(place.filename).name}:{place.lineno}"
+        told = " ".join([played.failure, *played.warnings])
+        if "94011" in json.dumps([told, played.variables.get("runpod_ecr_result"), self._house.runpod()], default=str):
+            return f"a template was evaluated: {told[:300]}"
+        return unfit(told) or (self._changed(played.failure) if played.failure else "")
+
+    def _changed(self, failure: str) -> str:
+        """Return that something was written before a refusal."""
+        written = self._house.writes()
+        return f"{written} before {failure[:500]}" if written else ""
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        with near(self._sandbox), in_order(), patch("time.sleep", self._clock.sleep):
+            yield
+
+
+def unfit(text: str) -> str:
+    return "" if all(each.isprintable() or each in "\n\t" for each in text) else f"raw: {text[:300]!r}"

@@ -52,9 +52,20 @@ Forward = Callable[[AwsCall], Response]
 Images = tuple[dict[tuple[str, str], dict[str, Repository]], dict[str, bytes]]  # repositories by place, and layers
 Handler = Callable[["AwsSimulator", AwsCall, Forward], Response]
 
-SWITCHES: dict[str, float] = {
+# How the simulator behaves; what AWS does not document stands here with each answer that it may have.
+SWITCHES: dict[str, Any] = {
     "token_seconds": 12 * 3600.0,  # how long a registry token lives
     "propagation_seconds": 0.0,  # how long a new key or a changed policy takes to work
+    "key_use_seconds": 0.0,  # how long a key must have been used for that to show
+    "policy_read_seconds": 0.0,  # how long a repository's own account still reads its former policy
+    "policy_text": "kept",  # of a repository: as it was set, or with statements and lists in another order
+    "token_outlives_key": True,  # whether a registry token still works when its key is gone
+    "blob_head_action": "BatchCheckLayerAvailability",  # which right HEAD of a blob takes
+    "public_regions": ["us-east-1"],  # where ECR Public's API is
+}
+CHOICES = {
+    "policy_text": ("kept", "reordered"),
+    "blob_head_action": ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer"),
 }
 TOKEN_BYTES = 1400
 INLINE_QUOTA = 2048
@@ -128,9 +139,7 @@ class AwsSimulator:
         self.layers: dict[str, bytes] = {}
         self.logins: dict[str, Login] = {}  # by the password of a registry token
         self.registry: Registry | None = None
-        self.publics = {
-            account: PublicRegistry(account, self._now, lambda: self.switches["token_seconds"]) for account in ACCOUNTS
-        }
+        self.publics = {account: PublicRegistry(account, self._now, lambda: self.switches) for account in ACCOUNTS}
         self.former_policies: dict[tuple[str, str, str], tuple[float, str | None]] = {}
         self.trail = Trail(self._now)
         self.access = Access(self._now, lambda: self.switches["propagation_seconds"])
@@ -178,12 +187,12 @@ class AwsSimulator:
             for (account, region), repositories in held.items():
                 ecr_backends[account][region].repositories = repositories
 
-    def switch(self, **changes: float) -> None:
+    def switch(self, **changes: Any) -> None:
         """Set switches of the table SWITCHES."""
         if unknown := changes.keys() - SWITCHES.keys():
             raise ValueError(f"no such switch: {', '.join(sorted(unknown))}")
         with self._lock:
-            self.switches |= {name: float(value) for name, value in changes.items()}
+            self.switches |= {name: _setting(name, value) for name, value in changes.items()}
 
     def limit_operators(self, may: Callable[[str, str, Mapping[str, str]], bool]) -> None:
         """Let operators do only what this allows, of an action, a resource and condition keys, until the next reset."""
@@ -223,6 +232,23 @@ class AwsSimulator:
             if repository is None or self.clock() < changed + self.switches["propagation_seconds"]:
                 return former if repository else None
             return repository.policy
+
+    def has_tag(self, account: str, region: str, name: str, tag: str) -> bool:
+        """Return whether a repository has an image with this tag."""
+        with self._lock:
+            repository = ecr_backends[account][region].repositories.get(name) if account in ACCOUNTS else None
+            return repository is not None and find_image(repository, tag, None)[0] is not None
+
+    def read_policy(self, account: str, region: str, repository: Repository) -> str | None:
+        """Return the policy of a repository as its own account reads it."""
+        changed, former = self.former_policies.get((account, region, repository.name), (-math.inf, None))
+        return former if self.clock() < changed + self.switches["policy_read_seconds"] else repository.policy
+
+    def refused(self, login: Login) -> bool:
+        """Return whether a registry token works no more, because of its age or its key."""
+        with self._lock:
+            stands = self.switches["token_outlives_key"] or self.access.stands(login.access_key)
+            return self.clock() >= login.expires or not stands
 
     def respond(self, environ: WSGIEnvironment) -> Response:
         """Serve one request."""
@@ -269,6 +295,15 @@ class AwsSimulator:
         except (TypeError, ValueError) as error:
             return Response(f"{error}\n", 422)
         return Response(json.dumps(self.switches), content_type="application/json")
+
+
+def _setting(name: str, value: Any) -> Any:
+    """Return what a switch is set to. Raises ValueError or TypeError."""
+    if isinstance(SWITCHES[name], float):
+        return float(value)
+    if type(value) is not type(SWITCHES[name]) or value not in CHOICES.get(name, (value,)):
+        raise ValueError(f"{name} cannot be {value!r}")
+    return value
 
 
 def create_app(simulator: AwsSimulator | None = None) -> WSGIApplication:
@@ -377,11 +412,40 @@ def _described(account: str, image: Image, given: Json) -> Json:
 def _change_policy(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
     """moto's policies change at once, wherever they are looked at."""
     before = _repository(call).policy
+    if simulator.switches["policy_text"] == "reordered" and "policyText" in call.parameters:
+        call = call.changed(policyText=_reordered(call.parameters["policyText"]))
     response = forward(call)
     if response.status_code == 200:
         changed = (call.account, call.region, call.parameters["repositoryName"])
         simulator.former_policies[changed] = (simulator.clock(), before)
     return response
+
+
+def _read_policy(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    repository = _repository(call)
+    held = repository.policy
+    repository.policy = simulator.read_policy(call.account, call.region, repository)
+    try:
+        return forward(call)
+    finally:
+        repository.policy = held
+
+
+def _reordered(text: str) -> str:
+    """Return a policy as AWS gives back those of other services: what has no order in an order of its own."""
+    try:
+        return json.dumps(_in_order(json.loads(text)))
+    except ValueError:
+        return text
+
+
+def _in_order(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _in_order(value[name]) for name in sorted(value)}
+    if not isinstance(value, list):
+        return value
+    parts = sorted((_in_order(one) for one in value), key=json.dumps)
+    return parts[0] if len(parts) == 1 and isinstance(parts[0], str) else parts
 
 
 def _complete_layer_upload(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
@@ -505,6 +569,19 @@ def _delete_policy(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Resp
     return forward(call)
 
 
+def _last_used(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto shows at once that a key was used."""
+    key = iam(call.account).access_keys.get(call.parameters["AccessKeyId"])
+    since = simulator.access.first_use(call.parameters["AccessKeyId"])
+    if key is None or simulator.clock() >= since + simulator.switches["key_use_seconds"]:
+        return forward(call)
+    used, key.last_used = key.last_used, None
+    try:
+        return forward(call)
+    finally:
+        key.last_used = used
+
+
 def _delete_user(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
     """moto deletes a user who still has keys."""
     user = iam(call.account).users.get(call.parameters["UserName"])
@@ -619,6 +696,7 @@ HANDLERS: dict[str, Handler] = {
     "ecr:GetAuthorizationToken": _token,
     "ecr:PutImage": _put_image,
     "ecr:BatchGetImage": _batch_get_image,
+    "ecr:GetRepositoryPolicy": _read_policy,
     "ecr:SetRepositoryPolicy": _change_policy,
     "ecr:DeleteRepositoryPolicy": _change_policy,
     "ecr:CompleteLayerUpload": _complete_layer_upload,
@@ -633,6 +711,7 @@ HANDLERS: dict[str, Handler] = {
     "ssm:PutParameter": _put_parameter,
     "iam:CreateUser": _create_user,
     "iam:DeleteUser": _delete_user,
+    "iam:GetAccessKeyLastUsed": _last_used,
     "iam:PutUserPolicy": _put_user_policy,
     "iam:CreatePolicy": _create_policy,
     "iam:CreatePolicyVersion": _create_policy_version,

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from moto.iam.models import IAMBackend, iam_backends
+from moto.iam.models import IAMBackend, iam_backends, mark_account_as_visited
 from moto.secretsmanager.models import secretsmanager_backends
 
 from .aws_calls import ACCOUNT, ACCOUNTS, OPERATORS, AwsCall, AwsRefusal
@@ -189,6 +189,7 @@ class Access:
         self.operator_may = lambda *dummy: True
         self.control_policies: tuple[str, ...] = ()  # of the organization; no user is above them
         self._issued: dict[str, float] = {}
+        self._used: dict[str, float] = {}  # since when
         self._policies: dict[str, list[Change]] = {}
 
     def observe(self) -> None:
@@ -226,6 +227,17 @@ class Access:
             raise _refusal(call, "UnrecognizedClientException", "InvalidClientTokenId", UNKNOWN)
         if _signature(call, held[0].secret_access_key) != call.signature:
             raise _refusal(call, "InvalidSignatureException", "SignatureDoesNotMatch", MISMATCH)
+        self._used.setdefault(call.access_key, self._clock())
+        mark_account_as_visited(call.account, call.access_key, call.service, call.region)  # moto sees not all calls
+
+    def first_use(self, access_key: str) -> float:
+        return self._used.get(access_key, float("-inf"))
+
+    def stands(self, access_key: str) -> bool:
+        """Return whether a key is an operator's, or an active one of a user."""
+        held = (key for dummy, user in users() for key in user.access_keys)
+        active = {key.access_key_id for key in held if key.status == "Active"}
+        return access_key not in self._issued or access_key in active
 
     def _settled(self, since: float) -> bool:
         return self._clock() >= since + self._delay()

@@ -88,10 +88,10 @@ class PublicRepository:
 class PublicRegistry:
     """The public registry of an account."""
 
-    def __init__(self, account: str, clock: Callable[[], float], token_seconds: Callable[[], float]) -> None:
+    def __init__(self, account: str, clock: Callable[[], float], switches: Callable[[], Mapping[str, Any]]) -> None:
         self.account = account
         self._clock = clock
-        self._token_seconds = token_seconds
+        self._switches = switches
         self.reset()
 
     def reset(self) -> None:
@@ -123,8 +123,9 @@ class PublicRegistry:
 
     def answer(self, call: AwsCall) -> Json:
         """Return the result of a call. Raises AwsRefusal."""
-        if call.region != REGION:
-            text = f"{call.operation} command is only supported in {REGION}."
+        regions = self._switches()["public_regions"]
+        if call.region not in regions:
+            text = f"{call.operation} command is only supported in {', '.join(regions)}."
             raise AwsRefusal("UnsupportedCommandException", text)
         operation = MODEL.operation_model(call.operation)
         for at, problem in _problems(operation.input_shape, call.parameters, ""):
@@ -226,7 +227,7 @@ class PublicRegistry:
 
     def _token(self, dummy: Mapping[str, Any]) -> Json:
         password = base64.b64encode(secrets.token_bytes(TOKEN_BYTES)).decode()
-        expires = self._clock() + self._token_seconds()
+        expires = self._clock() + self._switches()["token_seconds"]
         self.tokens[password] = expires
         token = base64.b64encode(f"AWS:{password}".encode()).decode()
         return {"authorizationData": {"authorizationToken": token, "expiresAt": expires}}

@@ -157,6 +157,9 @@ class Faults:
             response = self._logged(environ)
         return response(environ, start_response)
 
+    def name_of(self, environ: WSGIEnvironment) -> str:
+        return self._service.name(environ).name
+
     def calls(self) -> list[Json]:
         with self._lock:
             return [dict(call) for call in self._calls]

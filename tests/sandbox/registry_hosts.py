@@ -223,6 +223,8 @@ class Private:
         if not route.name:
             return
         arn = f"arn:aws:ecr:{self._region}:{self._account}:repository/{route.name}"
+        if (request.method, route.kind) == ("HEAD", "blob"):
+            action = self._simulator.switches["blob_head_action"]
         denied = self._simulator.denial(login, f"ecr:{action}", arn)
         if denied:
             raise RegistryRefusal(403, "DENIED", denied)
@@ -237,7 +239,7 @@ class Private:
         login = self._simulator.logins.get(password)
         if user != "AWS" or login is None:
             raise RegistryRefusal(403, "DENIED", "Your Authorization Token is invalid.")
-        if login.region != self._region or self._simulator.clock() >= login.expires:
+        if login.region != self._region or self._simulator.refused(login):
             raise RegistryRefusal(403, "DENIED", EXPIRED)
         return login
 

@@ -19,7 +19,7 @@ import random
 import re
 import string
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,12 +33,14 @@ from .runpod_catalog import list_gpus
 from .runpod_delegations import create_delegation, delete_delegation
 from .runpod_resources import getter, lister
 from .runpod_schemas import violations
-from .runpod_world import LIST_KEYS, Call, Json, PolicyOf, Refusal, World, invalid, not_found
+from .runpod_secrets import create_secret, delete_secret, list_secrets, update_secret
+from .runpod_world import LIST_KEYS, Call, HasTag, Json, PolicyOf, Refusal, World, invalid, not_found
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 API_KEY = "sandbox-api-key"
+READING_KEY = "sandbox-api-key-that-only-reads"
 WINDOWS = {"minute": 60, "hour": 3600, "day": 86400}
 DOCUMENT = ("GET", "/v2/openapi.json")
 TITLES = {
@@ -47,6 +49,7 @@ TITLES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    409: "Conflict",
     422: "Unprocessable Entity",
     429: "Too Many Requests",
 }
@@ -101,6 +104,11 @@ ROUTES = (
     Route("GET", "/v2/clusters", 200, "clusters:read", lister("clusters")),
     Route("GET", "/v2/clusters/{id}", 200, "clusters:read", getter("clusters")),
     Route("GET", "/v2/catalog/gpus", 200, "catalog:read", list_gpus),
+    Route("GET", "/v2/account/secrets", 200, "secrets:read", list_secrets),
+    Route("POST", "/v2/account/secrets", 201, "secrets:write", create_secret, "CreateSecretRequest"),
+    Route("GET", "/v2/account/secrets/{id}", 200, "secrets:read", getter("secrets")),
+    Route("PATCH", "/v2/account/secrets/{id}", 200, "secrets:write", update_secret, "UpdateSecretRequest"),
+    Route("DELETE", "/v2/account/secrets/{id}", 204, "secrets:write", delete_secret),
 )
 _PATTERNS = {route.path: re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route.path)) for route in ROUTES}
 STREAMED = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -141,8 +149,8 @@ class Quota:
 class RunpodSimulator:
     """One RunPod account behind one API key.
 
-    `policy_of` tells the policy of a repository, which RunPod looks at when it is told of one. Without it, no policy is
-    looked at.
+    `policy_of` tells the policy of a repository, which RunPod looks at when it is told of one, and `has_tag` whether
+    there is an image. Without them, nothing is looked at.
     """
 
     def __init__(
@@ -151,11 +159,12 @@ class RunpodSimulator:
         api_key: str = API_KEY,
         new_id: Callable[[], str] | None = None,
         policy_of: PolicyOf | None = None,
+        has_tag: HasTag | None = None,
     ) -> None:
         self._api_key = api_key
         self._lock = Lock()
         self._quota = Quota(clock)
-        self.world = World(clock, new_id or _random_id, policy_of)
+        self.world = World(clock, new_id or _random_id, policy_of, has_tag)
 
     def reset(self) -> None:
         """Forget everything held, the switches that were set, and the requests that were counted."""
@@ -188,9 +197,9 @@ class RunpodSimulator:
         with self._lock:
             quota_headers: dict[str, str] = {}
             try:
-                self._authenticate(lowered.get("authorization", ""))
+                scopes = self._authenticate(lowered.get("authorization", ""))
                 quota_headers |= self._spend()
-                status, document = self._serve(method, path, query, lowered.get("content-type", ""), body)
+                status, document = self._serve(method, path, query, scopes, lowered.get("content-type", ""), body)
             except Refusal as refusal:
                 return _problem(refusal, quota_headers | self._quota_headers_of(refusal))
             if document is None:
@@ -208,14 +217,19 @@ class RunpodSimulator:
                 return _problem(refusal, {})
             return status, {"Content-Type": "application/json"}, document
 
-    def _authenticate(self, authorization: str) -> None:
+    def _authenticate(self, authorization: str) -> Collection[str] | None:
+        """Return what the key may do; None is everything."""
         if not authorization:
             raise Refusal(401, "missing bearer token")
         scheme, dummy, key = authorization.partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise Refusal(401, "malformed bearer token")
+        if key == READING_KEY:
+            return {route.scope for route in ROUTES if route.scope.endswith(":read")}
         if key != self._api_key:
             raise Refusal(401, "invalid bearer token")
+        scopes: list[str] | None = self.world.switches["scopes"]
+        return scopes
 
     def _spend(self) -> dict[str, str]:
         limits = self.world.switches["rate_limits"]
@@ -232,12 +246,17 @@ class RunpodSimulator:
         return self._quota.headers(self.world.switches["rate_limits"]) if refusal.status == 429 else {}
 
     def _serve(
-        self, method: str, path: str, query: Mapping[str, str], content_type: str, body: bytes
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        scopes: Collection[str] | None,
+        content_type: str,
+        body: bytes,
     ) -> tuple[int, Json | bytes | None]:
         if (method, path) == DOCUMENT and self.world.switches["document"] is not None:
             return 200, self.world.switches["document"]
         route, identifiers = self._route(method, path)
-        scopes = self.world.switches["scopes"]
         if scopes is not None and route.scope not in scopes:
             raise Refusal(403, "access denied")
         document = _checked_body(route.schema, content_type, body) if route.schema else {}

@@ -33,6 +33,7 @@ _RESOURCES = {
 def create_delegation(world: World, call: Call) -> Json:
     record = delegation(world, call.body["resource"]) | {"name": call.body.get("name")}
     require_access(world, record)
+    require_tag(world, record)
     identity = ("awsUser", "awsRegion", "repository")
     same = [other for other in world.own("delegations") if all(other[field] == record[field] for field in identity)]
     policy = world.switches["duplicate_delegation"]
@@ -76,6 +77,12 @@ def require_access(world: World, record: Json) -> None:
     lacking = [role for role in PULL_ROLES if not all(allowed(text, role, action, arn) for action in actions)]
     if lacking:
         raise Refusal(world.switches["delegation_policy_refusal"], "the ECR repository policy does not allow access")
+
+
+def require_tag(world: World, record: Json) -> None:
+    place = (record["awsUser"], record["awsRegion"], record["repository"])
+    if world.switches["delegation_tag"] == "existing" and world.has_tag and not world.has_tag(*place, record["tag"]):
+        raise Refusal(world.switches["delegation_refusal"], "the image does not exist")
 
 
 # What a repository's policy says

@@ -22,9 +22,11 @@ from .runpod_command import command
 from .runpod_delegations import delegation
 from .runpod_pages import page
 from .runpod_schemas import CONTAINER, LOAD_BALANCER_URLS, QUEUE_URLS, SCHEMAS, violations
+from .runpod_secrets import seed_secret
 from .runpod_world import ACCOUNT, INTERNAL, Call, Json, Refusal, World, answer, invalid, not_found
 
 _PORT = re.compile(r"(?P<number>[1-9][0-9]{0,4})/(http|tcp)")
+_OTHER_ECR_HOST = re.compile(r"\d{12}\.(dkr-ecr|dkr-ecr-fips|dkr\.ecr-fips)\.[a-z0-9-]+\.(on\.aws|amazonaws\.com)/")
 
 
 def lister(key: str) -> Callable[[World, Call], Json]:
@@ -46,6 +48,13 @@ def require_registry(world: World, body: Json) -> None:
     identifier = body.get("registry")
     if identifier is not None and identifier not in {record["id"] for record in world.own("registries")}:
         raise Refusal(400, "registry credential not found")
+
+
+def require_image(world: World, body: Json) -> None:
+    """Refuse an image on a host of ECR that is not taken."""
+    status = world.switches["other_ecr_hosts"]
+    if status != "taken" and _OTHER_ECR_HOST.match(body.get("image", "")):
+        raise Refusal(status, "image is not on a supported registry")
 
 
 def require_ports(body: Json) -> None:
@@ -128,6 +137,8 @@ def update_template(world: World, call: Call) -> Json:
     record = world.find_own("templates", call.id)
     changed = record | call.body | command(record, call.body)
     changed["mounts"] = call.body.get("mounts") or record["mounts"]
+    if world.switches["template_env"] == "merged":
+        changed["env"] = {**record["env"], **call.body.get("env", {})}
     if "name" in call.body:
         _require_template_name(world, changed["name"], (call.id,))
     _require_sound_template(world, changed, call.body)
@@ -161,6 +172,7 @@ def _require_template_name(world: World, name: str, but: tuple[str, ...]) -> Non
 
 def _require_sound_template(world: World, record: Json, body: Json) -> None:
     require_registry(world, body)
+    require_image(world, body)
     require_ports(body)
     if record["serverless"] and record["mounts"]:
         raise Refusal(400, "serverless templates do not support mounts")
@@ -221,6 +233,7 @@ def delete_endpoint(world: World, call: Call) -> None:
 
 def _container_settings(world: World, body: Json, current: Json) -> Json:
     """Return the container settings a body asks for: a template's, once, under its own; env is merged."""
+    require_image(world, body)
     require_ports(body)
     own = {field: body[field] for field in CONTAINER if field in body}
     if "templateId" not in body:
@@ -383,6 +396,7 @@ SEEDS: dict[str, Callable[[World], Json]] = {
     "endpoints": _seed_endpoint,
     "pods": _seed_pod,
     "clusters": _seed_cluster,
+    "secrets": seed_secret,
 }
 
 ITEM_SCHEMAS = {
@@ -392,6 +406,7 @@ ITEM_SCHEMAS = {
     "endpoints": "Endpoint",
     "pods": "Pod",
     "clusters": "Cluster",
+    "secrets": "Secret",
 }
 
 

@@ -16,11 +16,12 @@ from .runpod_schemas import AVAILABILITY, WORKER, Schema, violations_of
 Json = dict[str, Any]
 # Account, region and name of a repository -> its policy at AWS, or None when there is none.
 PolicyOf = Callable[[str, str, str], str | None]
+HasTag = Callable[[str, str, str, str], bool]  # of account, region and name of a repository, and a tag
 
 ACCOUNT = "user_sandbox"
-LIST_KEYS = ("registries", "delegations", "templates", "endpoints", "pods", "clusters")
+LIST_KEYS = ("registries", "delegations", "templates", "endpoints", "pods", "clusters", "secrets")
 # Held beside the answer's fields, and never part of an answer.
-INTERNAL = frozenset({"owner", "username", "password", "boundTemplate", "activeWorkers", "releases", "reads"})
+INTERNAL = frozenset({"owner", "username", "password", "value", "boundTemplate", "activeWorkers", "releases", "reads"})
 
 
 class Refusal(Exception):
@@ -94,6 +95,7 @@ SWITCHES = {
         {"type": "boolean"},
         "whether that policy must allow ecr:GetAuthorizationToken too, which has no effect there",
     ),
+    "delegation_tag": Switch("any", _one_of("any", "existing"), "tags that a delegation may name"),
     "duplicate_delegation": Switch(
         "record",
         _one_of("record", "error", "upsert"),
@@ -118,6 +120,12 @@ SWITCHES = {
     ),
     "page_size": Switch(
         1000, {"type": "integer", "minimum": 1, "maximum": 1000}, "most items of a page, whatever more is asked for"
+    ),
+    "template_env": Switch(
+        "replaced", _one_of("replaced", "merged"), "env of a template in a PATCH: the whole map, or more keys for it"
+    ),
+    "other_ecr_hosts": Switch(
+        "taken", _one_of("taken", 400, 422), "images on ECR's dual-stack and FIPS hosts: taken, or the status they get"
     ),
     "gpu_availability": Switch(
         {},
@@ -171,11 +179,16 @@ class World:
     """Everything that is held, by collection and id, together with the switches and the cursors handed out."""
 
     def __init__(
-        self, clock: Callable[[], float], new_id: Callable[[], str], policy_of: PolicyOf | None = None
+        self,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+        policy_of: PolicyOf | None = None,
+        has_tag: HasTag | None = None,
     ) -> None:
         self._clock = clock
         self._new_id = new_id
         self.policy_of = policy_of
+        self.has_tag = has_tag
         self.reset()
 
     def reset(self) -> None:

@@ -74,7 +74,7 @@ class Sandbox:
         self._files = files
         self._registries: Registries | None = None
         self.aws = aws.AwsSimulator()
-        self.runpod = runpod.RunpodSimulator(policy_of=self.aws.repository_policy)
+        self.runpod = runpod.RunpodSimulator(policy_of=self.aws.repository_policy, has_tag=self.aws.has_tag)
         self._faults = {
             "aws": Faults(Service(aws.create_app(self.aws), _aws_name, refuse_raw, self._reset_aws)),
             "runpod": Faults(Service(runpod.create_app(self.runpod), _runpod_name, _problem, self.runpod.reset)),
@@ -114,6 +114,11 @@ class Sandbox:
         if self._registries is None:
             raise SandboxError("this sandbox was started without registries")
         return self._registries
+
+    @property
+    def apps(self) -> Mapping[str, Faults]:
+        """The servers of both clouds, for who calls them without a socket."""
+        return self._faults
 
     @property
     def aws_url(self) -> str:

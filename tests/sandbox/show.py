@@ -46,8 +46,9 @@ def granted(registry: Any) -> Iterator[tuple[str, str]]:
             policy = registry.get_repository_policy(repositoryName=repository["repositoryName"])["policyText"]
             yield "ECR repository", repository["repositoryName"]
             for statement in json.loads(policy)["Statement"]:
-                roles = statement["Condition"]["StringEquals"]["aws:PrincipalArn"]
-                yield f"  lets in ({statement['Sid']})", listed(roles)
+                condition = statement.get("Condition", {}).get("StringEquals", {})
+                who = condition.get("aws:PrincipalArn") or json.dumps(statement["Principal"])
+                yield f"  lets in ({statement.get('Sid', 'no Sid')})", listed(who)
 
 
 def published(registry: Any) -> Iterator[tuple[str, str]]:

@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 import pytest
 
+from tests.leaks import Watch
 from tests.sandbox import contract
 from tests.sandbox.server import Sandbox
 
@@ -30,11 +31,15 @@ REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 IMAGE = f"{REGISTRY}/runpod-gpu-training:v1"
 SEOUL = f"{REGISTRY.replace('us-east-1', 'ap-northeast-2')}/team/app:v1"
 USER = "runpod-ecr-access"
+PUBLISHED = ("runpod_ecr_result", "runpod_ecr_audit", "__runpod_ecr_plan", "__runpod_ecr_result")
 ENDPOINT = {
     "type": "QUEUE",
     "gpu": {"pools": ["ADA_24"], "count": 1},
     "scaling": {"type": "QUEUE_DELAY", "queue_delay": 4},
 }
+
+
+WATCHES: list[Watch] = []  # of the sandbox that runs
 
 
 class Run(NamedTuple):
@@ -86,6 +91,7 @@ class House:
             timeout=300,
             check=False,
         )
+        assert "[DEPRECATION WARNING]" not in done.stdout, done.stdout
         return Run(done.returncode, done.stdout)
 
     def arrange(
@@ -110,7 +116,11 @@ class House:
         """Run the role for an image in this process; options are its variables without their prefix."""
         variables = {f"runpod_ecr_{name}": value for name, value in {"image": IMAGE, **options}.items()}
         with patch.dict(os.environ, self.environment()):
-            return Role(self.runs).play(entry, check, **variables)
+            played = Role(self.runs).play(entry, check, **variables)
+        for watch in WATCHES:
+            published = [value for name, value in played.variables.items() if name.startswith(PUBLISHED)]
+            watch.look(f"the role's {entry}", json.dumps([played.failure, played.warnings, published], default=str))
+        return played
 
     def call(self, module: str, options: dict[str, Any]) -> None:
         """Run a module in this process, which takes no time either."""
@@ -244,8 +254,10 @@ def sandbox() -> Iterator[Sandbox]:
     with Sandbox(with_registries=True) as running:
         # For runs in this process. A client that trusts one authority is made in no time, one that trusts all is not.
         here = {name: running.environment[name] for name in ("NO_PROXY", "no_proxy", "SSL_CERT_FILE")}
-        with patch.dict(os.environ, here):
+        WATCHES[:] = [Watch(running)]
+        with patch.dict(os.environ, here), WATCHES[0].watching():
             yield running
+        WATCHES.clear()
 
 
 @pytest.fixture(scope="session")
@@ -258,6 +270,13 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def house(sandbox: Sandbox, archives: Path) -> House:
     sandbox.reset()
     return House(sandbox, archives)
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """No process and no run of the role that the test has seen has said a secret of the sandbox."""
+    yield
+    assert [leak for watch in WATCHES for leak in watch.taken()] == []
 
 
 @pytest.fixture(autouse=True)

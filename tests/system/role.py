@@ -8,6 +8,7 @@ It knows the keywords that the role uses, and refuses any other.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import CodeType
@@ -19,6 +20,8 @@ from ansible.template import Templar
 from jinja2 import Environment
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.masking import printable
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.module import LINES
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.run_result import run_result
 
 from .worker import Json, Runs
@@ -188,8 +191,9 @@ class Play:
         try:
             found = self._runs.outcome(module, arguments, self._check)
         except CollectionError as error:
-            return {"changed": False, **error.as_result(), "failed": True}
-        self.warnings += found.warnings
+            refused = error.as_result()
+            return {"changed": False, **refused, "msg": printable(refused["msg"], LINES), "failed": True}
+        self.warnings += [printable(warning, LINES) for warning in found.warnings]
         return {"changed": found.changed, **found.results}
 
     def _holds(self, given: Any, scope: Json) -> bool:
@@ -204,5 +208,6 @@ class Play:
         return Templar(LOADER, variables={**self.variables, **scope})
 
 
+@cache
 def load(path: str | Path) -> Any:
     return LOADER.load_from_file(str(ROLE / path), trusted_as_template=True)

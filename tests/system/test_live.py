@@ -11,18 +11,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
+from functools import partial
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from typing import Any
+from threading import current_thread, main_thread
 from unittest.mock import patch
 
 import pytest
 
 from tests.sandbox import contract
+from tests.sandbox.aws import SWITCHES
+from tests.sandbox.runpod import READING_KEY
 from tools.live.__main__ import main
 from tools.live.check import Check, Outcome, Played
-from tools.live.cleaning import clean, found
+from tools.live.cleaning import found
 from tools.live.clouds import Clouds, Json
 from tools.live.document import differences, summary, written_for
 from tools.live.questions import QUESTIONS
@@ -35,27 +40,27 @@ PREFIX = "gpuops-live-0a1b2c3d"
 ACCOUNT = "123456789012"
 
 
-class Counted(Clouds):
-    """Clouds that interrupt after so many calls."""
+class Interruptions:
+    """Interrupts after so many answers that this process gets from either cloud, its playbooks' included."""
 
-    calls = 0
-    last: int | None = None
+    def __init__(self) -> None:
+        self.count = 0
+        self.last: int | None = None
 
-    def _count(self) -> None:
-        self.calls += 1
-        if self.calls == self.last:
-            raise KeyboardInterrupt
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        answered = HTTPConnection.getresponse
 
-    def aws(self, *arguments: Any) -> Any:
-        client = super().aws(*arguments)
-        client.meta.events.unregister("after-call", unique_id="counted")
-        client.meta.events.register("after-call", lambda **dummy: self._count(), unique_id="counted")
-        return client
+        def getresponse(connection: HTTPConnection) -> HTTPResponse:
+            answer = answered(connection)
+            if current_thread() is main_thread():  # the sandbox is in the others
+                self.count += 1
+                if self.count == self.last:
+                    raise KeyboardInterrupt
+            return answer
 
-    def runpod(self, *arguments: Any) -> Any:
-        answer = super().runpod(*arguments)
-        self._count()
-        return answer
+        with patch.object(HTTPConnection, "getresponse", getresponse):
+            yield
 
 
 @pytest.fixture
@@ -65,24 +70,41 @@ def here(house: House) -> Iterator[House]:
         yield house
 
 
-def check(house: House, last: int | None = None, interrupted_play: str = "", **options: Any) -> tuple[Outcome, Counted]:
-    clouds = Counted(os.environ, "us-east-1")
-    clouds.last = last
+def check(
+    house: House,
+    interruptions: Interruptions | None = None,
+    play: Callable[[str, Json], Played] | None = None,
+    say: Callable[[str], None] = lambda dummy: None,
+    sleep: Callable[[float], None] = lambda dummy: None,
+) -> tuple[Outcome, Clouds]:
+    """Run a check in this process. Its playbooks are those of the role, unless they are played by something else."""
+    clouds, interruptions = Clouds(os.environ, "us-east-1"), interruptions or Interruptions()
+
+    def hold() -> None:
+        interruptions.last = None
+
+    with interruptions.watching():
+        outcome = Check(clouds, PREFIX, play or playing(house), say, sleep=sleep, hold=hold).run()
+    contract.taken()
+    return outcome, clouds
+
+
+def playing(house: House) -> Callable[[str, Json], Played]:
+    """Return what plays the role's entry points in this process."""
 
     def play(name: str, variables: Json) -> Played:
         if name == "audit":  # which only Ansible itself can play
             return Played(0, 0, "")
         played = Role(house.runs).play({"runpod_ecr": "main"}.get(name, name), False, **variables)
-        if name == interrupted_play:
-            raise KeyboardInterrupt
         return Played(2 if played.failure else 0, len(played.changed), played.failure)
 
-    def hold() -> None:
-        clouds.last = None
+    return play
 
-    outcome = Check(clouds, PREFIX, play, lambda dummy: None, sleep=lambda dummy: None, hold=hold, **options).run()
-    contract.taken()
-    return outcome, clouds
+
+def nothing_to_do() -> Callable[[str, Json], Played]:
+    """Return what plays nothing and says what is awaited of a check, for what is about the rest of it."""
+    changes = iter((0, 3, 0, 1, 2, 0, 3))
+    return lambda name, dummy: Played(0, next(changes), name)
 
 
 def said(outcome: Outcome, number: str) -> str:
@@ -159,94 +181,169 @@ def test_every_question_that_is_asked_is_answered(here: House) -> None:
     assert len(outcome.answers) == len(QUESTIONS) and nothing_is_left(here, clouds)
 
 
-BOTH: list[tuple[str, str, Json, str]] = [
-    ("14.1", "yes: PATCH answers 200, the same id", {"registry_patch": 405}, "no: PATCH answers 405"),
-    ("14.2", "; ARN: taken", {"delegation_forms": ["uri_tag"]}, "; ARN: refused: 400"),
-    ("14.2", "without a policy: refused: 400", {"delegation_policy_refusal": 422}, "without a policy: refused: 422"),
-    ("14.3", "credential: refused: 400", {"duplicate_registry_name": "allowed"}, "credential: allowed"),
-    ("14.3", "template: refused: 400", {"duplicate_template_name": "allowed"}, "template: allowed"),
-    ("14.4", "a second record", {"duplicate_delegation": "error"}, "an error: 400"),
-    ("14.4", "a second record", {"duplicate_delegation": "upsert"}, "the first one again"),
-    ("14.5", "disk is 50", {"default_disk": 10}, "disk is 10"),
-    ("14.6", "it shows the stale id", {"endpoint_after_registry_delete": "null"}, "it shows null"),
-    ("14.11", "it seems so: refused", {"delegation_token_action": False}, "no, it is taken without"),
+def nap(seconds: float) -> None:
+    time.sleep(min(seconds, 0.2))
+
+
+# Each question with the switches of the sandbox, and the answer that they make; none are the defaults.
+WAYS: list[tuple[str, Json, str]] = [
+    ("14.1", {}, "yes: PATCH answers 200, the same id"),
+    ("14.1", {"registry_patch": 405}, "no: PATCH answers 405"),
+    ("14.1", {"registry_patch": 404}, "no: PATCH answers 404"),
+    ("14.2", {}, "; ARN: taken; ARN:tag: taken; URI:tag: taken; URI@digest: refused: 400"),
+    ("14.2", {"delegation_forms": ["uri_tag"]}, "; ARN: refused: 400"),
+    ("14.2", {"delegation_forms": ["arn"]}, "; URI:tag: refused: 400"),
+    ("14.2", {}, "without a policy: refused: 400"),
+    ("14.2", {"delegation_policy_refusal": 422}, "without a policy: refused: 422"),
+    ("14.2", {}, "with a tag that does not exist: taken"),
+    ("14.2", {"delegation_tag": "existing"}, "with a tag that does not exist: refused: 400"),
+    ("14.3", {}, "credential: refused: 400"),
+    ("14.3", {"duplicate_registry_name": "allowed"}, "credential: allowed"),
+    ("14.3", {}, "template: refused: 400"),
+    ("14.3", {"duplicate_template_name": "allowed"}, "template: allowed"),
+    ("14.4", {}, "a second record"),
+    ("14.4", {"duplicate_delegation": "error"}, "an error: 400"),
+    ("14.4", {"duplicate_delegation": "upsert"}, "the first one again"),
+    ("14.5", {}, "disk is 50"),
+    ("14.5", {"default_disk": 10}, "disk is 10"),
+    ("14.6", {}, "it shows the stale id"),
+    ("14.6", {"endpoint_after_registry_delete": "null"}, "it shows null"),
+    ("14.11", {}, "it seems so: refused"),
+    ("14.11", {"delegation_token_action": False}, "no, it is taken without"),
+    ("14.12", {}, "dual-stack: taken; FIPS: taken"),
+    (
+        "14.12",
+        {"other_ecr_hosts": 400},
+        "dual-stack: refused: 400 (image is not on a supported registry); FIPS",
+    ),
+    ("14.13", {}, "the whole map replaces"),
+    ("14.13", {"template_env": "merged"}, "keys left after a map without B: ['A', 'B']"),
+    ("17.1", {}, "STS knows a new key after 0 s (at once), ECR 0 s later (at once)"),
+    ("17.1", {"propagation_seconds": 0.5}, "s (InvalidClientTokenId), ECR 0 s later"),
+    ("17.2", {}, "ServiceName is ecr "),
+    ("17.2", {"key_use_seconds": 3600}, "ServiceName is N/A "),
+    ("17.3", {}, "HEAD of a blob answers 403"),
+    ("17.3", {"blob_head_action": "GetDownloadUrlForLayer"}, "HEAD of a blob answers 200"),
+    ("17.4", {}, "accepted, and echoed unchanged"),
+    ("17.4", {"policy_text": "reordered"}, "accepted, but Action is echoed otherwise"),
+    ("17.5", {}, "a read right after the write shows it"),
+    ("17.5", {"policy_read_seconds": 0.5}, "a read right after shows ["),
+    ("17.6", {}, "no: UnsupportedCommandException"),
+    ("17.6", {"public_regions": ["us-east-1", "us-west-2"]}, "yes, it answers"),
+    ("17.8", {}, "still works seconds after"),
+    ("17.8", {"token_outlives_key": False}, "is refused (403) seconds after"),
+    ("17.11", {}, "the order stays"),
+    ("17.11", {"policy_text": "reordered"}, "the order becomes AllowRunpodPull, Mike, Zulu"),
 ]
+ALONE = {"propagation_seconds", "delegation_forms"}  # what other questions wait for, or cannot be asked without
 
 
-def test_the_open_questions_about_RunPod_are_answered_either_way(here: House) -> None:
-    first, dummy = check(here)
-    groups: list[tuple[Json, list[tuple[str, str]]]] = []
-    for number, one_way, switches, other_way in BOTH:
-        assert one_way in said(first, number)
-        fitting = next((held for held in groups if not held[0].keys() & switches.keys()), None)
-        if fitting is None:
-            groups.append((dict(switches), [(number, other_way)]))
-        else:
-            fitting[0].update(switches)
-            fitting[1].append((number, other_way))
-    for switches, expected in groups:
-        here.sandbox.reset()
-        here.sandbox.runpod.switch(**switches)
-        outcome, clouds = check(here)
-        for number, other_way in expected:
-            assert other_way in said(outcome, number), (switches, outcome.steps)
-        assert nothing_is_left(here, clouds)
+def rounds() -> list[tuple[Json, list[tuple[str, str]]]]:
+    """Return few sets of switches that do not contradict each other, each with the answers that it makes."""
+    found: list[tuple[Json, list[tuple[str, str]]]] = [({}, [])]
+    for number, switches, answer in WAYS:
+        fitting = (one for one in found[1:] if goes_with(one[0], switches)) if switches else iter(found)
+        held = next(fitting, None)
+        if held is None:
+            held = ({}, [])
+            found.append(held)
+        held[0].update(switches)
+        held[1].append((number, answer))
+    return found
 
 
-def fault(name: str, **answer: Any) -> Json:
-    return {"name": name, "times": None, "answer": answer}
+def goes_with(held: Json, switches: Json) -> bool:
+    if not {*held, *switches}.isdisjoint(ALONE):
+        return held == switches
+    return all(held.get(name, value) == value for name, value in switches.items())
 
 
-def test_the_open_questions_about_AWS_are_answered_the_other_way_too(here: House) -> None:
-    first, dummy = check(here)
-    assert "at once" in said(first, "17.1") and "answers 403" in said(first, "17.3")
-    assert said(first, "17.4") == "accepted, and echoed unchanged"
-    assert said(first, "17.5") == "a read right after the write shows it" and said(first, "17.11") == "the order stays"
-    assert said(first, "17.6").startswith("no: ") or said(first, "17.6") == "yes, it answers"
+def switch(house: House, switches: Json) -> None:
+    ours = {name: value for name, value in switches.items() if name in SWITCHES}
+    house.sandbox.aws.switch(**ours)
+    house.sandbox.runpod.switch(**{name: value for name, value in switches.items() if name not in SWITCHES})
+
+
+def test_every_question_has_at_least_two_answers_here() -> None:
+    asked = [question.number for question in QUESTIONS if question.ask]
+    assert {number for number, switches, dummy in WAYS if switches} == set(asked)
+    assert {number for number, switches, dummy in WAYS if not switches} == set(asked)
+
+
+@pytest.mark.parametrize(("switches", "expected"), rounds(), ids=lambda one: " ".join(one) if type(one) is dict else "")
+def test_the_open_questions_are_answered_whatever_the_answer_is(
+    here: House, switches: Json, expected: list[tuple[str, str]]
+) -> None:
+    switch(here, switches)
+    outcome, clouds = check(here, sleep=nap)
+    for number, answer in expected:
+        assert answer in said(outcome, number), (number, outcome.steps)
+    assert outcome.passed, outcome.steps
+    assert nothing_is_left(here, clouds)
+
+
+def test_a_limited_key_of_RunPod_is_tried_where_there_is_one(here: House) -> None:
+    outcome, dummy = check(here, play=nothing_to_do())
+    assert said(outcome, "14.1").endswith("not asked, RUNPOD_LIMITED_API_KEY is not set")
     here.sandbox.reset()
-    here.sandbox.aws.switch(propagation_seconds=2)
-    clouds = Clouds(os.environ, "us-east-1")
-    with patch.object(Clouds, "registry", lambda *dummy: Played(200, 0, "") and _answer(200)):
-        from tools.live import questions
-
-        here.client("ecr").create_repository(repositoryName=PREFIX)
-        context = questions.Context(clouds, PREFIX, ACCOUNT, "v1", "sha256:" + "0" * 64)
-        assert "InvalidClientTokenId" in questions.propagation(context)
-        here.sandbox.aws.switch(propagation_seconds=0)
-        assert "answers 200" in questions.head_of_blob(context)
-        assert "still works" in questions.life_of_token(context)
-        with patch.object(questions, "read_statements", lambda dummy: [{"Sid": "AllowRunpodPull"}]):
-            assert "echoed otherwise" in questions.echo_of_policy(context)
-            assert "the order becomes" in questions.order_of_statements(context)
-            assert "a read right after shows" in questions.read_after_write(context)
-    with (
-        patch.object(Clouds, "registry", lambda *dummy: _answer(403)),
-        patch.object(questions, "pulled", lambda *dummy: 1),
-    ):
-        assert "is refused (403)" in questions.life_of_token(context)
-    assert clean(clouds, PREFIX, lambda dummy: None, lambda dummy: None) == []
+    with patch.dict(os.environ, RUNPOD_LIMITED_API_KEY=READING_KEY):
+        outcome, clouds = check(here, play=nothing_to_do())
+    assert said(outcome, "14.1").endswith("with the limited key: 403 (access denied)")
+    assert READING_KEY in clouds.secrets
 
 
-def _answer(status: int) -> Any:
-    from tools.live.clouds import Answer
-
-    return Answer(status, {})
-
-
-@pytest.mark.parametrize("play", ["runpod_ecr", "rotate"])
-def test_an_interruption_of_a_playbook_leaves_nothing(here: House, play: str) -> None:
-    outcome, clouds = check(here, interrupted_play=play)
-    assert outcome.interrupted and not outcome.passed and nothing_is_left(here, clouds)
+def test_an_answer_that_nobody_expects_is_told_and_the_rest_is_asked(here: House) -> None:
+    here.sandbox.fail("ecr:GetRepositoryPolicy", times=None, answer={"null": "$.policyText"})
+    here.sandbox.fail("POST /v2/registries", answer="garbage")
+    outcome, clouds = check(here, play=nothing_to_do())
+    for number in ("14.1", "17.4", "17.5", "17.11"):
+        assert said(outcome, number).startswith("not answered: "), number
+    assert len(outcome.answers) == len(QUESTIONS) and nothing_is_left(here, clouds)
 
 
-def test_an_interruption_after_any_call_leaves_nothing(here: House) -> None:
-    dummy, clouds = check(here)
-    total = clouds.calls
-    cleaning = 40  # the calls of a clean-up, about
-    assert total > 2 * cleaning
-    for last in range(1, total - cleaning, max(1, total // 12)):
+# Interruptions
+
+
+def told(house: House, play: Callable[[str, Json], Played] | None) -> list[str]:
+    """Return what a whole check says before it removes what it made."""
+    house.sandbox.reset()
+    texts: list[str] = []
+    check(house, play=play, say=texts.append)
+    return texts[: texts.index("removing what was made")]
+
+
+def test_an_interruption_at_any_step_and_any_question_leaves_nothing(here: House) -> None:
+    texts = told(here, nothing_to_do())
+    assert len(texts) == len(set(texts)) == 10 + len([one for one in QUESTIONS if one.ask])
+
+    def interrupt(text: str, at: str) -> None:
+        if text == at:
+            raise KeyboardInterrupt
+
+    for at in texts:
         here.sandbox.reset()
-        outcome, clouds = check(here, last)
+        outcome, clouds = check(here, play=nothing_to_do(), say=partial(interrupt, at=at))
+        assert outcome.interrupted and not outcome.passed, at
+        assert nothing_is_left(here, clouds), at
+
+
+def test_an_interruption_after_any_answer_leaves_nothing(here: House) -> None:
+    """By default after some, those of the playbooks included; after each with EVERY_ANSWER=1, which takes long."""
+    whole = Interruptions()
+
+    def before_it_removes(text: str) -> None:
+        if text == "removing what was made":
+            counted.append(whole.count)
+
+    counted: list[int] = []
+    check(here, whole, say=before_it_removes)
+    [total] = counted
+    assert total > 200
+    for last in range(1, total, 1 if os.environ.get("EVERY_ANSWER") else total // 12):
+        here.sandbox.reset()
+        interruptions = Interruptions()
+        interruptions.last = last
+        outcome, clouds = check(here, interruptions)
         assert outcome.interrupted, last
         assert nothing_is_left(here, clouds), last
 
@@ -260,6 +357,31 @@ def test_a_denied_right_ends_the_run_with_a_remedy_and_nothing_left(here: House,
     text = report(outcome, "us-east-1", date(2026, 11, 28))
     assert "not passed" in text.splitlines()[0] and "Nothing is left." in text
     assert nothing_is_left(here, clouds)
+
+
+@pytest.mark.parametrize("idle", ["converge", "refresh", "rotate", "teardown"])
+def test_a_step_that_changes_nothing_where_it_should_has_failed(here: House, idle: str) -> None:
+    names = ("preflight", "converge", "converge again", "refresh", "rotate", "audit", "teardown")
+    left = list(names)
+
+    def play(name: str, dummy: Json) -> Played:
+        step = left.pop(0)
+        return Played(0, int(step not in ("preflight", "converge again", "audit", idle)), name)
+
+    outcome, clouds = check(here, play=play)
+    assert [step.name for step in outcome.steps if not step.passed] == [idle]
+    assert "where something was to change" in outcome.steps[-1].note and nothing_is_left(here, clouds)
+
+
+def test_what_nobody_expects_is_a_step_that_failed_with_nothing_left(here: House) -> None:
+    def play(dummy: str, variables: Json) -> Played:
+        raise ValueError(f"no such thing as {variables['runpod_ecr_user_name']}")
+
+    outcome, clouds = check(here, play=play)
+    assert [(step.name, step.note) for step in outcome.steps if not step.passed] == [
+        ("preflight", f"ValueError: no such thing as {PREFIX}")
+    ]
+    assert not outcome.passed and nothing_is_left(here, clouds)
 
 
 def test_what_cannot_be_removed_is_told(here: House) -> None:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import module_call
-from ansible_collections.gpuops.runpod.plugins.modules import runpod_info
+from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_user, ecr_pull_user_info, runpod_info
 
 from .conftest import IMAGE, ROOT, House
 
@@ -28,9 +30,10 @@ NAMES = [
 CALL = re.compile(r"ansible localhost -m gpuops\.runpod\.\w+ -a '[^']*'")
 
 
-def paste(house: House, remedy: str, folder: Path) -> None:
+def paste(house: House, remedy: str, folder: Path, programs: Path | str = "") -> None:
     """Paste a remedy into a shell in an empty folder; it succeeds, and makes nothing there."""
     environment = house.environment() | {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
+    environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(
         ["sh", "-c", remedy], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -113,3 +116,82 @@ def test_the_remedy_of_a_finding_does_what_it_says(
     [command] = [each for each in CALL.findall(remedy) if f".{module} " in each]
     paste(house, command, tmp_path)
     assert holds(house)
+
+
+# What the audit of a pull user says is to be done, and what keeps one alive
+
+PULLER = "-team.a=b@c+e"  # IAM allows it
+FOLDER = "/$(touch${IFS}carried-out)'`touch`\"{{7*7}}/"  # and any of ASCII but spaces in a path
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a stand-in for the AWS CLI."""
+    folder = tmp_path_factory.mktemp("programs")
+    program = folder / "aws"
+    lines = ["import sys", f"sys.path.insert(0, {str(ROOT)!r})", "from tests.sandbox.aws_cli import main"]
+    program.write_text("\n".join([f"#!{sys.executable}", *lines, "sys.exit(main())", ""]))
+    program.chmod(0o755)
+    return folder
+
+
+def strange_user(house: House) -> None:
+    """A pull user with all that others can give it."""
+    house.call("ecr_pull_user", {"name": PULLER, "path": FOLDER, "repositories": ["team/app"], "secret_store": {}})
+    iam = house.client("iam")
+    document = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+    arn = iam.create_policy(PolicyName="-b,c=d", Path=FOLDER, PolicyDocument=document)["Policy"]["Arn"]
+    iam.put_user_policy(UserName=PULLER, PolicyName="-i,j=k", PolicyDocument=document)
+    iam.attach_user_policy(UserName=PULLER, PolicyArn=arn)
+    iam.create_group(GroupName="-g,h=i", Path=FOLDER)
+    iam.add_user_to_group(UserName=PULLER, GroupName="-g,h=i")
+    iam.create_access_key(UserName=PULLER)
+
+
+def told_of(house: House) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = house.runs.outcome(ecr_pull_user_info, {"name": PULLER}).results["findings"]
+    return found
+
+
+def test_what_others_gave_a_user_goes_by_the_remedies(house: House, programs: Path, tmp_path: Path) -> None:
+    strange_user(house)
+    codes = {"foreign_policy", "foreign_key", "two_active_keys"}
+    while remedies := [one["remedy"] for one in told_of(house) if one["code"] in codes]:
+        remedy = remedies[0]
+        assert remedy.isprintable()
+        paste(house, remedy[remedy.index("aws iam ") :], tmp_path, programs)
+    iam = house.client("iam")
+    assert iam.list_user_policies(UserName=PULLER)["PolicyNames"] == ["gpuops-runpod-pull"]
+    assert iam.list_attached_user_policies(UserName=PULLER)["AttachedPolicies"] == []
+    assert iam.list_groups_for_user(UserName=PULLER)["Groups"] == []
+
+
+def test_what_keeps_a_user_goes_by_the_remedies(house: House, programs: Path, tmp_path: Path) -> None:
+    strange_user(house)
+    absent = {"name": PULLER, "path": FOLDER, "secret_store": {}, "state": "absent"}
+    kept = house.runs.outcome(ecr_pull_user, absent).results["remaining"]
+    assert len(kept) == 4
+    for one in kept:
+        paste(house, one["remedy"], tmp_path, programs)
+    house.call("ecr_pull_user", absent)
+    assert house.users() == []
+
+
+def test_a_user_is_handed_over_and_given_its_policy_back_by_the_remedies(
+    house: House, programs: Path, tmp_path: Path
+) -> None:
+    house.client("iam").create_user(UserName=PULLER, Path=FOLDER)
+    [stranger] = told_of(house)
+    paste(house, stranger["remedy"].partition(": ")[2], tmp_path, programs)
+    [missing] = [one["remedy"] for one in told_of(house) if one["code"] == "policy_missing"]
+    paste(house, missing.replace("REPOSITORY", "team/app"), tmp_path, programs)
+    assert [one["code"] for one in told_of(house)] == ["boundary_missing"]
+
+
+def test_a_grant_is_made_by_the_remedy(house: House, programs: Path, tmp_path: Path) -> None:
+    house.sandbox.runpod.seed("templates", {"name": NAMES[0], "image": IMAGE, "registry": None})
+    [found] = house.runs.outcome(runpod_info, {}).results["findings"]
+    calls = [call for call in CALL.findall(found["remedy"]) if "ecr_pull_grant" in call]
+    assert len(calls) == 1
+    paste(house, calls[0], tmp_path, programs)
+    assert house.client("ecr").get_repository_policy(repositoryName="runpod-gpu-training")["policyText"]

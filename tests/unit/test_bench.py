@@ -30,6 +30,11 @@ def test_wall_time_decides_of_what_waits() -> None:
     assert not table.wall_ratio("quota", 1.1, [111], [100]).kept
 
 
+def test_cpu_time_decides_of_what_somebody_waits_for() -> None:
+    assert table.seconds("preflight", 5, [Cost(9, 4.9)]).kept
+    assert not table.seconds("preflight", 5, [Cost(9, 5.1)]).kept
+
+
 def test_what_could_not_run_is_a_target_that_is_missed() -> None:
     assert not table.failed("audit").kept
     assert "MISSED" in table.table([table.failed("audit")])

@@ -35,7 +35,7 @@ This tries gpuops.runpod on your accounts of AWS (region {region}) and RunPod. I
 
 No GPU is rented and no worker started. The cost is that of one secret for some minutes: less than 0.01 USD.
 It takes about five minutes. What exists is not touched. Whatever happens, what was made is removed; if this process is
-killed at once (SIGKILL, power), then by: python -m tools.live --clean {prefix}
+killed at once (SIGKILL, power), then by: make live LIVE="--clean {prefix}"
 """
 NEEDED = "AWS credentials that may make users and repositories (a test account's administrator), and RUNPOD_API_KEY"
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -46,7 +47,9 @@ READS = (
     "Assume",
 )  # calls that change nothing
 PREFLIGHT = "The playbook gpuops.runpod.preflight, run with the same variables, lists every right that is missing."
-UNPARSED = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # of botocore's parsers
+SKEWED = re.compile(r"RequestTimeTooSkewed|Signature (expired|not yet current)", re.IGNORECASE)
+SET_CLOCK = "The clock of this machine is minutes away from AWS': set it, best by NTP, and run again."
+UNPARSED = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)  # of botocore's parsers
 
 
 def remedy(code: str, call: str, owner: str) -> str:
@@ -67,7 +70,8 @@ def remedy(code: str, call: str, owner: str) -> str:
     if code in {"ResponseParserError", "IncompleteReadError"} or code.isdigit():
         return "What answered is not AWS: check the proxy and endpoint_url."
     if code == "InvalidRegionError":
-        return "Set region, or AWS_REGION, to one that this lists: aws ec2 describe-regions --all-regions"
+        listing = "aws ec2 describe-regions --all-regions --region us-east-1"
+        return f"Set region, or AWS_REGION, to one that this lists: {listing}"
     if code in {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError"}:
         return "Check the region, its activation, DNS, the proxy and endpoint_url."
     return ""
@@ -81,8 +85,9 @@ def aws_error(failure: Exception, call: str, owner: str = "") -> AwsError:
     if code == "ResponseParserError":
         text = text.partition("\n")[0]  # what follows may hold a secret
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    advice = remedy(code, call, owner)
-    return AwsError(f"{call}: {code}: {text}" + (f" {advice}" if advice else ""), call, code, text, status)
+    advice = SET_CLOCK if SKEWED.search(f"{code} {text}") else remedy(code, call, owner)
+    message = f"{call}: {code}: {text.rstrip('.')}. {advice}" if advice else f"{call}: {code}: {text}"
+    return AwsError(message, call, code, text, status)
 
 
 @contextmanager

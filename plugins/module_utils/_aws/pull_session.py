@@ -26,10 +26,10 @@ SESSION = re.compile(r"arn:[\w-]+:sts::(?P<account>\d{12}):assumed-role/(?P<name
 # What STS says to those who have no session to narrow, or may not.
 NO_SCOPE = DENIED | {"InvalidAction", "InvalidSubjectCredentials", "InvalidSubjectCredentialsException"}
 AS_THE_CALLER = (
-    "RunPod can pull whatever {0} can: its tokens were minted as this identity, which is narrowed only where it is a "
+    "{1} can pull whatever {0} can: its tokens were minted as this identity, which is narrowed only where it is a "
     "session of a role and boto3 knows GetScopedCredentials. Else name a role to assume."
 )
-TOO_MANY = "The repositories are too many for a session policy, so RunPod can pull {0}. Name fewer, or in one folder."
+TOO_MANY = "The repositories are too many for a session policy, so {1} can pull {0}. Name fewer, or in one folder."
 
 
 class Minting(NamedTuple):
@@ -85,15 +85,21 @@ def folder_of(arn: str) -> str:
     return f"{head}:repository/{folder}/*" if slash else arn
 
 
-def pull_session(aws: Aws, minting: Minting, region: str, more: Iterable[str] = ()) -> PullSession:
-    """Open a session for the tokens of one region; `more` are repositories that are pulled with them already."""
+def pull_session(
+    aws: Aws, minting: Minting, region: str, more: Iterable[str] = (), holder: str = "RunPod"
+) -> PullSession:
+    """Open a session for the tokens of one region; `more` are repositories that are pulled with them already, and
+    `holder` is who gets them.
+    """
     policy = None
     if minting.repositories is not None:
         policy = session_policy(arn for arn in (*minting.repositories, *more) if arn.split(":")[3] in (region, "*"))
     if minting.role_arn is None:
-        return scoped(aws, aws.call("sts", "get_caller_identity")["Arn"], policy)
+        return scoped(aws, aws.call("sts", "get_caller_identity")["Arn"], policy, holder)
     arn = str(aws.call("sts", "get_caller_identity")["Arn"])
-    return scoped(aws, arn, policy) if is_session_of(arn, minting.role_arn) else assumed(aws, minting, policy)
+    if is_session_of(arn, minting.role_arn):
+        return scoped(aws, arn, policy, holder)
+    return assumed(aws, minting, policy, holder)
 
 
 def is_session_of(arn: str, role_arn: str) -> bool:
@@ -102,7 +108,7 @@ def is_session_of(arn: str, role_arn: str) -> bool:
     return bool(session and role and session.groups() == role.groups())
 
 
-def assumed(aws: Aws, minting: Minting, policy: SessionPolicy | None) -> PullSession:
+def assumed(aws: Aws, minting: Minting, policy: SessionPolicy | None, holder: str) -> PullSession:
     document = policy.document if policy else None
     request: Json = {"Policy": compact(document)} if document else {}
     if minting.external_id is not None:
@@ -115,12 +121,12 @@ def assumed(aws: Aws, minting: Minting, policy: SessionPolicy | None) -> PullSes
         DurationSeconds=SECONDS,
         **request,
     )
-    return PullSession(key_of(answer), opens_more(str(minting.role_arn), policy))
+    return PullSession(key_of(answer), opens_more(str(minting.role_arn), policy, holder))
 
 
-def scoped(aws: Aws, arn: str, policy: SessionPolicy | None) -> PullSession:
+def scoped(aws: Aws, arn: str, policy: SessionPolicy | None, holder: str) -> PullSession:
     """Narrow the caller's own session, where boto3 and STS know how to."""
-    whole = PullSession(None, AS_THE_CALLER.format(arn) if policy else "")
+    whole = PullSession(None, AS_THE_CALLER.format(arn, holder) if policy else "")
     narrow = policy and policy.document and SESSION.fullmatch(arn) and aws.knows("sts", "get_scoped_credentials")
     if not (policy and policy.document and narrow):
         return whole
@@ -130,7 +136,7 @@ def scoped(aws: Aws, arn: str, policy: SessionPolicy | None) -> PullSession:
         if error.code not in NO_SCOPE:
             raise
         return whole
-    return PullSession(key_of(answer), opens_more(arn, policy))
+    return PullSession(key_of(answer), opens_more(arn, policy, holder))
 
 
 def key_of(answer: Answer) -> KeyPair:
@@ -138,8 +144,8 @@ def key_of(answer: Answer) -> KeyPair:
     return KeyPair(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
 
 
-def opens_more(who: str, policy: SessionPolicy | None) -> str:
+def opens_more(who: str, policy: SessionPolicy | None, holder: str) -> str:
     if policy is None or policy.exact:
         return ""
     of_folders = " of the folders that they lie in" if policy.document else ""
-    return TOO_MANY.format(f"whatever {who} can{of_folders}")
+    return TOO_MANY.format(f"whatever {who} can{of_folders}", holder)

@@ -290,8 +290,8 @@ RULES = (
     ),
     Rule(
         "Token",
-        "`public`; `runpod_ecr_credential` without a pull user; `ecr_pull_check` with `via: registry`; "
-        "`ecr_image_mirror`",
+        "`public`; `runpod_ecr_credential` and `ecr_token_sink` without a pull user; `ecr_pull_check` with "
+        "`via: registry`; `ecr_image_mirror`",
         "ecr:GetAuthorizationToken",
         ALL,
         "public | caller",

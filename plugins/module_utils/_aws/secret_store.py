@@ -19,6 +19,7 @@ from .._core.errors import AwsError, ConflictError, InputError, Json
 from .._core.finding import as_option, as_tag
 from .._core.time import retry_until
 from .client import Aws, tolerating
+from .resource_tags import check_tags
 from .secret_entry import MANAGED, OURS, Entry, decode, encode, is_busy, not_ours
 
 PUT_BACK = 2.0  # seconds in which a run puts back a value that it should not have replaced
@@ -45,9 +46,18 @@ class SecretStore(ABC):
     def arn(self, partition: str, account: str) -> str:
         """Return the ARN, without what AWS appends at random."""
 
+    @staticmethod
     @abstractmethod
-    def claim(self, user: str) -> str:
+    def claim_command(region: str, name: str, user: str) -> str:
         """Return the command that makes an existing entry the user's."""
+
+    @staticmethod
+    @abstractmethod
+    def overwrite_command(region: str, name: str, value: str) -> str:
+        """Return the command that replaces what an existing entry holds."""
+
+    def claim(self, user: str) -> str:
+        return self.claim_command(self.region, self.name, user)
 
     @abstractmethod
     def read(self) -> Entry | None:
@@ -108,10 +118,18 @@ class SecretsManager(SecretStore):
     def arn(self, partition: str, account: str) -> str:
         return f"arn:{partition}:secretsmanager:{self.region}:{account}:secret:{self.name}"
 
-    def claim(self, user: str) -> str:
+    @staticmethod
+    def claim_command(region: str, name: str, user: str) -> str:
         return (
-            f"aws secretsmanager tag-resource --region {self.region} --secret-id{as_option(self.name)} "
+            f"aws secretsmanager tag-resource --region{as_option(region)} --secret-id{as_option(name)} "
             f"--tags {as_tag(MANAGED, user)}"
+        )
+
+    @staticmethod
+    def overwrite_command(region: str, name: str, value: str) -> str:
+        return (
+            f"aws secretsmanager put-secret-value --region{as_option(region)} --secret-id{as_option(name)} "
+            f"--secret-string{as_option(value)}"
         )
 
     def read(self) -> Entry | None:
@@ -202,10 +220,18 @@ class ParameterStore(SecretStore):
     def arn(self, partition: str, account: str) -> str:
         return f"arn:{partition}:ssm:{self.region}:{account}:parameter/{self.name.removeprefix('/')}"
 
-    def claim(self, user: str) -> str:
+    @staticmethod
+    def claim_command(region: str, name: str, user: str) -> str:
         return (
-            f"aws ssm add-tags-to-resource --region {self.region} --resource-type Parameter "
-            f"--resource-id{as_option(self.name)} --tags {as_tag(MANAGED, user)}"
+            f"aws ssm add-tags-to-resource --region{as_option(region)} --resource-type Parameter "
+            f"--resource-id{as_option(name)} --tags {as_tag(MANAGED, user)}"
+        )
+
+    @staticmethod
+    def overwrite_command(region: str, name: str, value: str) -> str:
+        return (
+            f"aws ssm put-parameter --region{as_option(region)} --name{as_option(name)} --type SecureString "
+            f"--overwrite --value{as_option(value)}"
         )
 
     def read(self) -> Entry | None:
@@ -337,4 +363,5 @@ def store_of(aws: Aws, options: Json, user: str | None = None) -> SecretStore:
         raise InputError(
             f"secret_store.tags: {', '.join(reserved)}: names that start with {OURS} are this collection's."
         )
+    check_tags("secret_store.tags", tags)
     return kind(aws, name, options["region"] or aws.region, options["kms_key_id"], tags)

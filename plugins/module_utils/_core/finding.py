@@ -74,11 +74,3 @@ def _as_data(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_as_data(each) for each in value]
     return {"__ansible_unsafe": value} if isinstance(value, str) and not PLAIN.fullmatch(value) else value
-
-
-def shell_command(*words: str) -> str:
-    """Return a command, or in words what to do when nobody can type one of its values."""
-    line = shlex.join(words)
-    if line.isprintable():
-        return line
-    return f"by hand, for one of its values cannot be typed, what {' '.join(words[:3])} does with {printable(line)}"

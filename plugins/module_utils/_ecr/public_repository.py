@@ -15,6 +15,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import ansible_
 from .._aws.client import Aws, tolerating
 from .._aws.secret_entry import MANAGED
 from .._core.errors import AwsError, ConflictError, InputError, Json
+from .._core.finding import as_option
 from .._core.result import Result, reporting
 from .._core.time import format_time
 from . import public_catalog as _public
@@ -169,8 +170,8 @@ def remove(params: Json, check_mode: bool, client: Clients) -> Result:
     if MANAGED not in found["tags"]:
         raise ConflictError(
             f"The repository {found['uri']} lacks the tag {MANAGED}, so somebody else made it, and it is not deleted. "
-            f"To hand it over: aws ecr-public tag-resource --region {_public.REGION} --resource-arn {found['arn']} "
-            f"--tags Key={MANAGED},Value=true"
+            f"To hand it over: aws ecr-public tag-resource --region {_public.REGION} "
+            f"--resource-arn{as_option(found['arn'])} --tags Key={MANAGED},Value=true"
         )
     try:
         delete(client, params, check_mode)

@@ -40,11 +40,10 @@ def refuse(plan: KeyPlan, user: str) -> None:
     if plan.stuck:
         why = f"The access key of the user {user} is due for rotation, but it has the two keys that IAM allows"
     if plan.blocked or plan.stuck:
-        name = as_option(user)
         raise ConflictError(
-            f"{why}: {'; '.join(plan.blocked + plan.stuck)}. Decide about each key and run again: "
-            f"aws iam update-access-key --user-name{name} --status Active (or Inactive) --access-key-id ID, or "
-            f"aws iam delete-access-key --user-name{name} --access-key-id ID"
+            f"{why}: {'; '.join(plan.blocked + plan.stuck)}. Decide about each key and run again. "
+            f"`aws iam update-access-key --user-name{as_option(user)} --status Active --access-key-id ID` lets one "
+            f"work, and `aws iam delete-access-key --user-name{as_option(user)} --access-key-id ID` removes one."
         )
 
 

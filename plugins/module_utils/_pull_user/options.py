@@ -15,6 +15,7 @@ MOST_HOURS = 87600
 MOST_SECONDS = 86400
 NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 PATH = re.compile(r"/|/[!-~]{1,510}/")
+BOUNDARY = re.compile(r"(?=.{20,2048}$)arn:aws[\w-]*:iam::(\d{12}|aws):policy/[!-~]+", re.ASCII)
 PATH_PREFIX = re.compile(r"/[!-~]{0,511}")
 
 
@@ -37,10 +38,19 @@ def check_path(path: str) -> None:
         )
 
 
+def check_boundary(boundary: str | None) -> None:
+    if boundary and not BOUNDARY.fullmatch(boundary):
+        raise InputError(
+            f"permissions_boundary {boundary!r}: it must be the ARN of a policy, such as "
+            "arn:aws:iam::123456789012:policy/NAME, or empty for none."
+        )
+
+
 def check_role_options(params: Json) -> None:
     """Raise InputError for what IAM refuses."""
     check_name(params["name"], ROLE)
     check_path(params["path"])
+    check_boundary(params["permissions_boundary"])
     check_number("propagation_timeout", params["propagation_timeout"], 0, MOST_SECONDS)
 
 
@@ -48,6 +58,7 @@ def check_options(params: Json) -> None:
     """Raise InputError for what IAM refuses, and for ages that would cut off what works."""
     check_name(params["name"])
     check_path(params["path"])
+    check_boundary(params["permissions_boundary"])
     check_number("rotate_after_days", params["rotate_after_days"], 0, MOST_DAYS)
     token = ", the life of a token that was minted with the older key"
     check_number("retire_after_hours", params["retire_after_hours"], TOKEN_HOURS, MOST_HOURS, token)

@@ -22,7 +22,7 @@ from .._aws.client import Aws, tolerating
 from .._aws.policy_document import compact, policy_size
 from .._aws.secret_entry import MANAGED
 from .._core.errors import AwsError, ConflictError, Json
-from .._core.finding import as_tag
+from .._core.finding import as_option, as_tag
 from .._core.time import retry_until
 from . import pull_policy as _policy
 from .principal import Principal
@@ -206,8 +206,8 @@ def find_customer(aws: Aws, principal: Principal, arn: str, attached: dict[str, 
             return CustomerPolicy(arn, answer["PolicyVersion"]["Document"], arn in attached)
         raise ConflictError(
             f"The policy {arn} exists, but its tag {MANAGED} does not name the {principal.kind} {principal.name}, so "
-            f"somebody else made it. Remove it, or hand it over: aws iam tag-policy --policy-arn {arn} --tags "
-            f"{as_tag(MANAGED, principal.owner)}"
+            f"somebody else made it. Remove it, or hand it over: aws iam tag-policy --policy-arn{as_option(arn)} "
+            f"--tags {as_tag(MANAGED, principal.owner)}"
         )
     return None
 
@@ -397,7 +397,8 @@ def delete_customer(aws: Aws, arn: str) -> list[Json]:
     except AwsError as error:
         if error.code != "DeleteConflict":
             raise
-        remedy = f"Detach it from what `aws iam list-entities-for-policy --policy-arn {arn}` lists, and run again."
+        listing = f"`aws iam list-entities-for-policy --policy-arn{as_option(arn)}`"
+        remedy = f"Detach it from what {listing} lists, and run again."
         return [{"kind": "policy in use", "name": arn, "remedy": remedy}]
     return []
 

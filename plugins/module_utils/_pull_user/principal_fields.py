@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from .._aws.client import Aws, tolerating
+from .._aws.resource_tags import check_tags
 from .._aws.secret_entry import MANAGED, OURS
 from .._core.errors import AwsError, ConflictError, InputError, Json
-from .._core.finding import as_option
+from .._core.finding import FORMATTER, as_option
 from . import pull_policy as _policy
 from .principal import ROLE, USER, Principal
 
@@ -38,6 +39,7 @@ def wanted_tags(option: str, given: Json | None) -> dict[str, str]:
             f"{option}: {', '.join(reserved)}: names that start with {OURS} or look like an access key's id are "
             "not free to choose."
         )
+    check_tags(option, tags)
     return tags
 
 
@@ -100,17 +102,36 @@ def write_tags(aws: Aws, principal: Principal, tag: Json, untag: Iterable[str]) 
 
 # What this collection never makes: listing, where names are, how to remove one.
 POLICIES = [
-    ("list_{}_policies", "PolicyNames", None, "inline policy", "delete-{}-policy --policy-name"),
-    ("list_attached_{}_policies", "AttachedPolicies", "PolicyArn", "attached policy", "detach-{}-policy --policy-arn"),
+    (
+        "list_{}_policies",
+        "PolicyNames",
+        None,
+        "inline policy",
+        "aws iam delete-{kind}-policy --policy-name{thing!o} --{kind}-name{name!o}",
+    ),
+    (
+        "list_attached_{}_policies",
+        "AttachedPolicies",
+        "PolicyArn",
+        "attached policy",
+        "aws iam detach-{kind}-policy --policy-arn{thing!o} --{kind}-name{name!o}",
+    ),
 ]
-GROUPS = ("list_groups_for_{}", "Groups", "GroupName", "group", "remove-{}-from-group --group-name")
+GROUPS = (
+    "list_groups_for_{}",
+    "Groups",
+    "GroupName",
+    "group",
+    "aws iam remove-user-from-group --group-name{thing!o} --user-name{name!o}",
+)
 PROFILES = (
     "list_instance_profiles_for_{}",
     "InstanceProfiles",
     "InstanceProfileName",
     "instance profile",
-    "remove-{}-from-instance-profile --instance-profile-name",
+    "aws iam remove-role-from-instance-profile --instance-profile-name{thing!o} --role-name{name!o}",
 )
+DELETE_KEY = "aws iam delete-access-key --access-key-id{thing!o} --user-name{name!o}"
 
 UNLISTED = {
     USER: "Look for a login profile, MFA devices, certificates, SSH keys and service-specific credentials.",
@@ -123,12 +144,12 @@ def find_others(aws: Aws, principal: Principal, keys: Iterable[str], ours: Colle
     managed policies that we attached.
     """
     kind, name = principal
-    found = [("access key", key, "delete-access-key --access-key-id") for key in keys]
+    found = [("access key", key, DELETE_KEY) for key in keys]
     for operation, listing, field, what, remedy in [*POLICIES, GROUPS if kind == USER else PROFILES]:
         for item in principal.pages(aws, operation, listing):
-            found.append((what, item[field] if field else item, remedy.format(kind)))
+            found.append((what, item[field] if field else item, remedy))
     return [
-        {"kind": what, "name": thing, "remedy": f"aws iam {remedy}{as_option(thing)} --{kind}-name{as_option(name)}"}
+        {"kind": what, "name": thing, "remedy": FORMATTER.format(remedy, kind=kind, thing=thing, name=name)}
         for what, thing, remedy in found
         if (what, thing) != ("inline policy", _policy.NAME) and thing not in ours
     ]

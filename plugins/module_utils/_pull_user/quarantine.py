@@ -11,7 +11,7 @@ from .._aws.client import Aws, tolerating
 from .._aws.policy_document import compact
 from .._aws.secret_entry import QUARANTINED, Entry
 from .._core.errors import InputError, Json
-from .._core.finding import as_option
+from .._core.finding import FORMATTER
 from .._core.result import Result
 from .._core.time import format_time
 from . import policy_attachment
@@ -31,9 +31,9 @@ DOCUMENT = {
 }
 
 FOREIGN_STAY = (
-    "The user {0} has active access keys that this collection did not make and leaves as they are: {1}. They have no "
-    "rights while it is quarantined. To deactivate one: aws iam update-access-key --user-name{2} --status Inactive "
-    "--access-key-id ID"
+    "The user {user} has active access keys that this collection did not make and leaves as they are: {keys}. They "
+    "have no rights while it is quarantined. To deactivate one: aws iam update-access-key --user-name{user!o} "
+    "--status Inactive --access-key-id ID"
 )
 
 
@@ -69,7 +69,7 @@ def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
         keys=tuple(key._replace(status="Inactive") if key.id in ours else key for key in before.keys),
     )
     foreign = [key_id for key_id in active if key_id not in ours]
-    warnings = (FOREIGN_STAY.format(name, ", ".join(foreign), as_option(name)),) if foreign else ()
+    warnings = (FORMATTER.format(FOREIGN_STAY, user=name, keys=", ".join(foreign)),) if foreign else ()
     return build_result(context, params, bool(not denied or tag or ours or tagged), before, after, warnings=warnings)
 
 

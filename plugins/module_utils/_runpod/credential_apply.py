@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from .._aws.client import Aws
 from .._aws.ecr_token import Token
 from .._aws.secret_entry import OURS
+from .._aws.token_source import RefreshError, young_deadline
 from .._core.errors import CollectionError, Json, concerns_all
-from .._core.time import format_time, retry_until
-from .credential_failure import Failure, RefreshError, failed
-from .credential_minting import Minted, mint_token
+from .._core.time import format_time
+from .credential_failure import Failure, failed
+from .credential_minting import mint_in_time
 from .credential_plan import REFRESH, REMOVE, CredentialPlan, HandedOver
 from .credential_removal import finish, remove
 from .credential_replacement import RetainedCredential, called, clear, renew, report, stays
 from .credential_result import CredentialResult, describe, item_of, to_diff
-from .credential_state import Clients, deadline, expiry, forget, long_past, primary, working
+from .credential_state import Clients, expiry, forget, long_past, primary, working
 from .references import label
 
 
@@ -60,7 +60,7 @@ def keep_or_remove(planned: CredentialPlan, params: Json, client: Clients) -> Cr
 def verify_images(planned: CredentialPlan, token: Token, params: Json, client: Clients) -> tuple[Json, ...]:
     if not planned.images:
         return ()
-    until_then = deadline(planned.state, params["propagation_timeout"], client.aws.clock())
+    until_then = young_deadline(planned.state.source, params["propagation_timeout"], client.aws.clock())
     return tuple(client.verify(list(planned.images), token, until_then))
 
 
@@ -118,12 +118,6 @@ def refreshed(one: HandedOver, all_kept: list[RetainedCredential]) -> Credential
     after = {**described, **called(left.registry for left in kept)}
     item = item_of(described, True, report(one.moved, kept))
     return CredentialResult(True, before, after, item, (*one.warnings, *stays(kept)), one.images)
-
-
-def mint_in_time(aws: Aws, planned: CredentialPlan, timeout: float) -> Minted:
-    """A key or right that is seconds old gets its time."""
-    minted: Minted = retry_until(aws, deadline(planned.state, timeout, aws.clock()), lambda: mint_token(aws, planned))
-    return minted
 
 
 def unnoted(error: CollectionError, token: Token) -> RefreshError:

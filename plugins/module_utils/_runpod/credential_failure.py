@@ -9,26 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from .._core.errors import CollectionError, Json
+from .._aws.token_source import RefreshError, remaining
+from .._core.errors import CollectionError
 from .._core.result import ItemsFailedError, Result
-from .._core.time import format_time
-from .credential_result import iso
-
-
-class RefreshError(CollectionError):
-    """Tells how long the token at RunPod still works, as far as known."""
-
-    def __init__(
-        self, cause: CollectionError, expires_at: datetime | None, message: str, changed: bool = False
-    ) -> None:
-        super().__init__(f"{cause} {message}".rstrip())
-        self.cause = cause
-        self.expires_at = expires_at
-        self.changed = changed
-
-    def as_result(self) -> Json:
-        changed = {"changed": True} if self.changed else {}
-        return {**self.cause.as_result(), **changed, "msg": str(self), "expires_at": iso(self.expires_at)}
 
 
 class Failure(NamedTuple):
@@ -37,16 +20,7 @@ class Failure(NamedTuple):
 
 
 def failed(error: CollectionError, expires_at: datetime | None, now: datetime, current: bool = True) -> RefreshError:
-    if not current:
-        message = ""
-    elif expires_at is None:
-        message = "Until when the token that RunPod holds works is not known."
-    elif expires_at <= now:
-        message = f"The token that RunPod holds has ended at {format_time(expires_at)}: nothing can be pulled with it."
-    else:
-        hours = (expires_at - now).total_seconds() / 3600
-        message = f"The token that RunPod holds works until {format_time(expires_at)}, for another {hours:.1f} hours."
-    return RefreshError(error, expires_at, message)
+    return RefreshError(error, expires_at, remaining("RunPod", expires_at, now) if current else "")
 
 
 def regions_failed(failures: list[Failure], of: int, outcome: Result) -> ItemsFailedError:

@@ -6,30 +6,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from .._aws.client import Aws
-from .._aws.ecr_token import Token, get_token
-from .._aws.pull_session import PullSession, pull_session
+from .._aws.pull_session import PullSession
+from .._aws.token_source import Minted, new_token, session_of, token_in_time
 from .credential_plan import CredentialPlan
 
 
-class Minted(NamedTuple):
-    """`opens_more` warns of a token that opens more than what it is for."""
-
-    token: Token
-    opens_more: str = ""
-
-
 def mint_token(aws: Aws, planned: CredentialPlan) -> Minted:
-    session = open_session(aws, planned)
-    return Minted(get_token(aws, str(planned.region), session.key), session.opens_more)
+    return new_token(aws, planned.state.source, str(planned.region), pulled_with(planned))
 
 
 def open_session(aws: Aws, planned: CredentialPlan) -> PullSession:
+    return session_of(aws, planned.state.source, str(planned.region), pulled_with(planned))
+
+
+def mint_in_time(aws: Aws, planned: CredentialPlan, timeout: float) -> Minted:
+    return token_in_time(aws, planned.state.source, str(planned.region), timeout, pulled_with(planned))
+
+
+def pulled_with(planned: CredentialPlan) -> list[str]:
     """What is pulled with the credential already stays open, whoever else handed that token over."""
-    state = planned.state
-    if state.minting is None:
-        return PullSession(state.entry.key if state.entry else None)
-    more = [arn for registry in state.pair for arn in state.pulled.get(registry["id"], [])]
-    return pull_session(aws, state.minting, str(planned.region), more)
+    return [arn for registry in planned.state.pair for arn in planned.state.pulled.get(registry["id"], [])]

@@ -10,20 +10,15 @@ from collections.abc import Iterable
 
 from .._aws.client import Aws
 from .._aws.secret_entry import MANAGED
+from .._aws.token_source import account_of, check_validity
 from .._core.errors import InputError, Json
 from .._oci.reference import parse_ecr
 from .credential_replacement import check_name
-from .credential_state import CredentialState, account_of
-
-LONGEST_PROPAGATION = 3600
+from .credential_state import CredentialState
 
 
 def validate(params: Json) -> None:
-    hours, timeout = params["min_validity_hours"], params["propagation_timeout"]
-    if not 0 < hours < 12:
-        raise InputError(f"min_validity_hours is {hours:g}: it must be more than 0 and less than 12, a token's life.")
-    if not 0 <= timeout <= LONGEST_PROPAGATION:
-        raise InputError(f"propagation_timeout must be 0 to {LONGEST_PROPAGATION} (seconds), not {timeout}.")
+    check_validity(params["min_validity_hours"], params["propagation_timeout"])
     if params["name"] is not None:
         check_name(params["name"])
     if params.get("user") == "":
@@ -82,4 +77,4 @@ def name_of(params: Json, current: CredentialState, region: str | None, aws: Aws
             )
     if not region:
         raise InputError("name is required, or image or registry_region, from whose region the name follows.")
-    return f"{user or owner}-{account_of(current, aws)}-{region}"
+    return f"{user or owner}-{account_of(aws, current.source)}-{region}"

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from .._aws.client import Aws
 from .._aws.ecr_token import Token
-from .._aws.pull_session import Minting, account_of_role, check_minting
-from .._aws.secret_entry import OURS, Entry, keyless, quarantine, token_records, young_until
-from .._aws.secret_store import SecretStore, read_with_key, store_of
-from .._core.errors import ConflictError, InputError, Json
+from .._aws.pull_session import Minting
+from .._aws.secret_entry import OURS, Entry, token_records
+from .._aws.secret_store import SecretStore
+from .._aws.token_source import TokenSource, read_source
+from .._core.errors import Json
 from .._oci.reference import repository_arn
 from .client import Client
 from .credential_replacement import logical, pair
@@ -49,52 +50,14 @@ class CredentialState(NamedTuple):
     minting: Minting | None = None
     pulled: dict[str, list[str]] = {}
 
-
-def account_of(current: CredentialState, aws: Aws) -> str:
-    if current.entry:
-        return current.entry.arn.split(":")[4]
-    if current.minting and current.minting.role_arn:
-        return account_of_role(current.minting.role_arn)
-    return str(aws.call("sts", "get_caller_identity")["Account"])
+    @property
+    def source(self) -> TokenSource:
+        return TokenSource(self.store, self.entry, self.tags, self.minting)
 
 
 def read_entry(params: Json, aws: Aws, propagation_timeout: float) -> CredentialState:
-    store = store_of(aws, params["secret_store"]) if params["secret_store"] else None
-    timeout = propagation_timeout if params["state"] == "present" else 0
-    entry = read_with_key(store, timeout) if store else None
-    return CredentialState(store, entry, store.tags() if store and entry else {}, minting=minting_of(params, aws))
-
-
-def minting_of(params: Json, aws: Aws) -> Minting | None:
-    """Raise InputError for what does not go together."""
-    role, given = params.get("role_arn"), params.get("repositories")
-    if role is None and given is None and params.get("external_id") is None:
-        return None
-    if params["secret_store"]:
-        raise InputError("role_arn and repositories are for tokens that are minted without secret_store.")
-    minting = Minting(role, params.get("external_id"))
-    check_minting(minting)
-    if given is None:
-        return minting
-    arn = (role if role else str(aws.call("sts", "get_caller_identity")["Arn"])).split(":")
-    return minting._replace(repositories=tuple(repository_arn(each, arn[1], arn[4], aws.region) for each in given))
-
-
-def refusal(current: CredentialState, lenient: bool, released: bool) -> str:
-    """Return why the entry gives no key.
-
-    Unless `lenient`, and always for a quarantine, that is an error; a preview may know that it will have been
-    `released`.
-    """
-    if current.store is None:
-        return ""
-    shut = quarantine(current.tags, f"The secret store's entry {current.store.name}")
-    if shut and not released:
-        raise ConflictError(shut)
-    missing = keyless(current.entry, current.store.name)
-    if missing and not lenient:
-        raise InputError(missing)
-    return missing
+    source = read_source(aws, params, propagation_timeout if params["state"] == "present" else 0, repository_arn)
+    return CredentialState(*source[:3], minting=source.minting)
 
 
 def read_users_of_ours(params: Json, current: CredentialState, names: list[str], api: Client) -> CredentialState:
@@ -150,13 +113,6 @@ def others(current: CredentialState) -> list[Json]:
         for registry in current.registries
         if registry["id"] in token_records(current.tags) and registry not in current.ours
     ]
-
-
-def deadline(current: CredentialState, timeout: float, now: datetime) -> datetime | None:
-    """Nothing tells how old the rights of a role are that nobody asks IAM for."""
-    if current.minting and current.minting.role_arn:
-        return now + timedelta(seconds=timeout)
-    return young_until(current.entry, current.tags, timeout) if current.entry else None
 
 
 def forget(current: CredentialState, registries: Iterable[Json], more: Iterable[str] = ()) -> None:

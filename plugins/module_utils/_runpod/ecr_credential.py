@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime
 
-from .._aws.client import Aws
-from .._core.errors import ApiError, AwsError, Json, TransportError
+from .._aws.token_source import account_of, refusal, whose
+from .._core.errors import ApiError, Json, TransportError
 from .._core.result import Result
 from .client import Client
 from .credential_apply import apply
@@ -20,7 +19,7 @@ from .credential_preview import predict
 from .credential_replacement import PATH, default_names
 from .credential_request import images_by_region, name_of, regions_of, validate
 from .credential_result import joined
-from .credential_state import Clients, CredentialState, account_of, only_expiry, read_entry, read_users_of_ours, refusal
+from .credential_state import Clients, CredentialState, only_expiry, read_entry, read_users_of_ours
 
 
 def run(params: Json, check_mode: bool, client: Clients) -> Result:
@@ -29,17 +28,17 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     images = images_by_region(params.get("verify_images") or (), regions)
     lenient = check_mode and not params.get("key_required")
     current = read_entry(params, client.aws, 0 if lenient else params["propagation_timeout"])
-    missing = refusal(current, lenient, params.get("released", False)) if params["state"] == "present" else ""
+    missing = refusal(current.source, lenient, params.get("released", False)) if params["state"] == "present" else ""
     names = {region: name_of(params, current, region, client.aws) for region in regions}
     now = client.aws.clock()
     if any(names.values()):  # else they follow from an entry to come
         current = current._replace(registries=listed(params, current, client.api, now))
     if params.get("with_further_regions") and params["name"] is None:
-        account = account_of(current, client.aws)
+        account = account_of(client.aws, current.source)
         names |= dict(default_names(current.registries, params["user"], account).values())
     current = read_users_of_ours(params, current, list(filter(None, names.values())), client.api)
     plans = [plan(params, current, region, name, tuple(images.get(region, ())), now) for region, name in names.items()]
-    notes = tuple(filter(None, [missing, whose(client.aws) if hands_over_the_callers(plans) else ""]))
+    notes = tuple(filter(None, [missing, whose(client.aws, "RunPod") if hands_over_the_callers(plans) else ""]))
     failures: list[Failure] = []
     if check_mode:
         done = [predict(each, client) for each in plans]
@@ -60,13 +59,3 @@ def listed(params: Json, current: CredentialState, api: Client, now: datetime) -
         if params["state"] == "absent":
             raise
         raise failed(error, only_expiry(current), now) from error
-
-
-def whose(aws: Aws) -> str:
-    caller = "whoever runs this"
-    with suppress(AwsError):
-        caller = aws.call("sts", "get_caller_identity")["Arn"]
-    return (
-        f"Without secret_store RunPod gets a token of {caller}: it opens every repository of the region that this "
-        "identity may pull. Name the entry of a pull user to hand over no more than its rights."
-    )

@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._core.errors import Json, NotFoundError
 from .._core.masking import to_result
+from .answers import unfit
 
 if TYPE_CHECKING:
     from .client import Client
 
 PAUSE = 10.0  # seconds; a look takes two requests of a quota that may be 60 a minute
 READY = {"RUNNING", "IDLE"}
+FIELDS = (
+    ("endpointVersion", int | None, "a number"),
+    ("rollout", dict | None, "an object"),
+    ("releases", list | None, "a list"),
+)
 
 
 class RolloutStatus(NamedTuple):
@@ -25,6 +31,7 @@ class RolloutStatus(NamedTuple):
     version: int | None = None
     rollout: Json | None = None
     workers: tuple[Json, ...] = ()
+    newest: Json = {}  # release
 
     @property
     def over(self) -> bool:
@@ -69,8 +76,21 @@ def read_status(client: Client, path: str, with_workers: bool = False) -> Rollou
         workers = client.items(f"{path}/workers", "workers") if with_workers else []
     except NotFoundError:  # made a moment ago
         return RolloutStatus()
-    known = reported if isinstance(reported, dict) else {}
-    return RolloutStatus(known.get("endpointVersion"), known.get("rollout"), tuple(workers))
+    found = {"endpointVersion": None, "rollout": None, "releases": None, **reported}
+    for name, kinds, meant in FIELDS:
+        if not isinstance(found[name], kinds):
+            raise unfit(f"GET {path}/releases", f"the answer has {name} that is not {meant}")
+    newest = (found["releases"] or [{}])[0]
+    if not is_release(newest):
+        raise unfit(f"GET {path}/releases", "the newest release does not say when it was made, and of what")
+    return RolloutStatus(found["endpointVersion"], found["rollout"], tuple(workers), newest)
+
+
+def is_release(thing: object) -> bool:
+    if not isinstance(thing, dict) or not isinstance(thing.get("createdAt"), str | None):
+        return False
+    diff = thing.get("diff") or []
+    return isinstance(diff, list) and all(isinstance(each, dict) and "field" in each for each in diff)
 
 
 def follow(client: Client, path: str, seconds: float, clock: Callable[[], float]) -> RolloutStatus:

@@ -58,16 +58,17 @@ def unlinked(scene: Scene, item: Json) -> list[Finding]:
         return []
     names = {one["id"]: one["name"] for one in scene.observed.listed("registries")}
     for each in in_use(scene.observed, item)["template"]:
-        if each["registry"] not in [one["id"] for one in current] and each["image"] == item["image"]:
+        registry = each.get("registry")
+        if registry not in [one["id"] for one in current] and each.get("image") == item["image"]:
             wanted = {"image": item["image"], "registry": current[0]["id"]}
             adopting = {"adopt": True} if foreign_signs(each, wanted, names) else {}
             facts = {
                 "name": each["name"],
                 "credential": current[0]["name"],
-                "registry": each["registry"] or "none",
+                "registry": registry or "none",
                 "repoint": module_call("runpod_template", name=each["name"], registry=current[0]["name"], **adopting),
             }
-            raw, works = json.dumps({"registry": each["registry"]}), scene.judge.pull(each).works
+            raw, works = json.dumps({"registry": registry}), scene.judge.pull(each).works
             one = finding("credential_unlinked", (item["name"],), raw, **facts)
             return [one._replace(severity="error" if works is False else "warning")]
     return []

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .._aws.secret_entry import MANAGED
+from .._aws.secret_store import STORES
 from .._core.errors import Json
-from .._core.finding import shell_command
 from .._core.result import Result
 from .._ecr.repository_policy import listed, statements
 from .audit_reads import hidden
@@ -59,12 +58,9 @@ def user(scene: Scene) -> Iterator[Finding]:
 def borrowed(scene: Scene) -> Iterator[Finding]:
     owner, user = read(scene.observed.entry_owner, ""), scene.desired.options["user_name"]
     if owner not in ("", user):
-        place = store_command(scene, "tag-resource", "add-tags-to-resource")
-        kind = ("--resource-type", "Parameter") if scene.desired.store["type"] == "ssm" else ()
-        claim = shell_command(*place, *kind, "--tags", f"Key={MANAGED},Value={user}")
-        yield finding(
-            "entry_of_another", scene.everybody, store=scene.desired.store["name"], owner=owner, user=user, claim=claim
-        )
+        kind, region, name = stored_at(scene)
+        claim = STORES[kind].claim_command(region, name, user)
+        yield finding("entry_of_another", scene.everybody, store=name, owner=owner, user=user, claim=claim)
 
 
 def user_drift(scene: Scene) -> Iterator[Finding]:
@@ -118,22 +114,15 @@ def opens(statement: Json, arn: str) -> bool:
     return any(like(str(pattern), arn) for pattern in listed(statement.get("Resource", [])))
 
 
-def store_command(scene: Scene, of_a_secret: str, of_a_parameter: str) -> tuple[str, ...]:
+def stored_at(scene: Scene) -> tuple[str, str, str]:
+    """Return kind, region and name of the entry."""
     regions = [about["secret_store"]["region"] for about in scene.observed.users if about["secret_store"]]
     store = scene.desired.store
-    region = ("--region", store["region"] or (regions[0] if regions else "REGION"))
-    if store["type"] == "ssm":
-        named = "--resource-id" if of_a_parameter.endswith("resource") else "--name"
-        return ("aws", "ssm", of_a_parameter, *region, named, store["name"])
-    return ("aws", "secretsmanager", of_a_secret, *region, "--secret-id", store["name"])
+    return store["type"], store["region"] or (regions[0] if regions else "REGION"), store["name"]
 
 
 def emptied(scene: Scene) -> str:
     """Return how a run makes a new key although the entry holds something else."""
-    value = (
-        ("--type", "SecureString", "--overwrite", "--value")
-        if scene.desired.store["type"] == "ssm"
-        else ("--secret-string",)
-    )
-    command = shell_command(*store_command(scene, "put-secret-value", "put-parameter"), *value, RESERVATION)
+    kind, region, name = stored_at(scene)
+    command = STORES[kind].overwrite_command(region, name, RESERVATION)
     return f"{EMPTYING}: {command} && {MAIN_JOB.partition(': ')[2]}"

@@ -26,7 +26,7 @@ MADE_BY = {"user": "its user with ecr_pull_user", "role": "its role with ecr_pul
 # Options that are no variables of the role, and variables besides the options.
 OF_MODULES = {"intent", "propagation_timeout", "variables"}
 OF_THE_ROLE = {"api", "audit", "audit_events", "audit_fail_on", "audit_report", "audits", "aws", "hosts"}
-OF_THE_ROLE |= {"preflight_intent", "result", "results", "state"}
+OF_THE_ROLE |= {"audit_token_sinks", "preflight_intent", "result", "results", "state"}
 VARIABLES = {f"runpod_ecr_{name}" for name in (OPTIONS.keys() - OF_MODULES) | OF_THE_ROLE | {"secret_store"}}
 
 
@@ -165,13 +165,13 @@ def given_workloads(params: Json) -> list[Json]:
 
 def misspelt(variables: Iterable[str]) -> list[str]:
     return [
-        f"{name} is no variable of the role runpod_ecr{nearest(name)}." for name in sorted(set(variables) - VARIABLES)
+        f"{name} is no variable of the role runpod_ecr{nearest(name)}" for name in sorted(set(variables) - VARIABLES)
     ]
 
 
 def nearest(name: str) -> str:
     close = difflib.get_close_matches(name, sorted(VARIABLES), 1)
-    return f"; did you mean {close[0]}" if close else ""
+    return f"; did you mean {close[0]}?" if close else "."
 
 
 # What is wrong with the options together

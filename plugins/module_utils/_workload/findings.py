@@ -41,12 +41,16 @@ ADOPTING = (
     "It looks like somebody else's; when it is yours, with the variables of this audit: "
     f"ansible-playbook gpuops.runpod.runpod_ecr {VARIABLES} -e runpod_ecr_adopt=true"
 )
+OF_SINKS = ("sink_missing", "sink_unknown", "sink_expired", "sink_ends_soon", "sink_of_another", "sink_drift")
 REMEDIES = {  # of a module's finding as a whole, in place of a step
     "quarantined": f"When the incident is over: ansible-playbook gpuops.runpod.runpod_ecr {VARIABLES} "
     "-e runpod_ecr_release_quarantine=true",
     "rotation_due": f"With the variables of this audit: ansible-playbook gpuops.runpod.rotate {VARIABLES}",
     **dict.fromkeys(("policy_drift", "policy_missing", "user_missing"), MAIN_JOB),
     **dict.fromkeys(("secret_key_mismatch", "secret_missing"), MAIN_JOB),
+    **dict.fromkeys(
+        OF_SINKS, "Run the playbook whose task ecr_token_sink keeps it; a scheduler is to do so every 4 hours."
+    ),
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from .._core.errors import Json
 from . import preview
-from .access import Access
+from .access import Access, require_whole
 from .desired import DesiredState
 from .look import Look
 from .plan_credential import by_credential
@@ -29,6 +29,9 @@ def converge(desired: DesiredState, look: Look) -> Plan:
     items = templates(desired.items, access.registries, access.images)
     template_steps, warnings = plan_templates(desired, look, items)
     endpoint_steps = plan_endpoints(desired, look)
+    steps = [*access.steps, *template_steps, *endpoint_steps]
+    if desired.options["check_mode"] or any(step.needed for step in steps):
+        require_whole(desired, look, access)
     account = preview.account(look, ["registries", "delegations"])
     result = {
         **access.report,
@@ -45,7 +48,7 @@ def converge(desired: DesiredState, look: Look) -> Plan:
         "templates": [{key: item[key] for key in ("name", "image", "registry") if key in item} for item in items],
         "endpoints": endpoint_values(desired, endpoint_steps),
     }
-    return Plan([*access.steps, *template_steps, *endpoint_steps], result, values)
+    return Plan(steps, result, values)
 
 
 def access_values(desired: DesiredState, look: Look, access: Access) -> Json:

@@ -16,7 +16,7 @@ from .access import Access, look_at, sound
 from .desired import DesiredState
 from .look import Look
 from .plan_tokens import plan_credentials
-from .pull_look import warned_of_tokens, whole
+from .pull_look import warned_of_tokens
 from .run_result import access_report
 from .step import Step, step_of
 
@@ -100,9 +100,9 @@ def proved(desired: DesiredState, look: Look) -> tuple[list[Json], list[Json]]:
 
 
 def proof_of_user(desired: DesiredState, look: Look) -> list[Json]:
-    timeout = preview.propagation_timeout(desired)
-    reports = preview.check_images(look, desired.images, "secret_store", desired.store, timeout)
-    return sound(whole(look, reports, "secret_store", desired.store))
+    return sound(
+        preview.check_images(look, desired.images, "secret_store", desired.store, preview.propagation_timeout(desired))
+    )
 
 
 IDENTITIES: dict[str, Callable[[DesiredState, Look], Access]] = {

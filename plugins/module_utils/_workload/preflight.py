@@ -259,7 +259,7 @@ def tools(look: Look, desired: DesiredState) -> Iterator[Check]:
     try:
         version = ".".join(map(str, look.skopeo.version()))
     except SkopeoError as error:
-        remedy = "Install skopeo 1.6 or newer where this runs: apt install skopeo, dnf install skopeo."
+        remedy = "Install skopeo 1.9 or newer where this runs: apt install skopeo, dnf install skopeo."
         yield Check("tool", "skopeo", MISSING, str(error), remedy)
     else:
         yield Check("tool", "skopeo", OK, f"version {version}")

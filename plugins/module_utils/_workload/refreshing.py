@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
+from .._aws.token_source import RefreshError
 from .._core.errors import CollectionError, Json, NothingChangedError
 from .._core.result import ItemsFailedError, PartialError, Result
-from .._runpod.credential_failure import RefreshError
 from .._runpod.credential_state import Clients
 from .desired import desired_state
 from .options import OPTIONS as ALL_OPTIONS

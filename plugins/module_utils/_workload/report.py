@@ -59,7 +59,9 @@ def worst(colours: Iterable[str]) -> str:
 
 def answer(scene: Scene, found: list[Finding], chains: list[Json]) -> list[str]:
     """Return what is wrong, or that nothing is, and how many pulls are not proved."""
-    wrong = [sentence(scene, one) for one in found if one.status != "green"]
+    bad = [one for one in found if one.status != "green"]
+    remedies = ["", *(one.remedy for one in bad)]
+    wrong = [sentence(scene, one, before) for one, before in zip(bad, remedies, strict=False)]
     fine = [] if any(one.status in ("red", "amber", "grey") for one in found) else [FINE]
     unproven = {name for one in found if one.status == "unproven" for name in one.workloads}
     names = [each["name"] for each in chains if not proved_or_red(each) and each["name"] not in unproven]
@@ -102,11 +104,12 @@ def to_result(scene: Scene, number: int, one: Finding) -> Json:
     }
 
 
-def sentence(scene: Scene, one: Finding) -> str:
+def sentence(scene: Scene, one: Finding, before: str = "") -> str:
+    """A remedy that was told `before` is not told again."""
     whom = f" {listed(one.workloads, len(scene.desired.items))}:"
     since = f" Since {one.since}." if one.since else ""
     told_of = f"{one.status.upper()}{whom if one.workloads else ':'} {one.cause}{since}"
-    return f"{told_of} Remedy: {as_called(scene, one.remedy)}"
+    return f"{told_of} Remedy: {'the same.' if one.remedy == before else as_called(scene, one.remedy)}"
 
 
 def listed(names: Sequence[str], total: int) -> str:

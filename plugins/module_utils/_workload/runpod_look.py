@@ -89,10 +89,9 @@ def endpoint_look(desired: DesiredState, look: Look, given: Json) -> EndpointLoo
         return EndpointLook(None, after, None)
     status = rollout.read_status(look.api, f"{endpoint.PATH}/{step.current['id']}", with_workers=True)
     workers = tuple(status.workers_as_result())
-    releases = look.api.get(f"{endpoint.PATH}/{step.current['id']}/releases").get("releases") or [{}]
-    found = trouble(workers, releases[0].get("createdAt"), look.aws.clock())
+    found = trouble(workers, status.newest.get("createdAt"), look.aws.clock())
     changes = status.as_result(endpoint_fields.released(step))
-    return EndpointLook(before, after, changes, workers, releases[0], found, logs_of(look, step.current, found))
+    return EndpointLook(before, after, changes, workers, status.newest, found, logs_of(look, step.current, found))
 
 
 def logs_of(look: Look, current: Json, found: Trouble | None) -> list[str] | Failure:

@@ -14,8 +14,8 @@ from .._core.errors import InputError, Json
 from .._oci.reference import PUBLIC_HOSTS, parse, parse_ecr, repository_of
 from .._runpod import endpoint_fields as _endpoint
 from .._runpod import template as _template
-from .._runpod.audit import KINDS
 from .._runpod.credential_replacement import logical
+from .._runpod.references import KINDS, in_use
 
 WORKLOAD_KEYS = {"image", "template", "endpoint"}
 OF_THE_WORKLOAD = {"image", "state"}  # what no workload sets for its template
@@ -48,7 +48,7 @@ def workload(given: Any, template_defaults: Mapping[str, Any], endpoint_defaults
     unknown = sorted(set(given) - WORKLOAD_KEYS)
     if unknown:
         raise InputError(f"{', '.join(unknown)} is not an option of a workload ({', '.join(sorted(WORKLOAD_KEYS))}).")
-    image = parse_ecr(given["image"])
+    image = parse_ecr(str(given["image"]))
     own = options_of(given, "template", OF_THE_WORKLOAD)
     template = merge(template_defaults, own)
     template.setdefault("name", image.repository.replace("/", "-"))
@@ -191,8 +191,8 @@ def others(items: Iterable[Json], current: Mapping[str, list[Json]]) -> Iterator
     wanted = list(items)
     ours = {("template", item["name"]) for item in wanted}
     ours |= {("endpoint", item["endpoint"]["name"]) for item in wanted if item["endpoint"]}
-    for key, kind in KINDS.items():
-        yield from ((kind, thing) for thing in current[key] if (kind, thing["name"]) not in ours)
+    for key, things in in_use(current).items():
+        yield from ((KINDS[key], thing) for thing in things if (KINDS[key], thing["name"]) not in ours)
 
 
 def public_users(items: Iterable[Json], current: Mapping[str, list[Json]], uris: Iterable[str]) -> list[Json]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from .._core.errors import Json
 from .._oci.reference import repository_of
-from .._runpod.references import KINDS, in_use
+from .._runpod.references import KINDS
 from .desired import DesiredState
 from .observed import ObservedState
 from .spec import leftovers, others
@@ -24,7 +24,7 @@ UNNAMED = (
 def foreign(desired: DesiredState, observed: ObservedState) -> list[tuple[str, Json]]:
     """Return what runs these repositories and is none of the workloads', with its kind."""
     repositories = set(desired.repositories)
-    current = in_use({kind: observed.listed(kind) for kind in KINDS})
+    current = {kind: observed.listed(kind) for kind in KINDS}
     return [
         (kind, thing)
         for kind, thing in others(desired.items, current)

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 from pathlib import Path
 
+from tests.sandbox import aws_cli
 from tests.system.conftest import ROOT, House
 
-from .bases import Base, Json, converge
+from .bases import Base, converge
 
 PROGRAMS = ("ansible-playbook ", "ansible localhost ", "aws ")
 
@@ -56,34 +58,8 @@ def plain(value: object) -> object:
 
 
 def of_aws(house: House, words: list[str]) -> None:
-    options: Json = {}
-    rest, region = words[3:], "us-east-1"
-    while rest:
-        name, given = rest.pop(0), []
-        while rest and not rest[0].startswith("--"):
-            given.append(rest.pop(0))
-        if name == "--region":
-            [region] = given
-            continue
-        options["".join(map(str.capitalize, name[2:].split("-")))] = value_of(given)
-    operation = words[2].replace("-", "_")
-    members = (
-        house.client(words[1], region)
-        .meta.service_model.operation_model(house.client(words[1], region).meta.method_to_api_mapping[operation])
-        .input_shape.members
-    )
-    named = {next(each for each in members if each.lower() == key.lower()): one for key, one in options.items()}
-    getattr(house.client(words[1], region), operation)(**named)
-
-
-def value_of(given: list[str]) -> object:
-    """Return what the AWS CLI takes the words behind an option for."""
-    if not given:
-        return True
-    if all("=" in each and each.startswith("Key=") for each in given):
-        pairs = [dict(part.split("=", 1) for part in each.split(",", 1)) for each in given]
-        return [{"Key": each["Key"], "Value": each["Value"]} for each in pairs]
-    return given[0]
+    command = aws_cli.parse(words[1:], "us-east-1")
+    aws_cli.call(command, house.client(command.service, command.region))
 
 
 def of_a_playbook(house: House, base: Base, words: list[str]) -> None:
@@ -97,13 +73,13 @@ def of_a_playbook(house: House, base: Base, words: list[str]) -> None:
         raise NotCarriedOutError(f"{' '.join(words)}: {failure}")
 
 
-def type_in(house: House, base: Base, remedy: str, folder: Path) -> None:
+def type_in(house: House, base: Base, remedy: str, folder: Path, programs: Path) -> None:
     """Give the command to a shell as it stands; only the file of variables gets the name that it has."""
     file = folder / "variables.yml"
     file.write_text(json.dumps({f"runpod_ecr_{name}": value for name, value in base.wish.items()}))
     command = command_of(remedy).replace("@VARIABLES.yml", f"@{file}")
-    found = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
-    environment = house.environment() | found
+    environment = house.environment() | {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
+    environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotCarriedOutError(f"{command}: {done.stdout}{done.stderr}")

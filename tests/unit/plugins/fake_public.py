@@ -16,6 +16,7 @@ from botocore.config import Config
 from werkzeug.datastructures import Headers
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.tests.sandbox.aws import SWITCHES
 from ansible_collections.gpuops.runpod.tests.sandbox.aws_calls import ACCOUNT, AwsCall, AwsRefusal
 from ansible_collections.gpuops.runpod.tests.sandbox.aws_public import PublicRegistry
 
@@ -36,7 +37,7 @@ class PublicAccount:
     """Notes every call. `before` maps an operation to what happens once before it: a refusal, or a function to run."""
 
     def __init__(self) -> None:
-        self.registry = PublicRegistry(ACCOUNT, time.time, lambda: 12 * 3600.0)
+        self.registry = PublicRegistry(ACCOUNT, time.time, lambda: SWITCHES)
         self.calls: list[str] = []
         self.before: dict[str, AwsRefusal | Callable[[], object]] = {}
         self.regions: set[str] = set()

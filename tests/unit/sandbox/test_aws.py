@@ -17,6 +17,7 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.sandbox.aws import SWITCHES
 from tests.sandbox.images import SAMPLES, build, digest
 from tests.sandbox.server import Sandbox
 
@@ -74,14 +75,18 @@ def test_the_life_of_a_token_can_be_switched(sandbox: Sandbox) -> None:
     body = json.dumps({"token_seconds": 90}).encode()
     request = urllib.request.Request(f"{sandbox.aws_url}/_sandbox/switches", data=body, method="PATCH")
     with urllib.request.urlopen(request) as response:
-        assert json.load(response) == {"token_seconds": 90, "propagation_seconds": 0}
+        assert json.load(response) == {**SWITCHES, "token_seconds": 90}
 
     data = sandbox.client("ecr").get_authorization_token()["authorizationData"][0]
     assert data["expiresAt"].timestamp() - time.time() == pytest.approx(90, abs=30)
 
 
-def test_an_unknown_switch_is_refused(sandbox: Sandbox) -> None:
-    request = urllib.request.Request(f"{sandbox.aws_url}/_sandbox/switches", data=b'{"nonsense": 1}', method="PATCH")
+@pytest.mark.parametrize(
+    "given", [{"nonsense": 1}, {"token_seconds": "long"}, {"policy_text": "lost"}, {"token_outlives_key": 1}]
+)
+def test_an_unknown_switch_or_setting_is_refused(sandbox: Sandbox, given: dict[str, Any]) -> None:
+    body = json.dumps(given).encode()
+    request = urllib.request.Request(f"{sandbox.aws_url}/_sandbox/switches", data=body, method="PATCH")
     with pytest.raises(urllib.error.HTTPError, match="422"):
         urllib.request.urlopen(request)
 

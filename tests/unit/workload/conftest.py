@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from tests.system.conftest import archives, house, sandbox, within_the_document
+from tests.system.conftest import archives, house, nothing_leaks, sandbox, within_the_document
 
-__all__ = ["archives", "house", "sandbox", "within_the_document"]
+__all__ = ["archives", "house", "nothing_leaks", "sandbox", "within_the_document"]

@@ -596,3 +596,10 @@ def test_keys_that_are_not_in_the_store_belong_to_nobody(house: House) -> None:
         "in the store",
         "not in the store",
     ] or [one["note"] for one in report["timeline"] if one["kind"] == "key"] == ["not in the store", "in the store"]
+
+
+def test_templates_of_which_no_credential_is_told_are_judged_as_having_none(house: House) -> None:
+    house.arrange(*WORKLOADS)
+    change = {"remove": "$.templates[*].registry"}
+    house.sandbox.fail("GET /v2/templates", effect="after", answer=change, times=None)
+    assert ("training", "template") in broken(audited(house))

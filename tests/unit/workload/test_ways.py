@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
@@ -211,3 +212,25 @@ def test_public_repositories_stay_unless_their_end_is_forced(house: House, play:
     kept = play(runpod_ecr_access="public", runpod_ecr_state="absent")
     assert (kept.failure, kept.changed) == ("", ["runpod_templates"])
     assert any(text.startswith("Public repositories stay") for text in kept.result["warnings"])
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"policy_text": "reordered"},
+        {"policy_read_seconds": 0.5},
+        {"token_outlives_key": False},
+        {"key_use_seconds": 3600},
+    ],
+    ids=lambda switches: next(iter(switches)),
+)
+@pytest.mark.parametrize("access", ["credential", "delegation"])
+def test_whatever_AWS_does_where_it_documents_nothing_a_second_run_changes_nothing(
+    house: House, switches: dict[str, Any], access: str
+) -> None:
+    house.sandbox.aws.switch(**switches)
+    assert house.role(access=access).failure == ""
+    time.sleep(switches.get("policy_read_seconds", 0))
+    again = house.role(access=access)
+    assert (again.failure, again.plan["needed"]) == ("", [])
+    assert house.role(access=access, state="absent").failure == ""

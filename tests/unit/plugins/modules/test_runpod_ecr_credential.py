@@ -24,6 +24,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     KeyReservation,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.token_source import RefreshError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
     AwsError,
@@ -35,7 +36,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_failure import RefreshError
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_plan import fresh
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import (
     Clients,

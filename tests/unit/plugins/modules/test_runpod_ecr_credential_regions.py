@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import Token
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.token_source import RefreshError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_failure import RefreshError
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import Clients
 from ansible_collections.gpuops.runpod.tests.unit.plugins.modules.test_runpod_ecr_credential import (
     ABSENT,

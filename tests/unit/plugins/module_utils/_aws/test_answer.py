@@ -41,7 +41,7 @@ def answering(body: str, status: int = 200) -> Aws:
 
 
 @pytest.mark.parametrize("service", CALLS)
-@pytest.mark.parametrize("body", [PORTAL, NEAT_PORTAL, "", "[]", "null", "{}", "5", "\0"])
+@pytest.mark.parametrize("body", [PORTAL, NEAT_PORTAL, "", "[]", "null", "{}", "5", "\0", "[" * 9999])
 def test_what_is_no_answer_of_aws_is_an_error_that_names_the_call(service: str, body: str) -> None:
     operation, action, field, request = CALLS[service]
     with pytest.raises(AwsError, match=f"{service}:{action}: .*check the proxy and endpoint_url") as caught:
@@ -60,6 +60,7 @@ def test_what_is_no_answer_of_aws_is_an_error_that_names_the_call(service: str, 
         ("ssm", {"Parameter": {"Version": "1"}}, ["Parameter"], "Parameter.Version is no long"),
         ("ssm", {"Parameter": {}}, ["Parameter", "Value"], "Parameter.Value is missing"),
         ("ecr", {"authorizationData": [5]}, ["authorizationData"], "a structure has another form"),
+        ("ecr", {"authorizationData": [{"expiresAt": 10**30}]}, ["authorizationData"], "a structure has another form"),
         (
             "ecr",
             {"authorizationData": [{}]},

@@ -111,6 +111,7 @@ def test_pages_are_put_together() -> None:
         (refusal("AccessDenied", 403), "", "AccessDenied", 403, "Allow iam:GetUser for whoever runs this"),
         (refusal("AccessDeniedException"), "X", "AccessDeniedException", 400, "Allow iam:GetUser for X"),
         (refusal("ExpiredToken", 403), "", "ExpiredToken", 403, "log in again"),
+        (refusal("RequestTimeTooSkewed", 403), "", "RequestTimeTooSkewed", 403, "The clock of this machine"),
         (refusal("LimitExceeded", 409), "", "LimitExceeded", 409, "iam:GetUser: LimitExceeded: refused"),
         (botocore.exceptions.NoCredentialsError(), "", "NoCredentialsError", None, "Set AWS_ACCESS_KEY_ID"),
         (
@@ -118,7 +119,7 @@ def test_pages_are_put_together() -> None:
             "",
             "InvalidRegionError",
             None,
-            "aws ec2 describe-regions --all-regions",
+            "aws ec2 describe-regions --all-regions --region us-east-1",
         ),
         (
             botocore.exceptions.EndpointConnectionError(endpoint_url="https://aws.example"),
@@ -155,7 +156,7 @@ def test_calls_that_write_are_noted() -> None:
 def test_failure_of_a_call_names_it_and_who_made_it() -> None:
     with pytest.raises(
         AwsError,
-        match="ecr:DescribeRepositories: AccessDenied: refused Allow ecr:DescribeRepositories for the pull user",
+        match="ecr:DescribeRepositories: AccessDenied: refused. Allow ecr:DescribeRepositories for the pull user",
     ):
         Aws(Spy(refusal("AccessDenied")), "us-east-1").call("ecr", "describe_repositories", identity=KEY, once=True)
 

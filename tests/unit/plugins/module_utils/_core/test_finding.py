@@ -15,7 +15,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.finding import
     as_option,
     as_tag,
     module_call,
-    shell_command,
     worst_first,
 )
 
@@ -110,16 +109,3 @@ def test_a_call_of_a_module_is_data_to_the_shell_and_to_ansible(name: str, tmp_p
     assert before == ["localhost", "-m", "gpuops.runpod.runpod_template", "-a"]
     marked = {"__ansible_unsafe": name}
     assert json.loads(arguments) == {"name": marked, "repositories": [marked], "secret_store": {"name": marked}}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_command_is_one_that_the_shell_takes_as_words(name: str, tmp_path: Path) -> None:
-    words = ("aws", "iam", "delete-user-policy", "--policy-name", name)
-    command = shell_command(*words)
-    assert command.isprintable()
-    if name.isprintable():
-        assert pasted(command, tmp_path) == list(words[1:])
-    else:  # said in words, as nobody can type it
-        assert command.startswith(
-            "by hand, for one of its values cannot be typed, what aws iam delete-user-policy does"
-        )

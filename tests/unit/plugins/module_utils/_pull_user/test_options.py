@@ -14,6 +14,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.options i
 GOOD: dict[str, Any] = {
     "name": "puller",
     "path": "/runpod/",
+    "permissions_boundary": None,
     "rotate_after_days": 90,
     "retire_after_hours": 24,
     "propagation_timeout": 90,
@@ -54,3 +55,18 @@ def test_path_prefix_with_a_nul_and_an_age_without_end_are_refused() -> None:
         check({**INFO, "path_prefix": "/run\0pod/"})
     with pytest.raises(InputError, match="rotate_after_days is 1000000000000: it must be at most"):
         check({**INFO, "name": "puller", "rotate_after_days": 10**12})
+
+
+@pytest.mark.parametrize(
+    "arn", ["x", "arn:aws:iam::1:policy/x", "arn:aws:iam::123456789012:role/x", "`id`", "a" * 3000]
+)
+def test_a_boundary_that_is_no_policy_is_refused(arn: str) -> None:
+    with pytest.raises(InputError, match="permissions_boundary .* must be the ARN of a policy"):
+        check_options({**GOOD, "permissions_boundary": arn})
+
+
+@pytest.mark.parametrize(
+    "arn", ["", "arn:aws:iam::aws:policy/PowerUserAccess", "arn:aws-cn:iam::123456789012:policy/team/bound"]
+)
+def test_a_boundary_is_a_policy_of_anybody_or_none(arn: str) -> None:
+    check_options({**GOOD, "permissions_boundary": arn})

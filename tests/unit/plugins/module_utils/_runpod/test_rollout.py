@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json
@@ -90,3 +92,31 @@ def test_following_ends_with_the_roll_out() -> None:
     runpod.seed("endpoints", id="e1", activeWorkers=[{"id": "w1", "version": 0}, {"id": "w2"}])
     assert follow(runpod.client, PATH, 600, runpod.clock).over
     assert runpod.naps == [10.0, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        ({"endpointVersion": "4"}, "endpointVersion that is not a number"),
+        ({"rollout": "done"}, "rollout that is not an object"),
+        ({"releases": {}}, "releases that is not a list"),
+        ({"releases": [7]}, "does not say when it was made"),
+        ({"releases": [{"createdAt": 7}]}, "does not say when it was made"),
+        ({"releases": [{"diff": 7}]}, "does not say when it was made"),
+        ({"releases": [{"diff": [{}]}]}, "does not say when it was made"),
+    ],
+)
+def test_releases_of_another_form_are_an_error_that_names_the_call(answer: Json, what: str) -> None:
+    runpod = SimulatedRunpod()
+    with (
+        patch.object(runpod.client, "get", lambda dummy: answer),
+        pytest.raises(ApiError, match=f"GET /serverless/e1/releases: .*{what}"),
+    ):
+        read_status(runpod.client, PATH)
+
+
+@pytest.mark.parametrize("answer", [{}, {"releases": []}, {"releases": [{}], "rollout": None}])
+def test_releases_of_which_nothing_is_told_yet_are_known_to_be_unknown(answer: Json) -> None:
+    runpod = SimulatedRunpod()
+    with patch.object(runpod.client, "get", lambda dummy: answer):
+        assert read_status(runpod.client, PATH) == RolloutStatus()

@@ -85,6 +85,7 @@ def test_a_template_is_merged_over_the_defaults(defaults: dict, template: dict |
         ([{}], "Workload 1: image is missing"),
         ([TRAINING, {"image": ""}], "Workload 2: image is missing"),
         (["an image"], "Workload 1: image is missing"),
+        ([{"image": 10**30}], "Workload 1: .*1000000"),
         ([{**TRAINING, "tempate": {}}], "Workload 1: tempate is not an option"),
         ([{"image": f"{EAST}/app"}], "neither a tag nor a digest"),
         ([{"image": "public.ecr.aws/alias/app:1"}], "Amazon ECR Public"),
