@@ -265,7 +265,7 @@ def test_the_plan_is_what_the_run_does(house: House, start: Callable[[House], No
         done = role.play(**variables)
         if foreseen.failure:
             assert done.failure == foreseen.failure
-            assert "Nothing was changed." in done.failure and house.writes() == []
+            assert (wish in RENEWING or "Nothing was changed." in done.failure) and house.writes() == []
             return
         assert done.failure == ""
         modules = MODULES | ({"credential": "runpod_ecr_refresh"} if wish.endswith("refresh") else {})
