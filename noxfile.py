@@ -238,8 +238,8 @@ def faults(session: nox.Session) -> None:
 
 @nox.session
 def audits(session: nox.Session) -> None:
-    """Every sabotage of the table that audits are held against, and a thousand combinations of three."""
-    parts = ["tests/unit/audit", "-q", *session.posargs]
+    """Every sabotage of the table that audits are held against, a thousand combinations of three, typed remedies."""
+    parts = ["tests/unit/audit", "tests/system/test_audit_remedies.py", "-q", *session.posargs]
     session.run("pytest", f"--numprocesses={PROCESSES}", *parts, env={"AUDIT_CASES": "all"})
 
 

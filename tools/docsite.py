@@ -22,6 +22,7 @@ sys.path.append(str(ROOT / "playbooks" / "collections"))
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import diagnosis
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import findings as of_user
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import audit as of_runpod
+from ansible_collections.gpuops.runpod.plugins.module_utils._sink import token_sink
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload import findings
 
 DOCS = ROOT / "docs"
@@ -84,6 +85,10 @@ def findings_page() -> str:
         "## Of RunPod's account",
         "",
         *table(("Code", "Severity", "Cause", "Remedy"), rules_of(of_runpod.TABLE)),
+        "",
+        "## Of other targets of tokens",
+        "",
+        *table(("Code", "Severity", "Cause", "Remedy"), rules_of(token_sink.RULES)),
         "",
         "## Of a pull that is refused",
         "",

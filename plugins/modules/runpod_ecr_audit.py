@@ -23,6 +23,7 @@ extends_documentation_fragment:
   - gpuops.runpod.workload.chain
   - gpuops.runpod.runpod
   - gpuops.runpod.secret_store
+  - gpuops.runpod.token_sink.audited
   - gpuops.runpod.attributes
   - gpuops.runpod.attributes.both_groups
   - amazon.aws.common.modules
@@ -73,6 +74,9 @@ notes:
     C(iam:ListAccessKeys), C(iam:GetAccessKeyLastUsed), C(secretsmanager:GetSecretValue),
     C(secretsmanager:DescribeSecret), or C(ssm:GetParameter) and C(ssm:ListTagsForResource), C(ecr:BatchGetImage) and
     C(ecr:GetDownloadUrlForLayer) for what the pull user cannot pull, and C(cloudtrail:LookupEvents) with O(events).
+  - >-
+    IAM actions with O(pull_identity=role): C(iam:GetRole), C(iam:GetRolePolicy), C(iam:ListRolePolicies),
+    C(iam:ListAttachedRolePolicies), and C(sts:AssumeRole), as with O(role_arn).
   - >-
     IAM actions for every way of access: C(ecr:BatchCheckLayerAvailability), C(ecr:GetLifecyclePolicy) and, where there
     is one, C(ecr:DescribeImages). What may not be looked at is told, and is not taken for a fault.
@@ -203,17 +207,26 @@ handover:
   returned: success
 """
 
+from functools import partial
+
 from ..module_utils._aws.module import AwsModule
 from ..module_utils._aws.store_options import STORE_OPTIONS
 from ..module_utils._core.module import execute
 from ..module_utils._runpod.connection import ARGUMENTS
+from ..module_utils._sink.targets import ITEMS, connected
 from ..module_utils._workload.auditing import OPTIONS, run
+from ..module_utils._workload.look import Clients
 from ..module_utils._workload.planning import connect
 
 
+def connect_all(module: AwsModule) -> Clients:
+    return connect(module)._replace(connect_sink=partial(connected, module))
+
+
 def main() -> None:
-    spec = {**ARGUMENTS, **OPTIONS, "secret_store": {"type": "dict", "options": STORE_OPTIONS, "no_log": False}}
-    execute(AwsModule(argument_spec=spec, supports_check_mode=True), run, None, connect)
+    store = {"type": "dict", "options": STORE_OPTIONS, "no_log": False}
+    spec = {**ARGUMENTS, **OPTIONS, "secret_store": store, "token_sinks": ITEMS}
+    execute(AwsModule(argument_spec=spec, supports_check_mode=True), run, None, connect_all)
 
 
 if __name__ == "__main__":

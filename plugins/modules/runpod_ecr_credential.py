@@ -25,8 +25,8 @@ description:
   - A run that is interrupted anywhere leaves credentials that work, maybe both, and the next one finishes.
   - The credential is fresh, and nothing is written, when a tag of the secret store's entry says that its token works
     for O(min_validity_hours) more and that it was minted with the key that is in the entry now.
-  - When O(secret_store) is not set, the token is minted as the caller. Then nothing records until when the token at
-    RunPod works, so each run refreshes it and reports a change.
+  - When O(secret_store) is not set, the token is minted as the caller, or as the role O(role_arn) that it assumes. Then
+    nothing records until when the token at RunPod works, so each run refreshes it and reports a change.
   - A token opens the registries of one region, in every account where the pull user has rights.
   - RunPod tells neither the age nor the region of a stored token. A token that something else wrote since, or one for
     another region than O(registry_region), is not noticed. Give each region a credential name of its own, or use
@@ -62,6 +62,27 @@ options:
         store's entry contradict is an error.
       - When not set, the user that those tags name. Without O(secret_store), O(name) or this is required.
     type: str
+  role_arn:
+    description:
+      - ARN of a role that the caller assumes to mint the tokens, such as one of M(gpuops.runpod.ecr_pull_role). No key
+        of it exists. It is not for O(secret_store).
+      - A caller that is a session of this role already mints as it is.
+    type: str
+  external_id:
+    description: The external id that the trust of O(role_arn) asks for.
+    type: str
+  repositories:
+    description:
+      - Repositories, as names, ARNs or image URIs, that the session which mints the tokens is narrowed to by a session
+        policy, with those of all images at RunPod that are pulled with the credential already. So RunPod gets no more
+        than these, whatever the role may pull. It is not for O(secret_store).
+      - A session policy takes 2,048 characters. When they are too many, it names the folders that they lie in, and when
+        that is too long too there is none; either is a warning.
+      - Without O(role_arn) the caller's own session is narrowed by C(sts:GetScopedCredentials), where the caller is a
+        session of a role and boto3 knows it (1.44.8); else RunPod gets all that the caller may pull, with a warning.
+      - That a token opens no more than the session which minted it, and outlives it, has not been tried on AWS.
+    type: list
+    elements: str
   image:
     description:
       - URI of an image in a private ECR repository. Only its region counts.
@@ -128,11 +149,13 @@ notes:
     IAM actions of the caller on the entry: C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret),
     C(secretsmanager:TagResource) and C(secretsmanager:UntagResource). With O(secret_store.type=ssm) these are
     C(ssm:GetParameter), C(ssm:ListTagsForResource), C(ssm:AddTagsToResource) and C(ssm:RemoveTagsFromResource).
-  - "IAM actions of the pull user, or without O(secret_store) of the caller: C(ecr:GetAuthorizationToken)."
+  - "IAM actions of the pull user, or without O(secret_store) of the caller or the role: C(ecr:GetAuthorizationToken)."
+  - "IAM actions of the caller with O(role_arn): C(sts:AssumeRole)."
+  - Where STS refuses C(GetScopedCredentials), a caller without O(role_arn) keeps all its rights, with a warning.
   - With O(verify_images) the registry is asked with the token, whose owner also needs C(ecr:BatchGetImage) and
     C(ecr:GetDownloadUrlForLayer) on the repository.
-  - Without O(secret_store) RunPod gets all the rights that the caller has on the region's repositories. A warning names
-    the caller.
+  - Without O(secret_store) and O(repositories) RunPod gets all the rights that the caller has on the region's
+    repositories. A warning names the caller.
   - Neither the token nor the key is ever returned or shown.
 seealso:
   - module: gpuops.runpod.ecr_pull_user
@@ -166,6 +189,14 @@ EXAMPLES = r"""
   gpuops.runpod.runpod_ecr_credential:
     name: ecr-ap-northeast-2
     registry_region: ap-northeast-2
+
+- name: Ensure RunPod holds a token that opens one repository, minted as a role that is assumed
+  gpuops.runpod.runpod_ecr_credential:
+    user: runpod-pull
+    role_arn: arn:aws:iam::123456789012:role/runpod/runpod-pull
+    image: 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training:v1
+    repositories:
+      - 123456789012.dkr.ecr.us-east-1.amazonaws.com/runpod-gpu-training
 
 - name: Ensure RunPod holds fresh tokens for all regions in use, which were shown to pull
   gpuops.runpod.runpod_ecr_credential:
@@ -408,7 +439,8 @@ from ..module_utils._ecr.pull_check import registry_opener
 from ..module_utils._ecr.token_proof import token_proof
 from ..module_utils._oci.registry_client import Registry
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
-from ..module_utils._runpod.ecr_credential import Clients, run
+from ..module_utils._runpod.credential_state import Clients
+from ..module_utils._runpod.ecr_credential import run
 
 REGIONS = ("image", "images", "registry_region", "registry_regions")
 
@@ -417,7 +449,8 @@ def connect(module: AwsModule) -> Clients:
     """Return the clients that the module's options describe, with the proof that ECR's side knows to give."""
     opener = registry_opener(module.params["validate_certs"], module.params["aws_ca_bundle"])
     aws = aws_client(module)
-    who = "the pull user" if module.params["secret_store"] else "the caller"
+    params = module.params
+    who = "the pull user" if params["secret_store"] else params["role_arn"] or "the caller"
     return Clients(aws, runpod_client(module), token_proof(aws, partial(Registry, opener), who, module.check_mode))
 
 
@@ -426,6 +459,9 @@ def main() -> None:
         **ARGUMENTS,
         "name": {"type": "str"},
         "user": {"type": "str"},
+        "role_arn": {"type": "str"},
+        "external_id": {"type": "str"},
+        "repositories": {"type": "list", "elements": "str"},
         "image": {"type": "str"},
         "images": {"type": "list", "elements": "str"},
         "registry_region": {"type": "str"},
@@ -441,7 +477,7 @@ def main() -> None:
         argument_spec=spec,
         required_if=[("state", "present", REGIONS, True)],
         required_one_of=[("name", "user", "secret_store")],
-        mutually_exclusive=[REGIONS],
+        mutually_exclusive=[REGIONS, ("secret_store", "role_arn"), ("secret_store", "repositories")],
         supports_check_mode=True,
     )
     execute(module, run, "registry", connect)

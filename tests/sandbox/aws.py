@@ -40,6 +40,7 @@ from werkzeug.wrappers import Request, Response
 from .aws_access import OPERATOR_ARN, Access, Holder, iam
 from .aws_calls import ACCOUNT, ACCOUNTS, AwsCall, AwsRefusal, answer, collect, parse, refuse
 from .aws_public import OPERATIONS, PublicRegistry
+from .aws_roles import check_assumption, check_trust, role_of
 from .aws_simulation import simulate
 from .aws_trail import Trail
 
@@ -68,6 +69,7 @@ CHOICES = {
 }
 TOKEN_BYTES = 1400
 INLINE_QUOTA = 2048
+ROLE_QUOTA = 10240
 MANAGED_QUOTA = 6144
 PULL_ACTIONS = ("ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 # The managed policies of AWS that there are, and what they allow on all resources
@@ -629,6 +631,41 @@ def _set_boundary(call: AwsCall, boundary: Json | None) -> Response:
     return answer(call, {})
 
 
+# Roles
+
+
+def _create_role(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    name = call.parameters["RoleName"]
+    if name.lower() in {role.name.lower() for role in iam(call.account).roles.values()}:  # moto minds the case
+        raise AwsRefusal("EntityAlreadyExists", f"Role with name {name} already exists.", 409)
+    if "PermissionsBoundary" in call.parameters:
+        _boundary(call)
+    check_trust(call.parameters["AssumeRolePolicyDocument"])
+    return forward(call)
+
+
+def _update_trust(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    check_trust(call.parameters["PolicyDocument"])
+    return forward(call)
+
+
+def _put_role_policy(dummy: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    role = role_of(call.account, call.parameters["RoleName"])
+    others = role.policies if role else {}
+    documents = {**others, call.parameters["PolicyName"]: call.parameters["PolicyDocument"]}
+    if sum(len("".join(document.split())) for document in documents.values()) > ROLE_QUOTA:
+        text = f"Maximum policy size of {ROLE_QUOTA} bytes exceeded for role {call.parameters['RoleName']}"
+        raise AwsRefusal("LimitExceeded", text, 409)
+    return forward(call)
+
+
+def _assume_role(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Response:
+    """moto lends roles that do not exist, to anybody."""
+    holder = simulator.access.holder(call.access_key)
+    check_assumption(call, holder.arn or OPERATOR_ARN.format(holder.account))
+    return forward(call)
+
+
 # CloudTrail
 
 
@@ -682,5 +719,9 @@ HANDLERS: dict[str, Handler] = {
     "iam:PutUserPermissionsBoundary": _put_boundary,
     "iam:DeleteUserPermissionsBoundary": _delete_boundary,
     "iam:SimulatePrincipalPolicy": _simulate,
+    "iam:CreateRole": _create_role,
+    "iam:UpdateAssumeRolePolicy": _update_trust,
+    "iam:PutRolePolicy": _put_role_policy,
+    "sts:AssumeRole": _assume_role,
     "sts:GetCallerIdentity": _identify,
 }

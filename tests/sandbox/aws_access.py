@@ -1,9 +1,10 @@
 # Copyright (c) 2026 The gpuops.runpod authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who makes a call to AWS, and whether the policies of an IAM user let it through.
+"""Who makes a call to AWS, and whether the policies of an IAM user or role let it through.
 
-A user's inline and attached policies, its permissions boundary and the control policies of the organization count.
+Inline and attached policies, the permissions boundary, a session's own policy and the control policies of the
+organization count.
 Groups, resource-based policies and conditions do not: a statement with a condition counts as if it had none, and nobody
 gets at what is another account's. What an operator may do besides is for others to judge: see `Access.operator_may`.
 """
@@ -21,9 +22,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from moto.iam.models import IAMBackend, iam_backends, mark_account_as_visited
 from moto.secretsmanager.models import secretsmanager_backends
-from moto.sts.models import sts_backends
 
 from .aws_calls import ACCOUNT, ACCOUNTS, OPERATORS, AwsCall, AwsRefusal
+from .aws_roles import OPERATOR as ROLE_OF_OPERATORS
+from .aws_roles import role_of, session_of
 from .policies import TAGGING, TOGETHER, covers, iam_context, iam_resources, listed
 
 # Needs no permission, and no policy can deny it.
@@ -46,6 +48,13 @@ def users() -> Iterator[tuple[str, Any]]:
     """Yield the users of all accounts, each with its account."""
     for account in ACCOUNTS:
         yield from ((account, user) for user in iam(account).users.values())
+
+
+def principals() -> Iterator[Any]:
+    """Yield the users and roles of all accounts."""
+    for account in ACCOUNTS:
+        yield from iam(account).users.values()
+        yield from iam(account).roles.values()
 
 
 def effects(documents: tuple[str, ...], action: str, resource: str) -> set[str]:
@@ -97,9 +106,18 @@ def _user(call: AwsCall) -> Any | None:
     return next((one for one in held.values() if any(each.access_key_id == key for each in one.access_keys)), None)
 
 
+def _named(call: AwsCall) -> Any | None:
+    role = call.parameters.get("RoleName")
+    return role_of(call.account, role) if role else _user(call)
+
+
 def _iam(call: AwsCall) -> list[str]:
-    user = _user(call)
-    return iam_resources(call.account, call.operation, call.parameters, user.arn if user else None)
+    named = _named(call)
+    return iam_resources(call.account, call.operation, call.parameters, named.arn if named else None)
+
+
+def _roles(call: AwsCall) -> list[str]:
+    return [call.parameters.get("RoleArn", "*")]
 
 
 RESOURCES: dict[str, Callable[[AwsCall], list[str]]] = {
@@ -108,6 +126,7 @@ RESOURCES: dict[str, Callable[[AwsCall], list[str]]] = {
     "iam": _iam,
     "secretsmanager": _secrets,
     "ssm": _parameters,
+    "sts": _roles,
 }
 
 
@@ -119,7 +138,7 @@ def context(call: AwsCall) -> dict[str, str]:
     """Return the condition keys of a call that tell what is asked for."""
     if call.service != "iam":
         return {}
-    held = getattr(_user(call), "permissions_boundary", None) or {}
+    held = getattr(_named(call), "permissions_boundary", None) or {}
     return iam_context(call.operation, call.parameters, held.get("PermissionsBoundaryArn"))
 
 
@@ -141,16 +160,19 @@ class Change(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """Whose identity a call had, and a registry token has from then on; an operator's has no `user_id`."""
+    """Whose identity a call had, and a registry token has from then on; an operator's has no `user_id`. A session of a
+    role may do no more than its policy says, if it has one.
+    """
 
     account: str
     user_id: str = ""
     arn: str = ""
+    session_policy: str = ""
 
 
 class Access:
-    """Lets a call through, or raises AwsRefusal. An operator may do everything in the own account, and so may a role
-    that STS lent.
+    """Lets a call through, or raises AwsRefusal. An operator may do everything in the own account, and so may the
+    operators' role.
 
     `delay` returns the seconds that a new key or a changed policy takes to work. `operator_may` tells of an action, a
     resource and condition keys whether the operators' policy allows it.
@@ -173,8 +195,8 @@ class Access:
     def observe(self) -> None:
         """Note the keys and policies that are new in IAM, and when."""
         now = self._clock()
-        for user in (user for dummy, user in users()):
-            for key in user.access_keys:
+        for user in principals():
+            for key in getattr(user, "access_keys", ()):
                 self._issued.setdefault(key.access_key_id, now)
             changes = self._policies.setdefault(user.id, [Change(float("-inf"), ())])
             documents = tuple(_documents(user))
@@ -191,7 +213,7 @@ class Access:
             raise _refusal(call, f"{code}Exception", code, "Request is missing Authentication Token")
         if call.access_key in self._issued:
             self._check_signature(call)
-        elif not (OPERATOR.fullmatch(call.access_key) or _role(call.access_key)):
+        elif not (OPERATOR.fullmatch(call.access_key) or session_of(call.access_key)):
             raise _refusal(call, "UnrecognizedClientException", "InvalidClientTokenId", UNKNOWN)
         if call.name not in FREE:
             holder = self.holder(call.access_key)
@@ -234,7 +256,14 @@ class Access:
         for account, user in users():
             if access_key in (key.access_key_id for key in user.access_keys):
                 return Holder(account, user.id, user.arn)
-        return Holder(OPERATORS.get(access_key) or _role(access_key) or ACCOUNT)
+        session = session_of(access_key)
+        if session is None:
+            return Holder(OPERATORS.get(access_key) or ACCOUNT)
+        name = session.role_arn.rpartition("/")[2]
+        if name == ROLE_OF_OPERATORS:
+            return Holder(session.account_id)
+        role = role_of(session.account_id, name)
+        return Holder(session.account_id, role.id if role else "gone", session.arn, session.policy or "")
 
     def denial(
         self, holder: Holder, action: str, resource: str, keys: Mapping[str, str] = MappingProxyType({})
@@ -242,19 +271,24 @@ class Access:
         """Return why an action is not allowed today, or None. Who was deleted may do nothing."""
         said = f"User: {holder.arn or OPERATOR_ARN.format(holder.account)} is not authorized to perform: {action}"
         owner = resource.split(":")[4] if resource.startswith("arn:") else ""
-        if owner != holder.account and owner in ACCOUNTS:
+        if owner != holder.account and owner in ACCOUNTS and action != "sts:AssumeRole":  # which a trust allows
             return f"{said} on resource: {resource} because no resource-based policy allows the {action} action"
         if not holder.user_id:
             may = self.operator_may(action, resource, keys)
             return None if may else f"{said} on resource: {resource} {_reason(action)}"
-        user = next((user for dummy, user in users() if user.id == holder.user_id), None)
+        user = next((one for one in principals() if one.id == holder.user_id), None)
         changes = self._policies[holder.user_id] if user else []
         visible = [one.documents for one in changes if self._settled(one.since)]
         found = effects(visible[-1] if visible else (), action, resource)
         boundary = _boundary(holder.account, user)
         limit = {"Allow"} if boundary is None else effects((boundary,), action, resource)
+        session = effects((holder.session_policy,), action, resource) if holder.session_policy else {"Allow"}
         above = effects(self.control_policies, action, resource) if self.control_policies else {"Allow"}
-        reasons = [*_reasons_above(action, above), *_reasons(action, found, limit)]
+        reasons = [
+            *_reasons_above(action, above),
+            *_reasons(action, found, limit),
+            *_reasons_of_session(action, session),
+        ]
         return next((f"{said} on resource: {resource} {reason}" for reason in reasons), None)
 
 
@@ -280,10 +314,11 @@ def _reasons(action: str, found: set[str], limit: set[str]) -> Iterator[str]:
         yield f"because no permissions boundary allows the {action} action"
 
 
-def _role(access_key: str) -> str | None:
-    """Return the account of the role that STS lent with this key, if it is one."""
-    lent = (each for each in ACCOUNTS if sts_backends[each]["aws"].get_assumed_role_from_access_key(access_key))
-    return next(lent, None)
+def _reasons_of_session(action: str, session: set[str]) -> Iterator[str]:
+    if "Deny" in session:
+        yield "with an explicit deny in a session policy"
+    if "Allow" not in session:
+        yield f"because no session policy allows the {action} action"
 
 
 def _documents(user: Any) -> Iterator[str]:

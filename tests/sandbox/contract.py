@@ -26,8 +26,9 @@ Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = Path(os.environ.get("RUNPOD_OPENAPI") or ROOT.parent / "shared" / "runpod-openapi-v2.json")
 AGENT = "gpuops.runpod"
-# Newer than the document: an operation, the pages of listings, and two fields of what runs in a container
+# Newer than the document: two groups of operations, the pages of listings, and two fields of what runs in a container
 REGISTRY_PATCH = ("PATCH", "/v2/registries/{id}")
+SECRETS, SECRET = "/v2/account/secrets", "/v2/account/secrets/{id}"
 LISTINGS = {
     "/v2/catalog/gpus": "ListGpuTypesResponse",
     "/v2/clusters": "ListClustersResponse",
@@ -38,6 +39,14 @@ LISTINGS = {
     "/v2/serverless/{id}/releases": "ListEndpointReleasesResponse",
     "/v2/serverless/{id}/workers": "ListEndpointWorkersResponse",
     "/v2/templates": "ListTemplatesResponse",
+}
+# Operation -> status, schemas of the body and of the answer.
+OF_SECRETS = {
+    ("get", SECRETS): ("200", None, "ListSecretsResponse"),
+    ("post", SECRETS): ("201", "CreateSecretRequest", "Secret"),
+    ("get", SECRET): ("200", None, "Secret"),
+    ("patch", SECRET): ("200", "UpdateSecretRequest", "Secret"),
+    ("delete", SECRET): ("204", None, None),
 }
 
 _violations: list[str] = []
@@ -66,6 +75,7 @@ def amended() -> Json:
     """Return the document with what is known to be newer."""
     document = published()
     _add_registry_patch(document)
+    _add_secrets(document)
     _add_pages(document)
     _add_command(document["components"]["schemas"])
     return document
@@ -77,6 +87,24 @@ def _add_registry_patch(document: Json) -> None:
     body = {"required": True, "content": {"application/json": {"schema": SCHEMAS["UpdateRegistryRequest"]}}}
     shared = {key: reader[key] for key in ("parameters", "responses", "security") if key in reader}
     document["paths"][path].setdefault(method.lower(), {**shared, "requestBody": body})
+
+
+def _add_secrets(document: Json) -> None:
+    one = document["paths"]["/v2/registries/{id}"]["get"]
+    refusals = {status: answer for status, answer in one["responses"].items() if not status.startswith("2")}
+    path_id = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    query = [{"name": name, "in": "query", "schema": schema} for name, schema in PAGE_QUERY.items()]
+    name = {"name": "name", "in": "query", "schema": {"type": "string"}}
+    for (method, path), (status, body, answer) in OF_SECRETS.items():
+        parameters = [path_id] if path == SECRET else [name, *query] if method == "get" else []
+        made: Json = {"parameters": parameters, "responses": {status: {"description": "", **_json(answer)}, **refusals}}
+        made |= {"requestBody": {"required": True, **_json(body)}} if body else {}
+        made |= {"security": one["security"]} if "security" in one else {}
+        document["paths"].setdefault(path, {}).setdefault(method, made)
+
+
+def _json(schema: str | None) -> Json:
+    return {"content": {"application/json": {"schema": SCHEMAS[schema]}}} if schema else {}
 
 
 def _add_pages(document: Json) -> None:

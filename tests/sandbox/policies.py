@@ -13,6 +13,7 @@ Document = Mapping[str, Any]
 # What a call needs besides the action of its own name when it hands tags over
 TAGGING = {
     "iam:CreateUser": "iam:TagUser",
+    "iam:CreateRole": "iam:TagRole",
     "iam:CreatePolicy": "iam:TagPolicy",
     "secretsmanager:CreateSecret": "secretsmanager:TagResource",
     "ssm:PutParameter": "ssm:AddTagsToResource",
@@ -47,24 +48,28 @@ def covers(statement: Document, action: str, resource: str) -> bool:
 # By what IAM judges a call on users and policies
 
 BOUNDARY, ATTACHED = "iam:PermissionsBoundary", "iam:PolicyARN"
-SET_A_BOUNDARY = {"CreateUser", "PutUserPermissionsBoundary"}
-ATTACH = {"AttachUserPolicy", "DetachUserPolicy"}
-NEED_A_BOUNDARY = {"PutUserPolicy", "DeleteUserPolicy", "DeleteUserPermissionsBoundary"} | ATTACH
+KINDS = ("User", "Role")
+SET_A_BOUNDARY = {name for kind in KINDS for name in (f"Create{kind}", f"Put{kind}PermissionsBoundary")}
+ATTACH = {f"{verb}{kind}Policy" for kind in KINDS for verb in ("Attach", "Detach")}
+NEED_A_BOUNDARY = ATTACH | {
+    name for kind in KINDS for name in (f"Put{kind}Policy", f"Delete{kind}Policy", f"Delete{kind}PermissionsBoundary")
+}
 
 
-def iam_resources(account: str, operation: str, given: Document, user_arn: str | None) -> list[str]:
-    """Return what a call is judged by. A user that does not exist has no ARN, and so no path."""
+def iam_resources(account: str, operation: str, given: Document, arn: str | None) -> list[str]:
+    """Return what a call is judged by, of a user or role with this ARN. One that does not exist has no path."""
     iam = f"arn:aws:iam::{account}"
     if operation == "CreatePolicy":
         return [f"{iam}:policy{given.get('Path', '/')}{given['PolicyName']}"]
     if operation == "CreateUser":
         return [f"{iam}:user{given.get('Path', '/')}{given['UserName']}"]
-    if "RoleName" in given:
-        return [f"{iam}:role/{given['RoleName']}"]
-    if user_arn:
-        return [user_arn, *_renamed(operation, given, user_arn)]
-    if "UserName" in given:
-        return [f"{iam}:user/{given['UserName']}"]
+    if operation == "CreateRole":
+        return [f"{iam}:role{given.get('Path', '/')}{given['RoleName']}"]
+    if arn:
+        return [arn, *_renamed(operation, given, arn)]
+    for kind in KINDS:
+        if f"{kind}Name" in given:
+            return [f"{iam}:{kind.lower()}/{given[f'{kind}Name']}"]
     return [given.get("PolicyArn", "*")]
 
 

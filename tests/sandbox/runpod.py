@@ -33,6 +33,7 @@ from .runpod_catalog import list_gpus
 from .runpod_delegations import create_delegation, delete_delegation
 from .runpod_resources import getter, lister
 from .runpod_schemas import violations
+from .runpod_secrets import create_secret, delete_secret, list_secrets, update_secret
 from .runpod_world import LIST_KEYS, Call, HasTag, Json, PolicyOf, Refusal, World, invalid, not_found
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ TITLES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    409: "Conflict",
     422: "Unprocessable Entity",
     429: "Too Many Requests",
 }
@@ -102,6 +104,11 @@ ROUTES = (
     Route("GET", "/v2/clusters", 200, "clusters:read", lister("clusters")),
     Route("GET", "/v2/clusters/{id}", 200, "clusters:read", getter("clusters")),
     Route("GET", "/v2/catalog/gpus", 200, "catalog:read", list_gpus),
+    Route("GET", "/v2/account/secrets", 200, "secrets:read", list_secrets),
+    Route("POST", "/v2/account/secrets", 201, "secrets:write", create_secret, "CreateSecretRequest"),
+    Route("GET", "/v2/account/secrets/{id}", 200, "secrets:read", getter("secrets")),
+    Route("PATCH", "/v2/account/secrets/{id}", 200, "secrets:write", update_secret, "UpdateSecretRequest"),
+    Route("DELETE", "/v2/account/secrets/{id}", 204, "secrets:write", delete_secret),
 )
 _PATTERNS = {route.path: re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route.path)) for route in ROUTES}
 STREAMED = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

@@ -22,6 +22,7 @@ from .runpod_command import command
 from .runpod_delegations import delegation
 from .runpod_pages import page
 from .runpod_schemas import CONTAINER, LOAD_BALANCER_URLS, QUEUE_URLS, SCHEMAS, violations
+from .runpod_secrets import seed_secret
 from .runpod_world import ACCOUNT, INTERNAL, Call, Json, Refusal, World, answer, invalid, not_found
 
 _PORT = re.compile(r"(?P<number>[1-9][0-9]{0,4})/(http|tcp)")
@@ -395,6 +396,7 @@ SEEDS: dict[str, Callable[[World], Json]] = {
     "endpoints": _seed_endpoint,
     "pods": _seed_pod,
     "clusters": _seed_cluster,
+    "secrets": seed_secret,
 }
 
 ITEM_SCHEMAS = {
@@ -404,6 +406,7 @@ ITEM_SCHEMAS = {
     "endpoints": "Endpoint",
     "pods": "Pod",
     "clusters": "Cluster",
+    "secrets": "Secret",
 }
 
 

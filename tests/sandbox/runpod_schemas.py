@@ -372,6 +372,30 @@ GPU_TYPE = _object(
     "id name pool manufacturer memory secure community price maxCount",
 )
 
+# Secrets of the account, newer than the document: https://docs.runpod.io/api-reference-v2/account/create-a-secret
+
+SECRET_VALUE: Schema = {"type": "string", "minLength": 1, "maxLength": 16777216}
+SECRET_DESCRIPTION: Schema = {"type": "string", "maxLength": 65535}
+CREATE_SECRET = _closed(
+    {
+        "name": {"type": "string", "minLength": 1, "maxLength": 191, "pattern": r"^[a-zA-Z_][a-zA-Z0-9_.\-/]*$"},
+        "value": SECRET_VALUE,
+        "description": SECRET_DESCRIPTION,
+    },
+    "name value",
+)
+UPDATE_SECRET = _closed({"value": SECRET_VALUE, "description": SECRET_DESCRIPTION}, minProperties=1)
+SECRET = _object(
+    {
+        "id": STRING,
+        "name": STRING,
+        "description": NULLABLE_STRING,
+        "createdAt": STRING,
+        "valueLastUpdatedAt": NULLABLE_STRING,
+    },
+    "id name createdAt",
+)
+
 ERROR = _object({"title": STRING, "status": INTEGER, "detail": STRING, "errors": STRINGS}, "title status detail")
 
 SCHEMAS: dict[str, Schema] = {
@@ -379,6 +403,7 @@ SCHEMAS: dict[str, Schema] = {
     "CreateDelegationRequest": CREATE_DELEGATION,
     "CreateEndpointRequest": CREATE_ENDPOINT,
     "CreateRegistryRequest": CREATE_REGISTRY,
+    "CreateSecretRequest": CREATE_SECRET,
     "CreateTemplateRequest": _closed(TEMPLATE_BODY, "name image"),
     "EcrDelegation": DELEGATION,
     "Endpoint": ENDPOINT,
@@ -392,19 +417,24 @@ SCHEMAS: dict[str, Schema] = {
     "ListGpuTypesResponse": _list_of("gpus", GPU_TYPE),
     "ListPodsResponse": _list_of("pods", POD),
     "ListRegistriesResponse": _list_of("registries", REGISTRY),
+    "ListSecretsResponse": _list_of("secrets", SECRET),
     "ListTemplatesResponse": _list_of("templates", TEMPLATE),
     "Pod": POD,
     "Registry": REGISTRY,
     "Release": RELEASE,
     "RolloutSummary": ROLLOUT,
+    "Secret": SECRET,
     "Template": TEMPLATE,
     "UpdateEndpointRequest": UPDATE_ENDPOINT,
     "UpdateRegistryRequest": UPDATE_REGISTRY,
+    "UpdateSecretRequest": UPDATE_SECRET,
     "UpdateTemplateRequest": _closed(TEMPLATE_BODY),
     "Worker": WORKER,
 }
-# Newer than the published document; its shape is known from the reference page of the operation alone.
-NOT_IN_DOCUMENT = frozenset({"UpdateRegistryRequest"})
+# Newer than the published document; their shape is known from the reference pages of the operations alone.
+NOT_IN_DOCUMENT = frozenset(
+    {"UpdateRegistryRequest", "CreateSecretRequest", "UpdateSecretRequest", "Secret", "ListSecretsResponse"}
+)
 
 _VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.items()}
 
@@ -477,6 +507,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "minItems": lambda error: f"minItems: got {len(error.instance)}, want {error.validator_value}",
     "minLength": lambda error: f"minLength: got {len(error.instance)}, want {error.validator_value}",
     "minimum": lambda error: f"minimum: got {error.instance}, want {error.validator_value}",
+    "minProperties": lambda error: f"minProperties: got {len(error.instance)}, want {error.validator_value}",
     "oneOf": lambda error: "oneOf failed, none matched",
     "pattern": lambda error: f"'{error.instance}' does not match pattern '{error.validator_value}'",
     "type": lambda error: f"got {_kind(error.instance)}, want {_wanted_kinds(error.validator_value)}",

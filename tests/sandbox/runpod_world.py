@@ -19,9 +19,9 @@ PolicyOf = Callable[[str, str, str], str | None]
 HasTag = Callable[[str, str, str, str], bool]  # of account, region and name of a repository, and a tag
 
 ACCOUNT = "user_sandbox"
-LIST_KEYS = ("registries", "delegations", "templates", "endpoints", "pods", "clusters")
+LIST_KEYS = ("registries", "delegations", "templates", "endpoints", "pods", "clusters", "secrets")
 # Held beside the answer's fields, and never part of an answer.
-INTERNAL = frozenset({"owner", "username", "password", "boundTemplate", "activeWorkers", "releases", "reads"})
+INTERNAL = frozenset({"owner", "username", "password", "value", "boundTemplate", "activeWorkers", "releases", "reads"})
 
 
 class Refusal(Exception):

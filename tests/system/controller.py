@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -129,6 +130,8 @@ class Controller:
         self.granted: dict[int, list[int]] = {}
         self.roles: dict[int, tuple[str, int, str]] = {}
         self.writes: list[str] = []
+        self.modified: dict[tuple[str, int], datetime] = {}
+        self.clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
         self._last = 0
         self.add("organizations", {"name": "Default"})
         amazon = {"fields": [{"id": name} for name in ("username", "password", "security_token")]}
@@ -278,7 +281,10 @@ class Controller:
             raise Refusal(400, {name: ["This field is required."] for name in missing})
         checked = self.checked(kind, given)
         self.require_unique(kind, None, checked)
-        return self.add(kind, checked)
+        self.require_inputs(kind, checked)
+        made = self.add(kind, checked)
+        self.modified[kind, made["id"]] = self.clock()
+        return made
 
     def checked(self, kind: str, given: Json) -> Json:
         """Return what is stored of what was given. Raises Refusal."""
@@ -315,6 +321,13 @@ class Controller:
         ):
             raise Refusal(400, {"__all__": [f"{kind} with this {' and '.join(fields)} already exists."]})
 
+    def require_inputs(self, kind: str, thing: Json) -> None:
+        """Refuse inputs that a credential's type does not have."""
+        if kind == "credentials":
+            fields = self.things["credential_types"][thing["credential_type"]]["inputs"].get("fields", [])
+            if unknown := thing["inputs"].keys() - {field["id"] for field in fields}:
+                raise Refusal(400, {"inputs": {name: ["Additional properties are not allowed"] for name in unknown}})
+
     def found(self, kind: str, number: str) -> Json:
         thing = self.things.get(kind, {}).get(int(number))
         if thing is None:
@@ -326,10 +339,12 @@ class Controller:
         if request.method == "PATCH":
             changed = self.checked(kind, request.get_json())
             self.require_unique(kind, thing["id"], {**thing, **changed})
+            self.require_inputs(kind, {**thing, **changed})
             if kind == "credentials" and "inputs" in changed:
                 kept = {name: value for name, value in changed["inputs"].items() if value != HIDDEN}
                 changed["inputs"] = {**thing["inputs"], **kept}
             thing.update(changed)
+            self.modified[kind, thing["id"]] = self.clock()
         elif request.method == "DELETE":
             self.delete(kind, thing["id"])
             return answer(204)
@@ -441,6 +456,7 @@ class Controller:
         }
         if kind == "credentials":
             shown["inputs"] = {name: HIDDEN if name in SECRETS else value for name, value in thing["inputs"].items()}
+            shown["modified"] = self.modified.get((kind, number), self.clock()).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         if kind == "credential_types":
             shown["managed"] = False
         if kind == "job_templates":

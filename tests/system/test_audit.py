@@ -251,6 +251,9 @@ def test_a_report_is_a_file_and_keeps_its_page_when_its_name_is_that_of_the_json
         refused = house.play("playbooks/audit.yml", *image, "-e", f"runpod_ecr_audit_report={folder}")
         assert refused.code != 0 and "a folder: name the file in it" in refused.output
         assert house.sandbox.aws_calls() == house.sandbox.runpod_calls() == []
+    refused = house.play("playbooks/audit.yml", *image, "-e", f"runpod_ecr_audit_report={tmp_path}/new/audit.html")
+    assert refused.code != 0 and "whose folder does not exist: make it" in refused.output
+    assert house.sandbox.aws_calls() == house.sandbox.runpod_calls() == []
     house.play("playbooks/audit.yml", *image, "-e", f"runpod_ecr_audit_report={tmp_path / 'audit.json'}")
     assert json.loads((tmp_path / "audit.json").read_text())["access"] == "credential"
     assert (tmp_path / "audit.html").read_text().startswith("<!doctype html>")

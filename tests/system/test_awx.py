@@ -33,6 +33,13 @@ SETTINGS = {
     "runpod_awx_labels": ["gpu"],
     "runpod_awx_instance_groups": ["builders"],
 }
+# From private sources, by credentials that the organization has; a push launches what converges.
+PRIVATE = {
+    "runpod_awx_project_credential": "Deploy key",
+    "runpod_awx_execution_environment_credential": "Our registry",
+    "runpod_awx_webhook_service": "github",
+    "runpod_awx_webhook_credential": "Statuses",
+}
 WHOLE = pytest.mark.skipif(not os.environ.get("AWX_WHOLE"), reason="its runs take minutes: nox -s awx")
 REAL = pytest.mark.skipif(not os.environ.get("CONTROLLER_HOST"), reason="there is no CONTROLLER_HOST")
 
@@ -59,6 +66,11 @@ class Awx:
         slack = {"name": "Slack of the team", "organization": 1, "notification_type": "slack"}
         controller.add("notification_templates", slack)
         controller.add("instance_groups", {"name": "builders"})
+        for name, kind in (("Deploy key", "scm"), ("Our registry", "registry"), ("Statuses", "token")):
+            made = controller.add("credential_types", {"name": f"Built-in {kind}", "kind": kind})
+            controller.add(
+                "credentials", {"name": name, "organization": 1, "credential_type": made["id"], "inputs": {}}
+            )
 
     def run(self, *arguments: str, **settings: Any) -> Run:
         self.controller.writes.clear()
@@ -184,21 +196,31 @@ def another(field: Json, value: Any) -> Any:
 
 def test_a_check_on_an_empty_controller_tells_what_would_be_made_and_a_run_makes_it(awx: Awx) -> None:
     empty = awx.controller.snapshot()
-    foreseen = awx.run("--check")
+    foreseen = awx.run("--check", **PRIVATE)
     assert "job_templates: " in foreseen.output and foreseen.recap["changed"] > 0
     assert awx.controller.snapshot() == empty and awx.controller.writes == []
 
-    first = awx.run("-vvv")
+    first = awx.run("-vvv", **PRIVATE)
     assert not [secret for secret in (*SECRETS.values(), PASSWORD) if f'"{secret}"' in first.output]
     made = awx.controller.snapshot()["things"]
     assert {schedule["enabled"] for schedule in made["schedules"]} == {True}
     assert made["workflow_job_template_nodes"] and made["job_templates"]
+    assert [made[kind][0]["credential"] for kind in ("projects", "execution_environments")] == [
+        "Deploy key",
+        "Our registry",
+    ]
+    hooks = {one["name"]: (one["webhook_service"], one["webhook_credential"]) for one in made["workflow_job_templates"]}
+    assert hooks.pop("RunPod ECR converge and audit") == ("github", "Statuses")
+    assert set(hooks.values()) == {("", None)}
+    [groups] = {str(one["instance_groups"]) for one in made["job_templates"]}
+    [labels] = {str(one["labels"]) for one in made["job_templates"] + made["workflow_job_templates"]}
+    assert (groups, labels) == ("['builders']", "['gpu']")
 
 
 @WHOLE
 def test_drift_by_hand_comes_back_with_one_run_and_the_next_changes_nothing(awx: Awx) -> None:
     controller = awx.controller
-    awx.run()
+    awx.run(**PRIVATE)
     wanted = controller.snapshot()
 
     drift(controller)
@@ -217,7 +239,7 @@ def test_drift_by_hand_comes_back_with_one_run_and_the_next_changes_nothing(awx:
     paused = controller.one("schedules", "RunPod ECR rotate every week")
     paused["enabled"] = False
 
-    mended = awx.run()
+    mended = awx.run(**PRIVATE)
     assert "Somebody has paused RunPod ECR rotate every week" in " ".join(mended.output.split())
     assert paused["enabled"] is False
     paused["enabled"] = True
@@ -226,7 +248,7 @@ def test_drift_by_hand_comes_back_with_one_run_and_the_next_changes_nothing(awx:
         assert differences(things, mended_to["things"][kind]) == [], kind
     assert mended_to == wanted
 
-    again = awx.run()
+    again = awx.run(**PRIVATE)
     assert again.recap["changed"] == 0, again.output
     assert controller.writes == []
 

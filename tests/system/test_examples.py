@@ -12,6 +12,9 @@ from textwrap import indent
 
 import pytest
 
+from tests.sandbox import kubernetes
+
+from . import controller
 from .conftest import ROOT, House, Run
 
 OPS = ROOT / "examples" / "ops"
@@ -19,6 +22,7 @@ MODULES = sorted((ROOT / "plugins" / "modules").glob("*.py"))
 FILTERS = sorted((ROOT / "plugins" / "filter").glob("*.py"))
 
 
+REGISTRY_FIELDS = [{"id": name} for name in ("host", "username", "password", "verify_ssl")]
 PLAY = """\
 - hosts: localhost
   connection: local
@@ -43,7 +47,15 @@ def test_examples_run(house: House, tmp_path: Path, plugins: list[Path]) -> None
     tasks = "".join(map(examples, plugins))
     playbook = tmp_path / "examples.yml"
     playbook.write_text(PLAY + indent(tasks, "    "))
-    run = house.play(playbook, ANSIBLE_COLLECTIONS_PATH=str(ROOT / "playbooks" / "collections"))
+    awx = controller.Controller()
+    awx.add(
+        "credential_types", {"name": "Container Registry", "kind": "registry", "inputs": {"fields": REGISTRY_FIELDS}}
+    )
+    with kubernetes.serving(kubernetes.KubernetesApi()) as cluster, controller.serving(awx) as host:
+        places = {"HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
+        access = {"K8S_AUTH_HOST": cluster, "K8S_AUTH_API_KEY": kubernetes.TOKEN}
+        access |= {"CONTROLLER_HOST": host, "CONTROLLER_OAUTH_TOKEN": controller.TOKEN}
+        run = house.play(playbook, **places, **access)
     assert run.code == 0, run.output
     assert run.recap["ok"] == tasks.count("\n- name: ")
 

@@ -135,7 +135,7 @@ def test_each_endpoint_that_cannot_be_removed_is_told_once_with_its_cause(house:
 
 def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(house: House) -> None:
     said = (
-        "Nothing was changed. runpod_ecr_acess is no variable of the role runpod_ecr; did you mean runpod_ecr_access."
+        "Nothing was changed. runpod_ecr_acess is no variable of the role runpod_ecr; did you mean runpod_ecr_access?"
     )
     run = house.main_job("--check", "-e", "runpod_ecr_acess=delegation")
     assert run.code != 0 and f"Module failed: {said}" in run.output, run.output

@@ -202,6 +202,12 @@ def test_the_live_check_has_the_options_that_are_named() -> None:
     assert parsed(given.split()).clean == "gpuops-live-0a1b2c3d"
 
 
+def test_pages_of_an_audit_are_named_by_their_whole_path() -> None:
+    """Ansible takes a relative one from the folder of the playbook."""
+    given = [word for line in RUNS for word in line.words if word.startswith("runpod_ecr_audit_report=")]
+    assert given and all(word.partition("=")[2].startswith(("/", "$PWD/")) for word in given)
+
+
 def test_every_command_is_run_here_or_listed_with_the_reason_why_not() -> None:
     run = {"ansible-playbook", "ansible", "ansible-doc", "aws", "grep", "make", "nox"}
     run |= {"sandbox-break", "sandbox-show", ".venv/bin/nox", ".venv/bin/pytest", ".venv/bin/ruff", ".venv/bin/python"}
@@ -234,6 +240,8 @@ PLAYS = [block for block in YAML if isinstance(loaded(block)[0], list) and "host
 ELSEWHERE = {  # what blocks of YAML begin with that are no variables
     "# collections/requirements.yml": "tests/system/test_awx.py",
     "# playbooks/runpod_ecr.yml": "tests/system/test_awx.py",
+    "- name: Keep a token": "tests/system/test_sinks.py",
+    "rules:": "rights in a cluster, which tests/sandbox/kubernetes.py does not judge",
     "---": "a changelog fragment, which antsibull-changelog reads",
 }
 
@@ -346,3 +354,9 @@ def anchors(file: Path) -> set[str]:
 def test_every_page_is_in_a_menu_of_the_site() -> None:
     listed = set(re.findall(r"^([a-z-]+)$", (DOCS / "index.md").read_text(), re.MULTILINE))
     assert {page.stem for page in DOCS.glob("*.md")} - {"index"} <= listed
+
+
+def test_every_module_is_on_the_page_of_modules() -> None:
+    rows = re.findall(r"^\| (`[^|]+) \|", (DOCS / "modules.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named | {"runpod_ecr_result"} == {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}

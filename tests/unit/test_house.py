@@ -98,7 +98,7 @@ def test_python_files_carry_the_header() -> None:
 
 
 ASKS_NO_CLOUD = {"runpod_ecr_result"}  # so no option of a connection is to be set for it
-FLOORS = {"_core": 1, "_oci": 2, "_aws": 2, "_pull_user": 3, "_ecr": 3, "_runpod": 3, "_workload": 4}
+FLOORS = {"_core": 1, "_oci": 2, "_aws": 2, "_pull_user": 3, "_ecr": 3, "_runpod": 3, "_sink": 4, "_workload": 5}
 
 
 def imported_packages(path: Path) -> set[str]:

@@ -44,6 +44,7 @@ READS = (
     "Lookup",
     "Batch",
     "Simulate",
+    "Assume",
 )  # calls that change nothing
 PREFLIGHT = "The playbook gpuops.runpod.preflight, run with the same variables, lists every right that is missing."
 SKEWED = re.compile(r"RequestTimeTooSkewed|Signature (expired|not yet current)", re.IGNORECASE)
@@ -51,19 +52,19 @@ SET_CLOCK = "The clock of this machine is minutes away from AWS': set it, best b
 UNPARSED = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)  # of botocore's parsers
 
 
-def remedy(code: str, call: str, as_pull_user: bool) -> str:
+def remedy(code: str, call: str, owner: str) -> str:
     """Return what the operator can do; empty when the text says it all."""
     if code in EXPIRED:
         return "The credentials of this session have expired: log in again."
     if code in DENIED:
-        who = "the pull user" if as_pull_user else "whoever runs this"
+        who = owner or "whoever runs this"
         if call.startswith("ecr-public:"):
             return (
                 f"Allow {call} for {who}, and look for a service control policy: many organizations deny ecr-public:* "
                 "so that nothing is published by mistake."
             )
         advice = f"Allow {call} for {who}, and look for an explicit deny, a boundary or a service control policy."
-        return advice if as_pull_user else f"{advice} {PREFLIGHT}"
+        return advice if owner else f"{advice} {PREFLIGHT}"
     if code in {"NoCredentialsError", "PartialCredentialsError"}:
         return "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile."
     if code in {"ResponseParserError", "IncompleteReadError"} or code.isdigit():
@@ -76,16 +77,17 @@ def remedy(code: str, call: str, as_pull_user: bool) -> str:
     return ""
 
 
-def aws_error(failure: Exception, call: str, as_pull_user: bool = False) -> AwsError:
-    """Return code first, raw text behind it, then the remedy."""
+def aws_error(failure: Exception, call: str, owner: str = "") -> AwsError:
+    """Return code first, raw text behind it, then the remedy for whose key it was."""
     answer: Json = getattr(failure, "response", None) or {}
     code = answer.get("Error", {}).get("Code") or type(failure).__name__
     text = answer.get("Error", {}).get("Message") or str(failure)
     if code == "ResponseParserError":
         text = text.partition("\n")[0]  # what follows may hold a secret
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    advice = SET_CLOCK if SKEWED.search(f"{code} {text}") else remedy(code, call, as_pull_user)
-    return AwsError(f"{call}: {code}: {text}" + (f" {advice}" if advice else ""), call, code, text, status)
+    advice = SET_CLOCK if SKEWED.search(f"{code} {text}") else remedy(code, call, owner)
+    message = f"{call}: {code}: {text.rstrip('.')}. {advice}" if advice else f"{call}: {code}: {text}"
+    return AwsError(message, call, code, text, status)
 
 
 @contextmanager
@@ -145,13 +147,17 @@ class Aws:
             botocore.exceptions.BotoCoreError,
             botocore.parsers.ResponseParserError,
         ) as failure:
-            raise aws_error(failure, name, as_pull_user=identity is not None) from failure
+            raise aws_error(failure, name, identity.owner if identity else "") from failure
         except UNPARSED as failure:
             raise malformed(name, "a structure", f"has another form ({type(failure).__name__})") from failure
         if not action.startswith(READS):
             self.writes.append(name)
         shape = client.meta.service_model.operation_model(action).output_shape
         return checked(name, shape, answer) if shape else Answer(name, "", answer)
+
+    def knows(self, service: str, operation: str) -> bool:
+        """Return whether boto3 is new enough for an operation."""
+        return operation in self._client(service, self.region, None, False).meta.method_to_api_mapping
 
     def pages(self, service: str, operation: str, key: str, **request: Any) -> list[Any]:
         """Return all items under `key` of an IAM-style listing (IsTruncated, Marker)."""
@@ -172,7 +178,7 @@ class Aws:
             if identity is not None:
                 options["aws_access_key_id"] = identity.access_key_id
                 options["aws_secret_access_key"] = identity.secret_access_key
-                options["aws_session_token"] = None  # else the operator's would be sent along
+                options["aws_session_token"] = identity.session_token  # None: else the operator's would be sent along
             if once:
                 options["aws_config"] = {**self.config, "retries": {"total_max_attempts": 1}}
             else:

@@ -15,6 +15,8 @@ from .._core.errors import Json
 IAM = "arn:aws:iam::ACCOUNT"
 USERS = f"{IAM}:user/runpod/*"
 NO_SUCH_USER = f"{IAM}:user/runpod-ecr-access"  # a user that does not exist has no path
+ROLES = f"{IAM}:role/runpod/*"
+NO_SUCH_ROLE = f"{IAM}:role/runpod-ecr-access"
 CUSTOMER_POLICIES = f"{IAM}:policy/runpod/*"
 SECRETS = "arn:aws:secretsmanager:*:ACCOUNT:secret:runpod-ecr/*"
 PARAMETERS = "arn:aws:ssm:*:ACCOUNT:parameter/runpod-ecr/*"
@@ -131,6 +133,58 @@ RULES = (
         ATTACHABLE,
     ),
     Rule(
+        "ReadPullRoles",
+        "the pull role, with `ecr_pull_role`",
+        "iam:GetRole GetRolePolicy ListRolePolicies ListAttachedRolePolicies ListInstanceProfilesForRole",
+        ROLES,
+        "role",
+        "operator-role",
+    ),
+    Rule(
+        "SeeWhetherPullRoleExists", "the same, before it exists", "iam:GetRole", NO_SUCH_ROLE, "role", "operator-role"
+    ),
+    Rule(
+        "WritePullRoles",
+        "the pull role",
+        "iam:DeleteRole TagRole UntagRole UpdateAssumeRolePolicy",
+        ROLES,
+        "role write",
+        "operator-role",
+    ),
+    Rule(
+        "RolesOnlyWithBoundary",
+        "the pull role and its rights",
+        "iam:CreateRole PutRolePolicy DeleteRolePolicy PutRolePermissionsBoundary",
+        ROLES,
+        "role write",
+        "operator-role",
+        BOUNDED,
+    ),
+    Rule(
+        "AssumePullRole",
+        "the pull role, as which tokens are minted; its trust has to name whoever assumes it too",
+        "sts:AssumeRole",
+        ROLES,
+        "assume",
+        "operator-role role-refresher",
+    ),
+    Rule(
+        "RemoveBoundaryOfRoles",
+        "removing a boundary: for nobody whom one is to stop",
+        "iam:DeleteRolePermissionsBoundary",
+        ROLES,
+        "role write unbound",
+    ),
+    Rule(
+        "RolesOnlyPullPolicies",
+        "`policy: pull_only` or `read_only` of a pull role, or a policy beside others' that leave no room",
+        "iam:AttachRolePolicy DetachRolePolicy",
+        ROLES,
+        "role write managed",
+        "operator-role",
+        ATTACHABLE,
+    ),
+    Rule(
         "ReadCustomerPolicies",
         "the former of these",
         "iam:GetPolicy GetPolicyVersion",
@@ -200,7 +254,7 @@ RULES = (
         "ecr:BatchGetImage GetDownloadUrlForLayer",
         REPOSITORIES,
         "images",
-        "operator delegation public auditor",
+        "operator operator-role delegation public auditor",
     ),
     Rule(
         "ReadLayers",
@@ -208,7 +262,7 @@ RULES = (
         "ecr:BatchCheckLayerAvailability",
         REPOSITORIES,
         "images",
-        "operator delegation public auditor",
+        "operator operator-role delegation public auditor",
     ),
     Rule(
         "WatchImages",
@@ -236,8 +290,8 @@ RULES = (
     ),
     Rule(
         "Token",
-        "`public`; `runpod_ecr_credential` without a pull user; `ecr_pull_check` with `via: registry`; "
-        "`ecr_image_mirror`",
+        "`public`; `runpod_ecr_credential` and `ecr_token_sink` without a pull user; `ecr_pull_check` with "
+        "`via: registry`; `ecr_image_mirror`",
         "ecr:GetAuthorizationToken",
         ALL,
         "public | caller",

@@ -21,10 +21,15 @@ GRANTED = "gpuops.runpod/granted"  # when the user's rights last grew: new right
 
 
 class KeyPair(NamedTuple):
-    """The secret shows in no representation."""
+    """The secret shows in no representation. The key of a session has its token."""
 
     access_key_id: str
     secret_access_key: str
+    session_token: str | None = None
+
+    @property
+    def owner(self) -> str:
+        return "the pull user" if self.session_token is None else "the session that mints tokens"
 
     def __repr__(self) -> str:
         return f"KeyPair({self.access_key_id})"
@@ -96,7 +101,7 @@ def decode(arn: str, text: str) -> Entry:
         if "access_key_id" not in value and (pending or lock):
             return Entry(arn, pending=pending, lock=lock)
         key = KeyPair(value["access_key_id"], value["secret_access_key"])
-        if not all(key_part and isinstance(key_part, str) for key_part in key):
+        if not all(key_part and isinstance(key_part, str) for key_part in key[:2]):
             raise TypeError("a key is two texts")
         return Entry(arn, key, parse_time(value["created"]), pending, lock)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -31,6 +31,10 @@ class ConflictError(CollectionError):
     """What exists belongs to somebody else or is ambiguous; nothing was changed."""
 
 
+class SupersededError(CollectionError):
+    """Another run has written since the thing was read; nothing was changed."""
+
+
 class IgnoredFieldError(CollectionError):
     """RunPod accepted a write and did not do all of it; `thing` is what it holds now."""
 

@@ -15,6 +15,7 @@ from .._aws.client import Aws
 from .._aws.secret_entry import Entry, KeyReservation, is_young
 from .._aws.secret_store import SecretStore
 from .._core.errors import ConflictError
+from .principal import USER, Principal
 
 
 class KeyContext(NamedTuple):
@@ -24,6 +25,10 @@ class KeyContext(NamedTuple):
     store: SecretStore
     user: str
     propagation_timeout: float
+
+    @property
+    def principal(self) -> Principal:
+        return Principal(USER, self.user)
 
     def deadline(self) -> datetime:
         return self.aws.clock() + timedelta(seconds=self.propagation_timeout)

@@ -7,24 +7,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from typing import NamedTuple
 
 from .._aws.client import Aws, tolerating
-from .._aws.resource_tags import check_tags
-from .._aws.secret_entry import MANAGED, OURS, Entry, TokenRecord
+from .._aws.secret_entry import MANAGED, Entry, TokenRecord
 from .._aws.secret_store import SecretStore
-from .._core.errors import DENIED, AwsError, ConflictError, InputError, Json
-from .._core.finding import FORMATTER, as_option
-from . import pull_policy as _policy
+from .._core.errors import DENIED, AwsError, ConflictError, Json
 from .access_keys import AccessKey
 from .entry_lock import LockLostError
 from .policy_attachment import AttachedPolicies
+from .principal import USER, Principal
+from .principal_fields import (
+    KEY_ID,
+    FieldChange,
+    boundary_after,
+    check_managed,
+    plan_fields,
+    tag_list,
+    tags_after,
+    write_fields,
+)
 
 SECRET = "gpuops.runpod/secret"  # names the user's entry in the secret store, by ARN
-# A key's own tag is named by the key's id, where the AWS console keeps its description.
-KEY_MARK = "gpuops.runpod"
-KEY_ID = re.compile(r"A[A-Z0-9]{15,127}")
+KEY_MARK = "gpuops.runpod"  # of a key's own tag, see KEY_ID
 RANDOM_SUFFIX = re.compile(r"(:secretsmanager:.*)-[A-Za-z0-9]{6}$")
 
 
@@ -95,13 +100,9 @@ def spelled_otherwise(name: str, spelling: str) -> str:
 
 def check_user(user: Json, store_arn: str) -> None:
     """Raise ConflictError when the user is not ours, or its key is in another store."""
-    name, tags = user["name"], user["tags"]
-    if MANAGED not in tags:
-        raise ConflictError(
-            f"The IAM user {name} exists, but lacks the tag {MANAGED}, so somebody else made it. Choose another name, "
-            f"or hand it over: aws iam tag-user --user-name{as_option(name)} --tags Key={MANAGED},Value=true"
-        )
-    recorded = tags.get(SECRET)
+    name = user["name"]
+    check_managed(Principal(USER, name), user["tags"])
+    recorded = user["tags"].get(SECRET)
     if recorded and RANDOM_SUFFIX.sub(r"\1", recorded) != store_arn:
         raise ConflictError(
             f"The access key of the user {name} is in {recorded}, but secret_store means {store_arn}. Name the store "
@@ -120,55 +121,23 @@ def check_entry(store: SecretStore, entry: Entry, name: str, user: Json | None) 
         )
 
 
-def wanted_tags(given: Json | None) -> dict[str, str]:
-    """Raise InputError for tags that have a meaning for us."""
-    tags = {key: str(value) for key, value in (given or {}).items()}
-    reserved = sorted(key for key in tags if key.startswith(OURS) or KEY_ID.fullmatch(key))
-    if reserved:
-        raise InputError(
-            f"user_tags: {', '.join(reserved)}: names that start with {OURS} or look like an access key's id are "
-            "not free to choose."
-        )
-    check_tags("user_tags", tags)
-    return tags
-
-
 def plan_user(user: Json | None, params: Json) -> UserChange:
-    tags = wanted_tags(params["user_tags"])
-    path, boundary = params["path"], params["permissions_boundary"]
+    fields, path = plan_fields(user, "user_tags", params), params["path"]
     if user is None:
-        return UserChange(True, path, boundary or None, {**tags, MANAGED: "true"})
-    purge = params["purge_tags"] and params["user_tags"] is not None
-    return UserChange(
-        path=path if path != user["path"] else None,
-        permissions_boundary=boundary
-        if boundary is not None and boundary != (user["permissions_boundary"] or "")
-        else None,
-        tag={key: value for key, value in tags.items() if user["tags"].get(key) != value},
-        untag=tuple(key for key in user["tags"] if purge and key not in tags and is_purged(key)),
-    )
-
-
-def is_purged(key: str) -> bool:
-    """Return whether an unwanted tag goes: not ours, not AWS', no description of a key."""
-    return not (key.startswith((OURS, "aws:")) or KEY_ID.fullmatch(key))
+        return UserChange(True, path, *fields)
+    return UserChange(False, path if path != user["path"] else None, *fields)
 
 
 def user_after(found: UserState, name: str, change: UserChange) -> Json:
     user = found.user or {"name": name, "path": change.path, "tags": {}, "permissions_boundary": None}
     path = change.path or user["path"]
-    boundary = user["permissions_boundary"] if change.permissions_boundary is None else change.permissions_boundary
     return {
         "name": name,
         "arn": f"arn:{found.partition}:iam::{found.account}:user{path}{name}",
         "path": path,
         "tags": tags_after(user["tags"], change.tag, change.untag),
-        "permissions_boundary": boundary or None,
+        "permissions_boundary": boundary_after(user, change.permissions_boundary),
     }
-
-
-def tags_after(tags: Json, tag: Json, untag: tuple[str, ...]) -> Json:
-    return {key: value for key, value in {**tags, **tag}.items() if key not in untag}
 
 
 def write_user(aws: Aws, name: str, change: UserChange) -> None:
@@ -177,16 +146,7 @@ def write_user(aws: Aws, name: str, change: UserChange) -> None:
         return
     if change.path is not None:
         aws.call("iam", "update_user", UserName=name, NewPath=change.path)
-    if change.permissions_boundary:
-        aws.call(
-            "iam",
-            "put_user_permissions_boundary",
-            UserName=name,
-            PermissionsBoundary=change.permissions_boundary,
-        )
-    elif change.permissions_boundary == "":
-        aws.call("iam", "delete_user_permissions_boundary", UserName=name)
-    write_tags(aws, name, change.tag, change.untag)
+    write_fields(aws, Principal(USER, name), FieldChange(*change[2:]))
 
 
 def create_user(aws: Aws, name: str, change: UserChange) -> None:
@@ -214,17 +174,6 @@ def spelling_of(aws: Aws, name: str) -> str:
     return f"{name} in another spelling"
 
 
-def tag_list(tags: Json) -> list[Json]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
-def write_tags(aws: Aws, name: str, tag: Json, untag: tuple[str, ...]) -> None:
-    if tag:
-        aws.call("iam", "tag_user", UserName=name, Tags=tag_list(tag))
-    if untag:
-        aws.call("iam", "untag_user", UserName=name, TagKeys=list(untag))
-
-
 def marked_keys(tags: Json) -> set[str]:
     return {key for key, value in tags.items() if value == KEY_MARK and KEY_ID.fullmatch(key)}
 
@@ -239,58 +188,3 @@ def plan_marks(tags: Json, entry: Entry | None, keys: tuple[AccessKey, ...]) -> 
     gone = marked_keys(tags) - {key.id for key in keys} - set(marks)
     stale = gone if entry else {*gone, SECRET} & set(tags)
     return {key: value for key, value in marks.items() if tags.get(key) != value}, tuple(sorted(stale))
-
-
-# What this collection never makes: listing, where names are, how to remove one.
-HANGING = [
-    (
-        "list_user_policies",
-        "PolicyNames",
-        None,
-        "inline policy",
-        "aws iam delete-user-policy --policy-name{thing!o} --user-name{user!o}",
-    ),
-    (
-        "list_attached_user_policies",
-        "AttachedPolicies",
-        "PolicyArn",
-        "attached policy",
-        "aws iam detach-user-policy --policy-arn{thing!o} --user-name{user!o}",
-    ),
-    (
-        "list_groups_for_user",
-        "Groups",
-        "GroupName",
-        "group",
-        "aws iam remove-user-from-group --group-name{thing!o} --user-name{user!o}",
-    ),
-]
-DELETE_KEY = "aws iam delete-access-key --access-key-id{thing!o} --user-name{user!o}"
-
-
-def find_others(aws: Aws, name: str, keys: tuple[AccessKey, ...], ours: Collection[str]) -> list[Json]:
-    """Return what keeps the user but for our policy: {kind, name, remedy}. `keys` are others', `ours` ARNs of
-    managed policies that we attached.
-    """
-    found = [("access key", key.id, DELETE_KEY) for key in keys]
-    for operation, listing, field, kind, remedy in HANGING:
-        for item in aws.pages("iam", operation, listing, UserName=name):
-            found.append((kind, item[field] if field else item, remedy))
-    return [
-        {"kind": kind, "name": thing, "remedy": FORMATTER.format(remedy, thing=thing, user=name)}
-        for kind, thing, remedy in found
-        if (kind, thing) != ("inline policy", _policy.NAME) and thing not in ours
-    ]
-
-
-def delete_user(aws: Aws, name: str) -> list[Json]:
-    """Return what is in the way, when AWS refuses."""
-    try:
-        with tolerating("NoSuchEntity"):
-            aws.call("iam", "delete_user", UserName=name)
-    except AwsError as error:
-        if error.code != "DeleteConflict":
-            raise
-        remedy = "Look for a login profile, MFA devices, certificates, SSH keys and service-specific credentials."
-        return [{"kind": "other", "name": error.text, "remedy": remedy}]
-    return []

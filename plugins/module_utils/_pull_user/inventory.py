@@ -17,6 +17,7 @@ from .audit import findings, nobody
 from .iam_user import find_keys, find_user
 from .options import MOST_DAYS, PATH_PREFIX, check_name, check_number
 from .policy_attachment import default_document, find_document
+from .principal import USER, Principal
 from .user_report import Expected, StoreState, Subject, kind_of, report, store_place
 
 EVENT_OPTIONS: Json = {
@@ -73,7 +74,7 @@ def by_name(aws: Aws, name: str) -> list[Subject]:
         user = find_user(aws, name)
         if user:
             inline = aws.pages("iam", "list_user_policies", "PolicyNames", UserName=name)
-            documents = {policy: find_document(aws, name, policy) for policy in inline}
+            documents = {policy: find_document(aws, Principal(USER, name), policy) for policy in inline}
             attached = aws.pages("iam", "list_attached_user_policies", "AttachedPolicies", UserName=name)
             groups = aws.pages("iam", "list_groups_for_user", "Groups", UserName=name)
             return [

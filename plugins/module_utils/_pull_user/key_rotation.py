@@ -24,7 +24,8 @@ from .._core.finding import as_option
 from .._core.time import retry_until
 from .access_keys import ACTIVE, AccessKey, KeyPlan
 from .entry_lock import EntryLock, LockLostError
-from .iam_user import KEY_MARK, find_keys, write_tags
+from .iam_user import KEY_MARK, find_keys
+from .principal_fields import write_tags
 
 SOON = {"NoSuchEntity"}  # of a user that is seconds old
 
@@ -87,7 +88,7 @@ def make_key(lock: EntryLock, keys: tuple[AccessKey, ...], regions: list[str]) -
     key, made = create_key(lock, pending)
     try:
         mark = {key.access_key_id: KEY_MARK}
-        retry_until(context.aws, context.deadline(), lambda: write_tags(context.aws, context.user, mark, ()), SOON)
+        retry_until(context.aws, context.deadline(), lambda: write_tags(context.aws, context.principal, mark, ()), SOON)
         if rotating:
             deadline = pending.since + timedelta(seconds=context.propagation_timeout)
             verify_key(context.aws, key, regions, deadline)

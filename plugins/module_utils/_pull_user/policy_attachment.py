@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: the policies that give a pull user its rights, and the moves between them: the inline
-# policy, a customer managed one for what that cannot hold, and two of AWS. A tag of the user records which we made,
+# Private to this collection: the policies that give a pull user or role its rights, and the moves between them: the
+# inline policy, a customer managed one for what that cannot hold, and two of AWS. Its tag records which we made,
 # since nothing else tells who attached a policy of AWS; without it, the inline one. A run that dies after any step of a
 # move leaves the rights, and a tag that names what is to be finished:
 #
@@ -25,6 +25,7 @@ from .._core.errors import AwsError, ConflictError, Json
 from .._core.finding import as_option, as_tag
 from .._core.time import retry_until
 from . import pull_policy as _policy
+from .principal import Principal
 
 RECORD = "gpuops.runpod/policy"  # names the ways that we made
 NOTHING = "none"
@@ -76,7 +77,7 @@ class AttachedPolicies(NamedTuple):
 class DesiredPolicy(NamedTuple):
     """`asked` are repositories by ARN, `arn` is where a managed policy would be made."""
 
-    user: str
+    principal: Principal
     partition: str
     kind: str
     asked: list[str] | None
@@ -110,7 +111,7 @@ class PolicyView(NamedTuple):
     kind: str | None = None
     name: str = _policy.NAME
     document: Json | None = None
-    limit: int | None = _policy.LIMIT
+    limit: int | None = None
 
 
 # Names and the record
@@ -120,12 +121,12 @@ def policy_of_aws(partition: str, way: str) -> str:
     return f"arn:{partition}:iam::aws:policy/{OF_AWS[way]}"
 
 
-def customer_name(user: str) -> str:
-    return f"{_policy.NAME}-{user}"
+def customer_name(principal: Principal) -> str:
+    return f"{_policy.NAME}-{principal.suffix}"
 
 
-def customer_arn(partition: str, account: str, path: str, user: str) -> str:
-    return f"arn:{partition}:iam::{account}:policy{path}{customer_name(user)}"
+def customer_arn(partition: str, account: str, path: str, principal: Principal) -> str:
+    return f"arn:{partition}:iam::{account}:policy{path}{customer_name(principal)}"
 
 
 def recorded(tags: Json) -> frozenset[str]:
@@ -145,18 +146,21 @@ def plan_record(tags: Json, made: frozenset[str] | None) -> tuple[Json, tuple[st
 # Reading
 
 
-def read_policies(aws: Aws, user: Json | None, desired: DesiredPolicy | None = None) -> AttachedPolicies:
-    if user is None:
+def read_policies(
+    aws: Aws, principal: Principal, found: Json | None, desired: DesiredPolicy | None = None
+) -> AttachedPolicies:
+    """`found` is the user or role, None when there is none."""
+    if found is None:
         return read_target(aws, AttachedPolicies(), desired, exists=False)
-    made, name = recorded(user["tags"]), user["name"]
-    partition, account = user["arn"].split(":")[1], user["arn"].split(":")[4]
+    made = recorded(found["tags"])
+    partition, account = found["arn"].split(":")[1], found["arn"].split(":")[4]
     relevant = made | {way for way in OF_AWS if desired and way == desired.kind}
-    listed = attached_policies(aws, name) if relevant - {INLINE} else {}
-    own = customer_arn(partition, account, user["path"], name)
+    listed = attached_policies(aws, principal) if relevant - {INLINE} else {}
+    own = customer_arn(partition, account, found["path"], principal)
     rights = AttachedPolicies(
         made,
-        find_document(aws, name, _policy.NAME) if INLINE in made else None,
-        find_customer(aws, name, own, listed) if CUSTOMER in made else None,
+        find_document(aws, principal, _policy.NAME) if INLINE in made else None,
+        find_customer(aws, principal, own, listed) if CUSTOMER in made else None,
         frozenset(way for way in relevant & OF_AWS.keys() if policy_of_aws(partition, way) in listed),
     )
     return read_target(aws, rights, desired, exists=True)
@@ -167,49 +171,51 @@ def read_target(aws: Aws, rights: AttachedPolicies, desired: DesiredPolicy | Non
     document = desired.document(rights) if desired else None
     if not (desired and document) or unchanged_way(rights, document):
         return rights
-    if exists and policy_size(document) <= _policy.LIMIT:
-        rights = rights._replace(others_size=other_policies_size(aws, desired.user))
-    if choose(desired.user, rights, document) == CUSTOMER and rights.customer is None:
-        listed = attached_policies(aws, desired.user) if exists else {}
-        rights = rights._replace(customer=find_customer(aws, desired.user, desired.arn, listed))
+    principal = desired.principal
+    if exists and policy_size(document) <= principal.inline_limit:
+        rights = rights._replace(others_size=other_policies_size(aws, principal))
+    if choose(principal, rights, document) == CUSTOMER and rights.customer is None:
+        listed = attached_policies(aws, principal) if exists else {}
+        rights = rights._replace(customer=find_customer(aws, principal, desired.arn, listed))
     return rights
 
 
-def attached_policies(aws: Aws, user: str) -> dict[str, str]:
+def attached_policies(aws: Aws, principal: Principal) -> dict[str, str]:
     """Return ARN -> name."""
-    listed = aws.pages("iam", "list_attached_user_policies", "AttachedPolicies", UserName=user)
+    listed = principal.pages(aws, "list_attached_{}_policies", "AttachedPolicies")
     return {policy["PolicyArn"]: policy["PolicyName"] for policy in listed}
 
 
-def find_document(aws: Aws, user: str, policy: str) -> Json | None:
+def find_document(aws: Aws, principal: Principal, policy: str) -> Json | None:
     with tolerating("NoSuchEntity"):
-        return aws.call("iam", "get_user_policy", UserName=user, PolicyName=policy)["PolicyDocument"]
+        return principal.call(aws, "get_{}_policy", PolicyName=policy)["PolicyDocument"]
     return None
 
 
-def find_customer(aws: Aws, user: str, arn: str, attached: dict[str, str]) -> CustomerPolicy | None:
+def find_customer(aws: Aws, principal: Principal, arn: str, attached: dict[str, str]) -> CustomerPolicy | None:
     """Raise ConflictError when the policy is somebody else's.
 
     One attached is found by name: it stays where it was made when the user's path changes.
     """
-    arn = next((current for current, name in attached.items() if name == customer_name(user)), arn)
+    arn = next((current for current, name in attached.items() if name == customer_name(principal)), arn)
     with tolerating("NoSuchEntity"):
         policy = aws.call("iam", "get_policy", PolicyArn=arn)["Policy"]
-        if {MANAGED: user}.items() <= {tag["Key"]: tag["Value"] for tag in policy.get("Tags", [])}.items():
+        if {MANAGED: principal.owner}.items() <= {tag["Key"]: tag["Value"] for tag in policy.get("Tags", [])}.items():
             version = policy["DefaultVersionId"]
             answer = aws.call("iam", "get_policy_version", PolicyArn=arn, VersionId=version)
             return CustomerPolicy(arn, answer["PolicyVersion"]["Document"], arn in attached)
         raise ConflictError(
-            f"The policy {arn} exists, but its tag {MANAGED} does not name the user {user}, so somebody else made it. "
-            f"Remove it, or hand it over: aws iam tag-policy --policy-arn{as_option(arn)} "
-            f"--tags {as_tag(MANAGED, user)}"
+            f"The policy {arn} exists, but its tag {MANAGED} does not name the {principal.kind} {principal.name}, so "
+            f"somebody else made it. Remove it, or hand it over: aws iam tag-policy --policy-arn{as_option(arn)} "
+            f"--tags {as_tag(MANAGED, principal.owner)}"
         )
     return None
 
 
-def other_policies_size(aws: Aws, user: str) -> int:
-    names = aws.pages("iam", "list_user_policies", "PolicyNames", UserName=user)
-    return sum(policy_size(find_document(aws, user, policy)) for policy in names if policy not in (_policy.NAME, DENY))
+def other_policies_size(aws: Aws, principal: Principal) -> int:
+    names = principal.pages(aws, "list_{}_policies", "PolicyNames")
+    others = [name for name in names if name not in (_policy.NAME, DENY)]
+    return sum(policy_size(find_document(aws, principal, name)) for name in others)
 
 
 def attached_arns(partition: str, rights: AttachedPolicies) -> set[str]:
@@ -228,13 +234,13 @@ def unchanged_way(rights: AttachedPolicies, document: Json) -> str | None:
     return None
 
 
-def choose(user: str, rights: AttachedPolicies, document: Json) -> str:
+def choose(principal: Principal, rights: AttachedPolicies, document: Json) -> str:
     """Return the inline or the customer managed way; InputError when neither can hold it."""
     stays = unchanged_way(rights, document)
     if stays:
         return stays
-    _policy.check_size(user, document)
-    return INLINE if policy_size(document) + rights.others_size <= _policy.LIMIT else CUSTOMER
+    _policy.check_size(principal, document, rights.others_size)
+    return INLINE if policy_size(document) + rights.others_size <= principal.inline_limit else CUSTOMER
 
 
 def plan_policies(rights: AttachedPolicies, desired: DesiredPolicy) -> PolicyChange:
@@ -244,7 +250,7 @@ def plan_policies(rights: AttachedPolicies, desired: DesiredPolicy) -> PolicyCha
     document = desired.document(rights)
     if document is None:
         return PolicyChange()
-    target = choose(desired.user, rights, document)
+    target = choose(desired.principal, rights, document)
     return plan_change(rights, target, document, rights.customer.arn if rights.customer else desired.arn)
 
 
@@ -280,34 +286,36 @@ def policies_after(rights: AttachedPolicies, move: PolicyChange) -> AttachedPoli
     return AttachedPolicies(move.record, move.document)
 
 
-def current_view(user: str, rights: AttachedPolicies) -> PolicyView:
+def current_view(principal: Principal, rights: AttachedPolicies) -> PolicyView:
     ways = [way for way in WAYS if way in rights.there] or sorted(rights.attached)
-    return policy_view(user, ways[-1] if ways else None, rights.document)
+    return policy_view(principal, ways[-1] if ways else None, rights.document)
 
 
-def policy_view(user: str, way: str | None, document: Json | None) -> PolicyView:
+def policy_view(principal: Principal, way: str | None, document: Json | None) -> PolicyView:
     if way is None:
-        return PolicyView()
+        return PolicyView(limit=principal.inline_limit)
     if way in OF_AWS:
-        return PolicyView(way, OF_AWS[way], None, None)
+        return PolicyView(way, OF_AWS[way])
     if way == CUSTOMER:
-        return PolicyView(REPOSITORIES, customer_name(user), document, _policy.MANAGED_LIMIT)
-    return PolicyView(REPOSITORIES, _policy.NAME, document)
+        return PolicyView(REPOSITORIES, customer_name(principal), document, _policy.MANAGED_LIMIT)
+    return PolicyView(REPOSITORIES, _policy.NAME, document, principal.inline_limit)
 
 
 # Writing
 
 
-def attach(aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, deadline: datetime, is_new: bool) -> None:
+def attach(
+    aws: Aws, principal: Principal, rights: AttachedPolicies, move: PolicyChange, deadline: datetime, is_new: bool
+) -> None:
     retry_deadline = deadline if is_new or move.target == CUSTOMER else None
     if move.target == INLINE and move.document:
         request: Json = {"PolicyName": _policy.NAME, "PolicyDocument": compact(move.document)}
-        retry_until(aws, retry_deadline, lambda: aws.call("iam", "put_user_policy", UserName=user, **request), SOON)
-        see(aws, lambda: find_document(aws, user, _policy.NAME), move.document, deadline)
+        retry_until(aws, retry_deadline, lambda: principal.call(aws, "put_{}_policy", **request), SOON)
+        see(aws, lambda: find_document(aws, principal, _policy.NAME), move.document, deadline)
         return
     if move.target == CUSTOMER and move.document:
         if rights.customer is None:
-            create_customer(aws, user, move.arn, move.document)
+            create_customer(aws, principal, move.arn, move.document)
         elif _policy.differs(rights.customer.document, move.document):
             prune(aws, move.arn, MOST_VERSIONS - 1)
             text = compact(move.document)
@@ -315,9 +323,7 @@ def attach(aws: Aws, user: str, rights: AttachedPolicies, move: PolicyChange, de
         see(aws, lambda: default_document(aws, move.arn), move.document, deadline)
         if rights.customer and rights.customer.attached:
             return
-    retry_until(
-        aws, retry_deadline, lambda: aws.call("iam", "attach_user_policy", UserName=user, PolicyArn=move.arn), SOON
-    )
+    retry_until(aws, retry_deadline, lambda: principal.call(aws, "attach_{}_policy", PolicyArn=move.arn), SOON)
 
 
 def see(aws: Aws, read: Callable[[], Json | None], document: Json, deadline: datetime) -> None:
@@ -340,23 +346,23 @@ def default_document(aws: Aws, arn: str) -> Json | None:
     return None
 
 
-def create_customer(aws: Aws, user: str, arn: str, document: Json) -> None:
+def create_customer(aws: Aws, principal: Principal, arn: str, document: Json) -> None:
     """One of ours that appeared meanwhile is as good."""
-    path = arn.partition(":policy")[2].removesuffix(customer_name(user))
+    path = arn.partition(":policy")[2].removesuffix(customer_name(principal))
     try:
         aws.call(
             "iam",
             "create_policy",
-            PolicyName=customer_name(user),
+            PolicyName=customer_name(principal),
             Path=path,
             PolicyDocument=compact(document),
-            Description=f"What the IAM user {user} may pull, kept by gpuops.runpod",
-            Tags=[{"Key": MANAGED, "Value": user}],
+            Description=f"What the IAM {principal.kind} {principal.name} may pull, kept by gpuops.runpod",
+            Tags=[{"Key": MANAGED, "Value": principal.owner}],
         )
     except AwsError as error:
         if error.code != "EntityAlreadyExists":
             raise
-        current = find_customer(aws, user, arn, {})
+        current = find_customer(aws, principal, arn, {})
         if current is None:
             raise ConflictError(
                 f"{error} If a second run says so too, it has another path than {path}: remove it."
@@ -367,16 +373,18 @@ def create_customer(aws: Aws, user: str, arn: str, document: Json) -> None:
             ) from error
 
 
-def detach(aws: Aws, user: str, partition: str, rights: AttachedPolicies, ways: frozenset[str]) -> list[Json]:
-    """Take ways from the user, rights first. Return what others use: {kind, name, remedy}."""
+def detach(
+    aws: Aws, principal: Principal, partition: str, rights: AttachedPolicies, ways: frozenset[str]
+) -> list[Json]:
+    """Take ways from it, rights first. Return what others use: {kind, name, remedy}."""
     for way in (way for way in WAYS if way in ways):
         with tolerating("NoSuchEntity"):
             if way == INLINE:
-                aws.call("iam", "delete_user_policy", UserName=user, PolicyName=_policy.NAME)
+                principal.call(aws, "delete_{}_policy", PolicyName=_policy.NAME)
             elif way in OF_AWS:
-                aws.call("iam", "detach_user_policy", UserName=user, PolicyArn=policy_of_aws(partition, way))
+                principal.call(aws, "detach_{}_policy", PolicyArn=policy_of_aws(partition, way))
             elif rights.customer and rights.customer.attached:
-                aws.call("iam", "detach_user_policy", UserName=user, PolicyArn=rights.customer.arn)
+                principal.call(aws, "detach_{}_policy", PolicyArn=rights.customer.arn)
     return delete_customer(aws, rights.customer.arn) if rights.customer and CUSTOMER in ways else []
 
 

@@ -13,26 +13,15 @@ from collections.abc import Iterable
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
 
 from .._aws.policy_document import listed, policy_size
+from .._aws.pull_document import IMPORT, pull_document
 from .._core.errors import InputError, Json
 from .._oci.reference import ARN
+from .principal import INLINE_LIMITS, USER, Principal
 
 NAME = "gpuops-runpod-pull"
-LIMIT = 2048  # characters of all inline policies of a user; IAM does not count white space
+LIMIT = INLINE_LIMITS[USER]
 MANAGED_LIMIT = 6144
-PULL = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchCheckLayerAvailability"]
-IMPORT = "ecr:BatchImportUpstreamImage"  # lets a first pull fill a pull-through cache
-
-
-def document(arns: Iterable[str], pull_through: bool = False) -> Json:
-    """Return the least privilege to pull; without repositories only tokens are allowed."""
-    actions = [*PULL, IMPORT] if pull_through else PULL
-    statements: list[Json] = [
-        {"Sid": "Token", "Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}
-    ]
-    resources = sorted(set(arns))
-    if resources:
-        statements.append({"Sid": "Pull", "Effect": "Allow", "Action": actions, "Resource": resources})
-    return {"Version": "2012-10-17", "Statement": statements}
+document = pull_document
 
 
 def pull_statement(policy: Json | None) -> Json:
@@ -88,17 +77,18 @@ def commonest_prefix(arns: Iterable[str]) -> str:
     return f"{prefix}/*" if count > 1 else ""
 
 
-def check_size(user: str, policy: Json) -> None:
+def check_size(principal: Principal, policy: Json, others_size: int = 0) -> None:
     """Raise InputError when no policy can take the document."""
-    own = policy_size(policy)
-    if own <= MANAGED_LIMIT:
+    own, limit = policy_size(policy), principal.inline_limit
+    if own <= max(MANAGED_LIMIT, limit - others_size):
         return
     arns = repositories_of(policy)
     pattern = commonest_prefix(arns)
     example = f"such as {pattern!r}, " if pattern else ""
+    kind = principal.kind
     raise InputError(
-        f"The policy of the user {user} for {len(arns)} repositories would have {own} characters, but IAM allows "
-        f"{LIMIT} for all inline policies of a user and {MANAGED_LIMIT} for a managed policy. Nothing was changed. "
-        f"Name a prefix with a wildcard, {example}instead of single repositories, with purge_repositories: true so "
-        "that it replaces them."
+        f"The policy of the {kind} {principal.name} for {len(arns)} repositories would have {own} characters, but IAM "
+        f"allows {limit} for all inline policies of a {kind} and {MANAGED_LIMIT} for a managed policy. Nothing was "
+        f"changed. Name a prefix with a wildcard, {example}instead of single repositories, with purge_repositories: "
+        "true so that it replaces them."
     )

@@ -18,9 +18,11 @@ from . import policy_attachment
 from . import pull_policy as _policy
 from .access_keys import ACTIVE, FOREIGN
 from .entry_lock import KeyContext
-from .iam_user import UserState, check_entry, check_user, find_keys, find_user, tags_after, write_tags
+from .iam_user import UserState, check_entry, check_user, find_keys, find_user
 from .key_rotation import deactivate_keys
 from .policy_attachment import DENY, find_document
+from .principal import Principal
+from .principal_fields import tags_after, write_tags
 from .user_result import build_result, owners_of
 
 DOCUMENT = {
@@ -46,13 +48,13 @@ def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
         raise InputError(f"There is no IAM user {name} to quarantine.")
     arn = user["arn"].split(":")
     check_user(user, context.store.arn(partition=arn[1], account=arn[4]))
-    inline = find_document(aws, name, _policy.NAME)
-    denied = is_denied(aws, name) and inline is None
+    inline = find_document(aws, context.principal, _policy.NAME)
+    denied = is_denied(aws, context.principal) and inline is None
     tag = {} if QUARANTINED in user["tags"] else {QUARANTINED: format_time(aws.clock())}
     if not check_mode:
         if not denied:
-            deny(aws, name)
-        write_tags(aws, name, tag, ())
+            deny(aws, context.principal)
+        write_tags(aws, context.principal, tag, ())
     before = read(context, user)
     before = before._replace(policies=before.policies._replace(inline=inline))
     whose = owners_of(before)
@@ -73,7 +75,7 @@ def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
 
 def read(context: KeyContext, user: Json) -> UserState:
     aws, store, arn = context.aws, context.store, user["arn"].split(":")
-    policies = policy_attachment.read_policies(aws, user)
+    policies = policy_attachment.read_policies(aws, context.principal, user)
     entry = store.read()
     keys = find_keys(aws, context.user)
     if entry:
@@ -90,17 +92,17 @@ def tell_readers(context: KeyContext, entry: Entry | None, check_mode: bool) -> 
     return True
 
 
-def is_denied(aws: Aws, user: str) -> bool:
-    document = find_document(aws, user, DENY)
+def is_denied(aws: Aws, principal: Principal) -> bool:
+    document = find_document(aws, principal, DENY)
     return document is not None and not _policy.differs(document, DOCUMENT)
 
 
-def deny(aws: Aws, user: str) -> None:
+def deny(aws: Aws, principal: Principal) -> None:
     """Our policy goes before: both may not fit into what IAM allows."""
-    remove_policy(aws, user, _policy.NAME)
-    aws.call("iam", "put_user_policy", UserName=user, PolicyName=DENY, PolicyDocument=compact(DOCUMENT))
+    remove_policy(aws, principal, _policy.NAME)
+    principal.call(aws, "put_{}_policy", PolicyName=DENY, PolicyDocument=compact(DOCUMENT))
 
 
-def remove_policy(aws: Aws, user: str, name: str) -> None:
+def remove_policy(aws: Aws, principal: Principal, name: str) -> None:
     with tolerating("NoSuchEntity"):
-        aws.call("iam", "delete_user_policy", UserName=user, PolicyName=name)
+        principal.call(aws, "delete_{}_policy", PolicyName=name)

@@ -18,6 +18,7 @@ from .access_keys import FOREIGN, is_due, owners
 from .entry_lock import KeyContext
 from .iam_user import UserState, marked_keys
 from .key_rotation import stored_id
+from .principal import Principal
 
 
 def owners_of(state: UserState) -> dict[str, str]:
@@ -39,7 +40,7 @@ def build_result(
     stored = next((key for key in after.keys if key.id == stored_id(after.entry)), None)
     results = {
         "user": after.user,
-        "policy": policy_result(policy_attachment.current_view(params["name"], after.policies), asked),
+        "policy": policy_result(policy_attachment.current_view(context.principal, after.policies), asked),
         "access_keys": keys_result(after, now),
         "secret_store": {
             "type": params["secret_store"]["type"],
@@ -54,8 +55,8 @@ def build_result(
     if params["state"] == "absent":
         results["remaining"] = list(after.others)
     if after.others:
-        warnings = (*warnings, still_there(params["name"], list(after.others)))
-    return Result(changed, for_diff(params["name"], before), for_diff(params["name"], after), results, warnings)
+        warnings = (*warnings, still_there(context.principal, list(after.others)))
+    return Result(changed, for_diff(context.principal, before), for_diff(context.principal, after), results, warnings)
 
 
 def policy_result(policy: policy_attachment.PolicyView, asked: list[str] | None) -> Json:
@@ -93,9 +94,9 @@ def keys_result(state: UserState, now: datetime) -> list[Json]:
     return found
 
 
-def for_diff(name: str, state: UserState) -> Json | None:
+def for_diff(principal: Principal, state: UserState) -> Json | None:
     """Return nothing secret, and nothing that changes by itself."""
-    entry, policy = state.entry, policy_attachment.current_view(name, state.policies)
+    entry, policy = state.entry, policy_attachment.current_view(principal, state.policies)
     if not (state.user or entry):
         return None
     access_keys = [{"id": key.id, "status": key.status} for key in state.keys]
@@ -107,6 +108,9 @@ def for_diff(name: str, state: UserState) -> Json | None:
     }
 
 
-def still_there(user: str, remaining: list[Json]) -> str:
+def still_there(principal: Principal, remaining: list[Json]) -> str:
     things = "; ".join(f"{thing['kind']} {thing['name']} ({thing['remedy']})" for thing in remaining)
-    return f"The user {user} stays, without anything of this collection on it, because of what others gave it: {things}"
+    return (
+        f"The {principal.kind} {principal.name} stays, without anything of this collection on it, because of what "
+        f"others gave it: {things}"
+    )

@@ -27,6 +27,7 @@ AREAS = {
     "templates": "templates",
     "serverless": "serverless endpoints",
     "pods": "pods",
+    "account": "secrets of the account",
 }
 # Kind -> texts of each item. Names of endpoints and pods are not promised.
 REQUIRED = {
@@ -36,9 +37,11 @@ REQUIRED = {
     "endpoints": ("id",),
     "pods": ("id",),
     "workers": ("id",),
+    "secrets": ("id", "name"),
 }
+TEXTS = ("name", "image", "registry", "status", "tag", "args", "description", "createdAt", "valueLastUpdatedAt", "pool")
 OPTIONAL = {
-    **{name: (str, "a text") for name in ("name", "image", "registry", "status", "tag", "args", "pool")},
+    **{name: (str, "a text") for name in TEXTS},
     **{name: (dict, "an object") for name in ("env", "mounts", "scaling", "gpu", "workers")},
     **{name: (list, "a list") for name in ("ports", "cpu", "allowedCudaVersions", "dataCenterIds", "networkVolumes")},
 }
@@ -48,6 +51,7 @@ ITEMS = {
     "/templates": "templates",
     "/serverless": "endpoints",
     "/pods": "pods",
+    "/account/secrets": "secrets",
 }
 
 

@@ -116,7 +116,7 @@ def retry_delay(method: str, status: int | None, reported: float | None, attempt
 def secrets_in(body: Json | None) -> list[str]:
     """Return what an error must not repeat: a password, values of the environment."""
     body = body or {}
-    values = [body.get("password"), *(body.get("env") or {}).values()]
+    values = [body.get("password"), body.get("value"), *(body.get("env") or {}).values()]
     return [value for value in values if isinstance(value, str)]
 
 

@@ -56,6 +56,16 @@ def repository_used(thing: Json) -> str | None:
     return image.repository_arn if image else None
 
 
+def repositories_by_credential(current: Account) -> dict[str, list[str]]:
+    """Return id -> ARNs of what is pulled with it."""
+    found: dict[str, list[str]] = {}
+    for things in in_use(current).values():
+        for thing in things:
+            if thing.get("registry") and (arn := repository_used(thing)):
+                found.setdefault(thing["registry"], []).append(arn)
+    return found
+
+
 def referring(current: Account, registries: Iterable[Json]) -> list[Json]:
     listed, found = list(registries), credential_users(current)
     return [

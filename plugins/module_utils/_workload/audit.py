@@ -16,8 +16,11 @@ from .audit_delegation import delegations, policies, unproven
 from .audit_image import images, mirrors, public_repositories
 from .audit_reads import failures
 from .audit_refusal import denying, explained, one_of_each, proof, refusals, tokens
+from .audit_remedy import with_side_effects
+from .audit_role import pull_role
 from .audit_runs import account, endpoints, templates
 from .audit_scene import Scene
+from .audit_sinks import sinks
 from .audit_user import borrowed, user, user_drift
 from .audit_verdict import OF_THE_KEY
 from .desired import DesiredState
@@ -41,7 +44,7 @@ def problems(desired: DesiredState, observed: ObservedState) -> list[Finding]:
         *([] if any(one.severity == "error" for one in about_the_user) else user_drift(scene)),
     ]
     found += unproven(scene, found)
-    weighed = [weigh(scene, one) for one in merged(found)]
+    weighed = [weigh(scene, one) for one in with_side_effects(scene, merged(found))]
     return sorted(weighed, key=lambda one: (SEVERITIES.index(one.severity), place(one), one.code, one.cause))
 
 
@@ -89,6 +92,7 @@ def merged(found: Iterable[Finding]) -> list[Finding]:
 
 RULES_IN_ORDER: list[Callable[[Scene], Iterable[Finding]]] = [
     refusals,
+    pull_role,
     public_repositories,
     mirrors,
     policies,
@@ -99,4 +103,5 @@ RULES_IN_ORDER: list[Callable[[Scene], Iterable[Finding]]] = [
     account,
     templates,
     endpoints,
+    sinks,
 ]

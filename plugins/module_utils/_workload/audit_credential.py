@@ -43,11 +43,8 @@ def further_credentials(scene: Scene) -> Iterator[Finding]:
     defaults = scene.desired.default_names(scene.observed.listed("registries"), account)
     wished = {each["id"] for region in scene.desired.regions for each in scene.observed.current(scene.desired, region)}
     for one in scene.observed.runpod_findings:
-        if (
-            one["kind"] == "registry"
-            and one["id"] in scene.observed.expiry.keys() - wished
-            and one["code"] in OF_TOKENS
-        ):
+        of_ours = one["kind"] == "registry" and one["code"] in OF_TOKENS
+        if of_ours and one["id"] in scene.observed.expiry.keys() - wished:
             region, name = defaults.get(one["id"], ("", one["name"]))
             found = token(scene, one, (name, region), ())
             yield found if region else found._replace(remedy=one["remedy"])

@@ -14,6 +14,7 @@ from .desired import desired_state
 from .look import Clients, Look
 from .options import OPTIONS as ALL_OPTIONS
 from .report import audit
+from .sink_look import sinks_of
 
 # Only writes need these.
 UNASKED = {
@@ -40,6 +41,8 @@ def run(params: Json, dummy: bool, clients: Clients) -> Result:
     check_events(params["events"])
     unasked = {name: ALL_OPTIONS[name].get("default") for name in UNASKED}
     desired = desired_state({**unasked, **params, **AS_AUDIT})
-    observed = observe(desired, Look.through(clients), params["events"])
+    look = Look.through(clients)
+    observed = observe(desired, look, params["events"])
+    observed = observed._replace(sinks=sinks_of(desired, params["token_sinks"], look.aws, clients.connect_sink))
     claims = desired.claims(observed.account_id(desired))
     return Result(False, None, None, {"audit": audit(desired, observed), "handover": {"claims": claims}})

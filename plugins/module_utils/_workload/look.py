@@ -18,8 +18,10 @@ from .._core.errors import Json
 from .._oci.registry_client import Login, Registry
 from .._oci.skopeo import Skopeo
 from .._runpod.client import Client
+from .._sink.target import Registries, TokenSink
+from .summary import KNOWN_LATER
 
-READS = ("batch_check_", "batch_get_", "describe_", "get_", "list_", "lookup_", "simulate_")
+READS = ("assume_", "batch_check_", "batch_get_", "describe_", "get_", "list_", "lookup_", "simulate_")
 LISTINGS = {
     "registries": "/registries",
     "delegations": "/registries/delegations",
@@ -27,7 +29,6 @@ LISTINGS = {
     "endpoints": "/serverless",
     "pods": "/pods?includeClusterPods=true",
 }
-KNOWN_LATER = "(known after the run)"  # the id of what is still to be made
 
 
 class ReadOnlyAws(Aws):
@@ -105,13 +106,16 @@ class ReadOnlyRunpod(Client):
 
 
 class Clients(NamedTuple):
-    """Both clouds, what fetches layers, registries by host and login, and skopeo."""
+    """Both clouds, what fetches layers, registries by host and login, skopeo, and for an audit other targets of tokens
+    by their options.
+    """
 
     aws: Aws
     api: Client
     opener: Any
     registry: Callable[[str, Login | None], Registry]
     skopeo: Skopeo
+    connect_sink: Callable[[Json, Registries], TokenSink] | None = None
 
 
 class Look(NamedTuple):
@@ -125,4 +129,4 @@ class Look(NamedTuple):
 
     @classmethod
     def through(cls, clients: Clients) -> Look:
-        return cls(ReadOnlyAws.of(clients.aws), ReadOnlyRunpod(clients.api), *clients[2:])
+        return cls(ReadOnlyAws.of(clients.aws), ReadOnlyRunpod(clients.api), *clients[2:5])

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from .._core.errors import Json
+from .._core.result import Result
 from .._core.time import format_time, parse_time
 from .._runpod.rollout import READY
 from .audit import problems
@@ -58,7 +59,9 @@ def worst(colours: Iterable[str]) -> str:
 
 def answer(scene: Scene, found: list[Finding], chains: list[Json]) -> list[str]:
     """Return what is wrong, or that nothing is, and how many pulls are not proved."""
-    wrong = [sentence(scene, one) for one in found if one.status != "green"]
+    bad = [one for one in found if one.status != "green"]
+    remedies = ["", *(one.remedy for one in bad)]
+    wrong = [sentence(scene, one, before) for one, before in zip(bad, remedies, strict=False)]
     fine = [] if any(one.status in ("red", "amber", "grey") for one in found) else [FINE]
     unproven = {name for one in found if one.status == "unproven" for name in one.workloads}
     names = [each["name"] for each in chains if not proved_or_red(each) and each["name"] not in unproven]
@@ -101,11 +104,12 @@ def to_result(scene: Scene, number: int, one: Finding) -> Json:
     }
 
 
-def sentence(scene: Scene, one: Finding) -> str:
+def sentence(scene: Scene, one: Finding, before: str = "") -> str:
+    """A remedy that was told `before` is not told again."""
     whom = f" {listed(one.workloads, len(scene.desired.items))}:"
     since = f" Since {one.since}." if one.since else ""
     told_of = f"{one.status.upper()}{whom if one.workloads else ':'} {one.cause}{since}"
-    return f"{told_of} Remedy: {as_called(scene, one.remedy)}"
+    return f"{told_of} Remedy: {'the same.' if one.remedy == before else as_called(scene, one.remedy)}"
 
 
 def listed(names: Sequence[str], total: int) -> str:
@@ -186,8 +190,19 @@ def absence(found: object) -> str:
     return "not looked at" if isinstance(found, Failure) else "not found"
 
 
+def role(scene: Scene, dummy: Json) -> Link:
+    name, found = scene.desired.options["role_name"], scene.observed.user_preview
+    if not (isinstance(found, Result) and found.before):
+        return name, absence(found), {}
+    about = found.before["role"]
+    return name, "whoever its trust names mints tokens as it", {"arn": about["arn"], "trust": about["trust"]}
+
+
 def caller(scene: Scene, dummy: Json) -> Link:
     arn = read(scene.observed.identity, "") or None
+    lent = scene.desired.options["role_arn"]
+    if lent:
+        return lent, "assumed by whoever runs this, for the repositories of this run", {"arn": lent}
     return arn, "RunPod can pull whatever this identity can", {"arn": arn}
 
 
@@ -261,6 +276,7 @@ DESCRIBED: dict[str, Callable[[Scene, Json], Link]] = {
     "image": image,
     "user": user,
     "key": key,
+    "role": role,
     "caller": caller,
     "policy": policy,
     "public_image": public_image,
@@ -314,8 +330,12 @@ def started(scene: Scene, item: Json, handed: str | None) -> Json | None:
 def puller(scene: Scene) -> str:
     if scene.desired.access == "public":
         return "a client without a login"
-    user = scene.desired.options["user_name"]
-    return f"the pull user {user}" if scene.desired.by_user else read(scene.observed.identity, "the caller")
+    options = scene.desired.options
+    if scene.desired.by_user:
+        return f"the pull user {options['user_name']}"
+    if scene.desired.by_session:
+        return f"the pull role {options['role_name']}" if scene.desired.by_role else f"the role {options['role_arn']}"
+    return str(read(scene.observed.identity, "the caller"))
 
 
 # Keys and tokens over time

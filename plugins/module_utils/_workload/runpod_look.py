@@ -19,7 +19,7 @@ from .audit_workers import Trouble, trouble
 from .desired import DesiredState
 from .look import LISTINGS, Look
 from .observed import EndpointLook, Failure, ObservedState, guarded, read
-from .plan import plan_templates
+from .plan_workloads import plan_templates
 from .pull_look import check
 from .spec import templates
 

@@ -2,18 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Private to this collection: one thing that a run does, and why.
+# Private to this collection: the things that a run does, and why.
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from .._core.errors import Json
 from .._core.result import Result
 from .._core.time import format_time
 from .desired import DesiredState
 
-GROUPS = ("user", "policy")  # of a pull user
+GROUPS = ("user", "role", "policy")  # of a pull user or role
 
 
 class Step(NamedTuple):
@@ -29,6 +30,14 @@ class Step(NamedTuple):
     @property
     def needed(self) -> bool:
         return self.action != "none"
+
+
+class Plan(NamedTuple):
+    """Steps, the run's result, and the values that its tasks hand to modules."""
+
+    steps: list[Step]
+    result: Json
+    handover: Json = {}
 
 
 def action_of(before: Any, after: Any, changed: bool) -> str:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._core.errors import Json
 
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 KINDS = {
     "user": "pull user",
+    "role": "pull role",
     "grant": "repository policy",
     "public_repository": "public repository",
     "mirror": "image",
     "proof": "pull as",
 }
+NOTHING_TO_DO = "There is nothing to do."
 VERBS = {"create": "+", "change": "~", "delete": "-", "prove": "?"}
+KNOWN_LATER = "(known after the run)"
+TOLD_BY_THE_RUN = ("alias", "created", "expires_at", "id", "secret_store", "uri")
 PROVED = {True: "the pull is proved", False: "cannot be pulled"}
 
 
@@ -75,7 +79,19 @@ def differing(step: Step) -> Json:
 def diff_of(steps: Iterable[Step]) -> tuple[Json, Json]:
     needed = [(f"{step.step} {step.name}", differing(step)) for step in steps if step.needed and step.action != "prove"]
     before = {name: parts["before"] for name, parts in needed if parts["before"]}
-    return before, {name: parts["after"] for name, parts in needed if parts["after"]}
+    return before, {name: with_unknown(parts["after"]) for name, parts in needed if parts["after"]}
+
+
+def with_unknown(after: Any) -> Any:
+    """Return a state in which what only the run will tell is not shown as null."""
+    if isinstance(after, list):
+        return [with_unknown(one) for one in after]
+    if not isinstance(after, dict):
+        return after
+    return {
+        name: KNOWN_LATER if value is None and name in TOLD_BY_THE_RUN else with_unknown(value)
+        for name, value in after.items()
+    }
 
 
 def planned(steps: list[Step], result: Json, pending: bool = False) -> Json:
@@ -84,6 +100,6 @@ def planned(steps: list[Step], result: Json, pending: bool = False) -> Json:
         "steps": [shown_step(step) for step in steps],
         "needed": list(dict.fromkeys(step.step for step in steps if step.needed)),
         "changes": change_lines(steps),
-        "summary": state_lines(result, pending, renewed),
+        "summary": state_lines(result, pending, renewed) or ([] if change_lines(steps) else [NOTHING_TO_DO]),
         "result": result,
     }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -72,13 +73,13 @@ def of_a_playbook(house: House, base: Base, words: list[str]) -> None:
         raise NotCarriedOutError(f"{' '.join(words)}: {failure}")
 
 
-def type_in(house: House, base: Base, remedy: str, folder: Path) -> None:
+def type_in(house: House, base: Base, remedy: str, folder: Path, programs: Path) -> None:
     """Give the command to a shell as it stands; only the file of variables gets the name that it has."""
     file = folder / "variables.yml"
     file.write_text(json.dumps({f"runpod_ecr_{name}": value for name, value in base.wish.items()}))
     command = command_of(remedy).replace("@VARIABLES.yml", f"@{file}")
-    found = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
-    environment = house.environment() | found
+    environment = house.environment() | {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
+    environment["PATH"] = f"{programs}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotCarriedOutError(f"{command}: {done.stdout}{done.stderr}")

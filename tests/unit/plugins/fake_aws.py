@@ -293,6 +293,10 @@ class Account:
         provide(request["PolicyArn"])
         return moto.attach_user_policy(**request)
 
+    def attach_role_policy(self, moto: Any, request: Json) -> Json:
+        provide(request["PolicyArn"])
+        return moto.attach_role_policy(**request)
+
     def create_policy(self, moto: Any, request: Json) -> Json:
         if request["PolicyName"] in {policy["PolicyName"] for policy in moto.list_policies(Scope="Local")["Policies"]}:
             raise refusal("EntityAlreadyExists", 409, "Duplicate names are not allowed.")

@@ -22,7 +22,7 @@ from parliament import analyze_policy_string
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror, public_repository
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse_ecr
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import Clients
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_look import expiring
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.look import ReadOnlyAws
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_look import policy_source, simulation
@@ -59,13 +59,16 @@ from ansible_collections.gpuops.runpod.tests.unit.rights.test_operator import (
     Shelf,
     both,
     here,
+    keep_role,
     look,
+    mint_as_role,
     play,
     play_both,
     quarantine,
     unnoted,
     use_grant,
     use_info,
+    use_role,
     use_rotation,
 )
 from ansible_collections.gpuops.runpod.tools.rights import POLICIES, RULES, documents
@@ -133,6 +136,16 @@ def outgrow(account: Observed) -> None:
     quarantine(account)
 
 
+def keep_a_role(account: Observed) -> None:
+    """All that happens to a role, from nothing to a second absence, and one that somebody made without a boundary."""
+    look_whole(account)
+    use_role(account, ())
+    with unnoted(account):
+        keep_role(account, permissions_boundary=None)
+    keep_role(account, repositories=["app", "web"])
+    mint_as_role(account)
+
+
 def refresh(account: Observed) -> None:
     with unnoted(account):
         play(account)
@@ -142,7 +155,7 @@ def refresh(account: Observed) -> None:
 def lend(account: Observed) -> None:
     """The caller is who pulls."""
     runpod = FakeRunpod()
-    clients = ecr_credential.Clients(account.aws(), runpod.client)
+    clients = Clients(account.aws(), runpod.client)
     check(account, "caller")
     for options in ({}, {"state": "absent", "registry_region": None}):
         params = {**CREDENTIAL, "secret_store": None, **options}
@@ -205,10 +218,12 @@ WORK: dict[str, tuple[Callable[[Observed], None], ...]] = {
     "delegation": (delegate,),
     "operator": (manage, bound_the_unbounded, use_rotation, shut_off),
     "operator operator-managed-policies": (outgrow,),
+    "operator-managed-policies operator-role": (keep_a_role,),
     "public": (publish,),
     "preflight": (foresee,),
     "pull-boundary": (lend,),
     "refresher": (refresh,),
+    "role-refresher": (mint_as_role,),
 }
 EVERY_WORK = pytest.mark.parametrize("names", WORK)
 

@@ -312,6 +312,32 @@ def test_known_ways_of_escalating_are_shut() -> None:
     assert allowed(holder(statements(OPERATOR)), wanted) == set()
 
 
+def test_who_keeps_roles_gives_nobody_more_than_the_boundary() -> None:
+    who, role = holder(statements("operator-role")), f"{IAM}:role/runpod/x"
+    bound, loose = (("iam:PermissionsBoundary", BOUNDARY),), (("iam:PermissionsBoundary", LOOSE),)
+    giving = [f"iam:{one}" for one in ("CreateRole", "PutRolePolicy", "DeleteRolePolicy", "PutRolePermissionsBoundary")]
+    assert allowed(who, [(action, role, bound) for action in giving]) == {(action, role, bound) for action in giving}
+    attaching = [("iam:AttachRolePolicy", role, (*bound, ("iam:PolicyARN", arn))) for arn in (ADMIN, LOOSE, THEIRS)]
+    beyond = ("DeleteRolePermissionsBoundary", "PassRole", "UpdateRole", "CreateServiceLinkedRole")
+    wanted = [
+        *((action, role, keys) for action in giving for keys in ((), loose)),
+        *((action, f"{IAM}:role/admin", bound) for action in (*giving, "iam:UpdateAssumeRolePolicy", "iam:TagRole")),
+        *((f"iam:{action}", role, bound) for action in beyond),
+        *attaching,
+        ("sts:AssumeRole", f"{IAM}:role/admin", ()),
+    ]
+    assert allowed(who, wanted) == set()
+
+
+def test_who_refreshes_as_a_role_can_assume_pull_roles_and_nothing_else() -> None:
+    who = holder(statements("role-refresher"))
+    roles = [f"{IAM}:role/{name}" for name in ("runpod/x", "admin", "runpodx/x")]
+    assert allowed(who, requests(every_action(), roles)) == {
+        ("sts:AssumeRole", roles[0]),
+        *(("sts:GetCallerIdentity", role) for role in roles),
+    }
+
+
 @pytest.mark.parametrize("names", ["auditor", "delegation", "public", "refresher", "pull-boundary"])
 def test_nobody_else_writes_in_iam_or_takes_another_role(names: str) -> None:
     reads = ("iam:Get", "iam:List")

@@ -16,7 +16,7 @@ from moto import mock_aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import pull_check
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import Clients
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check, ecr_pull_user_info, runpod_ecr_credential
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import STORES, client, lost
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod
@@ -50,7 +50,7 @@ def check(account: Observed, identity: str) -> None:
 
 
 def hand_over(account: Observed, runpod: FakeRunpod, **options: str | None) -> None:
-    clients = ecr_credential.Clients(account.aws(), runpod.client)
+    clients = Clients(account.aws(), runpod.client)
     params = {**CREDENTIAL, "secret_store": account.options, **options}
     both(lambda check_mode: runpod_ecr_credential.run(params, check_mode, clients))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
@@ -28,12 +28,13 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror, public_repository, pull_check
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Manifest, Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import Clients
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
     ecr_public_repo,
     ecr_pull_check,
     ecr_pull_grant,
+    ecr_pull_role,
     ecr_pull_user,
     ecr_pull_user_info,
     runpod_ecr_credential,
@@ -60,6 +61,7 @@ Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[3]
 HOME = "123456789012"
 NAME = "puller"
+LONG = f"arn:aws:s3:::{'x' * 9900}"  # a resource beside which no policy of ours is inline
 MANY = [f"svc-{number:06}" for number in range(60)]  # more than an inline policy holds
 USER: Json = {
     "name": NAME,
@@ -169,8 +171,10 @@ class Cloud(Account):
         results = [{"EvalActionName": action, "EvalDecision": "allowed"} for action in request["ActionNames"]]
         return {"IsTruncated": False, "EvaluationResults": results}
 
-    def get_role(self, dummy: Any, request: Json) -> Json:
-        return {"Role": {"Arn": f"arn:aws:iam::{HOME}:role/{request['RoleName']}"}}
+    def get_role(self, moto: Any, request: Json) -> Json:
+        if request["RoleName"] == "deploy":
+            return {"Role": {"Arn": f"arn:aws:iam::{HOME}:role/deploy"}}
+        return moto.get_role(**request)
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
@@ -193,11 +197,11 @@ class Cloud(Account):
     def _things(self, service: str, operation: str, request: Json) -> list[str]:
         if service != "iam":
             return [arn_of(service, operation, request)]
-        user = user_of(request)
-        return iam_resources(HOME, rights.operations("iam")[operation], request, user.arn if user else None)
+        named = role_of(request) if "RoleName" in request else user_of(request)
+        return iam_resources(HOME, rights.operations("iam")[operation], request, named.arn if named else None)
 
     def _keys(self, service: str, operation: str, request: Json) -> dict[str, str]:
-        boundary = self.boundaries.get(request.get("UserName", ""))
+        boundary = boundary_of(role) if (role := role_of(request)) else self.boundaries.get(request.get("UserName", ""))
         return iam_context(rights.operations("iam")[operation], request, boundary) if service == "iam" else {}
 
 
@@ -290,9 +294,21 @@ def user_of(request: Json) -> Any | None:
     return next((one for one in held.values() if any(each.access_key_id == key for each in one.access_keys)), None)
 
 
+def role_of(request: Json) -> Any | None:
+    """Return the role that a call to IAM names."""
+    roles = iam_backends[HOME]["aws"].roles.values()
+    return next((role for role in roles if role.name == request.get("RoleName")), None)
+
+
+def boundary_of(role: Any) -> str | None:
+    return role.permissions_boundary_arn
+
+
 def arn_of(service: str, operation: str, request: Json) -> str:
     """Return the ARN of what a call is about, or `*` when no rights tell things apart for it."""
     here = f"arn:aws:{service}:us-east-1:{HOME}"
+    if service == "sts":
+        return request.get("RoleArn", "*")
     if service == "secretsmanager":
         return f"{here}:secret:{request.get('SecretId') or request['Name']}-AbCdEf"
     if service == "ssm":
@@ -360,6 +376,36 @@ def use_user(account: Observed) -> None:
     play(account, state="absent")
 
 
+ROLE: Json = {
+    **{key: USER[key] for key in ("name", "state", "path", "policy", "repositories", "purge_repositories")},
+    **{"purge_tags": True, "pull_through": False, "propagation_timeout": 90, "role_tags": None},
+    "trust": [{"principal_arns": [f"arn:aws:iam::{HOME}:role/node"]}],
+}
+
+
+def keep_role(account: Observed, **options: Any) -> None:
+    given = {"permissions_boundary": account.boundary, **ROLE, **options}
+    both(lambda check_mode: ecr_pull_role.run(given, check_mode, account.aws()))
+
+
+def use_role(account: Observed, boundaries: Sequence[str] = ("one", "two", "")) -> None:
+    arns = [name and f"arn:aws:iam::{HOME}:policy/{name}" for name in boundaries] or [account.boundary]
+    keep_role(account)
+    for arn in arns:
+        keep_role(account, role_tags={"team": "training"}, permissions_boundary=arn)
+    keep_role(account, role_tags={}, trust=[{"principal_arns": [f"arn:aws:iam::{HOME}:role/other"]}])
+    keep_role(account, policy="pull_only")
+    keep_role(account)
+    full = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": LONG}]}
+    client("iam").put_role_policy(RoleName=NAME, PolicyName="others", PolicyDocument=json.dumps(full))
+    for count in range(7):  # more versions than a managed policy may have
+        keep_role(account, repositories=[*MANY[:9], *(f"more-{one}" for one in range(count))])
+    client("iam").delete_role_policy(RoleName=NAME, PolicyName="others")
+    keep_role(account)
+    keep_role(account, state="absent")
+    keep_role(account, state="absent")
+
+
 def use_rotation(account: Observed) -> None:
     play(account)
     for pause in (timedelta(days=90), timedelta(hours=24), timedelta(hours=24)):  # made, deactivated, deleted
@@ -404,10 +450,18 @@ def look(account: Observed, asked: Json, check_mode: bool = False) -> None:
 def use_credential(account: Observed) -> None:
     with unnoted(account):
         play(account)
-    clients = ecr_credential.Clients(account.aws(), FakeRunpod().client)
+    clients = Clients(account.aws(), FakeRunpod().client)
     for options in ({}, {"force": True}, {"secret_store": None}, {"state": "absent", "registry_region": None}):
         params = {**CREDENTIAL, "secret_store": account.options, **options}
         both(lambda check_mode, params=params: runpod_ecr_credential.run(params, check_mode, clients))
+    mint_as_role(account)
+
+
+def mint_as_role(account: Observed) -> None:
+    clients = Clients(account.aws(), FakeRunpod().client)
+    role = {"role_arn": f"arn:aws:iam::{HOME}:role/runpod/{NAME}", "repositories": ["app"]}
+    params = {**CREDENTIAL, "secret_store": None, **role}
+    both(lambda check_mode: runpod_ecr_credential.run(params, check_mode, clients))
 
 
 def use_check(account: Observed) -> None:
@@ -461,6 +515,7 @@ USES: dict[str, tuple[Callable[[Observed], None], ...]] = {
     "ecr_public_repo": (use_public_repo,),
     "ecr_pull_check": (use_check,),
     "ecr_pull_grant": (use_grant,),
+    "ecr_pull_role": (use_role,),
     "ecr_pull_user": (use_user, use_rotation, use_quarantine),
     "ecr_pull_user_info": (use_info,),
     "runpod_ecr_credential": (use_credential,),
@@ -534,7 +589,7 @@ def shut_off(account: Observed) -> None:
 
 def here(text: str) -> str:
     """Return what the table or a document of it says, with the placeholders filled in as for these runs."""
-    names = {"ACCOUNT": HOME, "REGION": "us-east-1", "user/runpod-ecr-access": f"user/{NAME}", "/team/*": "/*"}
+    names = {"ACCOUNT": HOME, "REGION": "us-east-1", "/runpod-ecr-access": f"/{NAME}", "/team/*": "/*"}
     for placeholder, name in names.items():
         text = text.replace(placeholder, name)
     return text

@@ -26,8 +26,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store im
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import ecr_credential
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import Clients
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential, runpod_registry
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod import API_KEY, RunpodSimulator
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
@@ -118,7 +118,7 @@ class House:
         }
         self.calls.clear()
         self.cloud.calls.clear()
-        clients = ecr_credential.Clients(self.aws, self.api)
+        clients = Clients(self.aws, self.api)
         return runpod_ecr_credential.run({**params, **options}, check_mode, clients)
 
     def registry(self, check_mode: bool = False, **options: Any) -> Result:

@@ -145,7 +145,12 @@ def test_only_what_is_proved_is_as_it_should_be(house: House, healthy: Json) -> 
     [
         ({"workloads": 1, "green": 1}, "green", "RunPod can pull the workload"),
         ({"workloads": 3, "green": 3}, "green", "RunPod can pull all 3 workloads"),
-        ({"workloads": 3, "amber": 1}, "amber", "RunPod can pull now, but 1 of 3 workloads needs a hand before"),
+        ({"workloads": 3, "amber": 1}, "amber", "RunPod can pull now, but 1 of 3 workloads needs a hand soon"),
+        (
+            {"workloads": 3, "grey": 1, "unproven": 2},
+            "grey",
+            "Nothing is known to be wrong, but 1 of 3 workloads could not be looked at in full",
+        ),
         ({"workloads": 3, "unproven": 2}, "unproven", "it is not proved that RunPod can pull 2 of 3 workloads"),
         ({"workloads": 3, "green": 3}, "grey", "RunPod can pull all 3 workloads"),
         ({"workloads": 3, "green": 3}, "amber", "all 3 workloads, but something else"),
@@ -235,3 +240,59 @@ def test_text_stands_out_in_both_colour_schemes(scheme: int) -> None:
         (tone, ground) for tone in ("red", "amber", "grey", "unproven", "green") for ground in ("card", f"{tone}-bg")
     ]
     assert [pair for pair in pairs if contrast(colours[pair[0]], colours[pair[1]]) < 4.5] == []
+
+
+# The page of a fleet
+
+
+OVERVIEW = PAGE.with_name("audits.html.j2")
+
+
+def overview(*audits: Json | None) -> str:
+    """Return the page over hosts of which some may not have been audited."""
+    hosts = [f"team-{number:03}" for number in range(len(audits))]
+    known = {
+        host: {"inventory_hostname": host, "__runpod_ecr_audit": audit}
+        for host, audit in zip(hosts, audits, strict=True)
+        if audit
+    }
+    variables = {
+        "ansible_play_hosts_all": hosts,
+        "hostvars": known,
+        "runpod_ecr_audit_report": "/reports/audit.html",
+    }
+    templar = Templar(loader=DataLoader(), variables=variables)
+    return templar.template(trust_as_template(OVERVIEW.read_text()))
+
+
+def with_status(healthy: Json, status: str, *causes: str) -> Json:
+    ranks = ["red", "amber", "grey", "unproven", "green"]
+    found = [{"status": status, "cause": cause} for cause in causes]
+    return {**healthy, "status": status, "rank": ranks.index(status), "findings": found}
+
+
+def test_an_overview_counts_and_leads_to_the_worst_first(healthy: Json) -> None:
+    fine, bad = with_status(healthy, "green"), with_status(healthy, "red", "It is broken.", "So is this.", "And this.")
+    amber = with_status(healthy, "amber", HOSTILE)
+    outline = Outline(overview(*[fine] * 150, amber, None, *[bad] * 3, *[fine] * 45))
+    assert "RunPod cannot pull something now on 3 of 200 hosts" in outline.text
+    assert "200 hosts: 3 red, 1 amber, 195 green, 1 not audited." in outline.text
+    assert outline.targets[:4] == [f"audit-team-{number}.html" for number in (152, 153, 154, 150)]
+    assert len(outline.targets) == 199
+    assert "It is broken. And 2 more." in outline.text and "So is this." not in outline.text
+    assert HOSTILE in outline.text and "script" not in {name for name, dummy in outline.elements}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "said"),
+    [
+        (["green", "green"], "RunPod can pull everything"),
+        (["green", "unproven"], "Nothing is wrong, and not all pulls are proved"),
+        (["green", "grey"], "Something could not be looked at"),
+        (["green", "amber"], "RunPod can pull now, but something needs a hand"),
+        (["green", None], "RunPod can pull now, but something needs a hand"),
+    ],
+)
+def test_an_overview_answers_for_the_worst_host(healthy: Json, statuses: list[str | None], said: str) -> None:
+    page = overview(*(with_status(healthy, status, "Look.") if status else None for status in statuses))
+    assert said in Outline(page).text

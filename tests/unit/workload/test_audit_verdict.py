@@ -17,7 +17,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_probe impo
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse_ecr
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload import audit_look, pull_look
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_refusal import BOUND, with_remedy
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_user import store_command
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_verdict import UNKNOWN, Judge
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.findings import MAIN_JOB, Finding
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.observed import Failure
@@ -63,15 +62,6 @@ def test_a_lifecycle_policy_without_rules_takes_nothing() -> None:
     told = {"lifecyclePolicyText": json.dumps({"rules": []})}
     seen: Any = SimpleNamespace(aws=SimpleNamespace(call=lambda *dummy, **dummies: told))
     assert audit_look.expiring(seen, parse_ecr(IMAGE), "sha256:1") is None
-
-
-@pytest.mark.parametrize(
-    ("action", "named"), [("add-tags-to-resource", "--resource-id"), ("delete-parameter", "--name")]
-)
-def test_commands_about_a_parameter_name_it_as_the_command_wants(action: str, named: str) -> None:
-    store = {"type": "ssm", "name": "/runpod-ecr/runpod-ecr-access", "region": "us-east-1"}
-    scene: Any = SimpleNamespace(desired=SimpleNamespace(store=store), observed=SimpleNamespace(users=[]))
-    assert store_command(scene, "tag-resource", action)[-2:] == (named, store["name"])
 
 
 def test_an_endpoint_that_has_not_what_its_template_has_is_to_be_rolled_out(house: House) -> None:

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse_ecr
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.pull_look import missing_layers
 from tests.system.conftest import IMAGE, House
-from tests.unit.audit.sabotages import layer_lost, statement, statement_added
+from tests.unit.audit.sabotages import layer_lost, statement, statement_added, template_gone
 
 from .audits import TRAINING, Json
 
@@ -55,6 +55,8 @@ def test_a_layer_is_missing_when_ecr_says_so(answer: Json, expected: list[str]) 
 def test_a_run_ends_before_anything_is_changed_when_layers_are_missing(house: House, access: str, check: bool) -> None:
     house.arrange(ONE, access=access)
     layer_lost(house, TRAINING)
+    if not check:  # something to change
+        template_gone(house, TRAINING)
     house.sandbox.forget_calls()
     caller = {"pull_identity": "caller"} if access == "caller" else {}
     played = house.role(check=check, access="credential" if caller else access, **ONE, **caller)
@@ -63,11 +65,20 @@ def test_a_run_ends_before_anything_is_changed_when_layers_are_missing(house: Ho
     assert house.writes() == []
 
 
+def test_a_run_that_changes_nothing_asks_for_no_layers(house: House) -> None:
+    house.arrange(ONE)
+    house.sandbox.forget_calls()
+    assert house.role(**ONE).failure == ""
+    assert "ecr:BatchCheckLayerAvailability" not in {call["name"] for call in house.sandbox.aws_calls()}
+
+
 @pytest.mark.parametrize("answer", [DENIED, OTHER_TROUBLE])
 def test_layers_that_nobody_may_ask_for_stop_no_run(house: House, answer: Json) -> None:
     house.arrange(ONE)
+    template_gone(house, TRAINING)
     house.sandbox.fail("^ecr:BatchCheckLayerAvailability$", times=None, answer=answer)
     assert house.role(**ONE).failure == ""
+    assert any(call["name"] == "ecr:BatchCheckLayerAvailability" for call in house.sandbox.aws_calls())
 
 
 @pytest.mark.parametrize("check", [True, False])

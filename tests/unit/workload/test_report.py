@@ -165,6 +165,12 @@ def test_sentences_name_a_few_or_all(house: House, broken: int, whom: str) -> No
     assert report["answer"][0] == f"RED {whom}: It is gone. Remedy: Push it."
 
 
+def test_the_same_remedy_of_several_findings_is_told_once(house: House) -> None:
+    answer = audited(house)["answer"]
+    called = [text.partition(" Remedy: ")[2] for text in answer if text.startswith("RED ")]
+    assert len(called) > 2 and "gpuops.runpod.runpod_ecr" in called[0] and set(called[1:]) == {"the same."}
+
+
 def test_the_worst_comes_first_then_what_comes_first_in_the_chain(house: House) -> None:
     house.arrange(*WORKLOADS)
     tag_gone(house)

@@ -484,7 +484,7 @@ def test_a_failure_holds_what_was_done_before_it(world: World) -> None:
     with pytest.raises(UnfinishedError) as caught:
         world.run(repositories=["app", "web", FAR])
     result = caught.value.as_result()
-    assert result["msg"].startswith(f"{WEB}: ecr:SetRepositoryPolicy: AccessDeniedException: not authorized Allow")
+    assert result["msg"].startswith(f"{WEB}: ecr:SetRepositoryPolicy: AccessDeniedException: not authorized. Allow")
     assert result["error"]["code"] == "AccessDeniedException" and result["changed"] is True
     assert [entry["arn"] for entry in result["policies"]] == [APP]
     assert result["foreign_statements"] == [{"arn": APP, "statement": PUSH}]

@@ -20,7 +20,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_user import run
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import Clients
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import Clients
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import run as refresh_token
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     BOTH_STORES,

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.token_source import RefreshError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError, InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import registry
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import Clients, RefreshError
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import Clients
 from ansible_collections.gpuops.runpod.tests.unit.plugins.modules.test_runpod_ecr_credential import (
     ABSENT,
     AS_CALLER,

@@ -24,6 +24,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     KeyReservation,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.token_source import RefreshError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
     AwsError,
@@ -35,14 +36,13 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_plan import fresh
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import (
     Clients,
     CredentialState,
-    RefreshError,
-    fresh,
     long_past,
-    run,
 )
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import run
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_ecr_credential
 from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import Token
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.token_source import RefreshError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import Clients, RefreshError
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import Clients
 from ansible_collections.gpuops.runpod.tests.unit.plugins.modules.test_runpod_ecr_credential import (
     ABSENT,
     BOTH_STORES,

@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import account, registry
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.ecr_credential import Clients
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import Clients
 from ansible_collections.gpuops.runpod.tests.unit.plugins.modules.test_runpod_ecr_credential import (
     ABSENT,
     KEY,

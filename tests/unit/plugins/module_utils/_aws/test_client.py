@@ -93,6 +93,11 @@ def test_call_to_be_made_once_is_never_repeated() -> None:
     assert spy.made[0]["aws_config"] == {"proxies": {}, "retries": {"total_max_attempts": 1}}
 
 
+def test_boto3_is_asked_what_it_knows() -> None:
+    aws = Aws(lambda *dummy, **options: client("sts"), "us-east-1")
+    assert aws.knows("sts", "assume_role") and not aws.knows("sts", "lend_everything")
+
+
 def test_pages_are_put_together() -> None:
     one, two = {"UserName": "one"}, {"UserName": "two"}
     spy = Spy({"Users": [one], "IsTruncated": True, "Marker": "m"}, {"Users": [two], "IsTruncated": False})
@@ -101,24 +106,24 @@ def test_pages_are_put_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "as_pull_user", "code", "status", "words"),
+    ("failure", "owner", "code", "status", "words"),
     [
-        (refusal("AccessDenied", 403), False, "AccessDenied", 403, "Allow iam:GetUser for whoever runs this"),
-        (refusal("AccessDeniedException"), True, "AccessDeniedException", 400, "Allow iam:GetUser for the pull user"),
-        (refusal("ExpiredToken", 403), False, "ExpiredToken", 403, "log in again"),
-        (refusal("RequestTimeTooSkewed", 403), False, "RequestTimeTooSkewed", 403, "The clock of this machine"),
-        (refusal("LimitExceeded", 409), False, "LimitExceeded", 409, "iam:GetUser: LimitExceeded: refused"),
-        (botocore.exceptions.NoCredentialsError(), False, "NoCredentialsError", None, "Set AWS_ACCESS_KEY_ID"),
+        (refusal("AccessDenied", 403), "", "AccessDenied", 403, "Allow iam:GetUser for whoever runs this"),
+        (refusal("AccessDeniedException"), "X", "AccessDeniedException", 400, "Allow iam:GetUser for X"),
+        (refusal("ExpiredToken", 403), "", "ExpiredToken", 403, "log in again"),
+        (refusal("RequestTimeTooSkewed", 403), "", "RequestTimeTooSkewed", 403, "The clock of this machine"),
+        (refusal("LimitExceeded", 409), "", "LimitExceeded", 409, "iam:GetUser: LimitExceeded: refused"),
+        (botocore.exceptions.NoCredentialsError(), "", "NoCredentialsError", None, "Set AWS_ACCESS_KEY_ID"),
         (
             botocore.exceptions.InvalidRegionError(region_name="us east"),
-            False,
+            "",
             "InvalidRegionError",
             None,
             "aws ec2 describe-regions --all-regions --region us-east-1",
         ),
         (
             botocore.exceptions.EndpointConnectionError(endpoint_url="https://aws.example"),
-            False,
+            "",
             "EndpointConnectionError",
             None,
             "Check the region",
@@ -126,9 +131,9 @@ def test_pages_are_put_together() -> None:
     ],
 )
 def test_error_tells_the_code_the_words_of_aws_and_the_remedy(
-    failure: Exception, as_pull_user: bool, code: str, status: int | None, words: str
+    failure: Exception, owner: str, code: str, status: int | None, words: str
 ) -> None:
-    error = aws_error(failure, "iam:GetUser", as_pull_user)
+    error = aws_error(failure, "iam:GetUser", owner)
     assert (error.code, error.status) == (code, status) and words in str(error)
     assert error.as_result()["error"] == {"call": "iam:GetUser", "code": code, "message": error.text}
 
@@ -151,7 +156,7 @@ def test_calls_that_write_are_noted() -> None:
 def test_failure_of_a_call_names_it_and_who_made_it() -> None:
     with pytest.raises(
         AwsError,
-        match="ecr:DescribeRepositories: AccessDenied: refused Allow ecr:DescribeRepositories for the pull user",
+        match="ecr:DescribeRepositories: AccessDenied: refused. Allow ecr:DescribeRepositories for the pull user",
     ):
         Aws(Spy(refusal("AccessDenied")), "us-east-1").call("ecr", "describe_repositories", identity=KEY, once=True)
 

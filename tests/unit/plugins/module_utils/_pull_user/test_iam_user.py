@@ -16,7 +16,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.iam_user 
     UserState,
     check_user,
     create_user,
-    delete_user,
     find_keys,
     find_user,
     marked_keys,
@@ -24,6 +23,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.iam_user 
     plan_user,
     user_after,
 )
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.principal import Principal
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.principal_fields import delete_principal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, refusal
 
 NOW = datetime(2026, 8, 1, tzinfo=timezone.utc)
@@ -153,5 +154,5 @@ def test_user_that_may_not_be_made_or_removed_is_an_error(account: Account) -> N
     client("iam").create_user(UserName="puller")
     account.before["iam:delete_user"] = refusal("AccessDenied", 403)
     with pytest.raises(AwsError, match="iam:DeleteUser: AccessDenied"):
-        delete_user(account.aws(), "puller")
+        delete_principal(account.aws(), Principal("user", "puller"))
     assert [user["UserName"] for user in client("iam").list_users()["Users"]] == ["puller"]

@@ -16,9 +16,11 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.policy_at
     CustomerPolicy,
     DesiredPolicy,
 )
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.principal import Principal
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account
 
 RECORD = "gpuops.runpod/policy"
+PULLER = Principal("user", "puller")
 ARN = "arn:aws:iam::123456789012:policy/runpod/gpuops-runpod-pull-puller"
 ONE = _policy.document(["arn:aws:ecr:us-east-1:123456789012:repository/one"])
 TWO = _policy.document(["arn:aws:ecr:us-east-1:123456789012:repository/two"])
@@ -67,23 +69,21 @@ def test_record_of_nobody_is_left_alone() -> None:
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
 def test_arns_are_those_of_the_partition(partition: str) -> None:
     arn = f"arn:{partition}:iam::aws:policy/AmazonEC2ContainerRegistry"
-    own = _attach.customer_arn(partition, "123456789012", "/runpod/", "puller")
+    own = _attach.customer_arn(partition, "123456789012", "/runpod/", PULLER)
     for kind, name in (("pull_only", "PullOnly"), ("read_only", "ReadOnly")):
-        desired = DesiredPolicy("puller", partition, kind, None, False, False, own)
+        desired = DesiredPolicy(PULLER, partition, kind, None, False, False, own)
         assert _attach.plan_policies(AttachedPolicies(), desired).arn == arn + name
         attached = AttachedPolicies(ways(kind), attached=ways(kind))
         assert _attach.attached_arns(partition, attached) == {arn + name}
     many = [f"arn:{partition}:ecr:us-east-1:123456789012:repository/{number:060}" for number in range(40)]
-    desired = DesiredPolicy("puller", partition, "repositories", many, False, False, own)
+    desired = DesiredPolicy(PULLER, partition, "repositories", many, False, False, own)
     move = _attach.plan_policies(AttachedPolicies(), desired)
     assert (move.target, move.arn) == ("customer", ARN.replace("arn:aws:", f"arn:{partition}:"))
 
 
 @pytest.mark.parametrize("others", [0, 2000])
 def test_other_inline_policies_leave_less_room(others: int) -> None:
-    desired = DesiredPolicy(
-        "puller", "aws", "repositories", ["arn:aws:ecr:us-east-1:1:repository/x"], False, False, ARN
-    )
+    desired = DesiredPolicy(PULLER, "aws", "repositories", ["arn:aws:ecr:us-east-1:1:repository/x"], False, False, ARN)
     move = _attach.plan_policies(AttachedPolicies(others_size=others), desired)
     assert move.target == ("customer" if others else "inline")
 

@@ -12,6 +12,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.policy_document
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import repository_arn
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.principal import Principal
 
 ARN = "arn:aws:ecr:us-east-1:123456789012:repository/"
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -223,9 +224,9 @@ def test_document_up_to_the_limit_of_a_managed_policy_fits() -> None:
         return _policy.document([ARN + "a" * length])
 
     spare = _policy.MANAGED_LIMIT - policy_size(sized(0))
-    _policy.check_size("puller", sized(spare))
+    _policy.check_size(Principal("user", "puller"), sized(spare))
     with pytest.raises(InputError, match=r"1 repositories would have 6145 characters, .* 2048 .* 6144 for a managed"):
-        _policy.check_size("puller", sized(spare + 1))
+        _policy.check_size(Principal("user", "puller"), sized(spare + 1))
 
 
 @pytest.mark.parametrize(

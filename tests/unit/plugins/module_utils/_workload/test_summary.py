@@ -10,7 +10,12 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.step import Step, credential_reason, reason_of
-from ansible_collections.gpuops.runpod.plugins.module_utils._workload.summary import change_lines, state_lines
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.summary import (
+    change_lines,
+    diff_of,
+    planned,
+    state_lines,
+)
 
 WORKLOAD = {
     "name": "one",
@@ -81,3 +86,20 @@ def test_a_proof_is_told_by_who_pulls() -> None:
 )
 def test_the_reason_names_what_differs(before: Any, after: Any, reason: str) -> None:
     assert reason_of("change", before, after) == reason
+
+
+def test_a_diff_says_of_what_only_the_run_tells_that_it_will() -> None:
+    keys = {"access_keys": [{"id": None, "status": "Active"}], "secret_store": None, "permissions_boundary": None}
+    dummy, after = diff_of([Step("user", "puller", "create", "", None, keys)])
+    assert after["user puller"] == {
+        "access_keys": [{"id": "(known after the run)", "status": "Active"}],
+        "secret_store": "(known after the run)",
+        "permissions_boundary": None,
+    }
+
+
+def test_a_plan_without_anything_to_do_or_to_tell_says_so() -> None:
+    nothing = {**result(), "workloads": []}
+    assert planned([], nothing)["summary"] == ["There is nothing to do."]
+    assert planned([], result())["summary"] == state_lines(result())
+    assert planned([Step("user", "puller", "delete", "gone", {"a": 1}, {})], nothing)["summary"] == []

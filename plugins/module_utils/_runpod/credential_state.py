@@ -1,0 +1,123 @@
+# Copyright (c) 2026 The gpuops.runpod authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to this collection: credentials at RunPod, and what the store's entry tells of their tokens.
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta, timezone
+from typing import Any, NamedTuple
+
+from .._aws.client import Aws
+from .._aws.ecr_token import Token
+from .._aws.pull_session import Minting
+from .._aws.secret_entry import OURS, Entry, token_records
+from .._aws.secret_store import SecretStore
+from .._aws.token_source import TokenSource, read_source
+from .._core.errors import Json
+from .._oci.reference import repository_arn
+from .client import Client
+from .credential_replacement import logical, pair
+from .references import Account, label, read_users, referring, repositories_by_credential
+
+LONG_PAST = timedelta(days=1)
+
+# Returns reports on images tried with a token, of which a refusal may pass until that moment, or raises.
+VerifyImages = Callable[[list[str], Token, Any], list[Json]]
+
+
+class Clients(NamedTuple):
+    aws: Aws
+    api: Client
+    verify: VerifyImages = lambda images, token, deadline: []
+
+
+class CredentialState(NamedTuple):
+    """The store's entry with its tags, or as whom tokens are minted without one (None for the caller, with all rights),
+    and credentials: `pair` of one region and its alternate, `ours` of all regions of the run; `users` refer to those
+    that may have to go, and `pulled` has the repositories that are pulled with each.
+    """
+
+    store: SecretStore | None
+    entry: Entry | None
+    tags: dict[str, str]
+    registries: list[Json] = []
+    pair: list[Json] = []
+    ours: list[Json] = []
+    users: list[Json] = []
+    minting: Minting | None = None
+    pulled: dict[str, list[str]] = {}
+
+    @property
+    def source(self) -> TokenSource:
+        return TokenSource(self.store, self.entry, self.tags, self.minting)
+
+
+def read_entry(params: Json, aws: Aws, propagation_timeout: float) -> CredentialState:
+    source = read_source(aws, params, propagation_timeout if params["state"] == "present" else 0, repository_arn)
+    return CredentialState(*source[:3], minting=source.minting)
+
+
+def read_users_of_ours(params: Json, current: CredentialState, names: list[str], api: Client) -> CredentialState:
+    pairs = [pair(current.registries, name) for name in names]
+    ours = [registry for one in pairs for registry in one]
+    going = [registry for one in pairs for registry in one if params["state"] == "absent" or len(one) > 1]
+    narrowed = current.minting is not None and current.minting.repositories is not None
+    users: Account = read_users(api) if going or (narrowed and ours) else {}
+    return current._replace(ours=ours, users=referring(users, going), pulled=repositories_by_credential(users))
+
+
+def primary(current: CredentialState) -> Json | None:
+    """Return the credential whose token works longest; in doubt the plain name."""
+    never = datetime.min.replace(tzinfo=timezone.utc)
+    return max(current.pair, key=lambda registry: expiry(current, registry) or never, default=None)
+
+
+def expiry(current: CredentialState, registry: Json | None) -> datetime | None:
+    message = token_records(current.tags).get(registry["id"]) if registry else None
+    return message.expires_at if message else None
+
+
+def only_expiry(current: CredentialState) -> datetime | None:
+    """Return None when the freshness tags know of no or several tokens."""
+    ends = {message.expires_at for message in token_records(current.tags).values()}
+    return ends.pop() if len(ends) == 1 else None
+
+
+def working(current: CredentialState, now: datetime) -> dict[str, bool]:
+    """Return only credentials whose token's end is known."""
+    return {identifier: message.expires_at > now for identifier, message in token_records(current.tags).items()}
+
+
+def long_past(current: CredentialState, now: datetime) -> list[str]:
+    """Return freshness tags of credentials that are gone, and whose token ended long ago."""
+    there = {registry["id"] for registry in current.registries}
+    return [
+        OURS + identifier
+        for identifier, message in token_records(current.tags).items()
+        if identifier not in there and message.expires_at < now - LONG_PAST
+    ]
+
+
+def others(current: CredentialState) -> list[Json]:
+    """Return credentials beside the run's that hold tokens of the same entry."""
+    return [
+        {
+            "id": registry["id"],
+            "name": registry["name"],
+            "logical_name": logical(registry["name"]),
+            "reason": f"The credential {label(registry)} holds a token of the same pull user.",
+        }
+        for registry in current.registries
+        if registry["id"] in token_records(current.tags) and registry not in current.ours
+    ]
+
+
+def forget(current: CredentialState, registries: Iterable[Json], more: Iterable[str] = ()) -> None:
+    """An entry that is being deleted takes its tags along."""
+    names = [OURS + registry["id"] for registry in registries if OURS + registry["id"] in current.tags]
+    names += more
+    if names and current.store and current.entry and not current.entry.deleted:
+        current.store.untag(names)
