@@ -33,14 +33,35 @@ options:
     type: str
     choices:
       - user
+      - role
       - caller
     default: user
+  role_name:
+    description: Name of the pull role.
+    type: str
+    default: runpod-ecr-access
+  role_arn:
+    description: ARN of a role that O(pull_identity=caller) assumes.
+    type: str
+  role_external_id:
+    description: The external id that the trust of the role asks for.
+    type: str
+  user_path:
+    description: IAM path of the pull user or role.
+    type: str
+    default: /runpod/
+  user_repositories:
+    description: Further repositories that it may pull, as names, ARNs or wildcards.
+    type: list
+    elements: str
   user_name:
     description: Name of the pull user.
     type: str
     default: runpod-ecr-access
   credential_name:
-    description: Name of the credential at RunPod. When not set, C(<user>-<account>-<region>).
+    description: >-
+      Name of the credential at RunPod. When not set, C(<user>-<account>-<region>), with a pull role
+      C(<role>-role-<account>-<region>).
     type: str
   variables:
     description: Names of variables that start with C(runpod_ecr_). One that the role does not know is an error.
@@ -57,28 +78,42 @@ options:
   endpoint:
     description: Options of every serverless endpoint, as M(gpuops.runpod.runpod_endpoint) takes them. Empty means none.
     type: dict
-  user_path:
-    description: IAM path of the pull user.
-    type: str
-    default: /runpod/
+  role_trust:
+    description: Who may assume the pull role, as O(gpuops.runpod.ecr_pull_role#module:trust).
+    type: list
+    elements: dict
+    suboptions:
+      principal_arns:
+        description: ARNs of roles, users or accounts.
+        type: list
+        elements: str
+      external_id:
+        description: The external id without which they may not.
+        type: str
+      oidc_provider_arn:
+        description: ARN of an OIDC provider of IAM.
+        type: str
+      audience:
+        description: For whom its tokens must be made out.
+        type: str
+      subjects:
+        description: For whom it must vouch.
+        type: list
+        elements: str
   user_tags:
-    description: Tags of the pull user. When not set they are left alone.
+    description: Tags of the pull user or role. When not set they are left alone.
     type: dict
   user_permissions_boundary:
     description: ARN of its permissions boundary. When not set it is left alone, an empty text removes it.
     type: str
   user_policy:
-    description: What the pull user may pull, as O(gpuops.runpod.ecr_pull_user#module:policy).
+    description: What the pull user or role may pull, as O(gpuops.runpod.ecr_pull_user#module:policy).
     type: str
     choices:
       - repositories
       - pull_only
       - read_only
     default: repositories
-  user_repositories:
-    description: Further repositories that it may pull, as names, ARNs or wildcards.
-    type: list
-    elements: str
   purge_repositories:
     description: Whether it loses the repositories that are not named.
     type: bool

@@ -25,7 +25,7 @@ options:
     description:
       - The variables of the hosts. Of each the variable C(__runpod_ecr_claimed) is looked at, and without it those
         of the role.
-      - It has C(user), the name of the pull user or an empty string, C(account), the AWS account of the user or an
+      - It has C(user) and C(role), the names of pull user and role or empty strings, C(account), the AWS account or an
         empty string, C(runpod), a text that tells accounts of RunPod apart, and the names of C(templates),
         C(endpoints) and C(credentials).
     type: dict
@@ -66,6 +66,7 @@ TELLING = (
     "endpoint",
     "image",
     "pull_identity",
+    "role_name",
     "template",
     "user_name",
     "workloads",

@@ -75,6 +75,9 @@ notes:
     C(secretsmanager:DescribeSecret), or C(ssm:GetParameter) and C(ssm:ListTagsForResource), C(ecr:BatchGetImage) and
     C(ecr:GetDownloadUrlForLayer) for what the pull user cannot pull, and C(cloudtrail:LookupEvents) with O(events).
   - >-
+    IAM actions with O(pull_identity=role): C(iam:GetRole), C(iam:GetRolePolicy), C(iam:ListRolePolicies),
+    C(iam:ListAttachedRolePolicies), and C(sts:AssumeRole), as with O(role_arn).
+  - >-
     IAM actions for every way of access: C(ecr:BatchCheckLayerAvailability), C(ecr:GetLifecyclePolicy) and, where there
     is one, C(ecr:DescribeImages). What may not be looked at is told, and is not taken for a fault.
   - >-

@@ -88,6 +88,10 @@ notes:
     C(secretsmanager:DescribeSecret), or C(ssm:GetParameter) and C(ssm:ListTagsForResource), and C(ecr:BatchGetImage)
     and C(ecr:GetDownloadUrlForLayer) where the pull user cannot prove the pull yet.
   - >-
+    IAM actions with O(pull_identity=role): C(iam:GetRole), C(iam:GetRolePolicy), C(iam:ListRolePolicies),
+    C(iam:ListAttachedRolePolicies), C(iam:ListInstanceProfilesForRole) when it is to go, and C(sts:AssumeRole), as with
+    O(role_arn).
+  - >-
     IAM actions for every way of access: C(ecr:BatchCheckLayerAvailability) where the pull user cannot prove the pull
     yet and something is to be changed. Without it layers that are missing are not told.
   - >-

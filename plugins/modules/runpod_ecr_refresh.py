@@ -14,7 +14,8 @@ description:
   - It takes the options that the role P(gpuops.runpod.runpod_ecr#role) has as variables, finds out itself which
     credentials those are, and answers with the role's result. For a single one there is
     M(gpuops.runpod.runpod_ecr_credential).
-  - It needs the secret store and RunPod only. IAM is not called, and the images are not looked at.
+  - It needs the secret store, or with O(pull_identity=role) the right to assume the role, and RunPod only. IAM is not
+    called, and the images are not looked at.
   - A region that fails does not keep the others from being renewed.
 author: The gpuops.runpod authors (@gpuops)
 version_added: 1.0.0
@@ -32,15 +33,16 @@ attributes:
   idempotent:
     support: partial
     details:
-      - With O(pull_identity=caller) nothing tells how old a token is, so each run renews it.
+      - Without a pull user nothing tells how old a token is, so each run renews it.
 notes:
   - "The RunPod API key needs to read and write registry credentials, and where one was replaced also templates,
-    serverless endpoints and pods."
+    serverless endpoints and pods. Without a pull user it needs to read all of these, so that what is pulled with a
+    credential already stays open."
   - >-
     IAM actions: C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret), C(secretsmanager:TagResource) and
     C(secretsmanager:UntagResource), or C(ssm:GetParameter), C(ssm:ListTagsForResource), C(ssm:AddTagsToResource) and
-    C(ssm:RemoveTagsFromResource). With O(pull_identity=caller) none of these, but C(sts:GetCallerIdentity) and
-    C(ecr:GetAuthorizationToken).
+    C(ssm:RemoveTagsFromResource). With O(pull_identity=role) and with O(role_arn) none of these, but
+    C(sts:AssumeRole), and with O(pull_identity=caller) alone C(ecr:GetAuthorizationToken).
 seealso:
   - module: gpuops.runpod.runpod_ecr_credential
   - module: gpuops.runpod.runpod_ecr_plan

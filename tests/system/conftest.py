@@ -190,7 +190,7 @@ class House:
 
     def writes(self) -> list[str]:
         """Return the calls to both clouds that are not known to read only."""
-        reads = ("Get", "List", "Describe", "BatchGet", "BatchCheck", "Lookup", "Simulate")
+        reads = ("Get", "List", "Describe", "BatchGet", "BatchCheck", "Lookup", "Simulate", "Assume")
         aws = [call["name"] for call in self.sandbox.aws_calls()]
         runpod = [call["name"] for call in self.sandbox.runpod_calls() if call["method"] != "GET"]
         return [name for name in aws if not name.partition(":")[2].startswith(reads)] + runpod

@@ -101,9 +101,10 @@ def playing(house: House) -> Callable[[str, Json], Played]:
     return play
 
 
-def nothing_to_do(name: str, dummy: Json) -> Played:
-    """Play nothing, for what is about the rest of a check."""
-    return Played(0, 0, name)
+def nothing_to_do() -> Callable[[str, Json], Played]:
+    """Return what plays nothing and says what is awaited of a check, for what is about the rest of it."""
+    changes = iter((0, 3, 0, 1, 2, 0, 3))
+    return lambda name, dummy: Played(0, next(changes), name)
 
 
 def said(outcome: Outcome, number: str) -> str:
@@ -282,11 +283,11 @@ def test_the_open_questions_are_answered_whatever_the_answer_is(
 
 
 def test_a_limited_key_of_RunPod_is_tried_where_there_is_one(here: House) -> None:
-    outcome, dummy = check(here, play=nothing_to_do)
+    outcome, dummy = check(here, play=nothing_to_do())
     assert said(outcome, "14.1").endswith("not asked, RUNPOD_LIMITED_API_KEY is not set")
     here.sandbox.reset()
     with patch.dict(os.environ, RUNPOD_LIMITED_API_KEY=READING_KEY):
-        outcome, clouds = check(here, play=nothing_to_do)
+        outcome, clouds = check(here, play=nothing_to_do())
     assert said(outcome, "14.1").endswith("with the limited key: 403 (access denied)")
     assert READING_KEY in clouds.secrets
 
@@ -294,7 +295,7 @@ def test_a_limited_key_of_RunPod_is_tried_where_there_is_one(here: House) -> Non
 def test_an_answer_that_nobody_expects_is_told_and_the_rest_is_asked(here: House) -> None:
     here.sandbox.fail("ecr:GetRepositoryPolicy", times=None, answer={"null": "$.policyText"})
     here.sandbox.fail("POST /v2/registries", answer="garbage")
-    outcome, clouds = check(here, play=nothing_to_do)
+    outcome, clouds = check(here, play=nothing_to_do())
     for number in ("14.1", "17.4", "17.5", "17.11"):
         assert said(outcome, number).startswith("not answered: "), number
     assert len(outcome.answers) == len(QUESTIONS) and nothing_is_left(here, clouds)
@@ -312,7 +313,7 @@ def told(house: House, play: Callable[[str, Json], Played] | None) -> list[str]:
 
 
 def test_an_interruption_at_any_step_and_any_question_leaves_nothing(here: House) -> None:
-    texts = told(here, nothing_to_do)
+    texts = told(here, nothing_to_do())
     assert len(texts) == len(set(texts)) == 10 + len([one for one in QUESTIONS if one.ask])
 
     def interrupt(text: str, at: str) -> None:
@@ -321,7 +322,7 @@ def test_an_interruption_at_any_step_and_any_question_leaves_nothing(here: House
 
     for at in texts:
         here.sandbox.reset()
-        outcome, clouds = check(here, play=nothing_to_do, say=partial(interrupt, at=at))
+        outcome, clouds = check(here, play=nothing_to_do(), say=partial(interrupt, at=at))
         assert outcome.interrupted and not outcome.passed, at
         assert nothing_is_left(here, clouds), at
 
@@ -356,6 +357,31 @@ def test_a_denied_right_ends_the_run_with_a_remedy_and_nothing_left(here: House,
     text = report(outcome, "us-east-1", date(2026, 11, 28))
     assert "not passed" in text.splitlines()[0] and "Nothing is left." in text
     assert nothing_is_left(here, clouds)
+
+
+@pytest.mark.parametrize("idle", ["converge", "refresh", "rotate", "teardown"])
+def test_a_step_that_changes_nothing_where_it_should_has_failed(here: House, idle: str) -> None:
+    names = ("preflight", "converge", "converge again", "refresh", "rotate", "audit", "teardown")
+    left = list(names)
+
+    def play(name: str, dummy: Json) -> Played:
+        step = left.pop(0)
+        return Played(0, int(step not in ("preflight", "converge again", "audit", idle)), name)
+
+    outcome, clouds = check(here, play=play)
+    assert [step.name for step in outcome.steps if not step.passed] == [idle]
+    assert "where something was to change" in outcome.steps[-1].note and nothing_is_left(here, clouds)
+
+
+def test_what_nobody_expects_is_a_step_that_failed_with_nothing_left(here: House) -> None:
+    def play(dummy: str, variables: Json) -> Played:
+        raise ValueError(f"no such thing as {variables['runpod_ecr_user_name']}")
+
+    outcome, clouds = check(here, play=play)
+    assert [(step.name, step.note) for step in outcome.steps if not step.passed] == [
+        ("preflight", f"ValueError: no such thing as {PREFIX}")
+    ]
+    assert not outcome.passed and nothing_is_left(here, clouds)
 
 
 def test_what_cannot_be_removed_is_told(here: House) -> None:

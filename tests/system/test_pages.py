@@ -354,3 +354,9 @@ def anchors(file: Path) -> set[str]:
 def test_every_page_is_in_a_menu_of_the_site() -> None:
     listed = set(re.findall(r"^([a-z-]+)$", (DOCS / "index.md").read_text(), re.MULTILINE))
     assert {page.stem for page in DOCS.glob("*.md")} - {"index"} <= listed
+
+
+def test_every_module_is_on_the_page_of_modules() -> None:
+    rows = re.findall(r"^\| (`[^|]+) \|", (DOCS / "modules.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named | {"runpod_ecr_result"} == {path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")}

@@ -34,7 +34,7 @@ def test_rotation_puts_a_new_key_into_the_store_and_its_token_at_runpod(house: H
     assert minted_by(house) == {new}
     [refreshed] = house.runpod()["registries"]
     assert refreshed["id"] == registry["id"] and refreshed["password"] != registry["password"]
-    assert f"{old} is an older key" in run.output
+    assert f"(gets a new key; a later run retires {old})" in run.output
 
     assert house.role("rotate").changed == []
 

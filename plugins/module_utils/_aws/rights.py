@@ -254,7 +254,7 @@ RULES = (
         "ecr:BatchGetImage GetDownloadUrlForLayer",
         REPOSITORIES,
         "images",
-        "operator delegation public auditor",
+        "operator operator-role delegation public auditor",
     ),
     Rule(
         "ReadLayers",
@@ -262,7 +262,7 @@ RULES = (
         "ecr:BatchCheckLayerAvailability",
         REPOSITORIES,
         "images",
-        "operator delegation public auditor",
+        "operator operator-role delegation public auditor",
     ),
     Rule(
         "WatchImages",

@@ -15,7 +15,7 @@ from .._core.errors import AwsError, CollectionError, ConflictError, InputError,
 from .._core.time import format_time, retry_until
 from .client import Aws
 from .ecr_token import Token, get_token
-from .pull_session import Minting, account_of_role, check_minting, pull_session
+from .pull_session import Minting, PullSession, account_of_role, check_minting, pull_session
 from .secret_entry import Entry, KeyPair, keyless, quarantine, young_until
 from .secret_store import SecretStore, read_with_key, store_of
 
@@ -114,11 +114,17 @@ def refusal(source: TokenSource, lenient: bool, released: bool = False) -> str:
 
 
 def new_token(aws: Aws, source: TokenSource, region: str, more: Iterable[str] = (), holder: str = "RunPod") -> Minted:
+    session = open_session(aws, source, region, more, holder)
+    return Minted(get_token(aws, region, session.key), session.opens_more)
+
+
+def open_session(
+    aws: Aws, source: TokenSource, region: str, more: Iterable[str] = (), holder: str = "RunPod"
+) -> PullSession:
     """`more` are repositories that are pulled with such a token already, `holder` is who gets it."""
     if source.minting is None:
-        return Minted(get_token(aws, region, source.key))
-    session = pull_session(aws, source.minting, region, more, holder)
-    return Minted(get_token(aws, region, session.key), session.opens_more)
+        return PullSession(source.key)
+    return pull_session(aws, source.minting, region, more, holder)
 
 
 def token_in_time(

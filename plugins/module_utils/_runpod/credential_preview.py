@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from .._core.errors import AwsError, Json
-from .credential_minting import minted_for
+from .credential_minting import mint_token, open_session
 from .credential_plan import KEEP, REMOVE, CredentialPlan
 from .credential_removal import finish, remove
 from .credential_replacement import report
@@ -35,8 +35,9 @@ def preview_token(planned: CredentialPlan, client: Clients) -> tuple[tuple[Json,
     if planned.region is None or keyless or not (planned.images or state.minting):
         return (), ()
     try:
-        minted = minted_for(client.aws, planned)
+        if not planned.images:
+            return (), tuple(filter(None, [open_session(client.aws, planned).opens_more]))
+        minted = mint_token(client.aws, planned)
     except AwsError as error:
         return (), (f"Whether the images can be pulled cannot be told yet: {error}",) if planned.images else ()
-    images = client.verify(list(planned.images), minted.token, None) if planned.images else []
-    return tuple(images), tuple(filter(None, [minted.opens_more]))
+    return tuple(client.verify(list(planned.images), minted.token, None)), tuple(filter(None, [minted.opens_more]))

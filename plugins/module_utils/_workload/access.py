@@ -31,6 +31,7 @@ class Access(NamedTuple):
     warnings: list[str]
     account: str = ""
     identity: str = "caller"
+    propagation_timeout: int | None = None
 
 
 def look_at(desired: DesiredState, look: Look) -> list[Json]:

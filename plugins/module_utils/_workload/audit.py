@@ -17,6 +17,7 @@ from .audit_image import images, mirrors, public_repositories
 from .audit_reads import failures
 from .audit_refusal import denying, explained, one_of_each, proof, refusals, tokens
 from .audit_remedy import with_side_effects
+from .audit_role import pull_role
 from .audit_runs import account, endpoints, templates
 from .audit_scene import Scene
 from .audit_sinks import sinks
@@ -91,6 +92,7 @@ def merged(found: Iterable[Finding]) -> list[Finding]:
 
 RULES_IN_ORDER: list[Callable[[Scene], Iterable[Finding]]] = [
     refusals,
+    pull_role,
     public_repositories,
     mirrors,
     policies,

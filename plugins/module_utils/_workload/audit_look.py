@@ -80,6 +80,8 @@ def trail_of(desired: DesiredState, look: Look, events: Json) -> list[Json]:
 
 def by_credential(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
     """Who runs this looks only at what the pull user cannot pull: it may be right that nobody else can."""
+    if desired.by_session:
+        return by_session(desired, look, found)
     if not desired.by_user:
         images = check(look, desired.images, "caller")
         return found._replace(images=images, proof=images, tokens=minted(desired, look, images))
@@ -92,6 +94,17 @@ def by_credential(desired: DesiredState, look: Look, found: ObservedState) -> Ob
         user_preview=guarded(lambda: preview.pull_user(look, desired)),
         tokens=minted(desired, look, proof),
         entry_owner=guarded(lambda: puller_of(look, "secret_store", desired.store).user()),
+    )
+
+
+def by_session(desired: DesiredState, look: Look, found: ObservedState) -> ObservedState:
+    """The proof is that of the role which mints the tokens."""
+    proof = guarded(lambda: preview.check_as_session(look, desired))
+    proved = {each["image"] for each in read(proof, []) if each["pullable"]}
+    return found._replace(
+        images=check(look, [image for image in desired.images if image not in proved], "caller"),
+        proof=proof,
+        user_preview=guarded(lambda: preview.pull_role(look, desired)) if desired.by_role else None,
     )
 
 

@@ -17,6 +17,7 @@ from .observed import Failure
 
 NO_SESSION = EXPIRED | {"NoCredentialsError", "PartialCredentialsError", "credentials_expired", "credentials_missing"}
 PULL_USER, DRIFT = "The pull user", "What a run would change of the pull user"
+DRIFT_OF_ROLE = "What a run would change of the pull role"
 PROOF, TEMPLATES = "Whether the images can be pulled", "The templates"
 AT_RUNPOD = {
     "registries": "credential",
@@ -47,14 +48,16 @@ def failures(scene: Scene, known: AbstractSet[str]) -> Iterator[Finding]:
 
 def reads(scene: Scene) -> list[tuple[Any, str, tuple[str, ...], tuple[str, ...]]]:
     seen, everybody = scene.observed, scene.everybody
-    proved = ("public_image",) if scene.desired.access == "public" else ("key",)
-    pulled = scene.desired.by_user or scene.desired.access == "public"
+    minted_by = "role" if scene.desired.by_role else "caller" if scene.desired.by_session else "key"
+    proved = ("public_image",) if scene.desired.access == "public" else (minted_by,)
+    pulled = scene.desired.by_user or scene.desired.by_session or scene.desired.access == "public"
+    drift = (DRIFT_OF_ROLE, ("role",)) if scene.desired.by_role else (DRIFT, ("user",))
     return [
         (seen.images, "The images", ("image",), everybody),
         (seen.proof if pulled else None, PROOF, proved, everybody),
         (seen.user, PULL_USER, ("user", "key"), everybody),
         (seen.trail, "What CloudTrail noted of the pull user", (), ()),
-        (None if hidden(seen.proof) else seen.user_preview, DRIFT, ("user",), everybody),
+        (None if hidden(seen.proof) else seen.user_preview, *drift, everybody),
         (seen.policies, "The policies of the repositories", ("policy",), everybody),
         (seen.mirror, "The public images", ("public_image",), everybody),
         (seen.templates, TEMPLATES, ("template",), everybody),

@@ -31,21 +31,22 @@ BOUND = (
 
 def proof(scene: Scene) -> Iterator[Finding]:
     public = scene.desired.access == "public"
-    if not (public or scene.desired.by_user):
+    if not (public or scene.desired.by_user or scene.desired.by_session):
         return
     mirrors = read(scene.observed.mirror, [])
     absent = [each["destination"] for each in mirrors if each["copied"] and not each["digest_before"]]
     for each in read(scene.observed.proof, []):
         for one in each["findings"]:
             if each["image"] not in absent:
-                found = from_module(one, "public_image" if public else link_of(one), scene.users_of(each["image"]))
+                link = "public_image" if public else link_of(scene, one)
+                found = from_module(one, link, scene.users_of(each["image"]))
                 yield with_remedy(scene, found)
 
 
 def tokens(scene: Scene) -> Iterator[Finding]:
     """What RunPod has works on without a new token."""
     for region, one in scene.observed.tokens.items():
-        link = link_of(one) if scene.desired.by_user else "caller"
+        link = link_of(scene, one)
         concerned = scene.those(partial(has, "region", region))
         yield with_remedy(scene, from_module(one, link, concerned))._replace(severity="warning")
 
@@ -63,9 +64,13 @@ def with_remedy(scene: Scene, one: Finding) -> Finding:
     return one._replace(cause=cause, remedy=BOUND)
 
 
-def link_of(one: Json) -> str:
+def link_of(scene: Scene, one: Json) -> str:
+    if not scene.desired.by_user and not scene.desired.by_session:
+        return "caller"
     if one["code"] in OF_THE_IMAGE:
         return "image"
+    if scene.desired.by_session:
+        return "role" if scene.desired.by_role else "caller"
     return "key" if one["code"] in OF_THE_KEY - {"token_not_allowed"} else "user"
 
 

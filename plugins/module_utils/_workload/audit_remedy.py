@@ -31,13 +31,13 @@ class Change(NamedTuple):
 
 
 def with_side_effects(scene: Scene, found: list[Finding]) -> list[Finding]:
-    changes = [*user(scene), *access(scene), *credentials(scene), *containers(scene)]
-    return [told(one, changes) if WHOLE in one.remedy else one for one in found]
+    planned = [*user(scene), *access(scene), *credentials(scene), *containers(scene)]
+    return [naming(one, planned) if WHOLE in one.remedy else one for one in found]
 
 
-def told(one: Finding, changes: list[Change]) -> Finding:
+def naming(one: Finding, planned: list[Change]) -> Finding:
     links = {TOGETHER.get(link, link) for link in one.links}
-    others = [each.name for each in changes if not (each.link in links and set(each.workloads) & set(one.workloads))]
+    others = [each.name for each in planned if not (each.link in links and set(each.workloads) & set(one.workloads))]
     place = min((at for program in PROGRAMS if (at := one.remedy.find(f": {program} ")) >= 0), default=-1)
     if not others or place < 0:
         return one
@@ -86,9 +86,9 @@ def containers(scene: Scene) -> Iterator[Change]:
     for item in scene.desired.items:
         name = (item["endpoint"] or {}).get("name")
         look = scene.observed.endpoints.get(name or "")
-        if isinstance(look, EndpointLook) and changes(look):
+        if isinstance(look, EndpointLook) and is_changed(look):
             yield Change("endpoint", (item["name"],), f"the endpoint {name}")
 
 
-def changes(look: EndpointLook) -> bool:
+def is_changed(look: EndpointLook) -> bool:
     return not look.before or bool(drifted(look.before, look.after or {}, ("id",)))

@@ -66,7 +66,7 @@ def borrowed(scene: Scene) -> Iterator[Finding]:
 def user_drift(scene: Scene) -> Iterator[Finding]:
     """Keys and the policy's text are told of otherwise."""
     found = scene.observed.user_preview
-    if not isinstance(found, Result) or not (found.before and found.before["user"]):
+    if not (scene.desired.by_user and isinstance(found, Result) and found.before and found.before["user"]):
         return
     before, after = found.before, found.after
     differs = {

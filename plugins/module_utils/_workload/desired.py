@@ -15,12 +15,13 @@ from .._aws.runpod_roles import IN_FORCE
 from .._aws.store_options import STORE_OPTIONS
 from .._core.errors import InputError, Json
 from .._runpod.credential_replacement import default_names
-from .fleet import claims_of, credential_name
+from .fleet import claims_of, credential_name, puller_of
 from .options import OPTIONS
 from .spec import workloads
 
 FOLDERS = {"secretsmanager": "runpod-ecr/", "ssm": "/runpod-ecr/"}
 STATEMENT = "AllowRunpodPull"
+MADE_BY = {"user": "its user with ecr_pull_user", "role": "its role with ecr_pull_role"}
 
 # Options that are no variables of the role, and variables besides the options.
 OF_MODULES = {"intent", "propagation_timeout", "variables"}
@@ -43,6 +44,32 @@ class DesiredState(NamedTuple):
     @property
     def by_user(self) -> bool:
         return self.access == "credential" and self.options["pull_identity"] == "user"
+
+    @property
+    def by_role(self) -> bool:
+        return self.access == "credential" and self.options["pull_identity"] == "role"
+
+    @property
+    def by_session(self) -> bool:
+        """Return whether a role is assumed to mint tokens."""
+        return self.by_role or (self.access == "credential" and bool(self.options["role_arn"]))
+
+    @property
+    def puller(self) -> str:
+        """Return what the names of credentials begin with."""
+        return puller_of(self.options)
+
+    def minting(self, caller: str) -> Json:
+        """Return how a credential's tokens are minted that no key mints; `caller` is an ARN."""
+        if self.by_user:
+            return {}
+        dummy, partition, dummy_service, dummy_region, account, dummy_name = caller.split(":", 5)
+        own = f"arn:{partition}:iam::{account}:role{self.options['user_path']}{self.options['role_name']}"
+        role = own if self.by_role else self.options["role_arn"]
+        further = self.options["user_repositories"] or []
+        external = {"external_id": self.options["role_external_id"]} if self.options["role_external_id"] else {}
+        named = {"role_arn": role, **external} if role else {}
+        return {**named, "repositories": [*self.repositories, *further]}
 
     @property
     def images(self) -> list[str]:
@@ -73,14 +100,27 @@ class DesiredState(NamedTuple):
     @property
     def credential_patterns(self) -> list[str]:
         """Return names of credentials as patterns, for who does not know the account."""
-        given, user = self.options["credential_name"], re.escape(self.options["user_name"])
-        return [re.escape(given)] if given else [rf"{user}-\d{{12}}-{re.escape(region)}" for region in self.regions]
+        given, puller = self.options["credential_name"], re.escape(self.puller)
+        return [re.escape(given)] if given else [rf"{puller}-\d{{12}}-{re.escape(region)}" for region in self.regions]
+
+    @property
+    def former_credentials(self) -> dict[str, str]:
+        """Return what made the credentials of other ways and identities, by patterns of their names."""
+        made_by = {identity: MADE_BY[identity] for identity in MADE_BY if self.access != "credential"}
+        if self.access == "credential" and not self.options["credential_name"]:
+            own = "role" if self.by_role else "user"
+            made_by = {identity: module for identity, module in MADE_BY.items() if identity != own}
+        return {
+            pattern: module
+            for identity, module in made_by.items()
+            for pattern in self._replace(options={**self.options, "pull_identity": identity}).credential_patterns
+        }
 
     def default_names(self, registries: Iterable[Json], account: str) -> dict[str, tuple[str, str]]:
         """Return id -> region and name of the pull user's credentials, whichever run made them."""
-        if not self.by_user or self.options["credential_name"]:
+        if not (self.by_user or self.by_role) or self.options["credential_name"]:
             return {}
-        return default_names(registries, self.options["user_name"], account)
+        return default_names(registries, self.puller, account)
 
     @property
     def pull_roles(self) -> tuple[str, ...]:
@@ -172,8 +212,24 @@ def something_to_do(desired: DesiredState) -> list[str]:
         "quarantine": "Only a pull user can be put in quarantine. Take the access back with runpod_ecr_state=absent, "
         "or RunPod's grant with gpuops.runpod.ecr_pull_grant.",
     }
+    if desired.by_role and desired.intent == "rotate":
+        return ["A pull role has no key, so there is nothing to rotate: each refresh mints its tokens anew."]
     possible = desired.access == "credential" if desired.intent == "refresh" else desired.by_user
     return [texts[desired.intent]] if desired.intent in texts and not possible else []
+
+
+def one_identity(desired: DesiredState) -> list[str]:
+    """A role that is only assumed is somebody else's to keep."""
+    given, caller = desired.options, desired.access == "credential" and desired.options["pull_identity"] == "caller"
+    wrong = []
+    if given["role_arn"] and not caller:
+        wrong.append(
+            "runpod_ecr_role_arn names a role that runpod_ecr_pull_identity=caller assumes. One that this keeps is "
+            "named by runpod_ecr_role_name, with runpod_ecr_pull_identity=role."
+        )
+    if given["role_external_id"] and not (given["role_arn"] or desired.by_role):
+        wrong.append("runpod_ecr_role_external_id is for a role that is assumed, and there is none.")
+    return wrong
 
 
 def times(desired: DesiredState) -> list[str]:
@@ -188,5 +244,6 @@ RULES: list[Callable[[DesiredState], list[str]]] = [
     publishing_is_meant,
     one_public_name,
     something_to_do,
+    one_identity,
     times,
 ]

@@ -13,9 +13,13 @@ from .._core.errors import Json
 from .._core.finding import printable
 
 # In the order of a chain.
-LINKS = ["image", "user", "key", "caller", "policy", "public_image", "credential", "delegation", "template", "endpoint"]
+LINKS = [
+    *("image", "user", "key", "role", "caller", "policy", "public_image", "credential", "delegation", "template"),
+    "endpoint",
+]
 CHAINS = {
     ("credential", "user"): ["image", "user", "key", "credential", "template", "endpoint"],
+    ("credential", "role"): ["image", "role", "credential", "template", "endpoint"],
     ("credential", "caller"): ["image", "caller", "credential", "template", "endpoint"],
     ("delegation", "user"): ["image", "policy", "delegation", "template", "endpoint"],
     ("public", "user"): ["image", "public_image", "template", "endpoint"],
@@ -118,6 +122,8 @@ RULES = {
         "When the key is that of {user}: {claim}",
     ),
     "user_drift": Rule("user", "warning", "The pull user {user} is not as the variables say: {parts}."),
+    "pull_role_missing": Rule("role", "error", "There is no pull role {role}, as which tokens would be minted."),
+    "pull_role_drift": Rule("role", "warning", "The pull role {role} is not as the variables say: {parts}."),
     "statement_missing": Rule("policy", "error", "The policy of {arn} does not let RunPod's roles pull.", "{grant}"),
     "statement_denies": Rule(
         "policy",
@@ -161,7 +167,7 @@ RULES = {
     "token_unknown": Rule(
         "credential",
         "info",
-        "Nothing records when the token in the credential {name} ends: it was minted as the caller.",
+        "Nothing records when the token in the credential {name} ends: no key of a pull user minted it.",
         f"Refresh it every four hours: ansible-playbook gpuops.runpod.refresh {VARIABLES}",
     ),
     "delegation_missing": Rule(

@@ -17,6 +17,7 @@ PLURALS = {"template": "templates", "endpoint": "endpoints", "credential": "cred
 REMEDIES = {
     "user": "One host is one AWS account and pull user: give all its workloads to one of these hosts, or set another "
     "runpod_ecr_user_name.",
+    "role": "Give all workloads of a pull role to one of these hosts, or set another runpod_ecr_role_name.",
     "template": "Each run would change what the other one made: set template.name in the workloads of all but one.",
     "endpoint": "Each run would change what the other one made: set endpoint.name in the workloads of all but one.",
     "credential": "Each run would overwrite the other one's token: set another runpod_ecr_credential_name, or none.",
@@ -26,6 +27,7 @@ DEFAULTS: Json = {
     "access": "credential",
     "pull_identity": "user",
     "user_name": "runpod-ecr-access",
+    "role_name": "runpod-ecr-access",
     "credential_name": None,
 }
 
@@ -35,12 +37,13 @@ Thing = tuple[str, str, str]  # kind, place, name
 def claims_of(items: list[Json], options: Json, account: str) -> Json:
     """`account` may be unknown. By default names of credentials differ when the users do."""
     by_credential = options["access"] == "credential"
-    by_user = by_credential and options["pull_identity"] == "user"
+    identity = options["pull_identity"] if by_credential else ""
     endpoints = [item["endpoint"] for item in items if item["endpoint"]]
     regions = sorted({item["region"] for item in items}) if by_credential else []
-    named = regions if options["credential_name"] or not by_user else []
+    named = regions if options["credential_name"] or identity == "caller" else []
     return {
-        "user": options["user_name"] if by_user else "",
+        "user": options["user_name"] if identity == "user" else "",
+        "role": options["role_name"] if identity == "role" else "",
         "account": account,
         "templates": [item["name"] for item in items],
         "endpoints": [endpoint.get("id") or endpoint["name"] for endpoint in endpoints],
@@ -49,7 +52,12 @@ def claims_of(items: list[Json], options: Json, account: str) -> Json:
 
 
 def credential_name(options: Json, region: str, account: str) -> str:
-    return str(options["credential_name"] or f"{options['user_name']}-{account}-{region}")
+    return str(options["credential_name"] or f"{puller_of(options)}-{account}-{region}")
+
+
+def puller_of(options: Json) -> str:
+    """A role has credentials of its own beside those of a user of its name, so that one can take the other's place."""
+    return f"{options['role_name']}-role" if options["pull_identity"] == "role" else str(options["user_name"])
 
 
 def expected_claims(variables: Json) -> Json | None:
@@ -86,9 +94,10 @@ def with_accounts(
 def things(claims: Mapping[str, Json]) -> Iterator[tuple[Thing, str]]:
     """Yield each claim with its host. Names of IAM users differ in more than case."""
     for host, claimed in claims.items():
-        user, account = claimed["user"], claimed["account"]
-        if user and account:
-            yield ("user", account, user.lower()), host
+        account = claimed["account"]
+        for kind in ("user", "role"):
+            if account and claimed.get(kind):
+                yield (kind, account, claimed[kind].lower()), host
         for kind, plural in PLURALS.items():
             yield from (((kind, claimed["runpod"], name), host) for name in claimed[plural])
 
@@ -96,7 +105,7 @@ def things(claims: Mapping[str, Json]) -> Iterator[tuple[Thing, str]]:
 def conflicts(claims: Mapping[str, Json]) -> dict[str, list[str]]:
     """Return host -> a sentence for each kind of shared thing.
 
-    Claims are {user, account, runpod, templates, endpoints, credentials}; nothing is said of a missing user or an
+    Claims are {user, role, account, runpod, templates, endpoints, credentials}; nothing is said of a missing user or an
     unknown account. `runpod` tells accounts there apart.
     """
     holders: dict[Thing, list[str]] = {}
@@ -115,8 +124,8 @@ def conflicts(claims: Mapping[str, Json]) -> dict[str, list[str]]:
 
 def sentence(kind: str, hosts: Iterable[str], place: str, names: list[str]) -> str:
     who = f"The hosts {' and '.join(hosts)}"
-    if kind == "user":
+    if kind in ("user", "role"):
         account = f"the AWS account {place}" if place.isdigit() else "one AWS account"
-        return f"{who} share the pull user {names[0]} of {account}. {REMEDIES[kind]}"
+        return f"{who} share the pull {kind} {names[0]} of {account}. {REMEDIES[kind]}"
     what = kind if len(names) == 1 else PLURALS[kind]
     return f"{who} have the {what} {', '.join(names)} at RunPod in common. {REMEDIES[kind]}"

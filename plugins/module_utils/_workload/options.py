@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from .._core.errors import Json
+from .._pull_user.trust import OPTIONS as TRUST
 
 OPTIONS: Json = {
     "intent": {
@@ -19,7 +20,7 @@ OPTIONS: Json = {
     "template": {"type": "dict"},
     "endpoint": {"type": "dict"},
     "workloads": {"type": "list", "elements": "dict"},
-    "pull_identity": {"type": "str", "choices": ["user", "caller"], "default": "user"},
+    "pull_identity": {"type": "str", "choices": ["user", "role", "caller"], "default": "user"},
     "user_name": {"type": "str", "default": "runpod-ecr-access"},
     "user_path": {"type": "str", "default": "/runpod/"},
     "user_tags": {"type": "dict"},
@@ -27,6 +28,10 @@ OPTIONS: Json = {
     "user_policy": {"type": "str", "choices": ["repositories", "pull_only", "read_only"], "default": "repositories"},
     "user_repositories": {"type": "list", "elements": "str"},
     "purge_repositories": {"type": "bool", "default": False},
+    "role_name": {"type": "str", "default": "runpod-ecr-access"},
+    "role_trust": {"type": "list", "elements": "dict", "options": TRUST},
+    "role_arn": {"type": "str"},
+    "role_external_id": {"type": "str"},
     "rotate_after_days": {"type": "int", "default": 90},
     "retire_after_hours": {"type": "int", "default": 24},
     "release_quarantine": {"type": "bool", "default": False},

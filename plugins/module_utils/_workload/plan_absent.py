@@ -12,7 +12,7 @@ from .._core.errors import Json
 from . import preview
 from .desired import DesiredState
 from .look import Look
-from .plan_credential import remove_credential
+from .plan_credential_removal import remove_credential
 from .plan_delegation import remove_delegation
 from .plan_public import remove_public
 from .plan_workloads import remove_endpoints, remove_templates
@@ -26,7 +26,7 @@ def absent(desired: DesiredState, look: Look) -> Plan:
     steps = [*remove_endpoints(desired, look), *remove_templates(desired, look)]
     plan = REMOVALS[desired.access](desired, look, preview.account(look))
     account = preview.account(look, ["registries", "delegations"])
-    left = leftovers(desired.items, account, desired.access, desired.credential_patterns)
+    left = leftovers(desired.items, account, desired.access, desired.former_credentials)
     result = {**plan.result, "warnings": [*plan.result["warnings"], *left]}
     values = {
         "endpoints": [step.after for step in steps if step.step == "endpoint" and step.needed],

@@ -13,9 +13,10 @@ from . import preview
 from .access import Access, require_whole
 from .desired import DesiredState
 from .look import Look
-from .plan_credential import by_credential, verified_on_the_way
+from .plan_credential import by_credential
 from .plan_delegation import by_delegation
 from .plan_public import NO_ALIAS, PUBLIC, by_public, public_names
+from .plan_tokens import minting_values, verified_on_the_way
 from .plan_workloads import endpoint_values, plan_endpoints, plan_templates, workload_results
 from .spec import leftovers, templates
 from .step import Plan, Step
@@ -39,19 +40,19 @@ def converge(desired: DesiredState, look: Look) -> Plan:
             *access.warnings,
             *warnings,
             *public_images_left(desired, template_steps),
-            *leftovers(desired.items, account, desired.access, desired.credential_patterns),
+            *leftovers(desired.items, account, desired.access, desired.former_credentials),
         ],
     }
     values = {
-        **access_values(desired, access),
+        **access_values(desired, look, access),
         "templates": [{key: item[key] for key in ("name", "image", "registry") if key in item} for item in items],
         "endpoints": endpoint_values(desired, endpoint_steps),
     }
     return Plan(steps, result, values)
 
 
-def access_values(desired: DesiredState, access: Access) -> Json:
-    further = desired.options["user_repositories"] or [] if desired.by_user else []
+def access_values(desired: DesiredState, look: Look, access: Access) -> Json:
+    further = desired.options["user_repositories"] or [] if desired.by_user or desired.by_role else []
     mirrors = [{"source": source, "destination": target.partition("@")[0]} for source, target in access.images.items()]
     return {
         "claims": desired.claims(access.account),
@@ -63,6 +64,7 @@ def access_values(desired: DesiredState, access: Access) -> Json:
         "public_repositories": public_names(desired),
         "alias_to_come": any(NO_ALIAS in image for image in access.images.values()),
         "mirrors": mirrors,
+        **(minting_values(desired, look, access.propagation_timeout) if desired.access == "credential" else {}),
     }
 
 

@@ -7,13 +7,15 @@
 from __future__ import annotations
 
 from .._core.errors import InputError, Json
+from .._core.result import Result
 from .._pull_user.iam_user import find_user
 from .._runpod.credential_state import Clients
 from . import preview
 from .access import Access
 from .desired import DesiredState
 from .look import Look
-from .plan_credential import new_key, plan_credentials, proof_of_user, verified_on_the_way
+from .plan_credential import new_key, proof_of_user
+from .plan_tokens import minting_values, plan_credentials, verified_on_the_way
 from .plan_workloads import workload_results
 from .run_result import access_report
 from .step import Plan, step_of
@@ -36,17 +38,20 @@ def rotate(desired: DesiredState, look: Look) -> Plan:
     if find_user(look.aws, name) is None:
         raise InputError(f"There is no IAM user {name}. Run the role first, which makes it with a new key.")
     user = preview.rotated_user(look, desired)
-    steps = [step_of("user", name, user)]
+    made = new_key(user)
+    steps = [step_of("user", name, user, reason_of_rotation(user, made))]
     account = user.results["user"]["arn"].split(":")[4]
     regions = covered_regions(desired, look, account)
-    credential_steps, registries = plan_credentials(desired, look, account, force=new_key(user), regions=regions)
-    steps += credential_steps
+    planned = plan_credentials(desired, look, account, force=made, regions=regions)
+    steps += planned.steps
     proof: list[Json] = []
     if desired.options["verify"] and not user.results["rotated"]:
         proof = proof_of_user(desired, look)
-    older = [key["id"] for key in user.results["access_keys"] if key["ours"] and not key["stored"]]
+    older = [key["id"] for key in user.results["access_keys"] if key["ours"] and not (key["stored"] or made)]
     access = Access([], {}, {}, proof, proof, {}, [])
-    report = access_report(desired.access, name, credentials=registries, rotation_due=user.results["rotation_due"])
+    report = access_report(
+        desired.access, name, credentials=planned.registries, rotation_due=user.results["rotation_due"]
+    )
     result = {
         **report,
         "workloads": workload_results(desired, look, access),
@@ -57,7 +62,17 @@ def rotate(desired: DesiredState, look: Look) -> Plan:
     }
     verify = verified_on_the_way(steps, desired)
     values = {"claims": desired.claims(account), "regions": regions, "verify_images": verify}
+    values |= minting_values(desired, look)
     return Plan(steps, result, values)
+
+
+def reason_of_rotation(user: Result, made: bool) -> str:
+    """Return "" for what differs besides the keys."""
+    before, after = user.before or {}, user.after or {}
+    if made:
+        older = [key["id"] for key in before.get("access_keys", [])]
+        return "gets a new key" + (f"; a later run retires {', '.join(older)}" if older else "")
+    return "" if before.get("access_keys") == after.get("access_keys") else "an older key is retired"
 
 
 def quarantine(desired: DesiredState, look: Look) -> Plan:
@@ -69,4 +84,5 @@ def quarantine(desired: DesiredState, look: Look) -> Plan:
         f"Nothing can be pulled with the credentials of {name} until it is released",
         *(f"{key} was made by somebody else and is still active, without any rights" for key in foreign),
     ]
-    return Plan([step_of("user", name, user)], {**access_report(desired.access, name), "warnings": warnings})
+    step = step_of("user", name, user, "loses its rights and its keys")
+    return Plan([step], {**access_report(desired.access, name), "warnings": warnings})

@@ -30,6 +30,7 @@ from .preflight_rights import (
     facts_of,
     lines_of,
     needed_rights,
+    puller_of,
     right_checks,
 )
 
@@ -104,18 +105,19 @@ def identity(look: Look, desired: DesiredState) -> tuple[CallerContext | None, s
         remedy = "Run as an identity of that account, or let its repositories' policies allow this one."
         checks.append(Check("identity", "AWS account", UNKNOWN, f"images lie in account {', '.join(others)}", remedy))
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    return caller._replace(boundary=caller.boundary or boundary_of_user(look, desired)), date, checks
+    return caller._replace(boundary=caller.boundary or boundary_of_puller(look, desired)), date, checks
 
 
-def boundary_of_user(look: Look, desired: DesiredState) -> str:
+def boundary_of_puller(look: Look, desired: DesiredState) -> str:
     """Return "" for no boundary, or one that may not be looked at."""
-    if "user" not in facts_of(desired) or desired.options["user_permissions_boundary"] is not None:
+    if not {"user", "role"} & facts_of(desired) or desired.options["user_permissions_boundary"] is not None:
         return ""
+    puller = puller_of(desired)
     try:
-        user = look.aws.call("iam", "get_user", UserName=desired.options["user_name"])["User"]
+        found = puller.call(look.aws, "get_{}")[puller.kind.title()]
     except AwsError:
         return ""
-    return str(user.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))
+    return str(found.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn", ""))
 
 
 def rights(look: Look, desired: DesiredState, caller: CallerContext) -> Iterator[Check]:

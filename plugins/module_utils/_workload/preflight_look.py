@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from .._aws import rights as table
+from .._aws.pull_session import NAME as SESSION
 from .._core.errors import DENIED, AwsError, Json
 from .._pull_user import pull_policy
 from .desired import DesiredState
@@ -127,12 +128,22 @@ def denied(aws: ReadOnlyAws, desired: DesiredState, right: Right) -> Verdict:
     """A user that does not exist is judged without its path."""
     if right.rule.resource == table.USERS and not has_user(aws, desired):
         return Verdict(right, UNKNOWN, "without a simulation, AWS tells it once the user exists")
+    if right.rule.resource == table.ROLES and desired.by_role and not has_role(aws, desired):
+        return Verdict(right, UNKNOWN, "without a simulation, AWS tells it once the role exists")
     return Verdict(right, MISSING, "AWS denies it")
 
 
 def has_user(aws: ReadOnlyAws, desired: DesiredState) -> bool:
     try:
         aws.call("iam", "get_user", UserName=desired.options["user_name"])
+    except AwsError:
+        return False
+    return True
+
+
+def has_role(aws: ReadOnlyAws, desired: DesiredState) -> bool:
+    try:
+        aws.call("iam", "get_role", RoleName=desired.options["role_name"])
     except AwsError:
         return False
     return True
@@ -147,7 +158,7 @@ def probes(right: Right, desired: DesiredState, caller: CallerContext) -> Iterat
         "ssm": store_probes,
         "ecr": ecr_probes,
         "ecr-public": public_probes,
-        "sts": public_probes,
+        "sts": sts_probes,
         "cloudtrail": trail_probes,
     }
     if service in by_service:
@@ -155,7 +166,7 @@ def probes(right: Right, desired: DesiredState, caller: CallerContext) -> Iterat
 
 
 def iam_probes(action: str, right: Right, desired: DesiredState, dummy: CallerContext) -> Iterator[Probe]:
-    user = {"UserName": desired.options["user_name"]}
+    user, role = {"UserName": desired.options["user_name"]}, {"RoleName": desired.options["role_name"]}
     requests: dict[str, tuple[str, Json]] = {
         "GetUser": ("get_user", user),
         "GetUserPolicy": ("get_user_policy", {**user, "PolicyName": pull_policy.NAME}),
@@ -163,6 +174,11 @@ def iam_probes(action: str, right: Right, desired: DesiredState, dummy: CallerCo
         "ListAttachedUserPolicies": ("list_attached_user_policies", user),
         "ListGroupsForUser": ("list_groups_for_user", user),
         "ListAccessKeys": ("list_access_keys", user),
+        "GetRole": ("get_role", role),
+        "GetRolePolicy": ("get_role_policy", {**role, "PolicyName": pull_policy.NAME}),
+        "ListRolePolicies": ("list_role_policies", role),
+        "ListAttachedRolePolicies": ("list_attached_role_policies", role),
+        "ListInstanceProfilesForRole": ("list_instance_profiles_for_role", role),
         "ListUsers": ("list_users", {"MaxItems": 1}),
         "GetPolicy": ("get_policy", {"PolicyArn": right.resources[0]}),
         "GetPolicyVersion": ("get_policy_version", {"PolicyArn": right.resources[0], "VersionId": "v1"}),
@@ -211,6 +227,16 @@ def ecr_probes(action: str, right: Right, desired: DesiredState, dummy: CallerCo
         dummy_head, dummy_partition, dummy_service, region, account, name = arn.split(":", 5)
         thing = {"registryId": account, "repositoryName": name.partition("/")[2]}
         yield Probe("ecr", operation, {**thing, **request}, region)
+
+
+def sts_probes(action: str, right: Right, desired: DesiredState, caller: CallerContext) -> Iterator[Probe]:
+    """A session that is opened and left changes nothing."""
+    if action != "AssumeRole":
+        yield from public_probes(action, right, desired, caller)
+        return
+    external = desired.options["role_external_id"]
+    request = {"RoleArn": right.resources[0], "RoleSessionName": SESSION, "DurationSeconds": 900}
+    yield Probe("sts", "assume_role", {**request, **({"ExternalId": external} if external else {})})
 
 
 def public_probes(action: str, right: Right, dummy: DesiredState, caller: CallerContext) -> Iterator[Probe]:

@@ -16,7 +16,7 @@ from .._core.errors import Json
 from .._oci.reference import repository_arn
 from .._pull_user import pull_policy
 from .._pull_user.policy_attachment import OF_AWS, customer_arn, policy_of_aws
-from .._pull_user.principal import USER, Principal
+from .._pull_user.principal import INLINE_LIMITS, ROLE, USER, Principal
 from .desired import DesiredState
 
 OK, MISSING, UNKNOWN = "ok", "missing", "unknown"
@@ -74,7 +74,9 @@ def facts_of(desired: DesiredState) -> set[str]:
         "user": user and intent != "refresh",
         kind: user,
         "kms": user and bool(desired.store["kms_key_id"]),
-        "caller": desired.access == "credential" and not user and intent != "absent",
+        "role": desired.by_role and intent != "refresh",
+        "assume": desired.by_session and intent in ("converge", "refresh", "audit"),
+        "caller": desired.access == "credential" and not (user or desired.by_session) and intent != "absent",
         "images": intent in ("converge", "audit"),
         "unbound": options["user_permissions_boundary"] == "",
         "many": is_many(desired),
@@ -95,7 +97,7 @@ def is_many(desired: DesiredState) -> bool:
     dummy_arn, partition, dummy_service, region, account, dummy_name = desired.repositories[0].split(":", 5)
     further = desired.options["user_repositories"] or []
     arns = [*desired.repositories, *(repository_arn(name, partition, account, region) for name in further)]
-    return policy_size(pull_policy.document(arns)) > pull_policy.LIMIT
+    return policy_size(pull_policy.document(arns)) > INLINE_LIMITS[ROLE if desired.by_role else USER]
 
 
 def needed_rights(desired: DesiredState, caller: CallerContext) -> list[Right]:
@@ -111,7 +113,7 @@ def needed_rights(desired: DesiredState, caller: CallerContext) -> list[Right]:
 
 def concerns(action: str, facts: set[str], caller: CallerContext) -> bool:
     """Not all actions of a rule may be needed."""
-    if action == "iam:PutUserPermissionsBoundary":
+    if action in ("iam:PutUserPermissionsBoundary", "iam:PutRolePermissionsBoundary"):
         return bool(caller.boundary)
     needs = {
         "kms:GenerateDataKey": {"secretsmanager", "write"},
@@ -124,11 +126,15 @@ def resources(rule: table.Rule, desired: DesiredState, caller: CallerContext) ->
     """Return what stands for the table's examples in this run."""
     iam = f"arn:{caller.partition}:iam::{caller.account}"
     user, path = desired.options["user_name"], desired.options["user_path"]
+    role = desired.options["role_name"]
+    lent = desired.options["role_arn"]
     public = f"arn:{caller.partition}:ecr-public::{caller.account}"
     found: dict[str, tuple[str, ...]] = {
         table.USERS: (f"{iam}:user{path}{user}",),
         table.NO_SUCH_USER: (f"{iam}:user/{user}",),
-        table.CUSTOMER_POLICIES: (customer_arn(caller.partition, caller.account, path, Principal(USER, user)),),
+        table.ROLES: (lent or f"{iam}:role{path}{role}",),
+        table.NO_SUCH_ROLE: (f"{iam}:role/{role}",),
+        table.CUSTOMER_POLICIES: (customer_arn(caller.partition, caller.account, path, puller_of(desired)),),
         table.SECRETS: (store_arn("secretsmanager", desired, caller) + SUFFIX,),
         table.PARAMETERS: (store_arn("ssm", desired, caller),),
         table.REPOSITORIES: tuple(desired.repositories),
@@ -173,8 +179,13 @@ def attached_policy(desired: DesiredState, caller: CallerContext) -> str:
     way = desired.options["user_policy"]
     if way in OF_AWS:
         return policy_of_aws(caller.partition, way)
-    principal = Principal(USER, desired.options["user_name"])
-    return customer_arn(caller.partition, caller.account, desired.options["user_path"], principal)
+    return customer_arn(caller.partition, caller.account, desired.options["user_path"], puller_of(desired))
+
+
+def puller_of(desired: DesiredState) -> Principal:
+    if desired.by_role:
+        return Principal(ROLE, desired.options["role_name"])
+    return Principal(USER, desired.options["user_name"])
 
 
 # What AWS says
@@ -262,6 +273,8 @@ def remedy(verdict: Verdict, desired: DesiredState, caller: CallerContext) -> st
         return f"Look for a Deny in the policies of {caller.arn}, its groups and its boundary, and take it away."
     if is_of_key(verdict):
         return f"{allow}, or let the key's own policy do so."
+    if right.action == "sts:AssumeRole":
+        return f"{allow}, and name it in the trust of the role."
     if BOUNDARY in right.rule.condition and not caller.boundary:
         return f"Set runpod_ecr_user_permissions_boundary, where the operator is bound to it. Else a{allow[1:]}."
     return f"{allow}."

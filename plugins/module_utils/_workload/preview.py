@@ -12,10 +12,13 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from .._aws.pull_session import Minting, pull_session
 from .._core.errors import Json
 from .._core.result import Result
 from .._ecr import image_mirror, public_catalog, pull_check, pull_grant
 from .._ecr import public_repository as public
+from .._ecr.pull_probe import PullIdentity
+from .._pull_user import pull_role as roles
 from .._pull_user import pull_user as users
 from .._runpod import account as accounts
 from .._runpod import delegation as delegations
@@ -95,17 +98,65 @@ def quarantined_user(look: Look, desired: DesiredState) -> Result:
     return preview_user(look, user_options(desired, path="/runpod/", state="quarantined"))
 
 
-def removed_user(look: Look, desired: DesiredState) -> Result:
-    return preview_user(look, user_options(desired, path="/runpod/", state="absent"))
+def changed_user(look: Look, desired: DesiredState, **changed: Any) -> Result:
+    return preview_user(look, user_options(desired, **changed))
 
 
-def policy_of_user(look: Look, desired: DesiredState) -> Json:
-    policy: Json = preview_user(look, user_options(desired)).results["policy"]
-    return policy
+# The pull role
 
 
-def narrowed_user(look: Look, desired: DesiredState, repositories: list[str]) -> Result:
-    return preview_user(look, user_options(desired, repositories=repositories, purge_repositories=True))
+def role_options(desired: DesiredState, **changed: Any) -> Json:
+    return {
+        "name": desired.options["role_name"],
+        "state": "present",
+        "path": desired.options["user_path"],
+        "trust": None,
+        "permissions_boundary": None,
+        "role_tags": None,
+        "purge_tags": True,
+        "policy": "repositories",
+        "repositories": None,
+        "purge_repositories": False,
+        "pull_through": False,
+        "propagation_timeout": desired.options["propagation_timeout"],
+        **changed,
+    }
+
+
+def preview_role(look: Look, desired: DesiredState, **changed: Any) -> Result:
+    return roles.run(role_options(desired, **changed), True, look.aws)
+
+
+def pull_role(look: Look, desired: DesiredState) -> Result:
+    given = desired.options
+    return preview_role(
+        look,
+        desired,
+        trust=given["role_trust"],
+        permissions_boundary=given["user_permissions_boundary"],
+        role_tags=given["user_tags"],
+        policy=given["user_policy"],
+        repositories=[*desired.repositories, *(given["user_repositories"] or [])],
+        purge_repositories=given["purge_repositories"],
+    )
+
+
+def session_identity(look: Look, desired: DesiredState, region: str) -> PullIdentity:
+    """Raise AwsError when no session can be opened."""
+    minting = desired.minting(str(caller(look)["Arn"]))
+    role, arns = minting.get("role_arn"), tuple(desired.repositories)
+    session = pull_session(look.aws, Minting(role, minting.get("external_id"), arns), region)
+    return PullIdentity(role or "the caller", session.key)
+
+
+def check_as_session(look: Look, desired: DesiredState) -> list[Json]:
+    """Raise AwsError where no session can be opened."""
+    reports = []
+    for region in desired.regions:
+        images = list(dict.fromkeys(item["image"] for item in desired.items if item["region"] == region))
+        puller = session_identity(look, desired, region)
+        reports += pull_check.check_images(look.aws, look.opener, images, puller)
+    return reports
 
 
 # ECR
@@ -175,6 +226,7 @@ def credential(
         "image": None,
         "registry_region": region,
         "secret_store": desired.store if desired.by_user else None,
+        **({} if desired.by_user else desired.minting(str(caller(look)["Arn"]))),
         "min_validity_hours": desired.options["min_validity_hours"],
         "force": force,
         "propagation_timeout": NEVER,

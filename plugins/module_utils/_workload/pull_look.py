@@ -72,16 +72,15 @@ def warned_of_tokens(desired: DesiredState, look: Look, proof: list[Json]) -> li
 
 
 def whole(look: Look, reports: list[Json], identity: str, store: Json | None = None) -> list[Json]:
-    """Add what is missing of images that were found; what nobody may ask is no fault."""
+    """Add what is missing of images that can be pulled else; what nobody may ask is no fault."""
     puller = pull_check.caller_identity()
     if identity == "secret_store":
         puller = pull_check.stored_identity(look.aws, store or {}, preview.NEVER)[0]
 
     def examined(report: Json) -> Json:
         image, missing = parse_ecr(report["image"]), []
-        if report["digest"]:
-            with suppress(AwsError):
-                missing = missing_layers(look, image, layers_of(look, image, puller), puller)
+        with suppress(AwsError):
+            missing = missing_layers(look, image, layers_of(look, image, puller), puller)
         if not missing:
             return report
         one = layers_lost(image.reference, missing, ())

@@ -15,8 +15,11 @@ from .options import OPTIONS as ALL_OPTIONS
 from .summary import diff_of, planned, state_lines
 from .token_refresh import refresh_tokens
 
-ASKED = ("access", "image", "workloads", "pull_identity", "user_name", "credential_name", "min_validity_hours")
-OPTIONS: Json = {name: ALL_OPTIONS[name] for name in (*ASKED, "propagation_timeout", "variables")}
+ASKED = (
+    *("access", "image", "workloads", "pull_identity", "user_name", "user_path", "user_repositories", "role_name"),
+    *("role_arn", "role_external_id", "credential_name", "min_validity_hours", "propagation_timeout", "variables"),
+)
+OPTIONS: Json = {name: ALL_OPTIONS[name] for name in ASKED}
 DONE = ("the credentials at RunPod",)
 
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from .._core.errors import Json
+from .._core.result import Result
 from .._core.time import format_time, parse_time
 from .._runpod.rollout import READY
 from .audit import problems
@@ -189,8 +190,19 @@ def absence(found: object) -> str:
     return "not looked at" if isinstance(found, Failure) else "not found"
 
 
+def role(scene: Scene, dummy: Json) -> Link:
+    name, found = scene.desired.options["role_name"], scene.observed.user_preview
+    if not (isinstance(found, Result) and found.before):
+        return name, absence(found), {}
+    about = found.before["role"]
+    return name, "whoever its trust names mints tokens as it", {"arn": about["arn"], "trust": about["trust"]}
+
+
 def caller(scene: Scene, dummy: Json) -> Link:
     arn = read(scene.observed.identity, "") or None
+    lent = scene.desired.options["role_arn"]
+    if lent:
+        return lent, "assumed by whoever runs this, for the repositories of this run", {"arn": lent}
     return arn, "RunPod can pull whatever this identity can", {"arn": arn}
 
 
@@ -264,6 +276,7 @@ DESCRIBED: dict[str, Callable[[Scene, Json], Link]] = {
     "image": image,
     "user": user,
     "key": key,
+    "role": role,
     "caller": caller,
     "policy": policy,
     "public_image": public_image,
@@ -317,8 +330,12 @@ def started(scene: Scene, item: Json, handed: str | None) -> Json | None:
 def puller(scene: Scene) -> str:
     if scene.desired.access == "public":
         return "a client without a login"
-    user = scene.desired.options["user_name"]
-    return f"the pull user {user}" if scene.desired.by_user else read(scene.observed.identity, "the caller")
+    options = scene.desired.options
+    if scene.desired.by_user:
+        return f"the pull user {options['user_name']}"
+    if scene.desired.by_session:
+        return f"the pull role {options['role_name']}" if scene.desired.by_role else f"the role {options['role_arn']}"
+    return str(read(scene.observed.identity, "the caller"))
 
 
 # Keys and tokens over time

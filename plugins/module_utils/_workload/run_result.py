@@ -19,7 +19,7 @@ CREDENTIAL = ("id", "name", "logical_name", "region", "expires_at")
 
 def access_report(access: str, user: str | None, **known: Any) -> Json:
     """Only what is `known` is not empty."""
-    empty: Json = {"credentials": [], "delegations": [], "rotation_due": False}
+    empty: Json = {"role": None, "credentials": [], "delegations": [], "rotation_due": False}
     return {"access": access, "user": user, "workloads": [], **empty, **known, "warnings": []}
 
 

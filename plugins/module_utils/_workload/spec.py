@@ -215,22 +215,20 @@ def public_repository(reference: str | None) -> str:
 
 
 def leftovers(
-    items: Iterable[Json], current: Mapping[str, list[Json]], access: str, credentials: Iterable[str]
+    items: Iterable[Json], current: Mapping[str, list[Json]], access: str, credentials: Mapping[str, str]
 ) -> list[str]:
-    """Return a sentence for each way other than `access` that RunPod has.
+    """Return a sentence for each way other than the wished one that RunPod has.
 
-    `credentials` are patterns for whole names of the run's.
+    `credentials` maps patterns for whole names to what made them and how that is removed.
     """
     repositories = {item["repository_arn"] for item in items}
-    patterns = [re.compile(pattern) for pattern in credentials]
-    message = []
-    if access != "credential":
-        message += [
-            f"The credential {registry['name']} ({registry['id']}), another way of access, is still there. "
-            "When nothing needs it, remove it with runpod_ecr_credential and its user with ecr_pull_user."
-            for registry in current["registries"]
-            if any(pattern.fullmatch(logical(registry["name"])) for pattern in patterns)
-        ]
+    message = [
+        f"The credential {registry['name']} ({registry['id']}), another way of access, is still there. "
+        f"When nothing needs it, remove it with runpod_ecr_credential and {remedy}."
+        for registry in current["registries"]
+        for pattern, remedy in credentials.items()
+        if re.fullmatch(pattern, logical(registry["name"]))
+    ]
     if access != "delegation":
         message += [
             f"The delegation of {arn} ({delegation['id']}), another way of access, is still there. "

@@ -14,7 +14,7 @@ from .._core.result import Result
 from .._core.time import format_time
 from .desired import DesiredState
 
-GROUPS = ("user", "policy")  # of a pull user
+GROUPS = ("user", "role", "policy")  # of a pull user or role
 
 
 class Step(NamedTuple):

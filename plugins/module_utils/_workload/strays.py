@@ -102,7 +102,7 @@ def unnamed(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
 
 def left(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
     current = {kind: observed.listed(kind) for kind in ("registries", "delegations")}
-    for message in leftovers(desired.items, current, desired.access, desired.credential_patterns):
+    for message in leftovers(desired.items, current, desired.access, desired.former_credentials):
         cause, dummy, remedy = message.partition(" When ")
         yield orphan("access", None, None, cause, f"When {remedy}")
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     "user": "pull user",
+    "role": "pull role",
     "grant": "repository policy",
     "public_repository": "public repository",
     "mirror": "image",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .._aws.client import Aws
 from .._core.errors import Json
 from .._core.result import Result
 from .._runpod import ecr_credential
@@ -28,28 +29,32 @@ class TokenRefresh(NamedTuple):
 
 
 def refresh_tokens(desired: DesiredState, clients: Clients, check_mode: bool) -> TokenRefresh:
-    found = ecr_credential.run(credential_options(desired), check_mode, clients)
+    found = ecr_credential.run(credential_options(desired, clients.aws), check_mode, clients)
     steps = credential_steps(found, minimum(desired, clients.aws.clock()))
     credentials = [{key: item[key] for key in CREDENTIAL if key in item} for item in found.results["registries"]]
     user = desired.options["user_name"] if desired.by_user else None
-    report = access_report(desired.access, user, credentials=credentials)
+    role = desired.options["role_name"] if desired.by_role else None
+    report = access_report(desired.access, user, role=role, credentials=credentials)
     return TokenRefresh(found, steps, {**report, "warnings": list(found.warnings)})
 
 
-def credential_options(desired: DesiredState) -> Json:
+def credential_options(desired: DesiredState, aws: Aws) -> Json:
+    """A role's rights are not new in a refresh, so a refusal is one."""
     given = desired.options
+    minting = {} if desired.by_user else desired.minting(str(aws.call("sts", "get_caller_identity")["Arn"]))
     return {
+        **minting,
         **dict.fromkeys(("image", "images", "registry_region")),
         "name": given["credential_name"],
-        "user": given["user_name"],
+        "user": desired.puller,
         "registry_regions": desired.regions,
         "secret_store": desired.store if desired.by_user else None,
         "min_validity_hours": given["min_validity_hours"],
         "force": False,
-        "propagation_timeout": given["propagation_timeout"],
+        "propagation_timeout": given["propagation_timeout"] if desired.by_user else 0,
         "state": "present",
         "key_required": True,
-        "with_further_regions": desired.by_user,
+        "with_further_regions": desired.by_user or desired.by_role,
     }
 
 

@@ -138,6 +138,7 @@ def outgrow(account: Observed) -> None:
 
 def keep_a_role(account: Observed) -> None:
     """All that happens to a role, from nothing to a second absence, and one that somebody made without a boundary."""
+    look_whole(account)
     use_role(account, ())
     with unnoted(account):
         keep_role(account, permissions_boundary=None)

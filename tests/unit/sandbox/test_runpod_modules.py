@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, Json
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import ItemsFailedError, Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.template import OPTIONS
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_info, runpod_template, runpod_templates
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import refusal
@@ -74,6 +74,24 @@ def test_nine_steps_with_every_option(account: SimulatedRunpod) -> None:
 
 def test_the_least_template_gets_the_defaults_that_are_predicted(account: SimulatedRunpod) -> None:
     check_then_do_then_again(account, {"image": "app:1"}, "POST")
+
+
+def test_a_key_of_env_that_RunPod_keeps_is_told(account: SimulatedRunpod) -> None:
+    """Nobody knows yet whether a PATCH replaces env or adds to it: in neither case a key stays unseen."""
+    account.simulator.switch(template_env="merged")
+    assert go(account, image="app:1", env={"A": "x", "B": "y"}).changed
+    assert go(account, env={"A": "z", "B": "y"}).results["template"]["env"].keys() == {"A", "B"}
+    with pytest.raises(ItemsFailedError, match="env"):
+        go(account, env={"A": "z"})
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_host_of_ECR_that_RunPod_does_not_take_is_told(account: SimulatedRunpod, status: int) -> None:
+    account.simulator.switch(other_ecr_hosts=status)
+    image = "123456789012.dkr-ecr.us-east-1.on.aws/app:1"
+    with pytest.raises(ApiError, match="not on a supported registry"):
+        go(account, image=image)
+    assert go(account, image="123456789012.dkr.ecr.us-east-1.amazonaws.com/app:1").changed
 
 
 def test_a_refused_template_tells_why(account: SimulatedRunpod) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from unittest.mock import patch
 from urllib.request import Request, urlopen
 
@@ -248,3 +249,28 @@ def lasting(result: Json) -> Json:
     """Return what a result tells of how things are: what this run made, or moved away from, is told once."""
     delegations = [{**one, "created": None} for one in result["delegations"]]
     return {**result, "delegations": delegations, "warnings": None}
+
+
+def test_a_step_of_keys_says_what_becomes_of_them(house: House) -> None:
+    def changes(entry: str, **options: object) -> list[str]:
+        played = house.role(entry, check=True, **options)
+        assert played.failure == ""
+        return [line for line in played.plan["changes"] if line.startswith("~ pull user")]
+
+    plain, ahead = house.runs._clock, [timedelta()]
+    house.runs._clock = lambda: plain() + ahead[0]
+    house.arrange()
+    [key] = house.keys()
+    made = f"~ pull user {USER} (gets a new key; a later run retires {key})"
+    assert changes("rotate", rotate_after_days=0) == [made]
+    assert changes("main", state="quarantined") == [f"~ pull user {USER} (loses its rights and its keys)"]
+    assert house.role("rotate", rotate_after_days=0).failure == ""
+    ahead[0] = timedelta(days=2)
+    assert changes("rotate") == [f"~ pull user {USER} (an older key is retired)"]
+
+
+def test_a_new_key_is_no_reason_to_warn_of_the_one_before_it(house: House) -> None:
+    house.arrange()
+    assert house.role("rotate", rotate_after_days=0).result["warnings"] == []
+    [warning] = house.role("rotate").result["warnings"]
+    assert "is an older key of the pull user that is not retired yet" in warning

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 
-from tests.system.conftest import IMAGE, House
+from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
+from tests.system.conftest import IMAGE, SEOUL, House
 from tests.system.role import Played, Role
 
 Play = Callable[..., Played]
@@ -43,6 +46,145 @@ def test_tokens_of_the_caller_are_renewed_by_each_run_which_says_whose_rights_th
     assert (gone.failure, set(gone.changed)) == ("", {"runpod_ecr_credential", "runpod_templates"})
 
 
+OPERATOR = "arn:aws:iam::123456789012:user/operator"
+TRUST = [{"principal_arns": [OPERATOR]}]
+ROLE = {"runpod_ecr_pull_identity": "role", "runpod_ecr_role_trust": TRUST}
+NAME = "runpod-ecr-access"
+TWO = {"runpod_ecr_workloads": [{"image": IMAGE}, {"image": SEOUL}]}
+MINTED = {"ecr_pull_role", "runpod_ecr_credential", "runpod_templates"}
+
+
+def roles(house: House) -> list[str]:
+    return [one["RoleName"] for one in house.client("iam").list_roles()["Roles"]]
+
+
+def credentials(house: House) -> list[str]:
+    return sorted(one["name"] for one in house.runpod()["registries"])
+
+
+def test_a_role_is_made_proved_and_taken_back_without_a_key_anywhere(house: House, play: Play) -> None:
+    foreseen = play(check=True, **ROLE)
+    assert house.writes() == [] and foreseen.plan["needed"] == ["role", "credential", "template"]
+    first = play(**ROLE)
+    assert (first.failure, set(first.changed)) == ("", MINTED) and first.warnings == []
+    assert foreseen.plan["changes"] == first.plan["changes"]
+    assert (house.users(), house.secrets(), roles(house)) == ([], [], [NAME])
+    assert credentials(house) == [f"{NAME}-role-123456789012-us-east-1"]
+    assert (first.result["user"], first.result["role"]) == (None, NAME)
+    assert [one["pullable"] for one in first.result["workloads"]] == [True]
+
+    again, check = play(**ROLE), play(check=True, **ROLE)
+    assert (again.failure, again.changed, again.warnings) == ("", ["runpod_ecr_credential"], [])
+    assert check.plan["needed"] == ["credential"] and check.result["workloads"][0]["pullable"] is True
+
+    gone = play(runpod_ecr_state="absent", **ROLE)
+    assert (gone.failure, set(gone.changed)) == ("", MINTED)
+    assert (roles(house), credentials(house), house.runpod()["templates"]) == ([], [], [])
+    assert play(runpod_ecr_state="absent", **ROLE).changed == []
+
+
+def test_a_refresh_as_the_role_calls_sts_and_ecr_alone_and_its_check_and_plan_tell_it(house: House, play: Play) -> None:
+    play(**ROLE, **TWO)
+    house.sandbox.forget_calls()
+    foreseen = play(entry="refresh", check=True, **ROLE)
+    done = play(entry="refresh", **ROLE)
+    calls = {call["name"] for call in house.sandbox.aws_calls()}
+    assert calls == {"sts:GetCallerIdentity", "sts:AssumeRole", "ecr:GetAuthorizationToken"}
+    assert foreseen.plan["changes"] == done.plan["changes"] and len(done.result["credentials"]) == 2
+    assert (done.result["role"], done.warnings) == (NAME, [])
+
+
+def test_a_token_of_a_role_opens_what_it_is_for_and_nothing_else(house: House, play: Play) -> None:
+    """The role may pull more: a session policy narrows each token."""
+    play(**ROLE, runpod_ecr_user_policy="read_only")
+    other = IMAGE.replace("training", "inference")
+    assert [pullable(house, image) for image in (IMAGE, other)] == [True, False]
+    play(**ROLE, runpod_ecr_image=other, runpod_ecr_user_policy="read_only")
+    assert [pullable(house, image) for image in (IMAGE, other)] == [True, True]  # a run cuts no other one off
+    play(entry="refresh", **ROLE)
+    assert [pullable(house, image) for image in (IMAGE, other)] == [True, True]
+
+
+def pullable(house: House, image: str) -> bool:
+    """Return whether RunPod can pull an image with the token that it holds."""
+    held = next(one for one in house.runpod()["registries"] if one["name"].endswith("us-east-1"))
+    given = {"identity": "given", "credentials": {"username": held["username"], "password": held["password"]}}
+    options = {"images": [image], "fail_when_denied": False, **given}
+    found: bool = house.runs.outcome(ecr_pull_check, options).results["pullable"]
+    return found
+
+
+def test_drift_of_a_role_is_mended(house: House, play: Play) -> None:
+    play(**ROLE)
+    iam = house.client("iam")
+    iam.delete_role_policy(RoleName=NAME, PolicyName="gpuops-runpod-pull")
+    document = iam.get_role(RoleName=NAME)["Role"]["AssumeRolePolicyDocument"]
+    document["Statement"][0]["Principal"]["AWS"] = "arn:aws:iam::123456789012:root"
+    iam.update_assume_role_policy(RoleName=NAME, PolicyDocument=json.dumps(document))
+    assert play(check=True, **ROLE).plan["needed"] == ["role", "credential"]
+    assert set(play(**ROLE).changed) == {"ecr_pull_role", "runpod_ecr_credential"}
+    [statement] = iam.get_role(RoleName=NAME)["Role"]["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Principal"]["AWS"] in (OPERATOR, [OPERATOR])
+
+
+def test_who_may_not_assume_the_role_is_told_before_anything_is_changed(house: House, play: Play) -> None:
+    play(**ROLE, runpod_ecr_verify=False)
+    role = house.client("iam").get_role(RoleName=NAME)["Role"]["AssumeRolePolicyDocument"]
+    role["Statement"][0]["Condition"] = {"StringEquals": {"sts:ExternalId": "team"}}
+    house.client("iam").update_assume_role_policy(RoleName=NAME, PolicyDocument=json.dumps(role))
+    house.sandbox.forget_calls()
+    refused = play(**{**ROLE, "runpod_ecr_role_trust": None})
+    assert refused.failure.startswith("Nothing was changed. sts:AssumeRole: AccessDenied") and house.writes() == []
+    known = play(**{**ROLE, "runpod_ecr_role_trust": None, "runpod_ecr_role_external_id": "team"})
+    assert (known.failure, known.changed) == ("", ["runpod_ecr_credential"])
+
+
+def test_user_and_role_take_each_other_s_place_and_the_former_is_reported(house: House, play: Play) -> None:
+    assert play().failure == ""
+    assert "pull with" in play(**ROLE).failure  # what another identity's credential serves is taken over on request
+    to_role = play(**ROLE, runpod_ecr_adopt=True)
+    assert (to_role.failure, set(to_role.changed)) == ("", MINTED)
+    [left] = to_role.result["warnings"]
+    assert f"{NAME}-123456789012-us-east-1" in left and "its user with ecr_pull_user" in left
+    assert (house.users(), roles(house)) == ([NAME], [NAME])
+    assert [pullable(house, IMAGE), len(credentials(house))] == [True, 2]
+    back = play(runpod_ecr_adopt=True)
+    assert (back.failure, back.changed) == ("", ["runpod_templates"])
+    [left] = back.result["warnings"]
+    assert f"{NAME}-role-123456789012-us-east-1" in left and "its role with ecr_pull_role" in left
+
+
+def test_a_role_that_something_else_needs_stays_and_loses_what_nothing_uses(house: House, play: Play) -> None:
+    play(**ROLE, **TWO)
+    other = IMAGE.replace("training", "inference")
+    play(**ROLE, runpod_ecr_image=other)
+    kept = play(runpod_ecr_state="absent", **ROLE)
+    assert kept.failure == "" and roles(house) == [NAME] and kept.result["role"] == NAME
+    document = house.client("iam").get_role_policy(RoleName=NAME, PolicyName="gpuops-runpod-pull")["PolicyDocument"]
+    opened = [arn.rpartition("/")[2] for arn in document["Statement"][1]["Resource"]]
+    assert opened == ["app", "runpod-gpu-inference"]
+    play(runpod_ecr_state="absent", **ROLE, runpod_ecr_image=other)
+    assert roles(house) == [NAME]  # for the token of the other region
+    assert play(runpod_ecr_state="absent", **ROLE, runpod_ecr_image=SEOUL).failure == "" and roles(house) == []
+
+
+def test_a_caller_may_assume_a_role_that_somebody_else_keeps(house: House, play: Play) -> None:
+    house.call("ecr_pull_role", {"name": "lent", "trust": TRUST, "policy": "read_only"})
+    lent = {**CALLER, "runpod_ecr_role_arn": "arn:aws:iam::123456789012:role/runpod/lent"}
+    first = play(**lent)
+    assert (first.failure, first.warnings, set(first.changed)) == ("", [], MINTED - {"ecr_pull_role"})
+    assert [one["pullable"] for one in first.result["workloads"]] == [True]
+    assert [pullable(house, image) for image in (IMAGE, IMAGE.replace("training", "inference"))] == [True, False]
+    assert play(entry="refresh", **lent).warnings == []
+    gone = play(runpod_ecr_state="absent", **lent)
+    assert (gone.failure, credentials(house), roles(house)) == ("", [], ["lent"])
+
+
+def test_a_role_has_nothing_to_rotate_and_no_quarantine(play: Play) -> None:
+    assert "A pull role has no key" in play(entry="rotate", **ROLE).failure
+    assert "Only a pull user can be put in quarantine" in play(runpod_ecr_state="quarantined", **ROLE).failure
+
+
 def test_an_image_that_is_not_there_stops_a_run_before_anything_changes(house: House, play: Play) -> None:
     house.sandbox.forget_calls()
     refused = play(runpod_ecr_image=IMAGE.replace(":v1", ":missing"))
@@ -70,3 +212,25 @@ def test_public_repositories_stay_unless_their_end_is_forced(house: House, play:
     kept = play(runpod_ecr_access="public", runpod_ecr_state="absent")
     assert (kept.failure, kept.changed) == ("", ["runpod_templates"])
     assert any(text.startswith("Public repositories stay") for text in kept.result["warnings"])
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"policy_text": "reordered"},
+        {"policy_read_seconds": 0.5},
+        {"token_outlives_key": False},
+        {"key_use_seconds": 3600},
+    ],
+    ids=lambda switches: next(iter(switches)),
+)
+@pytest.mark.parametrize("access", ["credential", "delegation"])
+def test_whatever_AWS_does_where_it_documents_nothing_a_second_run_changes_nothing(
+    house: House, switches: dict[str, Any], access: str
+) -> None:
+    house.sandbox.aws.switch(**switches)
+    assert house.role(access=access).failure == ""
+    time.sleep(switches.get("policy_read_seconds", 0))
+    again = house.role(access=access)
+    assert (again.failure, again.plan["needed"]) == ("", [])
+    assert house.role(access=access, state="absent").failure == ""

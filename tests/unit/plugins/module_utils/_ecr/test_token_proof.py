@@ -90,6 +90,7 @@ def test_the_module_hands_the_proof_over(store: Any, who: str, monkeypatch: pyte
         "aws_ca_bundle": "/ca.pem",
         "aws_config": None,
         "secret_store": store,
+        "role_arn": None,
     }
     module: Any = SimpleNamespace(params=params, region="us-east-1", client=None, check_mode=True)
     clients = runpod_ecr_credential.connect(module)

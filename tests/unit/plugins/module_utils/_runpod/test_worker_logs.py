@@ -6,8 +6,8 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from threading import Thread
+from contextlib import closing, nullcontext
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -122,3 +122,24 @@ def test_a_stream_that_stays_open_is_left_after_a_while(open_stream: str, monkey
     told = last_lines(Client(open_stream, "key", Request()), "e1", "w1")
     assert time.monotonic() - begun < 1.5
     assert told in ([], ["2026-08-31T12:00:00Z pulling"])
+
+
+class Silent:
+    """An opener whose answer has a line, and no other for as long as anybody waits."""
+
+    def __init__(self) -> None:
+        self.over = Event()
+
+    def open(self, *dummy: Any, **dummies: Any) -> Any:
+        return nullcontext(self._lines())
+
+    def _lines(self) -> Iterator[bytes]:
+        yield EVENT
+        self.over.wait(10)
+
+
+def test_what_has_come_is_told_while_the_rest_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_logs, "WAIT", 0.2)
+    silent = Silent()
+    assert last_lines(Client("http://127.0.0.1:1", "key", silent), "e1", "w1") == ["2026-08-31T12:00:00Z pulling"]
+    silent.over.set()

@@ -75,6 +75,9 @@ def test_a_quarantine_needs_no_image() -> None:
         ),
         ({"intent": "refresh", "access": "delegation"}, "nothing to refresh"),
         ({"intent": "rotate", "pull_identity": "caller"}, "Only a pull user has a key to rotate"),
+        ({"intent": "rotate", "pull_identity": "role"}, "A pull role has no key"),
+        ({"role_arn": "arn:aws:iam::123456789012:role/x"}, "runpod_ecr_role_arn names a role that"),
+        ({"role_external_id": "team"}, "runpod_ecr_role_external_id is for a role"),
         ({"intent": "quarantine", "access": "public"}, "Only a pull user can be put in quarantine"),
         ({"min_validity_hours": 12}, "runpod_ecr_min_validity_hours is 12"),
         ({"min_validity_hours": 0}, "runpod_ecr_min_validity_hours is 0"),
@@ -113,6 +116,7 @@ def test_a_host_claims_what_no_other_may_have() -> None:
     both = desired(endpoint={**ENDPOINT, "id": "e1"}, credential_name="mine").claims("123456789012")
     assert both == {
         "user": "runpod-ecr-access",
+        "role": "",
         "account": "123456789012",
         "templates": ["team-app"],
         "endpoints": ["e1"],
@@ -121,6 +125,42 @@ def test_a_host_claims_what_no_other_may_have() -> None:
     assert desired().claims("1")["credentials"] == []
     lent = desired(pull_identity="caller").claims("123456789012")
     assert (lent["user"], lent["credentials"]) == ("", ["runpod-ecr-access-123456789012-us-east-1"])
+
+
+def test_a_host_with_a_pull_role_claims_the_role() -> None:
+    claims = desired(pull_identity="role", role_name="lent").claims("123456789012")
+    assert (claims["user"], claims["role"], claims["credentials"]) == ("", "lent", [])
+
+
+@pytest.mark.parametrize(
+    ("options", "identities"),
+    [
+        ({}, ["role"]),
+        ({"pull_identity": "role"}, ["user"]),
+        ({"pull_identity": "caller"}, ["role"]),
+        ({"access": "delegation"}, ["user", "role"]),
+        ({"credential_name": "mine"}, []),
+    ],
+)
+def test_credentials_of_others_are_known_by_their_names(options: dict[str, Any], identities: list[str]) -> None:
+    patterns = {
+        "user": r"runpod\-ecr\-access-\d{12}-us\-east\-1",
+        "role": r"runpod\-ecr\-access\-role-\d{12}-us\-east\-1",
+    }
+    found = desired(**options).former_credentials
+    assert list(found) == [patterns[identity] for identity in identities]
+    assert [f"its {identity} with" in remedy for identity, remedy in zip(identities, found.values(), strict=True)] == [
+        True for dummy in identities
+    ]
+
+
+def test_tokens_are_minted_as_a_role_at_the_caller_s_account() -> None:
+    caller = "arn:aws-cn:sts::123456789012:assumed-role/deploy/session"
+    role = desired(pull_identity="role", role_external_id="team", user_repositories=["team/*"]).minting(caller)
+    assert role["role_arn"] == "arn:aws-cn:iam::123456789012:role/runpod/runpod-ecr-access"
+    assert role["external_id"] == "team" and role["repositories"][-1] == "team/*"
+    assert desired().minting(caller) == {}
+    assert desired(pull_identity="caller").minting(caller).keys() == {"repositories"}
 
 
 def test_credentials_are_found_without_their_account() -> None:

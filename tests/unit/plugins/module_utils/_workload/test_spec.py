@@ -232,6 +232,7 @@ HELD = {
 
 @pytest.mark.parametrize(("access", "ids"), [("credential", ["d1"]), ("delegation", ["r1"]), ("public", ["r1", "d1"])])
 def test_what_another_way_of_access_left_is_told(access: str, ids: list[str]) -> None:
-    said = leftovers(workloads([TRAINING], {}), HELD, access, [r"puller-\d{12}-us-east-1"])
+    former = {} if access == "credential" else {r"puller-\d{12}-us-east-1": "its user with ecr_pull_user"}
+    said = leftovers(workloads([TRAINING], {}), HELD, access, former)
     assert len(said) == len(ids)
     assert all(f"({identifier})" in sentence for identifier, sentence in zip(ids, said, strict=True))
