@@ -11,6 +11,7 @@ import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -131,6 +132,7 @@ class Inputs:
         return given
 
 
+@cache
 def documented(module: str) -> Json:
     text = import_module(f"ansible_collections.gpuops.runpod.plugins.modules.{module}").DOCUMENTATION
     options: Json = yaml.safe_load(text).get("options", {})

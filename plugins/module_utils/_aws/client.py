@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -46,6 +47,8 @@ READS = (
     "Assume",
 )  # calls that change nothing
 PREFLIGHT = "The playbook gpuops.runpod.preflight, run with the same variables, lists every right that is missing."
+SKEWED = re.compile(r"RequestTimeTooSkewed|Signature (expired|not yet current)", re.IGNORECASE)
+SET_CLOCK = "The clock of this machine is minutes away from AWS': set it, best by NTP, and run again."
 UNPARSED = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)  # of botocore's parsers
 
 
@@ -82,7 +85,7 @@ def aws_error(failure: Exception, call: str, owner: str = "") -> AwsError:
     if code == "ResponseParserError":
         text = text.partition("\n")[0]  # what follows may hold a secret
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    advice = remedy(code, call, owner)
+    advice = SET_CLOCK if SKEWED.search(f"{code} {text}") else remedy(code, call, owner)
     message = f"{call}: {code}: {text.rstrip('.')}. {advice}" if advice else f"{call}: {code}: {text}"
     return AwsError(message, call, code, text, status)
 

@@ -114,17 +114,15 @@ def refusal(source: TokenSource, lenient: bool, released: bool = False) -> str:
 
 
 def new_token(aws: Aws, source: TokenSource, region: str, more: Iterable[str] = (), holder: str = "RunPod") -> Minted:
-    session = open_session(aws, source, region, more, holder)
+    """`more` are repositories that are pulled with such a token already, `holder` is who gets it."""
+    session = session_of(aws, source, region, more, holder)
     return Minted(get_token(aws, region, session.key), session.opens_more)
 
 
-def open_session(
+def session_of(
     aws: Aws, source: TokenSource, region: str, more: Iterable[str] = (), holder: str = "RunPod"
 ) -> PullSession:
-    """`more` are repositories that are pulled with such a token already, `holder` is who gets it."""
-    if source.minting is None:
-        return PullSession(source.key)
-    return pull_session(aws, source.minting, region, more, holder)
+    return pull_session(aws, source.minting, region, more, holder) if source.minting else PullSession(source.key)
 
 
 def token_in_time(

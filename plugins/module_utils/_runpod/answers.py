@@ -39,7 +39,7 @@ REQUIRED = {
     "workers": ("id",),
     "secrets": ("id", "name"),
 }
-TEXTS = ("name", "image", "registry", "status", "tag", "args", "description", "createdAt", "valueLastUpdatedAt")
+TEXTS = ("name", "image", "registry", "status", "tag", "args", "description", "createdAt", "valueLastUpdatedAt", "pool")
 OPTIONAL = {
     **{name: (str, "a text") for name in TEXTS},
     **{name: (dict, "an object") for name in ("env", "mounts", "scaling", "gpu", "workers")},
@@ -190,6 +190,8 @@ def item(call: str, kind: str, thing: Any, what: str) -> Json:
     for name, (kinds, meant) in OPTIONAL.items():
         if thing.get(name) is not None and not isinstance(thing[name], kinds):
             raise unfit(call, f"{what} ({printable(thing['id'])}) has {name} that is not {meant}")
+    if not isinstance((thing.get("gpu") or {}).get("pools"), list | None):
+        raise unfit(call, f"{what} ({printable(thing['id'])}) has gpu.pools that is not a list")
     return thing if thing.get("name") is not None else {**thing, "name": ""}
 
 

@@ -6,10 +6,9 @@
 
 from __future__ import annotations
 
-from .._aws import token_source
 from .._aws.client import Aws
 from .._aws.pull_session import PullSession
-from .._aws.token_source import Minted, new_token, token_in_time
+from .._aws.token_source import Minted, new_token, session_of, token_in_time
 from .credential_plan import CredentialPlan
 
 
@@ -17,12 +16,12 @@ def mint_token(aws: Aws, planned: CredentialPlan) -> Minted:
     return new_token(aws, planned.state.source, str(planned.region), pulled_with(planned))
 
 
+def open_session(aws: Aws, planned: CredentialPlan) -> PullSession:
+    return session_of(aws, planned.state.source, str(planned.region), pulled_with(planned))
+
+
 def mint_in_time(aws: Aws, planned: CredentialPlan, timeout: float) -> Minted:
     return token_in_time(aws, planned.state.source, str(planned.region), timeout, pulled_with(planned))
-
-
-def open_session(aws: Aws, planned: CredentialPlan) -> PullSession:
-    return token_source.open_session(aws, planned.state.source, str(planned.region), pulled_with(planned))
 
 
 def pulled_with(planned: CredentialPlan) -> list[str]:

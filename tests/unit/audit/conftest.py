@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,18 @@ from tests.system.conftest import House, nothing_leaks, sandbox, within_the_docu
 from .bases import Worlds
 
 __all__ = ["nothing_leaks", "sandbox", "within_the_document"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many are right by each measure."""
+    reports = [each for outcome in ("passed", "failed") for each in terminalreporter.stats.get(outcome, [])]
+    properties = [dict(each.user_properties) for each in reports]
+    for kind in ("sabotage", "combination"):
+        measured = [each[kind] for each in properties if kind in each]
+        right = Counter(name for each in measured for name, is_right in each.items() if is_right)
+        if measured:
+            counts = ", ".join(f"{name} {right[name]}" for name in measured[0])
+            terminalreporter.write_line(f"{kind}s: {len(measured)}; right by {counts}")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -28,7 +29,9 @@ def chosen(seed: int) -> tuple[str, list[Sabotage]]:
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_no_colour_contradicts_a_pull(worlds: Worlds, seed: int) -> None:
+def test_no_colour_contradicts_a_pull(
+    worlds: Worlds, seed: int, record_property: Callable[[str, object], None]
+) -> None:
     name, sabotages = chosen(seed)
     base = worlds.enter(name)
     done = []
@@ -39,6 +42,8 @@ def test_no_colour_contradicts_a_pull(worlds: Worlds, seed: int) -> None:
             continue
         done.append(name_of(sabotage))
     report = audited(worlds.house, base)
-    assert truth(worlds.house, base, report) == "", done
+    contradiction = truth(worlds.house, base, report)
     told = [(one["cause"], one["remedy"]) for one in report["findings"]]
-    assert len(told) == len(set(told)), done
+    twice = len(told) - len(set(told))
+    record_property("combination", {"colours": not contradiction, "nothing twice": not twice})
+    assert (contradiction, twice) == ("", 0), done

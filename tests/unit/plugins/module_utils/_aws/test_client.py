@@ -111,6 +111,7 @@ def test_pages_are_put_together() -> None:
         (refusal("AccessDenied", 403), "", "AccessDenied", 403, "Allow iam:GetUser for whoever runs this"),
         (refusal("AccessDeniedException"), "X", "AccessDeniedException", 400, "Allow iam:GetUser for X"),
         (refusal("ExpiredToken", 403), "", "ExpiredToken", 403, "log in again"),
+        (refusal("RequestTimeTooSkewed", 403), "", "RequestTimeTooSkewed", 403, "The clock of this machine"),
         (refusal("LimitExceeded", 409), "", "LimitExceeded", 409, "iam:GetUser: LimitExceeded: refused"),
         (botocore.exceptions.NoCredentialsError(), "", "NoCredentialsError", None, "Set AWS_ACCESS_KEY_ID"),
         (

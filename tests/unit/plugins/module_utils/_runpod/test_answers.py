@@ -47,6 +47,8 @@ def answering(status: int, document: Any, *more: Any) -> Client:
         ({"templates": [{**NAMED, "registry": {"id": "r1"}}]}, r"an item \(t1\) has registry that is not a text"),
         ({"templates": [{**NAMED, "env": ["A=1"]}]}, r"an item \(t1\) has env that is not an object"),
         ({"templates": [{**NAMED, "ports": "80/http"}]}, r"an item \(t1\) has ports that is not a list"),
+        ({"templates": [{**NAMED, "gpu": {"pools": 0.5}}]}, r"an item \(t1\) has gpu.pools that is not a list"),
+        ({"templates": [{**NAMED, "pool": ["A"]}]}, r"an item \(t1\) has pool that is not a text"),
     ],
 )
 def test_a_listing_that_is_none_names_call_and_field(document: Any, said: str) -> None:
