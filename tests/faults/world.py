@@ -23,6 +23,7 @@ from tests.system.worker import ACCOUNT, REGION, STORES
 Json = dict[str, Any]
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
+ALTERNATE = re.compile(r"(-[a-z]{2}-[a-z]+-\d)-alt\b")  # which name a credential bears changes with each replacement
 SECRET_ARN = re.compile(r"(:secret:[^\"\s]*?)-\w{6}(?=[\"\s]|$)")
 GRANTED = (
     "gpuops.runpod/granted"  # a time, of rights that grew while a key was stored: a run that was broken has two parts
@@ -97,7 +98,7 @@ def state(house: House) -> Json:
     text = json.dumps(held, sort_keys=True, default=str)
     for name, shown in names.items():
         text = text.replace(name, shown)
-    clean: Json = json.loads(SECRET_ARN.sub(r"\1", MOMENT.sub("<time>", text)))
+    clean: Json = json.loads(ALTERNATE.sub(r"\1", SECRET_ARN.sub(r"\1", MOMENT.sub("<time>", text))))
     return {name: sorted(part, key=str) if isinstance(part, list) else part for name, part in clean.items()}
 
 

@@ -375,6 +375,7 @@ def public_elsewhere(context: Context) -> str:
 
 GPU = "it takes a GPU, which costs"
 TIME = "it takes days"
+ROLE = "it takes a role, which the check does not make"
 QUESTIONS = (
     Question("RunPod", "14.1", "Is a credential updated in place?", update_in_place),
     Question("RunPod", "14.2", "Which forms of a delegation's resource are taken?", resource_forms),
@@ -400,4 +401,6 @@ QUESTIONS = (
     Question("AWS", "17.9", "Has ECR Public referrers?", None, "it would publish an image"),
     Question("AWS", "17.10", "How does CloudTrail show RunPod's pulls?", None, GPU),
     Question("AWS", "17.11", "Does ECR reorder statements?", order_of_statements),
+    Question("AWS", "19.1", "Does a token open no more than the session that minted it?", None, ROLE),
+    Question("AWS", "19.2", "Does a token outlive the session that minted it?", None, ROLE),
 )

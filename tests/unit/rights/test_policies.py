@@ -17,6 +17,7 @@ from moto import mock_aws
 from parliament import analyze_policy_string
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.policy_document import compact, policy_size
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.pull_session import session_policy
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import IN_FORCE
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import repository_policy
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import repository_arn
@@ -212,6 +213,46 @@ def test_judged_documents_are_those_that_the_module_writes(kind: str) -> None:
         play(account, state="quarantined")
     written = [request["PolicyDocument"] for dummy, request in account.requests if "PolicyDocument" in request]
     assert [json.loads(text) for text in written] == [order.policy(), _quarantine.DOCUMENT]
+
+
+# Sessions that mint tokens: what they open is what their policy and the role's both allow
+
+
+def session(order: Order, role: Json) -> Who:
+    """Return a session of a role with this policy, narrowed to what is ordered."""
+    arns = [repository_arn(given, order.partition, HOME, order.region) for given in order.given]
+    document = session_policy(arns).document
+    return Who(f"arn:{order.partition}:sts::{HOME}:assumed-role/puller/session", role, {}, document)
+
+
+@pytest.mark.parametrize("name", sorted(ORDERS.keys() - {SIXTY}))
+def test_a_session_of_a_wide_role_opens_the_wanted_pulls_and_nothing_else(name: str) -> None:
+    order = ORDERS[name]
+    resources = order.repositories()
+    others = ["iam:CreateAccessKey", "s3:GetObject", "sts:AssumeRole", "secretsmanager:GetSecretValue"]
+    verdict = allowed(session(order, ANYTHING), requests([*actions_of_ecr(), *others], resources))
+    pulls = {(action, arn) for action, arn in requests(PULL, resources) if order.means(arn)}
+    assert verdict == pulls | {(TOKEN, resource) for resource in resources}
+
+
+@EVERY_ORDER
+def test_a_session_of_the_role_that_is_kept_opens_no_more_than_the_role(order: Order) -> None:
+    resources = order.repositories()
+    verdict = allowed(session(order, order.policy()), requests(actions_of_ecr(), resources))
+    pulls = {(action, arn) for action, arn in requests(PULL, resources) if order.means(arn)}
+    assert verdict == pulls | {(TOKEN, resource) for resource in resources}
+
+
+def test_a_session_gains_nothing_that_the_role_lacks() -> None:
+    role, [arn] = ORDERS["an ARN"].policy(), ORDERS["a name"].patterns
+    assert allowed(session(ORDERS["a name"], role), requests(PULL, [arn])) == set()
+
+
+def test_too_many_repositories_open_their_folders_and_no_other() -> None:
+    order = Order([f"team/{number:060}" for number in range(40)], [repository("team/*")], [repository("team/x")])
+    resources = [repository(name) for name in ("team/x", "team/a/b", "teams/x", "x/team/x", "app")]
+    opened = {arn for action, arn in allowed(session(order, ANYTHING), requests(PULL, resources))}
+    assert opened == {repository("team/x"), repository("team/a/b")}
 
 
 # The quarantine

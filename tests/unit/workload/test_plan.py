@@ -20,9 +20,12 @@ from tests.system.role import Role
 from tests.system.worker import Json
 
 LISTED = rights.listed("runpod_ecr_plan") | rights.listed("runpod_ecr_refresh") | rights.FOR_EVERYBODY
+TRUST = [{"principal_arns": ["arn:aws:iam::123456789012:user/operator"]}]
+AS_ROLE = {"runpod_ecr_pull_identity": "role", "runpod_ecr_role_trust": TRUST, "runpod_ecr_adopt": True}
 OTHER_IMAGE = f"{REGISTRY}/runpod-gpu-inference:v1"
 MODULES = {  # kind of a step -> the module that takes it
     "user": "ecr_pull_user",
+    "role": "ecr_pull_role",
     "grant": "ecr_pull_grant",
     "delegation": "runpod_ecr_delegation",
     "public_repository": "ecr_public_repo",
@@ -145,6 +148,27 @@ def foreign_user(house: House) -> None:
     house.client("iam").create_user(UserName=USER, Path="/runpod/")
 
 
+def as_role(house: House) -> None:
+    assert house.role(pull_identity="role", role_trust=TRUST, endpoint=ENDPOINT).failure == ""
+
+
+def role_policy_gone(house: House) -> None:
+    as_role(house)
+    house.client("iam").delete_role_policy(RoleName=USER, PolicyName="gpuops-runpod-pull")
+
+
+def trust_widened(house: House) -> None:
+    as_role(house)
+    document = house.client("iam").get_role(RoleName=USER)["Role"]["AssumeRolePolicyDocument"]
+    document["Statement"][0]["Principal"]["AWS"] = "arn:aws:iam::123456789012:root"
+    house.client("iam").update_assume_role_policy(RoleName=USER, PolicyDocument=json.dumps(document))
+
+
+def foreign_role(house: House) -> None:
+    document = {"Version": "2012-10-17", "Statement": []}
+    house.client("iam").create_role(RoleName=USER, Path="/runpod/", AssumeRolePolicyDocument=json.dumps(document))
+
+
 def rotated() -> Json:
     return {"name": USER, "rotate_after_days": 0, "secret_store": {"name": f"runpod-ecr/{USER}"}}
 
@@ -153,6 +177,7 @@ STARTS: list[Callable[[House], None]] = [
     *(empty, converged, another_image, two_regions, quarantined, delegated, public, lent, policy_gone, policy_wider),
     *(user_tagged, key_gone, two_keys, entry_gone, token_near_its_end, token_of_another_key, credential_gone),
     *(template_changed, template_gone, endpoint_changed, pod_uses_the_token, foreign_user),
+    *(as_role, role_policy_gone, trust_widened, foreign_role),
 ]
 
 # What is wished for
@@ -185,7 +210,17 @@ WISHES: dict[str, Json] = {
     },
     "rotate": {"entry": "rotate", "runpod_ecr_image": IMAGE, "runpod_ecr_rotate_after_days": 0},
     "refresh": {"entry": "refresh", "runpod_ecr_image": IMAGE},
+    "role": {"runpod_ecr_image": IMAGE, "runpod_ecr_endpoint": ENDPOINT, **AS_ROLE},
+    "role only these": {"runpod_ecr_image": IMAGE, "runpod_ecr_user_tags": {"team": "mlops"}, **AS_ROLE},
+    "role absent": {
+        "runpod_ecr_image": IMAGE,
+        "runpod_ecr_endpoint": ENDPOINT,
+        "runpod_ecr_state": "absent",
+        **AS_ROLE,
+    },
+    "role refresh": {"entry": "refresh", "runpod_ecr_image": IMAGE, "runpod_ecr_pull_identity": "role"},
 }
+RENEWING = {"role", "role only these", "role refresh"}  # nothing tells when their tokens end
 EVERYWHERE = ("converge", "absent")
 MORE = {
     "empty": set(WISHES) - {*EVERYWHERE},
@@ -203,6 +238,10 @@ MORE = {
     "credential_gone": {"refresh", "delegation"},
     "pod_uses_the_token": {"delegation"},
     "foreign_user": {"quarantine", "rotate"},
+    "as_role": {"role", "role only these", "role absent", "role refresh"},
+    "role_policy_gone": {"role", "role absent", "role refresh"},
+    "trust_widened": {"role"},
+    "foreign_role": {"role", "role absent"},
 }
 
 
@@ -226,16 +265,19 @@ def test_the_plan_is_what_the_run_does(house: House, start: Callable[[House], No
         done = role.play(**variables)
         if foreseen.failure:
             assert done.failure == foreseen.failure
-            assert "Nothing was changed." in done.failure and house.writes() == []
+            assert (wish in RENEWING or "Nothing was changed." in done.failure) and house.writes() == []
             return
         assert done.failure == ""
-        modules = MODULES | ({"credential": "runpod_ecr_refresh"} if wish == "refresh" else {})
+        modules = MODULES | ({"credential": "runpod_ecr_refresh"} if wish.endswith("refresh") else {})
         planned = {modules[kind] for kind in foreseen.plan["needed"] if kind != "proof"}
         assert set(done.changed) == planned
         assert bool(foreseen.changed) == bool(planned)
         assert json.dumps(foreseen.plan["steps"]).count("RUNPOD") == 0
 
-        if wish != "rotate":  # which is due again at once, when every key is old enough
+        if wish in RENEWING:
+            again = role.play(**variables)
+            assert (again.failure, again.plan["needed"], again.changed) == ("", ["credential"], [modules["credential"]])
+        elif wish != "rotate":  # which is due again at once, when every key is old enough
             house.sandbox.forget_calls()
             again = role.play(**variables)
             only = "runpod_ecr_refresh" if wish == "refresh" else "runpod_ecr_plan"
@@ -264,6 +306,9 @@ def test_a_step_of_keys_says_what_becomes_of_them(house: House) -> None:
     made = f"~ pull user {USER} (gets a new key; a later run retires {key})"
     assert changes("rotate", rotate_after_days=0) == [made]
     assert changes("main", state="quarantined") == [f"~ pull user {USER} (loses its rights and its keys)"]
+    house.arrange(access="quarantined")
+    assert changes("main", release_quarantine=True) == [f"~ pull user {USER} (is released from quarantine)"]
+    assert house.role(release_quarantine=True).failure == ""
     assert house.role("rotate", rotate_after_days=0).failure == ""
     ahead[0] = timedelta(days=2)
     assert changes("rotate") == [f"~ pull user {USER} (an older key is retired)"]
