@@ -14,7 +14,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     KeyPair,
     KeyReservation,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import SecretStore, store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import STORES, SecretStore, store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError, InputError
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, refusal
 
@@ -154,6 +154,17 @@ def test_default_entry_of_a_user(account: Account, kind: str, name: str, arn: st
     store = store_of(account.aws(), {**SECRETS, "type": kind, "name": None}, "puller")
     assert (store.name, store.arn("aws-cn", "123456789012")) == (name, arn)
     assert store.claim("puller") == f"{command} --tags Key=gpuops.runpod/managed,Value=puller"
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        ("secretsmanager", "aws secretsmanager put-secret-value --region r --secret-id=-n --secret-string '{}'"),
+        ("ssm", "aws ssm put-parameter --region r --name=-n --type SecureString --overwrite --value '{}'"),
+    ],
+)
+def test_an_entry_is_overwritten_by_a_command(kind: str, command: str) -> None:
+    assert STORES[kind].overwrite_command("r", "-n", "{}") == command
 
 
 @pytest.mark.parametrize(
