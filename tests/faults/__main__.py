@@ -13,6 +13,7 @@ python -m tests.faults answers                  whole runs on answers that are m
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -28,6 +29,7 @@ from .inputs import MODULES, Inputs, RoleInputs, ended_badly, nowhere
 from .scenarios import SCENARIOS
 
 PARTS = ("calls", "pairs", "inputs", "answers")
+COLLECTED = 25  # points
 OF_THE_ROLE = 10  # of so many inputs one is for the role
 AGAIN = 10  # of so many runs on mutated answers one is run again
 
@@ -70,6 +72,8 @@ def break_calls(harness: Harness, first: int, every: int) -> int:
     """Print a scenario's row of the table and what went wrong; return how many points that were."""
     began, tried, bad = time.monotonic(), Counter[str](), 0
     for point in harness.points[first::every]:
+        if not tried.total() % COLLECTED:
+            gc.collect()  # of its own accord Python seldom looks for what long runs have left, which holds threads
         verdict = harness.tried(point)
         tried[kind(verdict)] += 1
         if verdict.wrong:

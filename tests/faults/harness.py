@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 
 # Answers that AWS may give too: of a list without items, or without tags. Nobody can know better.
-EMPTIED = re.compile(r"remove \S*(\.member|\[\*\]|\.Tags)$")
+EMPTIED = re.compile(r"remove \S*(\.member|\[\*\])$|(remove|null) \S*\.Tags$")
 
 
 class Verdict(NamedTuple):

@@ -18,9 +18,13 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
+from urllib.error import URLError
 
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.urls import Request
+from botocore.endpoint import Endpoint
+from botocore.exceptions import EndpointConnectionError
 
 from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from tests.sandbox.near import near
@@ -139,6 +143,22 @@ def documented(module: str) -> Json:
     return options
 
 
+WRITES: list[str] = []  # that were sent although nothing was read
+READS = ("Get", "List", "Describe", "BatchGet", "BatchCheck", "Lookup", "Simulate", "Head")
+
+
+def refused_by_aws(dummy: Any, model: Any, *others: Any, **more: Any) -> Any:
+    if not model.name.startswith(READS):
+        WRITES.append(model.name)
+    raise EndpointConnectionError(endpoint_url=NOWHERE)
+
+
+def refused_by_others(dummy: Any, method: str, url: str, *others: Any, **more: Any) -> Any:
+    if method not in ("GET", "HEAD"):
+        WRITES.append(f"{method} {url}")
+    raise URLError(ConnectionRefusedError(111, "Connection refused"))
+
+
 @contextmanager
 def nowhere() -> Iterator[None]:
     """Let nothing be reached, and nothing be written but in a folder that goes."""
@@ -151,7 +171,14 @@ def nowhere() -> Iterator[None]:
         **{"RUNPOD_API_KEY": "a-key-that-nobody-may-see", "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1"},
     }
     before = Path.cwd()
-    with TemporaryDirectory() as folder, patch.dict(os.environ, there), patch("time.sleep", lambda dummy: None):
+    with (
+        TemporaryDirectory() as folder,
+        patch.dict(os.environ, there),
+        patch("time.sleep", lambda dummy: None),
+        patch.object(Endpoint, "make_request", refused_by_aws),
+        patch.object(Request, "open", refused_by_others),
+        in_order(),
+    ):
         os.chdir(folder)
         try:
             yield
@@ -163,6 +190,7 @@ def ended_badly(module: str, options: Json, check: bool = True) -> str:
     """Return what is wrong with how a module ends."""
     main = import_module(f"ansible_collections.gpuops.runpod.plugins.modules.{module}").main
     said = io.StringIO()
+    WRITES.clear()
     try:
         with redirect_stdout(said), patch_module_args({**options, "_ansible_check_mode": check}):
             main()
@@ -171,7 +199,7 @@ def ended_badly(module: str, options: Json, check: bool = True) -> str:
     except BaseException as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {error} at {Path(place.filename).name}:{place.lineno}"
-    return judged(said.getvalue())
+    return judged(said.getvalue()) or (f"it writes without a look: {WRITES}" if WRITES else "")
 
 
 def judged(text: str) -> str:

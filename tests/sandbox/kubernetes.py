@@ -160,6 +160,8 @@ class KubernetesApi:
         if given["metadata"].get("namespace", namespace) != namespace:
             raise Refused(400, "BadRequest", "the namespace of the provided object does not match")
         name = given["metadata"].get("name", "")
+        if not isinstance(name, str):
+            raise Refused(400, "BadRequest", "json: cannot unmarshal into Go struct field ObjectMeta.metadata.name")
         faults = [*self._faults_of_metadata(given["metadata"]), *self._faults_of_data(given)]
         if not SUBDOMAIN.fullmatch(name):
             faults.append("metadata.name: a lowercase RFC 1123 subdomain must consist of lower case characters")

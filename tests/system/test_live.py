@@ -328,7 +328,7 @@ def test_an_interruption_at_any_step_and_any_question_leaves_nothing(here: House
 
 
 def test_an_interruption_after_any_answer_leaves_nothing(here: House) -> None:
-    """By default after some, those of the playbooks included; after each with EVERY_ANSWER=1, which takes long."""
+    """Those of the playbooks included: after a dozen of them, or after each nth with INTERRUPTED_EVERY=n."""
     whole = Interruptions()
 
     def before_it_removes(text: str) -> None:
@@ -339,7 +339,7 @@ def test_an_interruption_after_any_answer_leaves_nothing(here: House) -> None:
     check(here, whole, say=before_it_removes)
     [total] = counted
     assert total > 200
-    for last in range(1, total, 1 if os.environ.get("EVERY_ANSWER") else total // 12):
+    for last in range(1, total, int(os.environ.get("INTERRUPTED_EVERY") or total // 12)):
         here.sandbox.reset()
         interruptions = Interruptions()
         interruptions.last = last

@@ -54,7 +54,7 @@ def checked(call: str, shape: Any, value: Any, path: str = "") -> Any:
         fields = {
             key: checked(call, shape.members[key], field, f"{path}{key}.") if key in shape.members else field
             for key, field in value.items()
-            if field is not None and not is_null(shape.members.get(key), field)
+            if field is not None and not is_null(shape.members.get(key), field, key in shape.required_members)
         }
         return Answer(call, path, fields)
     name = path.rstrip(".")
@@ -66,9 +66,11 @@ def checked(call: str, shape: Any, value: Any, path: str = "") -> Any:
     return value
 
 
-def is_null(shape: Any, value: Any) -> bool:
+def is_null(shape: Any, value: Any, required: bool) -> bool:
     """Return whether this is XML's way to say none: an empty text where AWS knows no empty one."""
-    return value == "" and shape is not None and (shape.metadata.get("min", 0) > 0 or "enum" in shape.metadata)
+    if value != "" or shape is None or shape.type_name != "string":
+        return False
+    return shape.metadata.get("min", 0) > 0 or "enum" in shape.metadata or (required and "min" not in shape.metadata)
 
 
 def check_value(call: str, shape: Any, value: Any, name: str) -> None:

@@ -153,6 +153,8 @@ class Aws:
         if not action.startswith(READS):
             self.writes.append(name)
         shape = client.meta.service_model.operation_model(action).output_shape
+        if shape and action.startswith(READS) and not answer.keys() - {"ResponseMetadata"}:
+            raise malformed(name, "everything", "is missing")
         return checked(name, shape, answer) if shape else Answer(name, "", answer)
 
     def knows(self, service: str, operation: str) -> bool:

@@ -19,7 +19,7 @@ from .._aws.ecr_token import Token
 from .._core.errors import ApiError, ConflictError, InputError, Json, SupersededError
 from .._core.masking import mask_login, printable
 from .._core.time import parse_timestamp
-from .json_api import JsonApi, opener_of
+from .json_api import JsonApi, Kinds, opener_of, shaped
 from .target import Registries, SinkState, TokenMetadata, describe, metadata_in
 
 OPTIONS: Json = {
@@ -44,6 +44,11 @@ OPTIONS: Json = {
     },
     "ca_path": {"type": "path"},
 }
+# Of what it lists and writes: the parts that are there, and those that may be.
+SHAPE: tuple[Kinds, Kinds] = (
+    {"id": int},
+    {"name": str, "description": str, "inputs": dict, "modified": str},
+)
 SETTLING = timedelta(minutes=1)  # between the writes of password and description
 REMEDIES = {
     401: "Check awx.oauth_token, or awx.username and awx.password.",
@@ -116,13 +121,13 @@ class Awx:
         found = self._list("credential_types", kind="registry")
         if not found:
             raise ConflictError("AWX has no credential type for container registries: it has one since version 18.")
-        return int(found[0]["id"])
+        return found[0]["id"]
 
     def _organization(self) -> int:
         found = self._list("organizations", name=self.organization)
         if not found:
             raise InputError(f"AWX has no organization {self.organization!r} that its user may see.")
-        return int(found[0]["id"])
+        return found[0]["id"]
 
     def _create(self, inputs: Json, token: Token) -> Json:
         body = {
@@ -139,21 +144,21 @@ class Awx:
             raise SupersededError(f"Something else has made {self.label} meanwhile: run again.") from error
 
     def _list(self, listing: str, /, **asked: Any) -> list[Json]:
-        found = self._send("GET", f"{listing}/?{urlencode(asked)}").get("results")
-        if not isinstance(found, list) or not all(isinstance(one, dict) and "id" in one for one in found):
-            raise ApiError(f"{self.api.name}: GET {listing}: the answer is no list of them.", 200)
-        return found
+        call = f"{self.api.name}: GET {listing}"
+        answer = self.api.request("GET", f"{self._root()}{listing}/?{urlencode(asked)}")
+        found = shaped(call, answer, {"results": list})["results"]
+        return [shaped(call, one, *SHAPE) for one in found]
 
     def _send(self, method: str, path: str, body: Json | None = None, token: Token | None = None) -> Json:
-        return self.api.request(method, f"{self._root()}{path}", body, [token.password] if token else [])
+        answer = self.api.request(method, f"{self._root()}{path}", body, [token.password] if token else [])
+        return answer if method == "DELETE" else shaped(f"{self.api.name}: {method} {path}", answer, *SHAPE)
 
     def _root(self) -> str:
         """Return where the API is: behind the gateway of Ansible Automation Platform, or by itself."""
         if not self._prefix:
-            answer = self.api.request("GET", "/api/")
-            apis = answer.get("apis")
-            place = apis.get("controller") if isinstance(apis, dict) else None
-            self._prefix = f"{place or '/api/'}v2/"
+            answer = shaped("AWX: GET /api/", self.api.request("GET", "/api/"), {}, {"apis": dict})
+            places = shaped("AWX: GET /api/", answer.get("apis") or {}, {}, {"controller": str})
+            self._prefix = f"{places.get('controller') or '/api/'}v2/"
         return self._prefix
 
     def _is_settled(self, metadata: TokenMetadata, credential: Json) -> bool:
@@ -162,14 +167,17 @@ class Awx:
         return bool(written and modified and written <= modified <= written + SETTLING)
 
     def _summary(self, credential: Json) -> Json:
-        return {"id": credential["id"], "name": credential["name"], "organization": self.organization}
+        return {"id": credential["id"], "name": self.name, "organization": self.organization}
 
     def _retained(self, credential: Json, known: Any) -> str:
         if not self.absent:
             return ""
         if not known:
             return f"{self.label} stays: something else has written it."
-        users = [printable(one["name"]) for one in self._list("execution_environments", credential=credential["id"])]
+        users = [
+            printable(one.get("name") or one["id"])
+            for one in self._list("execution_environments", credential=credential["id"])
+        ]
         return f"{self.label} stays: execution environments pull with it ({', '.join(users)})." if users else ""
 
 

@@ -20,6 +20,8 @@ from ansible.module_utils.urls import Request
 from .._core.errors import SERVER_ERRORS, ApiError, CollectionError, Json, NotFoundError, TransportError
 from .._core.masking import mask_login, mask_secrets, printable
 
+Kinds = Mapping[str, type]
+
 TRIES = 4
 AGENT = "gpuops.runpod"
 LONGEST_TEXT = 500
@@ -102,6 +104,18 @@ class JsonApi:
         advice = self.remedies.get(status, "")
         message = f"{self.name}: {method} {path}: HTTP {status}: {text.rstrip('.')}. {advice}".rstrip()
         return (NotFoundError if status == 404 else ApiError)(message, status)
+
+
+def shaped(call: str, thing: Any, required: Kinds, optional: Kinds | None = None) -> Json:
+    """Return an object of an answer. Raise ApiError where it lacks a part, or has one of another kind."""
+    if not isinstance(thing, dict):
+        raise ApiError(f"{call}: the answer holds no object where one belongs.", 200)
+    for name, kind in {**required, **(optional or {})}.items():
+        value = thing.get(name)
+        absent = value is None and name not in required
+        if not absent and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ApiError(f"{call}: the answer has no {name}, or none of the kind that belongs there.", 200)
+    return thing
 
 
 def wait_of(header: str | None, attempt: int) -> float:

@@ -21,7 +21,7 @@ from ansible.module_utils.basic import env_fallback
 from .._aws.ecr_token import Token
 from .._core.errors import ApiError, ConflictError, InputError, Json, NotFoundError, SupersededError
 from . import auths
-from .json_api import JsonApi, opener_of
+from .json_api import JsonApi, opener_of, shaped
 from .kubernetes_access import access
 from .target import OURS, Registries, SinkState
 
@@ -64,7 +64,7 @@ class Kubernetes:
 
     def read(self) -> SinkState:
         try:
-            secret = self.api.request("GET", self.path)
+            secret = secret_of(f"Kubernetes: GET {self.path}", self.api.request("GET", self.path))
         except NotFoundError:
             return SinkState(None)
         self._require_ours_to_write(secret)
@@ -154,6 +154,13 @@ class Kubernetes:
     def _entries(self, secret: Json) -> list[auths.Entry]:
         ours = {name.removeprefix(f"{OURS}/"): text for name, text in annotations_of(secret).items()}
         return auths.entries(self._document(secret).get("auths") or {}, ours, self.hosts)
+
+
+def secret_of(call: str, answer: Json) -> Json:
+    """Raise ApiError for what is no secret."""
+    secret = shaped(call, answer, {"metadata": dict, "type": str}, {"data": dict})
+    shaped(call, secret["metadata"], {}, {"annotations": dict, "labels": dict})
+    return secret
 
 
 def annotations_of(secret: Json) -> Json:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from .._core.errors import Json
-from .._core.time import parse_time
+from .._core.time import parse_timestamp
 
 STARTING = 15  # minutes for the pull of a large image
 
@@ -24,7 +24,7 @@ class Trouble(NamedTuple):
     minutes: int = 0
 
 
-def trouble(workers: Collection[Json], released_at: str | None, now: datetime) -> Trouble | None:
+def trouble(workers: Collection[Json], released_at: object, now: datetime) -> Trouble | None:
     named: dict[str, list[str]] = {}
     for each in workers:
         named.setdefault(str(each.get("status")), []).append(str(each.get("id")))
@@ -32,8 +32,15 @@ def trouble(workers: Collection[Json], released_at: str | None, now: datetime) -
         return Trouble("workers_unhealthy", tuple(unhealthy))
     if named.keys() == {"THROTTLED"}:
         return Trouble("workers_throttled", tuple(named["THROTTLED"]))
-    if released_at and "INITIALIZING" in named and named.keys() <= {"INITIALIZING", "THROTTLED"}:
-        minutes = int((now - parse_time(released_at)).total_seconds() // 60)
-        if minutes >= STARTING:
-            return Trouble("workers_stuck", tuple(named["INITIALIZING"]), minutes)
+    minutes = minutes_since(released_at, now)
+    if minutes >= STARTING and "INITIALIZING" in named and named.keys() <= {"INITIALIZING", "THROTTLED"}:
+        return Trouble("workers_stuck", tuple(named["INITIALIZING"]), minutes)
     return None
+
+
+def minutes_since(moment: object, now: datetime) -> int:
+    """Return 0 for what is no time."""
+    try:
+        return int((now - parse_timestamp(str(moment))).total_seconds() // 60)
+    except ValueError:
+        return 0

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from .._core.errors import DENIED, ApiError, AwsError, CollectionError, Json
+from .._core.masking import printable
 from .._core.result import Result
 from .._runpod.credential_replacement import logical
 from .audit_lifecycle import Expiry
@@ -47,11 +48,13 @@ class EndpointLook(NamedTuple):
     @property
     def changed(self) -> str:
         """Return who made the newest release, when and of what; nothing of an endpoint as it was made."""
-        fields = [str(each["field"]) for each in self.newest.get("diff") or [] if isinstance(each, dict)]
+        diff = self.newest.get("diff")
+        fields = [str(each.get("field")) for each in diff if isinstance(each, dict)] if isinstance(diff, list) else []
         if not fields:
             return ""
         who = f" by the user {self.newest['createdByUserId']}" if self.newest.get("createdByUserId") else ""
-        return f" RunPod's newest release of it was made at {self.newest.get('createdAt')}{who}: {', '.join(fields)}."
+        made = f"made at {self.newest.get('createdAt')}{who}: {', '.join(fields)}"
+        return f" RunPod's newest release of it was {printable(made)}."
 
 
 class ObservedState(NamedTuple):

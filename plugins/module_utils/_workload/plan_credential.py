@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .._aws.pull_session import account_of_role
+from .._aws.secret_entry import QUARANTINED
 from .._core.errors import Json
 from .._core.result import Result
 from . import preview
@@ -56,7 +57,9 @@ def proof_of_session(desired: DesiredState, look: Look) -> list[Json]:
 
 def by_pull_user(desired: DesiredState, look: Look) -> Access:
     user = preview.pull_user(look, desired)
-    steps = [step_of("user", desired.options["user_name"], user)]
+    released = QUARANTINED in ((user.before or {}).get("user") or {}).get("tags", {})
+    reason = "is released from quarantine" if released else ""
+    steps = [step_of("user", desired.options["user_name"], user, reason)]
     account = user.results["user"]["arn"].split(":")[4]
     pending = user.changed  # the pull can only be proved once the run has changed the user
     source, proof = (look_at(desired, look), []) if pending else proved(desired, look)

@@ -306,6 +306,9 @@ def test_a_step_of_keys_says_what_becomes_of_them(house: House) -> None:
     made = f"~ pull user {USER} (gets a new key; a later run retires {key})"
     assert changes("rotate", rotate_after_days=0) == [made]
     assert changes("main", state="quarantined") == [f"~ pull user {USER} (loses its rights and its keys)"]
+    house.arrange(access="quarantined")
+    assert changes("main", release_quarantine=True) == [f"~ pull user {USER} (is released from quarantine)"]
+    assert house.role(release_quarantine=True).failure == ""
     assert house.role("rotate", rotate_after_days=0).failure == ""
     ahead[0] = timedelta(days=2)
     assert changes("rotate") == [f"~ pull user {USER} (an older key is retired)"]

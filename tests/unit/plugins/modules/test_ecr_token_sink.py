@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -377,3 +378,56 @@ def test_the_module_connects_what_its_options_describe(
     target = DockerConfigTarget(tmp_path)
     result = invoked(capsys, type="docker_config", docker_config=target.options())
     assert result["changed"] and result["sink"]["target"] == {"path": str(target.path)}
+
+
+# Answers that lack something, or have it in another form
+
+EVERY = 3  # all of them take long
+OTHERS_OF_ANY_KIND: tuple[Any, ...] = (None, 7, "", "text", [], {}, [None], True)
+
+
+def variants(document: Any) -> Iterator[Any]:
+    """Yield the document with one part of it replaced by something of another kind, or left out."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            yield {name: part for name, part in document.items() if name != key}
+            yield from ({**document, key: other} for other in (*OTHERS_OF_ANY_KIND, *variants(value)))
+    if isinstance(document, list):
+        for number, value in enumerate(document):
+            yield from ([*document[:number], other, *document[number + 1 :]] for other in variants(value))
+
+
+@pytest.mark.parametrize("kind", ["awx", "kubernetes"])
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_whatever_an_answer_lacks_ends_in_a_result_or_an_error_of_ours(
+    kind: str, state: str, connect: Callable[..., Any], tmp_path: Path
+) -> None:
+    world = World(connect, TARGETS[kind](tmp_path))
+    opener: Any = world.target.opener  # type: ignore[attr-defined]
+    plain, seen = opener.handle, []
+
+    def noting(*given: Any) -> tuple[int, Any]:
+        status, document = plain(*given)
+        seen.append(json.loads(document) if isinstance(document, bytes) else document)
+        return status, document
+
+    asked = {"state": state, "check_mode": state == "absent", "force": True}
+    world.run()
+    opener.handle = noting
+    world.run(**asked)
+    answers = list(seen)
+    assert answers
+    for number, answer in enumerate(answers):
+        for variant in islice(variants(answer), number % EVERY, None, EVERY):
+            calls = iter(range(len(answers) * 3))
+
+            def garbled(
+                *given: Any, calls: Iterator[int] = calls, number: int = number, variant: Any = variant
+            ) -> tuple[int, Any]:
+                return (200, variant) if next(calls, -1) == number else plain(*given)
+
+            opener.handle = garbled
+            try:
+                world.run(**asked)
+            except CollectionError as error:
+                assert "token-number" not in str(error)

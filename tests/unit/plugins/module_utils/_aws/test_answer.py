@@ -53,7 +53,7 @@ def test_what_is_no_answer_of_aws_is_an_error_that_names_the_call(service: str, 
     ("service", "answer", "path", "field"),
     [
         ("secretsmanager", {"SecretString": 5}, ["SecretString"], "SecretString is no string"),
-        ("secretsmanager", {"SecretString": None}, ["SecretString"], "SecretString is missing"),
+        ("secretsmanager", {"SecretString": None}, ["SecretString"], "everything is missing"),
         ("secretsmanager", {"VersionId": []}, ["VersionId"], "VersionId is no string"),
         ("secretsmanager", {"ARN": "puller"}, ["ARN"], "ARN is no ARN"),
         ("ssm", {"Parameter": []}, ["Parameter"], "a structure has another form"),
@@ -67,7 +67,7 @@ def test_what_is_no_answer_of_aws_is_an_error_that_names_the_call(service: str, 
             ["authorizationData", 0, "expiresAt"],
             r"authorizationData\[\].expiresAt is missing",
         ),
-        ("cloudtrail", {"Events": None}, ["Events"], "Events is missing"),
+        ("cloudtrail", {"Events": None}, ["Events"], "everything is missing"),
     ],
 )
 def test_thin_or_garbled_answer_is_an_error_that_names_the_field(
@@ -192,3 +192,18 @@ def test_empty_text_in_place_of_one_of_several_is_not_there() -> None:
     keys = answering(f"{body}</ListAccessKeysResult></Response>").call("iam", "list_access_keys")["AccessKeyMetadata"]
     with pytest.raises(AwsError, match=r"AccessKeyMetadata\[\].Status is missing"):
         keys[0]["Status"]
+
+
+def test_an_empty_secret_is_not_taken_for_one() -> None:
+    key = "<UserName>puller</UserName><AccessKeyId>AKIAIOSFODNN7EXAMPLE</AccessKeyId><Status>Active</Status>"
+    body = f"<Response><CreateAccessKeyResult><AccessKey>{key}<SecretAccessKey/></AccessKey></CreateAccessKeyResult>"
+    answer = answering(f"{body}</Response>").call("iam", "create_access_key", UserName="puller", once=True)
+    with pytest.raises(AwsError, match=r"AccessKey.SecretAccessKey is missing"):
+        answer["AccessKey"]["SecretAccessKey"]
+
+
+@pytest.mark.parametrize("body", ["", "{}", '{"Tags": null}'])
+def test_a_read_that_answers_with_nothing_is_no_answer(body: str) -> None:
+    """Else an entry of ours would be taken for somebody's who gave it no tags."""
+    with pytest.raises(AwsError, match=r"secretsmanager:DescribeSecret: MalformedAnswer: in the answer everything"):
+        answering(body).call("secretsmanager", "describe_secret", SecretId="entry")

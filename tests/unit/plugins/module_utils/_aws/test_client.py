@@ -44,7 +44,7 @@ class Spy:
     def answer(self, **request: Any) -> Any:
         self.requests.append(request)
         if not self.answers:
-            return {}
+            return {"Users": [], "repositories": []}
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -145,7 +145,7 @@ def test_page_that_leads_to_itself_is_an_error_not_a_loop() -> None:
 
 
 def test_calls_that_write_are_noted() -> None:
-    aws = Aws(Spy({}, refusal("AccessDenied"), {}), "us-east-1")
+    aws = Aws(Spy({}, refusal("AccessDenied"), {"Users": []}), "us-east-1")
     aws.call("iam", "delete_user", UserName="x")
     with pytest.raises(AwsError):
         aws.call("iam", "create_user", UserName="x")
