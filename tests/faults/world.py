@@ -23,7 +23,9 @@ from tests.system.worker import ACCOUNT, REGION, STORES
 Json = dict[str, Any]
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
+ALTERNATE = re.compile(r"(-[a-z]{2}-[a-z]+-\d)-alt\b")  # which name a credential bears changes with each replacement
 SECRET_ARN = re.compile(r"(:secret:[^\"\s]*?)-\w{6}(?=[\"\s]|$)")
+TOKEN = re.compile(MOMENT.pattern + r" [A-Z0-9]{16,}$")
 GRANTED = (
     "gpuops.runpod/granted"  # a time, of rights that grew while a key was stored: a run that was broken has two parts
 )
@@ -97,7 +99,7 @@ def state(house: House) -> Json:
     text = json.dumps(held, sort_keys=True, default=str)
     for name, shown in names.items():
         text = text.replace(name, shown)
-    clean: Json = json.loads(SECRET_ARN.sub(r"\1", MOMENT.sub("<time>", text)))
+    clean: Json = json.loads(ALTERNATE.sub(r"\1", SECRET_ARN.sub(r"\1", MOMENT.sub("<time>", text))))
     return {name: sorted(part, key=str) if isinstance(part, list) else part for name, part in clean.items()}
 
 
@@ -112,7 +114,7 @@ def _held(house: House) -> Json:
                 record.pop(name, None)
     return {
         "users": users,
-        "entries": [_entry(house, store) for store in STORES],
+        "entries": [_entry(house, store, {record["id"] for record in world["registries"]}) for store in STORES],
         "policies": {str(place): held.policy for place, held in _repositories() if held.policy},
         "public": {
             name: {"tags": held.tags, "images": {digest: image.tags for digest, image in held.images.items()}}
@@ -147,7 +149,8 @@ def _parameters(house: House) -> list[str]:
     return [held["Name"] for held in house.client("ssm").describe_parameters()["Parameters"]]
 
 
-def _entry(house: House, store: str) -> Json:
+def _entry(house: House, store: str, registries: set[str]) -> Json:
+    """Tags of tokens of credentials that are gone stay until those have ended."""
     value = stored_key(house, store)
     if not value:
         return {}
@@ -157,6 +160,8 @@ def _entry(house: House, store: str) -> Json:
     else:
         tags = client.describe_secret(SecretId=STORES[store]).get("Tags", [])
     listed = {tag["Key"]: tag["Value"] for tag in tags if tag["Key"] != GRANTED}
+    ended = {key for key, text in listed.items() if TOKEN.match(text) and key.rpartition("/")[2] not in registries}
+    listed = {key: text for key, text in listed.items() if key not in ended}
     shown = {**value, "secret_access_key": bool(value.get("secret_access_key"))}
     return {"store": store, "value": shown, "tags": listed}
 

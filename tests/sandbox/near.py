@@ -12,6 +12,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.message import Message
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
 from urllib.error import HTTPError, URLError
@@ -135,6 +136,7 @@ def _of_modules(apps: Mapping[str, WSGIApplication], far: Callable[..., Any]) ->
 def _asked(app: WSGIApplication, method: str, url: str, headers: Mapping[str, str], body: Any) -> Got:
     environ = _environment(method, url, headers, _bytes(body))
     response = Response.from_app(app, environ, buffered=True)
+    response.headers.setdefault("Date", formatdate(usegmt=True))  # as a server does
     return Got(response.status_code, response.headers.to_wsgi_list(), response.get_data())
 
 

@@ -21,6 +21,7 @@ import pytest
 
 from tests.leaks import Watch
 from tests.sandbox import contract
+from tests.sandbox.near import near
 from tests.sandbox.server import Sandbox
 
 from .role import Played, Role
@@ -255,7 +256,7 @@ def sandbox() -> Iterator[Sandbox]:
         # For runs in this process. A client that trusts one authority is made in no time, one that trusts all is not.
         here = {name: running.environment[name] for name in ("NO_PROXY", "no_proxy", "SSL_CERT_FILE")}
         WATCHES[:] = [Watch(running)]
-        with patch.dict(os.environ, here), WATCHES[0].watching():
+        with patch.dict(os.environ, here), near(running), WATCHES[0].watching():
             yield running
         WATCHES.clear()
 

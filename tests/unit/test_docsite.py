@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from unittest.mock import patch
+
+import yaml
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import diagnosis
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload import findings
 from tools import docsite
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_finding_is_on_its_page() -> None:
@@ -31,3 +36,16 @@ def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
     (tmp_path / "two.html").write_text('<p id="there"></p>')
     with patch.object(docsite, "PAGES", tmp_path):
         assert list(docsite.broken_links()) == ["one.html: two.html#gone", "one.html: lost.html"]
+
+
+def test_options_that_the_role_s_descriptions_name_are_of_the_same_entry_point() -> None:
+    """The site leads to them; what several entry points share names those of all as code."""
+    specs = yaml.safe_load((ROOT / "roles/runpod_ecr/meta/argument_specs.yml").read_text())["argument_specs"]
+    lost = [
+        f"{entry}: {name} names {told}"
+        for entry, spec in specs.items()
+        for name, option in spec["options"].items()
+        for told in re.findall(r"O\(([a-z]\w*)(?:=[^)]*|[.][^)#]*)?\)", str(option["description"]))
+        if told not in spec["options"]
+    ]
+    assert lost == []

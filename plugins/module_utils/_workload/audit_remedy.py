@@ -18,7 +18,7 @@ from .step import minimum
 
 WHOLE = "ansible-playbook gpuops.runpod.runpod_ecr "
 PROGRAMS = ("ansible-playbook", "aws")
-MOST_NAMES = 4
+MOST_NAMES = 3
 TOGETHER = {"key": "user"}  # one step of a run
 
 
@@ -31,13 +31,19 @@ class Change(NamedTuple):
 
 
 def with_side_effects(scene: Scene, found: list[Finding]) -> list[Finding]:
-    planned = [*user(scene), *access(scene), *credentials(scene), *containers(scene)]
-    return [naming(one, planned) if WHOLE in one.remedy else one for one in found]
+    """Add what no finding with this remedy tells of: the one run changes it too."""
+    whole = [one for one in found if WHOLE in one.remedy]
+    planned = [*user(scene), *access(scene), *credentials(scene), *containers(scene)] if whole else []
+    others = [each.name for each in planned if not any(is_about(one, each) for one in whole)]
+    return [naming(one, others) if one in whole else one for one in found]
 
 
-def naming(one: Finding, planned: list[Change]) -> Finding:
+def is_about(one: Finding, change: Change) -> bool:
     links = {TOGETHER.get(link, link) for link in one.links}
-    others = [each.name for each in planned if not (each.link in links and set(each.workloads) & set(one.workloads))]
+    return change.link in links and bool(set(change.workloads) & set(one.workloads))
+
+
+def naming(one: Finding, others: list[str]) -> Finding:
     place = min((at for program in PROGRAMS if (at := one.remedy.find(f": {program} ")) >= 0), default=-1)
     if not others or place < 0:
         return one

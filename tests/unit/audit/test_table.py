@@ -27,6 +27,9 @@ FURTHER = (
     "credential+workers-UNHEALTHY",
     "credential+credential_twice",
     "credential+refused-_secretsmanager",
+    "credential+endpoint_of_another_region",
+    "delegation+statement_added-training-All",
+    "delegation+refused-_ecr:GetRepositoryPolicy",
     "ssm+parameter_is_garbage",
 )
 SHARE = [case for number, case in enumerate(ALL) if number % EVERY == 0 or case.name.startswith(FURTHER)]

@@ -143,3 +143,13 @@ def test_what_has_come_is_told_while_the_rest_is_waited_for(monkeypatch: pytest.
     silent = Silent()
     assert last_lines(Client("http://127.0.0.1:1", "key", silent), "e1", "w1") == ["2026-08-31T12:00:00Z pulling"]
     silent.over.set()
+
+
+class Cut(Silent):
+    def _lines(self) -> Iterator[bytes]:
+        yield EVENT
+        raise ConnectionResetError("reset")
+
+
+def test_what_came_before_a_cut_is_told() -> None:
+    assert last_lines(Client("http://127.0.0.1:1", "key", Cut()), "e1", "w1") == ["2026-08-31T12:00:00Z pulling"]
