@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+
 from .conftest import ENDPOINT, IMAGE, REGISTRY, USER, House
 
 DELEGATION = ("-e", "runpod_ecr_access=delegation")
@@ -78,3 +80,23 @@ def test_the_caller_may_be_who_pulls(house: House) -> None:
 
     assert house.role(**CALLER, state="absent").failure == ""
     assert (house.runpod()["registries"], house.runpod()["templates"]) == ([], [])
+
+
+def test_a_role_of_which_no_key_exists_may_be_who_pulls(house: House) -> None:
+    trust = [{"principal_arns": ["arn:aws:iam::123456789012:user/operator"]}]
+    role = ("-e", json.dumps({"runpod_ecr_pull_identity": "role", "runpod_ecr_role_trust": trust}))
+    first = house.main_job(*role)
+    assert first.code == 0, first.output
+    assert (house.users(), house.secrets()) == ([], [])
+    [registry] = house.runpod()["registries"]
+    assert [template["registry"] for template in house.runpod()["templates"]] == [registry["id"]]
+    assert "the pull is proved" in first.output and "RunPod can pull whatever" not in first.output
+
+    refreshed = house.play("playbooks/refresh.yml", "-e", f"runpod_ecr_image={IMAGE}", *role)
+    assert refreshed.code == 0, refreshed.output
+    [renewed] = house.runpod()["registries"]
+    assert renewed["id"] == registry["id"] and renewed["password"] != registry["password"]
+
+    gone = house.main_job(*role, "-e", "runpod_ecr_state=absent")
+    assert gone.code == 0, gone.output
+    assert (house.runpod()["registries"], house.client("iam").list_roles()["Roles"]) == ([], [])

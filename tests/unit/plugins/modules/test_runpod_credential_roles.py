@@ -151,3 +151,15 @@ def test_a_failed_refresh_says_what_is_known(world: World, sts: Sts) -> None:
     sts.refusals = ["ExpiredToken"]
     with pytest.raises(CollectionError, match="Until when the token that RunPod holds works is not known"):
         world.run(AS_ROLE)
+
+
+def test_the_check_of_a_refresh_fails_where_the_refresh_does(world: World, sts: Sts) -> None:
+    told = []
+    for check_mode in (True, False):
+        sts.refusals = ["AccessDenied"]
+        with pytest.raises(CollectionError, match="sts:AssumeRole: AccessDenied") as caught:
+            world.run({**AS_ROLE, "key_required": True, "propagation_timeout": 0}, check_mode)
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+    sts.refusals = []
+    assert world.run({**AS_ROLE, "key_required": True}, True).changed and world.runpod.writes() == []
