@@ -270,7 +270,7 @@ def test_every_question_has_at_least_two_answers_here() -> None:
     assert {number for number, switches, dummy in WAYS if not switches} == set(asked)
 
 
-def named(one: Any) -> str:
+def named(one: object) -> str:
     return " ".join(one) if isinstance(one, dict) else ""
 
 
