@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import cache
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -26,9 +27,11 @@ from parliament import analyze_policy_string
 from ansible_collections.gpuops.runpod.plugins.doc_fragments.secret_store import ModuleDocFragment as StorePage
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror, public_repository, pull_check
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.token_proof import token_proof
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Manifest, Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_state import Clients
+from ansible_collections.gpuops.runpod.plugins.module_utils._sink import token_sink
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
     ecr_public_repo,
@@ -52,6 +55,8 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_public import PublicAccount
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod
+from ansible_collections.gpuops.runpod.tests.unit.plugins.sinks import PRESENT as SINK
+from ansible_collections.gpuops.runpod.tests.unit.plugins.sinks import DockerConfigTarget
 from ansible_collections.gpuops.runpod.tests.unit.rights.judge import Request, Who, allowed, every_action, findings
 from ansible_collections.gpuops.runpod.tools.rights import PAGE, RULES, written
 
@@ -464,6 +469,29 @@ def mint_as_role(account: Observed) -> None:
     both(lambda check_mode: runpod_ecr_credential.run(params, check_mode, clients))
 
 
+def use_sink(account: Observed) -> None:
+    """The file is what receives the token; the others differ in no call of AWS."""
+    with unnoted(account):
+        play(account)
+    role = {"role_arn": f"arn:aws:iam::{HOME}:role/runpod/{NAME}", "repositories": ["app"]}
+    nobody = NoLayers()
+    proof = token_proof(
+        account.aws(), lambda host, login: Registry(nobody, host, login, account.sleep), "the pull user", False
+    )
+    with TemporaryDirectory() as folder:
+        target = DockerConfigTarget(Path(folder))
+        clients = token_sink.Clients(account.aws(), target.connect, proof)
+        for options in (
+            {},
+            {"force": True},
+            {"secret_store": None},
+            {"secret_store": None, **role},
+            {"state": "absent"},
+        ):
+            params = {**SINK, "type": target.type, "docker_config": target.options(), "secret_store": account.options}
+            both(lambda check_mode, given={**params, **options}: token_sink.run(given, check_mode, clients))
+
+
 def use_check(account: Observed) -> None:
     with unnoted(account):
         play(account)
@@ -518,6 +546,7 @@ USES: dict[str, tuple[Callable[[Observed], None], ...]] = {
     "ecr_pull_role": (use_role,),
     "ecr_pull_user": (use_user, use_rotation, use_quarantine),
     "ecr_pull_user_info": (use_info,),
+    "ecr_token_sink": (use_sink,),
     "runpod_ecr_credential": (use_credential,),
 }
 EVERY_MODULE = pytest.mark.parametrize("module", USES)
