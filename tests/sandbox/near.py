@@ -108,7 +108,7 @@ def _of_boto3(apps: Mapping[str, WSGIApplication], far: Callable[..., Any]) -> C
             name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()
         }
         try:
-            got = _asked(app, request.method, request.url, headers, request.body)
+            got = answer_of(app, request.method, request.url, headers, request.body)
         except ConnectionResetError as error:
             raise ConnectionClosedError(error=error, request=request, endpoint_url=request.url) from error
         return AWSResponse(request.url, got.status, dict(got.headers), Stream(got.body))  # type: ignore[arg-type]
@@ -122,7 +122,7 @@ def _of_modules(apps: Mapping[str, WSGIApplication], far: Callable[..., Any]) ->
         if app is None:
             return far(opener, method, url, data=data, headers=headers, **more)
         try:
-            got = _asked(app, method, url, headers or {}, data)
+            got = answer_of(app, method, url, headers or {}, data)
         except ConnectionResetError as error:
             raise URLError(error) from error
         body = Body(got)
@@ -133,7 +133,7 @@ def _of_modules(apps: Mapping[str, WSGIApplication], far: Callable[..., Any]) ->
     return open_
 
 
-def _asked(app: WSGIApplication, method: str, url: str, headers: Mapping[str, str], body: Any) -> Got:
+def answer_of(app: WSGIApplication, method: str, url: str, headers: Mapping[str, str], body: Any) -> Got:
     environ = _environment(method, url, headers, _bytes(body))
     response = Response.from_app(app, environ, buffered=True)
     response.headers.setdefault("Date", formatdate(usegmt=True))  # as a server does

@@ -16,6 +16,7 @@ from tests.sandbox import kubernetes
 
 from . import controller
 from .conftest import ROOT, House, Run
+from .worker import ACCOUNT
 
 OPS = ROOT / "examples" / "ops"
 MODULES = sorted((ROOT / "plugins" / "modules").glob("*.py"))
@@ -42,6 +43,16 @@ def examples(plugin: Path) -> str:
     raise AssertionError(f"{plugin.name} has no EXAMPLES")
 
 
+def make_role(house: House, name: str, path: str) -> None:
+    """One that the examples name. It pulls, and trusts whoever runs this."""
+    iam = house.client("iam")
+    everything = {"Effect": "Allow", "Action": "ecr:*", "Resource": "*"}
+    trusting = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}}
+    trust, policy = ({"Version": "2012-10-17", "Statement": [one]} for one in (trusting, everything))
+    iam.create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=json.dumps(trust))
+    iam.put_role_policy(RoleName=name, PolicyName="pull", PolicyDocument=json.dumps(policy))
+
+
 @pytest.mark.parametrize("plugins", [*([module] for module in MODULES), FILTERS], ids=lambda paths: paths[0].stem)
 def test_examples_run(house: House, tmp_path: Path, plugins: list[Path]) -> None:
     tasks = "".join(map(examples, plugins))
@@ -51,6 +62,9 @@ def test_examples_run(house: House, tmp_path: Path, plugins: list[Path]) -> None
     awx.add(
         "credential_types", {"name": "Container Registry", "kind": "registry", "inputs": {"fields": REGISTRY_FIELDS}}
     )
+    make_role(house, "awx-node", "/")
+    if plugins[0].stem != "ecr_pull_role":  # which makes it
+        make_role(house, "runpod-pull", "/runpod/")
     with kubernetes.serving(kubernetes.KubernetesApi()) as cluster, controller.serving(awx) as host:
         places = {"HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
         access = {"K8S_AUTH_HOST": cluster, "K8S_AUTH_API_KEY": kubernetes.TOKEN}

@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from pathlib import Path
 from threading import current_thread, main_thread
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
-from tests.sandbox import contract
+from tests.sandbox import contract, near
 from tests.sandbox.aws import SWITCHES
 from tests.sandbox.runpod import READING_KEY
 from tools.live.__main__ import main
@@ -49,17 +50,21 @@ class Interruptions:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        answered = HTTPConnection.getresponse
+        def counting(answered: Callable[..., Any]) -> Callable[..., Any]:
+            def getting(*given: Any) -> Any:
+                answer = answered(*given)
+                if current_thread() is main_thread():  # the sandbox is in the others
+                    self.count += 1
+                    if self.count == self.last:
+                        raise KeyboardInterrupt
+                return answer
 
-        def getresponse(connection: HTTPConnection) -> HTTPResponse:
-            answer = answered(connection)
-            if current_thread() is main_thread():  # the sandbox is in the others
-                self.count += 1
-                if self.count == self.last:
-                    raise KeyboardInterrupt
-            return answer
+            return getting
 
-        with patch.object(HTTPConnection, "getresponse", getresponse):
+        with (
+            patch.object(HTTPConnection, "getresponse", counting(HTTPConnection.getresponse)),
+            patch.object(near, "answer_of", counting(near.answer_of)),
+        ):
             yield
 
 
