@@ -70,7 +70,8 @@ def is_null(shape: Any, value: Any, required: bool) -> bool:
     """Return whether this is XML's way to say none: an empty text where AWS knows no empty one."""
     if value != "" or shape is None or shape.type_name != "string":
         return False
-    return shape.metadata.get("min", 0) > 0 or "enum" in shape.metadata or (required and "min" not in shape.metadata)
+    secret = required and "sensitive" in shape.metadata and "min" not in shape.metadata
+    return shape.metadata.get("min", 0) > 0 or "enum" in shape.metadata or secret
 
 
 def check_value(call: str, shape: Any, value: Any, name: str) -> None:
