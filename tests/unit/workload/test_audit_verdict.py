@@ -17,6 +17,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_probe impo
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse_ecr
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload import audit_look, pull_look
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_refusal import BOUND, with_remedy
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_remedy import WHOLE
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_verdict import UNKNOWN, Judge
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.findings import MAIN_JOB, Finding
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.observed import Failure
@@ -81,3 +82,19 @@ def test_a_boundary_that_denies_is_mended_by_a_run_where_another_one_is_wished(w
     scene: Any = SimpleNamespace(desired=SimpleNamespace(options=options), observed=SimpleNamespace(users=[user]))
     told = with_remedy(scene, Finding(("user",), "error", "boundary_denies", "It denies.", "", ()))
     assert told.remedy == remedy and told.cause.endswith("The boundary is arn:is.")
+
+
+def test_a_caller_who_gets_no_token_is_told_of_the_caller(house: House) -> None:
+    house.arrange(*ONE["workloads"], access="caller")
+    house.sandbox.aws.limit_operators(lambda action, *dummy: action != "ecr:GetAuthorizationToken")
+    report = audited(house, **ONE, pull_identity="caller")
+    house.sandbox.aws.limit_operators(lambda *dummy: True)
+    [refused] = [one for one in report["findings"] if one["code"] == "token_not_allowed"]
+    assert refused["links"] == ["caller"]
+
+
+def test_of_credentials_that_cannot_be_listed_no_change_is_foreseen(house: House) -> None:
+    house.sandbox.runpod.switch(scopes=["templates:read", "serverless:read", "pods:read"])
+    report = audited(house, **ONE)
+    remedies = [one["remedy"] for one in report["findings"] if WHOLE in one["remedy"]]
+    assert remedies and not any("the credential" in one for one in remedies)
