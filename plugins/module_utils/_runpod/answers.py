@@ -190,6 +190,8 @@ def item(call: str, kind: str, thing: Any, what: str) -> Json:
     for name, (kinds, meant) in OPTIONAL.items():
         if thing.get(name) is not None and not isinstance(thing[name], kinds):
             raise unfit(call, f"{what} ({printable(thing['id'])}) has {name} that is not {meant}")
+    if not all(isinstance(value, str) for value in (thing.get("env") or {}).values()):
+        raise unfit(call, f"{what} ({printable(thing['id'])}) has a value in env that is no text")
     if not isinstance((thing.get("gpu") or {}).get("pools"), list | None):
         raise unfit(call, f"{what} ({printable(thing['id'])}) has gpu.pools that is not a list")
     return thing if thing.get("name") is not None else {**thing, "name": ""}

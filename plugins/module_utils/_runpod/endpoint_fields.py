@@ -13,6 +13,7 @@ from typing import Any
 from .._core.errors import InputError, Json
 from .._core.result import desired_fields, find_by_name
 from . import fields as shared
+from .answers import unfit
 from .command import LISTS, predicted_command, with_command
 from .fields import CONTAINER, DISK, LONGEST_WAIT, NO_DEFAULT, STRINGS, Field, Step, cuda_errors
 from .ownership import ADOPT, require_ours
@@ -201,6 +202,8 @@ def plan(options: Json, endpoints: Iterable[Json], template: Json | None, regist
     name = options["name"] or (current or {}).get("name") or options["id"]
     if options["state"] == "absent":
         return Step(name, current, None, None)
+    if template:
+        require_told(template)
     whole = template and complete_template(template)
     if whole and not whole["serverless"]:
         raise InputError(
@@ -214,6 +217,13 @@ def plan(options: Json, endpoints: Iterable[Json], template: Json | None, regist
     if not options["id"]:
         require_ours("endpoint", current, fields, known, bool(options.get("adopt")))
     return _change(name, current, fields)
+
+
+def require_told(template: Json) -> None:
+    """Raise for a template of which RunPod does not say what an endpoint takes from it."""
+    for field, kind in (("image", str), ("serverless", bool)):
+        if not isinstance(template.get(field), kind):
+            raise unfit("GET /templates", f"the template {template['id']} has no {field}")
 
 
 def released(step: Step) -> list[str]:

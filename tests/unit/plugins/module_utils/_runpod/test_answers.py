@@ -126,3 +126,9 @@ def test_foreign_text_in_an_error_is_printable() -> None:
     with pytest.raises(ApiError, match=r"GET /templates: HTTP 400: \\x1b\[2Jgone") as caught:
         answering(400, {"detail": "\x1b[2Jgone"}).items("/templates", "templates")
     assert "\x1b" not in str(caught.value)
+
+
+def test_a_value_of_env_is_a_text() -> None:
+    told = {"templates": [{**NAMED, "env": {"HF_TOKEN": None}}]}
+    with pytest.raises(ApiError, match=r"GET /templates: an item \(t1\) has a value in env that is no text"):
+        answering(200, told).items("/templates", "templates")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fields import (
     OPTIONS,
     check,
@@ -19,6 +19,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fie
     prediction,
     released,
     require_known_pools,
+    require_told,
     validation_errors,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.fields import Step
@@ -224,3 +225,11 @@ def test_the_idle_timeout_comes_and_goes_with_the_scaling() -> None:
 def test_an_endpoint_of_unknown_type_is_not_contradicted() -> None:
     unknown = {key: value for key, value in ENDPOINT.items() if key != "type"}
     assert not plan(given(name="demo", type="LOAD_BALANCER"), [unknown], None, []).fields
+
+
+@pytest.mark.parametrize("lost", ["image", "serverless"])
+def test_a_template_that_is_told_of_in_part_is_no_template(lost: str) -> None:
+    template: Json = {"id": "t1", "name": "served", "image": "app:1", "serverless": True}
+    with pytest.raises(ApiError, match=f"GET /templates: the template t1 has no {lost}"):
+        require_told({**template, lost: None})
+    require_told(template)
