@@ -28,8 +28,9 @@ PULLS_NO_MORE, OTHER_END, NEXT_FAILS = "no working pull of", "the end differs at
 # Answers that AWS may give too: of a list without items, or without tags. Nobody can know better.
 LISTS = "Tags|AccessKeyMetadata|PolicyNames|AttachedPolicies|Groups|Users"
 EMPTIED = re.compile(rf"remove \S*(\.member|\[\*\])$|(remove|null) \S*\.({LISTS})$")
-# Answers that RunPod may give too: of things that are not there, or pull without a credential.
-UNUSED = re.compile(r"remove \S*\[\*\]$|(remove|null) \S*\.registry$")
+# Answers that RunPod may give too: of things that are not there, that pull without a credential, or that have no name,
+# which it does not promise of endpoints.
+UNUSED = re.compile(r"remove \S*\[\*\]$|(remove|null) \S*(\.registry|endpoints\[\*\]\.name)$")
 
 
 class Verdict(NamedTuple):
@@ -159,7 +160,7 @@ class Harness:
 def is_due(point: Point, wrong: str) -> bool:
     """Return whether the run could have known better."""
     if point.call.startswith("GET /v2") and UNUSED.search(point.fault):
-        return not wrong.startswith((PULLS_NO_MORE, OTHER_END))
+        return not wrong.startswith((PULLS_NO_MORE, OTHER_END, NEXT_FAILS))
     return not (EMPTIED.search(point.fault) and wrong.startswith((NEXT_FAILS, OTHER_END)))
 
 

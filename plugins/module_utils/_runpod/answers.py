@@ -192,9 +192,13 @@ def item(call: str, kind: str, thing: Any, what: str) -> Json:
             raise unfit(call, f"{what} ({printable(thing['id'])}) has {name} that is not {meant}")
     if not all(isinstance(value, str) for value in (thing.get("env") or {}).values()):
         raise unfit(call, f"{what} ({printable(thing['id'])}) has a value in env that is no text")
-    if not isinstance((thing.get("gpu") or {}).get("pools"), list | None):
-        raise unfit(call, f"{what} ({printable(thing['id'])}) has gpu.pools that is not a list")
+    if kind == "endpoints" and thing.get("gpu") and not is_texts(thing["gpu"].get("pools")):
+        raise unfit(call, f"{what} ({printable(thing['id'])}) has gpu.pools that is not a list of texts")
     return thing if thing.get("name") is not None else {**thing, "name": ""}
+
+
+def is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def next_cursor(path: str, document: Json) -> str | None:

@@ -47,7 +47,6 @@ def answering(status: int, document: Any, *more: Any) -> Client:
         ({"templates": [{**NAMED, "registry": {"id": "r1"}}]}, r"an item \(t1\) has registry that is not a text"),
         ({"templates": [{**NAMED, "env": ["A=1"]}]}, r"an item \(t1\) has env that is not an object"),
         ({"templates": [{**NAMED, "ports": "80/http"}]}, r"an item \(t1\) has ports that is not a list"),
-        ({"templates": [{**NAMED, "gpu": {"pools": 0.5}}]}, r"an item \(t1\) has gpu.pools that is not a list"),
         ({"templates": [{**NAMED, "pool": ["A"]}]}, r"an item \(t1\) has pool that is not a text"),
     ],
 )
@@ -132,3 +131,12 @@ def test_a_value_of_env_is_a_text() -> None:
     told = {"templates": [{**NAMED, "env": {"HF_TOKEN": None}}]}
     with pytest.raises(ApiError, match=r"GET /templates: an item \(t1\) has a value in env that is no text"):
         answering(200, told).items("/templates", "templates")
+
+
+@pytest.mark.parametrize("pools", [None, 0.5, [None], ["ADA_24", 7]])
+def test_the_pools_of_an_endpoint_are_a_list_of_texts(pools: Any) -> None:
+    told = {"endpoints": [{**NAMED, "gpu": {"pools": pools}}]}
+    with pytest.raises(ApiError, match=r"GET /serverless: an item \(t1\) has gpu.pools that is not a list of texts"):
+        answering(200, told).items("/serverless", "endpoints")
+    told["endpoints"][0]["gpu"] = {"pools": ["ADA_24"]}
+    assert answering(200, told).items("/serverless", "endpoints")
