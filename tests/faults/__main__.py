@@ -24,6 +24,7 @@ from tests.sandbox.server import Sandbox
 
 from .answers import Mutations
 from .at_once import PAIRS, STARTS, Meetings
+from .breaks import Point
 from .harness import Harness, Verdict
 from .inputs import MODULES, Inputs, RoleInputs, ended_badly, nowhere
 from .scenarios import SCENARIOS
@@ -44,6 +45,7 @@ def main() -> int:
     parser.add_argument("what", nargs="?", choices=["all", *PARTS], default="all")
     parser.add_argument("scenarios", nargs="*", metavar="scenario")
     parser.add_argument("--every", type=int, default=1, help="of the points, only each nth")
+    parser.add_argument("--fault", action="append", default=[], help="only faults whose names hold this, such as $")
     parser.add_argument("--first", type=int, default=0, help="the number of the first point, or the first seed")
     parser.add_argument("--seeds", type=int, default=200, help="how many seeds each pair meets under")
     parser.add_argument("--inputs", type=int, default=100_000, help="how many inputs are drawn")
@@ -56,7 +58,7 @@ def main() -> int:
         with patch.dict(os.environ, here):
             if given.what in ("all", "calls"):
                 for name in given.scenarios or SCENARIOS:
-                    wrong += break_calls(Harness(sandbox, name), given.first, given.every)
+                    wrong += break_calls(Harness(sandbox, name), given.first, given.every, given.fault)
             if given.what in ("all", "pairs"):
                 for start in STARTS:
                     wrong += let_meet(Meetings(sandbox), start, range(given.first, given.first + given.seeds))
@@ -68,10 +70,14 @@ def main() -> int:
     return min(wrong, 1)
 
 
-def break_calls(harness: Harness, first: int, every: int) -> int:
+def chosen(points: list[Point], kinds: list[str]) -> list[Point]:
+    return [point for point in points if not kinds or any(each in point.fault for each in kinds)]
+
+
+def break_calls(harness: Harness, first: int, every: int, kinds: list[str]) -> int:
     """Print a scenario's row of the table and what went wrong; return how many points that were."""
     began, tried, bad = time.monotonic(), Counter[str](), 0
-    for point in harness.points[first::every]:
+    for point in chosen(harness.points, kinds)[first::every]:
         if not tried.total() % COLLECTED:
             gc.collect()  # of its own accord Python seldom looks for what long runs have left, which holds threads
         verdict = harness.tried(point)

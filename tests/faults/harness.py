@@ -170,6 +170,8 @@ def diagnosed(point: Point, failure: str) -> bool:
     host = re.search(r"\S+\.amazonaws\.com|public\.ecr\.aws", point.call)
     places = ["The host that hands out the layers"] if "starport" in name else []
     places += [host[0].partition("/")[0]] if host else ["ECR in "] if name.startswith("ecr:") else []
+    if point.call.startswith(("PATCH", "POST")) and "RunPod accepted the" in failure:
+        return True  # which tells what was not taken
     return any(each in failure for each in [name, name.partition(":")[2] or name, *places])
 
 
