@@ -258,7 +258,8 @@ class Client:
 
     def _receive(self, url: str, received: list[bytes], limit: float) -> None:
         headers = {"Authorization": f"Bearer {self.token}", "Accept": "text/event-stream", "User-Agent": AGENT}
-        with self.opener.open("GET", url, headers=headers, timeout=limit) as answer:
+        # Longer than anybody waits: that nothing is said for so long is no failure.
+        with self.opener.open("GET", url, headers=headers, timeout=2 * limit) as answer:
             for line in answer:  # each is there for who waits no longer
                 received.append(line)
 
