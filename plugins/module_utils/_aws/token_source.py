@@ -21,6 +21,8 @@ from .secret_store import SecretStore, read_with_key, store_of
 
 LONGEST_PROPAGATION = 3600
 
+# Returns reports on images tried with a token, of which a refusal may pass until that moment, or raises.
+VerifyImages = Callable[[list[str], Token, datetime | None], list[Json]]
 
 # Returns the ARN of a repository by what names it, and the partition, account and region of a plain name.
 RepositoryArn = Callable[[str, str, str, str], str]

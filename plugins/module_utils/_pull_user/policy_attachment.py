@@ -304,6 +304,26 @@ def policy_view(principal: Principal, way: str | None, document: Json | None) ->
 # Writing
 
 
+def replace(
+    aws: Aws,
+    principal: Principal,
+    partition: str,
+    rights: AttachedPolicies,
+    move: PolicyChange,
+    deadline: datetime,
+    is_new: bool,
+) -> None:
+    """Make the policy, then take away the former. Raise ConflictError when something else uses that too."""
+    if move.attach:
+        attach(aws, principal, rights, move, deadline, is_new)
+    stuck = detach(aws, principal, partition, rights, move.detach)
+    if stuck:
+        raise ConflictError(
+            f"The {principal.kind} {principal.name} has its new policy, and the former one, {stuck[0]['name']}, is "
+            f"detached from it, but something else uses that one too. {stuck[0]['remedy']}"
+        )
+
+
 def attach(
     aws: Aws, principal: Principal, rights: AttachedPolicies, move: PolicyChange, deadline: datetime, is_new: bool
 ) -> None:

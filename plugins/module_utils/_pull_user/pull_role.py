@@ -172,14 +172,9 @@ def apply_present(context: RoleContext, state: RoleState, plan: RolePlan) -> Rol
     """Rights come before the trust in whoever may use them, and the former ones go when the new ones are there."""
     aws, principal, change, move = context.aws, context.principal, plan.role, plan.policies
     write_role(aws, principal, change)
-    if move.attach:
-        policy_attachment.attach(aws, principal, state.policies, move, context.deadline(), is_new=change.create)
-    stuck = policy_attachment.detach(aws, principal, state.partition, state.policies, move.detach)
-    if stuck:
-        raise ConflictError(
-            f"The role {principal.name} has its new policy, and the former one, {stuck[0]['name']}, is detached from "
-            f"it, but something else uses that one too. {stuck[0]['remedy']}"
-        )
+    policy_attachment.replace(
+        aws, principal, state.partition, state.policies, move, context.deadline(), is_new=change.create
+    )
     tags = role_after(state, principal.name, change)["tags"]
     write_tags(aws, principal, *plan_record(tags, move.record))
     if change.trust and not change.create:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from .._aws.secret_entry import GRANTED, QUARANTINED, Entry
-from .._core.errors import CollectionError, ConflictError, Json
+from .._core.errors import CollectionError, Json
 from .._core.time import format_time
 from . import policy_attachment
 from . import pull_policy as _policy
@@ -101,14 +101,9 @@ def write_policy(lock: EntryLock, state: UserState, plan: UserPlan) -> None:
     if stored_id(state.entry) and policy_attachment.grants(rights, move):
         context.store.tag({GRANTED: format_time(aws.clock())})
     lock.check()
-    if move.attach:
-        policy_attachment.attach(aws, context.principal, rights, move, context.deadline(), is_new=plan.user.create)
-    stuck = policy_attachment.detach(aws, context.principal, state.partition, rights, move.detach)
-    if stuck:
-        raise ConflictError(
-            f"The user {name} has its new policy, and the former one, {stuck[0]['name']}, is detached from it, "
-            f"but something else uses that one too. {stuck[0]['remedy']}"
-        )
+    policy_attachment.replace(
+        aws, context.principal, state.partition, rights, move, context.deadline(), is_new=plan.user.create
+    )
     tags = user_after(state, name, plan.user)["tags"]
     write_tags(aws, context.principal, *policy_attachment.plan_record(tags, move.record))
 

@@ -6,16 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._aws.client import Aws
-from .._aws.ecr_token import Token
 from .._aws.pull_session import Minting
 from .._aws.secret_entry import OURS, Entry, token_records
 from .._aws.secret_store import SecretStore
-from .._aws.token_source import TokenSource, read_source
+from .._aws.token_source import TokenSource, VerifyImages, read_source
 from .._core.errors import Json
 from .._oci.reference import repository_arn
 from .client import Client
@@ -23,9 +22,6 @@ from .credential_replacement import logical, pair
 from .references import Account, label, read_users, referring, repositories_by_credential
 
 LONG_PAST = timedelta(days=1)
-
-# Returns reports on images tried with a token, of which a refusal may pass until that moment, or raises.
-VerifyImages = Callable[[list[str], Token, Any], list[Json]]
 
 
 class Clients(NamedTuple):
@@ -35,29 +31,37 @@ class Clients(NamedTuple):
 
 
 class CredentialState(NamedTuple):
-    """The store's entry with its tags, or as whom tokens are minted without one (None for the caller, with all rights),
-    and credentials: `pair` of one region and its alternate, `ours` of all regions of the run; `users` refer to those
+    """Credentials: `pair` of one region and its alternate, `ours` of all regions of the run; `users` refer to those
     that may have to go, and `pulled` has the repositories that are pulled with each.
     """
 
-    store: SecretStore | None
-    entry: Entry | None
-    tags: dict[str, str]
+    source: TokenSource
     registries: list[Json] = []
     pair: list[Json] = []
     ours: list[Json] = []
     users: list[Json] = []
-    minting: Minting | None = None
     pulled: dict[str, list[str]] = {}
 
     @property
-    def source(self) -> TokenSource:
-        return TokenSource(self.store, self.entry, self.tags, self.minting)
+    def store(self) -> SecretStore | None:
+        return self.source.store
+
+    @property
+    def entry(self) -> Entry | None:
+        return self.source.entry
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return self.source.tags
+
+    @property
+    def minting(self) -> Minting | None:
+        return self.source.minting
 
 
 def read_entry(params: Json, aws: Aws, propagation_timeout: float) -> CredentialState:
-    source = read_source(aws, params, propagation_timeout if params["state"] == "present" else 0, repository_arn)
-    return CredentialState(*source[:3], minting=source.minting)
+    timeout = propagation_timeout if params["state"] == "present" else 0
+    return CredentialState(read_source(aws, params, timeout, repository_arn))
 
 
 def read_users_of_ours(params: Json, current: CredentialState, names: list[str], api: Client) -> CredentialState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .._aws.client import Aws
 from .._aws.ecr_token import Token
@@ -17,6 +17,7 @@ from .._aws.token_source import (
     Minted,
     RefreshError,
     TokenSource,
+    VerifyImages,
     account_of,
     check_validity,
     new_token,
@@ -48,9 +49,6 @@ RULES = {
         Rule("sink_drift", "warning", "{label} differs from what is wanted in more than its token.", AGAIN),
     )
 }
-
-# Returns reports on images tried with a token, of which a refusal may pass until that moment, or raises.
-VerifyImages = Callable[[list[str], Token, Any], list[Json]]
 
 
 class Clients(NamedTuple):
@@ -209,13 +207,7 @@ def predicted(this: SinkRun, found: list[Json], warnings: list[str]) -> Result:
         except AwsError as error:
             warnings.append(f"Whether the images can be pulled cannot be told yet: {error}")
     after = SinkState(this.sink.expected(this.state))
-    return Result(
-        True,
-        described(this, this.state),
-        described(this, after),
-        results(this, after, reports, found, True),
-        tuple(warnings),
-    )
+    return replaced(this, after, reports, found, warnings)
 
 
 def refreshed(this: SinkRun, found: list[Json], warnings: list[str]) -> Result:
@@ -231,13 +223,13 @@ def refreshed(this: SinkRun, found: list[Json], warnings: list[str]) -> Result:
     if token.expires_at < this.needed_until:
         end = format_time(token.expires_at)
         warnings.append(f"The new token works until {end}, less than min_validity_hours: each run refreshes it.")
-    return Result(
-        True,
-        described(this, this.state),
-        described(this, after),
-        results(this, after, reports, found, True),
-        tuple(warnings),
-    )
+    return replaced(this, after, reports, found, warnings)
+
+
+def replaced(this: SinkRun, after: SinkState, reports: list[Json], found: list[Json], warnings: list[str]) -> Result:
+    """The target has, or would have, another token."""
+    after_it = results(this, after, reports, found, True)
+    return Result(True, described(this, this.state), after_it["sink"], after_it, tuple(warnings))
 
 
 def hand_over(this: SinkRun, token: Token) -> SinkState:

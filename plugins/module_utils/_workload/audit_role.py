@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from .._core.result import Result
 from .audit_scene import Scene
-from .audit_user import own_tags
+from .audit_user import differing_in_common, variables
 from .findings import Finding, finding
 
 
@@ -25,10 +25,8 @@ def pull_role(scene: Scene) -> Iterator[Finding]:
     before, after = found.before, found.after
     differs = {
         "role_trust": before["role"]["trust"] != after["role"]["trust"],
-        "user_permissions_boundary": before["role"]["permissions_boundary"] != after["role"]["permissions_boundary"],
-        "user_tags": own_tags(before["role"]) != own_tags(after["role"]),
-        "user_policy": before["policy"]["kind"] != after["policy"]["kind"],
+        **differing_in_common("role", before, after),
         "user_repositories": before["policy"]["document"] != after["policy"]["document"],
     }
-    parts = ", ".join(f"runpod_ecr_{part}" for part, changed in differs.items() if changed)
-    yield finding("pull_role_drift", scene.everybody, role=name, parts=parts or "its policy")
+    parts = variables(differs) or "its policy"
+    yield finding("pull_role_drift", scene.everybody, role=name, parts=parts)

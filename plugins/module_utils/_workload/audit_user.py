@@ -71,13 +71,24 @@ def user_drift(scene: Scene) -> Iterator[Finding]:
     before, after = found.before, found.after
     differs = {
         "user_path": before["user"]["path"] != after["user"]["path"],
-        "user_permissions_boundary": before["user"]["permissions_boundary"] != after["user"]["permissions_boundary"],
-        "user_tags": own_tags(before["user"]) != own_tags(after["user"]),
+        **differing_in_common("user", before, after),
+    }
+    if parts := variables(differs):
+        yield finding("user_drift", scene.everybody, user=scene.desired.options["user_name"], parts=parts)
+
+
+def differing_in_common(kind: str, before: Json, after: Json) -> dict[str, bool]:
+    """Compare what the same variables describe of a pull user and of a pull role."""
+    found, wanted = before[kind], after[kind]
+    return {
+        "user_permissions_boundary": found["permissions_boundary"] != wanted["permissions_boundary"],
+        "user_tags": own_tags(found) != own_tags(wanted),
         "user_policy": before["policy"]["kind"] != after["policy"]["kind"],
     }
-    parts = ", ".join(f"runpod_ecr_{part}" for part, changed in differs.items() if changed)
-    if parts:
-        yield finding("user_drift", scene.everybody, user=scene.desired.options["user_name"], parts=parts)
+
+
+def variables(differs: dict[str, bool]) -> str:
+    return ", ".join(f"runpod_ecr_{part}" for part, changed in differs.items() if changed)
 
 
 def own_tags(about: Json) -> Json:

@@ -24,7 +24,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     KeyReservation,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.token_source import RefreshError
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.token_source import RefreshError, TokenSource
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,
     AwsError,
@@ -212,7 +212,7 @@ def tag(identifier: str, hours: float, key: KeyPair = KEY) -> dict[str, str]:
 def held(tags: dict[str, str], key: KeyPair | None = KEY, current: str | None = "reg_1") -> CredentialState:
     registry = {"id": current, "name": "ecr"} if current else None
     there = [registry] if registry else []
-    return CredentialState(None, Entry("arn", key, LONG_AGO), tags, there, there)
+    return CredentialState(TokenSource(None, Entry("arn", key, LONG_AGO), tags), there, there)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def held(tags: dict[str, str], key: KeyPair | None = KEY, current: str | None = 
         (held({"gpuops.runpod/reg_1": "nonsense"}), False),
         (held(tag("reg_1", 12), current=None), False),
         (
-            CredentialState(None, None, {}, [{"id": "reg_1"}], [{"id": "reg_1"}]),
+            CredentialState(TokenSource(None, None, {}), [{"id": "reg_1"}], [{"id": "reg_1"}]),
             False,
         ),  # minted as the caller: never known
     ],
