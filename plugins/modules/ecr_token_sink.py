@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - gpuops.runpod.runpod
   - gpuops.runpod.token_sink
   - gpuops.runpod.secret_store
+  - gpuops.runpod.token
   - gpuops.runpod.attributes
   - gpuops.runpod.attributes.both_groups
   - amazon.aws.common.modules
@@ -70,23 +71,6 @@ options:
     type: list
     elements: str
     default: []
-  min_validity_hours:
-    description:
-      - Refresh the token when it works for less than this many hours. More than 0 and less than 12, which is how long a
-        token lives.
-      - At least twice the interval between two runs lets one run be missed.
-    type: float
-    default: 9
-  force:
-    description: Whether to refresh a fresh token too.
-    type: bool
-    default: false
-  propagation_timeout:
-    description:
-      - Seconds after the key was made, or after the pull user's rights last grew, for which a refusal by AWS only means
-        that this has not arrived everywhere. 0 to 3600.
-    type: int
-    default: 90
   state:
     description: Whether the target holds a token.
     type: str
