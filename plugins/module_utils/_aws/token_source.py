@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .._core.errors import AwsError, CollectionError, ConflictError, InputError, Json
 from .._core.time import format_time, retry_until
@@ -21,11 +21,13 @@ from .secret_store import SecretStore, read_with_key, store_of
 
 LONGEST_PROPAGATION = 3600
 
-# Returns reports on images tried with a token, of which a refusal may pass until that moment, or raises.
-VerifyImages = Callable[[list[str], Token, datetime | None], list[Json]]
-
 # Returns the ARN of a repository by what names it, and the partition, account and region of a plain name.
 RepositoryArn = Callable[[str, str, str, str], str]
+
+
+class VerifyImages(Protocol):
+    def __call__(self, images: list[str], token: Token, deadline: datetime | None, /) -> list[Json]:
+        """Report on images tried with a token, of which a refusal may pass until that moment, or raise."""
 
 
 class TokenSource(NamedTuple):
