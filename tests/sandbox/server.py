@@ -316,14 +316,27 @@ def serve(state: Path) -> None:
             (state / WRONG).write_text("\n".join(found))
 
 
+class _Ending:
+    """What SIGTERM does: no exception, which would leave alive what is just being started, but the command's end."""
+
+    process: subprocess.Popen[bytes] | None = None
+    arrived = False
+
+    def __call__(self, dummy_number: int, dummy_frame: FrameType | None) -> None:
+        self.arrived = True
+        if self.process:
+            self.process.terminate()
+
+
 def run(state: Path, command: list[str]) -> int:
     """Run a command with a sandbox, which lives in this process and so ends with it; return the exit code."""
-    signal.signal(signal.SIGTERM, _exit)
+    ending = _Ending()
+    signal.signal(signal.SIGTERM, ending)
     with _claim(state):
         try:
             with Sandbox(with_registries=True, files=state.resolve()) as sandbox:
                 _write_environment(state, sandbox.environment)
-                code = _passed_on(command, sandbox.environment)
+                code = _passed_on(command, sandbox.environment, ending)
         finally:
             _remove_files(state)
     if found := contract.taken():
@@ -331,15 +344,13 @@ def run(state: Path, command: list[str]) -> int:
     return code
 
 
-def _exit(number: int, dummy: FrameType | None) -> None:
-    raise SystemExit(128 + number)
-
-
-def _passed_on(command: list[str], environment: Mapping[str, str]) -> int:
+def _passed_on(command: list[str], environment: Mapping[str, str], ending: _Ending) -> int:
     try:
-        process = subprocess.Popen(command, env={**os.environ, **environment})
+        process = ending.process = subprocess.Popen(command, env={**os.environ, **environment})
     except OSError as error:
         raise SandboxError(f"{command[0]}: {error.strerror}") from error
+    if ending.arrived:
+        process.terminate()
     try:
         code = process.wait()
     finally:

@@ -12,8 +12,9 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,13 @@ def answers(url: str) -> bool:
     except urllib.error.URLError:
         return False
     return True
+
+
+@pytest.fixture
+def on_sigterm() -> Iterator[None]:
+    former = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, former)
 
 
 def launcher(*arguments: str) -> subprocess.Popen[str]:
@@ -163,10 +171,27 @@ def test_the_sandbox_of_run_ends_with_it(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_of_the_launcher_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    former = signal.getsignal(signal.SIGTERM)
-    try:
-        assert main(["run", "--state", str(tmp_path), "--", "/nonexistent/command"]) == 1
-    finally:
-        signal.signal(signal.SIGTERM, former)
+@pytest.mark.parametrize("told_at", ["serve", "sleep"])
+def test_what_run_just_starts_as_it_is_told_to_end_ends_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_sigterm: None, told_at: str
+) -> None:
+    started = []
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, command: list[str], **options: Any) -> None:
+            super().__init__(command, **options)
+            started.append(self.pid)
+            if told_at in command:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    assert server.run(tmp_path, ["sleep", "60"]) == 128 + signal.SIGTERM
+    assert [alive(pid) for pid in started] == [False, False]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_the_launcher_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], on_sigterm: None
+) -> None:
+    assert main(["run", "--state", str(tmp_path), "--", "/nonexistent/command"]) == 1
     assert capsys.readouterr().err == "/nonexistent/command: No such file or directory\n"
