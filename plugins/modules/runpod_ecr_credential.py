@@ -84,6 +84,27 @@ options:
       - That a token opens no more than the session which minted it, and outlives it, has not been tried on AWS.
     type: list
     elements: str
+  former_secret_store:
+    description:
+      - The entry of a pull user that may tell of tokens in these credentials, when they get tokens of another identity
+        under the same names. What it tells of them is taken back before a new token is handed over, as far as the
+        caller may do that. It is not for O(secret_store).
+    type: dict
+    suboptions:
+      type:
+        description: The kind of store.
+        type: str
+        choices:
+          - secretsmanager
+          - ssm
+        default: secretsmanager
+      name:
+        description: Name of the entry.
+        type: str
+        required: true
+      region:
+        description: Region of the store. When not set, the module's region.
+        type: str
   image:
     description:
       - URI of an image in a private ECR repository. Only its region counts.
@@ -133,6 +154,7 @@ notes:
     IAM actions of the caller on the entry: C(secretsmanager:GetSecretValue), C(secretsmanager:DescribeSecret),
     C(secretsmanager:TagResource) and C(secretsmanager:UntagResource). With O(secret_store.type=ssm) these are
     C(ssm:GetParameter), C(ssm:ListTagsForResource), C(ssm:AddTagsToResource) and C(ssm:RemoveTagsFromResource).
+  - "With O(former_secret_store) the same actions on that entry, but for that which gets its value."
   - "IAM actions of the pull user, or without O(secret_store) of the caller or the role: C(ecr:GetAuthorizationToken)."
   - "IAM actions of the caller with O(role_arn): C(sts:AssumeRole)."
   - Where STS refuses C(GetScopedCredentials), a caller without O(role_arn) keeps all its rights, with a warning.
@@ -426,6 +448,11 @@ from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.credential_state import Clients
 from ..module_utils._runpod.ecr_credential import run
 
+FORMER_STORE = {
+    "type": STORE_OPTIONS["type"],
+    "name": {"type": "str", "required": True},
+    "region": STORE_OPTIONS["region"],
+}
 REGIONS = ("image", "images", "registry_region", "registry_regions")
 
 
@@ -451,6 +478,7 @@ def main() -> None:
         "registry_region": {"type": "str"},
         "registry_regions": {"type": "list", "elements": "str"},
         "secret_store": {"type": "dict", "options": STORE_OPTIONS, "no_log": False},
+        "former_secret_store": {"type": "dict", "options": FORMER_STORE, "no_log": False},
         "verify_images": {"type": "list", "elements": "str", "default": []},
         "min_validity_hours": {"type": "float", "default": 9},
         "force": {"type": "bool", "default": False},
@@ -461,7 +489,12 @@ def main() -> None:
         argument_spec=spec,
         required_if=[("state", "present", REGIONS, True)],
         required_one_of=[("name", "user", "secret_store")],
-        mutually_exclusive=[REGIONS, ("secret_store", "role_arn"), ("secret_store", "repositories")],
+        mutually_exclusive=[
+            REGIONS,
+            ("secret_store", "role_arn"),
+            ("secret_store", "repositories"),
+            ("secret_store", "former_secret_store"),
+        ],
         supports_check_mode=True,
     )
     execute(module, run, "registry", connect)

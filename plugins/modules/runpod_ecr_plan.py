@@ -71,6 +71,12 @@ options:
     description: Whether templates and endpoints are taken over that run another repository's image.
     type: bool
     default: false
+  retire_former_identity:
+    description:
+      - Whether O(intent=converge) takes away the pull user, or the pull role, as which RunPod pulled before another
+        value of O(pull_identity), with its credentials, once nothing needs it.
+    type: bool
+    default: false
 attributes:
   diff_mode:
     details:
@@ -90,7 +96,7 @@ notes:
   - >-
     IAM actions with O(pull_identity=role): C(iam:GetRole), C(iam:GetRolePolicy), C(iam:ListRolePolicies),
     C(iam:ListAttachedRolePolicies), C(iam:ListInstanceProfilesForRole) when it is to go, and C(sts:AssumeRole), as with
-    O(role_arn).
+    O(role_arn). O(retire_former_identity) needs what both need.
   - >-
     IAM actions for every way of access: C(ecr:BatchCheckLayerAvailability) where the pull user cannot prove the pull
     yet and something is to be changed. Without it layers that are missing are not told.
@@ -135,8 +141,8 @@ steps:
   contains:
     step:
       description:
-        - Its kind, one of V(user), V(grant), V(delegation), V(public_repository), V(mirror), V(credential), V(proof),
-          V(template) and V(endpoint).
+        - Its kind, one of V(user), V(role), V(grant), V(delegation), V(public_repository), V(mirror), V(credential),
+          V(proof), V(template), V(endpoint), V(former_credential), V(former_user) and V(former_role).
       type: str
       returned: always
       sample: template

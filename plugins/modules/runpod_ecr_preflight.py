@@ -43,6 +43,10 @@ options:
       - absent
       - audit
     default: converge
+  retire_former_identity:
+    description: As O(gpuops.runpod.runpod_ecr_plan#module:retire_former_identity).
+    type: bool
+    default: false
   public_force:
     description: Whether O(intent=absent) deletes the public repository with all its images.
     type: bool

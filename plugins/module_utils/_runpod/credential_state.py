@@ -13,9 +13,10 @@ from typing import NamedTuple
 from .._aws.client import Aws
 from .._aws.pull_session import Minting
 from .._aws.secret_entry import OURS, Entry, token_records
-from .._aws.secret_store import SecretStore
+from .._aws.secret_store import SecretStore, store_of
+from .._aws.store_options import STORE_OPTIONS
 from .._aws.token_source import TokenSource, VerifyImages, read_source
-from .._core.errors import Json
+from .._core.errors import DENIED, AwsError, Json
 from .._oci.reference import repository_arn
 from .client import Client
 from .credential_replacement import logical, pair
@@ -117,6 +118,29 @@ def others(current: CredentialState) -> list[Json]:
         for registry in current.registries
         if registry["id"] in token_records(current.tags) and registry not in current.ours
     ]
+
+
+def disown(params: Json, registries: Iterable[Json], aws: Aws) -> tuple[str, ...]:
+    """Take back what a pull user's entry tells of credentials that get another identity's tokens, as far as whoever
+    runs this may: else a run as that user takes them for its own.
+    """
+    given = params.get("former_secret_store")
+    if not given:
+        return ()
+    store = store_of(aws, {**dict.fromkeys(STORE_OPTIONS), **given})
+    try:
+        tags = store.tags()
+        names = [OURS + registry["id"] for registry in registries if OURS + registry["id"] in tags]
+    except AwsError as error:
+        if error.code not in DENIED:
+            raise
+        return ()
+    try:
+        if names:
+            store.untag(names)
+    except AwsError as error:
+        return (f"The secret store's entry {store.name} still tells of tokens that are no more at RunPod: {error}",)
+    return ()
 
 
 def forget(current: CredentialState, registries: Iterable[Json], more: Iterable[str] = ()) -> None:

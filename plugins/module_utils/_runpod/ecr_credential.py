@@ -14,12 +14,12 @@ from .._core.result import Result
 from .client import Client
 from .credential_apply import apply
 from .credential_failure import failed, regions_failed
-from .credential_plan import hands_over_the_callers, plan
+from .credential_plan import REFRESH, hands_over_the_callers, plan
 from .credential_preview import predict_all
 from .credential_replacement import PATH, default_names
 from .credential_request import images_by_region, name_of, regions_of, validate
 from .credential_result import joined
-from .credential_state import Clients, CredentialState, only_expiry, read_entry, read_users_of_ours
+from .credential_state import Clients, CredentialState, disown, only_expiry, read_entry, read_users_of_ours
 
 
 def run(params: Json, check_mode: bool, client: Clients) -> Result:
@@ -39,6 +39,9 @@ def run(params: Json, check_mode: bool, client: Clients) -> Result:
     current = read_users_of_ours(params, current, list(filter(None, names.values())), client.api)
     plans = [plan(params, current, region, name, tuple(images.get(region, ())), now) for region, name in names.items()]
     notes = tuple(filter(None, [missing, whose(client.aws, "RunPod") if hands_over_the_callers(plans) else ""]))
+    if not check_mode:
+        going = [registry for each in plans if each.action == REFRESH for registry in each.state.pair]
+        notes = (*notes, *disown(params, going, client.aws))
     done, failures = predict_all(plans, client, lenient) if check_mode else apply(plans, params, client)
     if failures and len(plans) == 1:
         raise failures[0].error

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from .._aws.client import tolerating
-from .._core.errors import Json
+from .._aws.secret_entry import MANAGED
+from .._core.errors import ConflictError, Json
 from .._core.result import Result
 from .._ecr import pull_check, pull_grant
 from .._ecr.pull_probe import PullIdentity
 from .._oci.reference import Image
 from .._pull_user import inventory
+from .._pull_user.iam_role import find_role
+from .._pull_user.iam_user import find_user
 from . import preview
 from .audit_lifecycle import Expiry, lifecycle_end, rules_of
 from .audit_verdict import parsed
@@ -54,8 +58,23 @@ def observe(desired: DesiredState, look: Look, events: Json | None) -> ObservedS
         found = found._replace(trail=guarded(partial(trail_of, desired, look, events)))
     found = at_runpod(desired, look, found)
     found = what_runs(desired, look, found)
-    found = contents(desired, look, found)
+    found = contents(desired, look, found)._replace(former=former_identities(desired, look))
     return containers(desired, look, found)
+
+
+def former_identities(desired: DesiredState, look: Look) -> dict[str, bool | Failure]:
+    """What whoever looks may not see is not missed: no chain hangs on it."""
+    found = {kind: guarded(partial(is_kept, desired, look, kind)) for kind in desired.former_identities}
+    return {kind: one for kind, one in found.items() if not (isinstance(one, Failure) and one.refused)}
+
+
+def is_kept(desired: DesiredState, look: Look, kind: str) -> bool:
+    """Return whether there is one that this collection made."""
+    name = desired.options[f"{kind}_name"]
+    with suppress(ConflictError):  # another one of the name in another spelling
+        one = find_user(look.aws, name) if kind == "user" else find_role(look.aws, name)
+        return one is not None and MANAGED in one["tags"]
+    return False
 
 
 def user_options(desired: DesiredState) -> Json:

@@ -60,6 +60,7 @@ def reads(scene: Scene) -> list[tuple[Any, str, tuple[str, ...], tuple[str, ...]
         (None if hidden(seen.proof) else seen.user_preview, *drift, everybody),
         (seen.policies, "The policies of the repositories", ("policy",), everybody),
         (seen.mirror, "The public images", ("public_image",), everybody),
+        *((one, f"Whether a former pull {kind} is left", (), ()) for kind, one in seen.former.items()),
         (seen.templates, TEMPLATES, ("template",), everybody),
         *((one, f"The public repository {name}", ("public_image",), everybody) for name, one in seen.public.items()),
     ]

@@ -26,6 +26,7 @@ UNASKED = {
     "public_force",
     "release_quarantine",
     "retire_after_hours",
+    "retire_former_identity",
     "verify",
 }
 OPTIONS: Json = {

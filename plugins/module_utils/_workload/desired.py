@@ -22,6 +22,8 @@ from .spec import workloads
 FOLDERS = {"secretsmanager": "runpod-ecr/", "ssm": "/runpod-ecr/"}
 STATEMENT = "AllowRunpodPull"
 MADE_BY = {"user": "its user with ecr_pull_user", "role": "its role with ecr_pull_role"}
+RETIRE = "run again with runpod_ecr_retire_former_identity=true"
+TAKE_AWAY = "run again with runpod_ecr_pull_identity={}"
 
 # Options that are no variables of the role, and variables besides the options.
 OF_MODULES = {"intent", "propagation_timeout", "variables"}
@@ -103,18 +105,45 @@ class DesiredState(NamedTuple):
         given, puller = self.options["credential_name"], re.escape(self.puller)
         return [re.escape(given)] if given else [rf"{puller}-\d{{12}}-{re.escape(region)}" for region in self.regions]
 
+    def as_identity(self, kind: str) -> DesiredState:
+        """Return the same wish as of a user or role that a run without names of its own for credentials kept."""
+        theirs = {"pull_identity": kind, **dict.fromkeys(("credential_name", "role_arn", "role_external_id"))}
+        return self._replace(options={**self.options, **theirs})
+
+    @property
+    def former_identities(self) -> list[str]:
+        """Return the kinds that another value of pull_identity may have left. A role that is assumed is in use."""
+        lent = self.options["role_arn"] or ""
+        in_use = {self.options["pull_identity"]}
+        if lent.endswith(f":role{self.options['user_path']}{self.options['role_name']}"):
+            in_use.add("role")
+        return [kind for kind in MADE_BY if kind not in in_use] if self.access == "credential" else []
+
     @property
     def former_credentials(self) -> dict[str, str]:
-        """Return what made the credentials of other ways and identities, by patterns of their names."""
-        made_by = {identity: MADE_BY[identity] for identity in MADE_BY if self.access != "credential"}
-        if self.access == "credential" and not self.options["credential_name"]:
-            own = "role" if self.by_role else "user"
-            made_by = {identity: module for identity, module in MADE_BY.items() if identity != own}
+        """Return how credentials of other ways and identities are removed, by patterns of their names."""
+        if self.access == "credential" and self.options["credential_name"]:
+            return {}
+        kinds = {kind: f"remove it with runpod_ecr_credential and {module}" for kind, module in MADE_BY.items()}
+        own: list[str] = []
+        if self.access == "credential":
+            remedy = TAKE_AWAY if self.intent == "absent" else RETIRE
+            kinds, own = {kind: remedy.format(kind) for kind in self.former_identities}, self.credential_patterns
         return {
-            pattern: module
-            for identity, module in made_by.items()
-            for pattern in self._replace(options={**self.options, "pull_identity": identity}).credential_patterns
+            pattern: remedy
+            for kind, remedy in kinds.items()
+            for pattern in self.as_identity(kind).credential_patterns
+            if pattern not in own
         }
+
+    @property
+    def former_store(self) -> Json | None:
+        """Return where a pull user's entry may tell of tokens that this run's take the place of: their credentials
+        have the same names.
+        """
+        if self.by_user or self.access != "credential" or not (self.options["credential_name"] or not self.by_role):
+            return None
+        return {key: self.store[key] for key in ("type", "name", "region")}
 
     def default_names(self, registries: Iterable[Json], account: str) -> dict[str, tuple[str, str]]:
         """Return id -> region and name of the pull user's credentials, whichever run made them."""
@@ -239,11 +268,30 @@ def times(desired: DesiredState) -> list[str]:
     return [f"runpod_ecr_min_validity_hours is {hours:g}: it must be more than 0 and less than 12, a token's life."]
 
 
+def retiring_is_safe(desired: DesiredState) -> list[str]:
+    if not desired.options["retire_former_identity"] or desired.intent != "converge":
+        return []
+    wrong = []
+    if desired.access != "credential":
+        wrong.append(
+            f"runpod_ecr_retire_former_identity takes away whom RunPod pulled as before, and with runpod_ecr_access="
+            f"{desired.access} it pulls as nobody of ours. Take the user or role away with runpod_ecr_state=absent and "
+            "the way that it was kept for."
+        )
+    if not desired.options["verify"]:
+        wrong.append(
+            "runpod_ecr_retire_former_identity takes away whom RunPod pulled as before once the pull is proved: set "
+            "runpod_ecr_verify=true."
+        )
+    return wrong
+
+
 RULES: list[Callable[[DesiredState], list[str]]] = [
     one_credential_name,
     publishing_is_meant,
     one_public_name,
     something_to_do,
     one_identity,
+    retiring_is_safe,
     times,
 ]

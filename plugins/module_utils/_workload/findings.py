@@ -37,6 +37,10 @@ OTHER_COLOURS = {
 
 VARIABLES = "-e @VARIABLES.yml"
 MAIN_JOB = f"With the variables of this audit: ansible-playbook gpuops.runpod.runpod_ecr {VARIABLES}"
+RETIRING = (
+    "When nothing needs it, with the variables of this audit: "
+    f"ansible-playbook gpuops.runpod.runpod_ecr {VARIABLES} -e runpod_ecr_retire_former_identity=true"
+)
 ADOPTING = (
     "It looks like somebody else's; when it is yours, with the variables of this audit: "
     f"ansible-playbook gpuops.runpod.runpod_ecr {VARIABLES} -e runpod_ecr_adopt=true"

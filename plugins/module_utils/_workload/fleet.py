@@ -29,21 +29,25 @@ DEFAULTS: Json = {
     "user_name": "runpod-ecr-access",
     "role_name": "runpod-ecr-access",
     "credential_name": None,
+    "retire_former_identity": False,
 }
 
 Thing = tuple[str, str, str]  # kind, place, name
 
 
 def claims_of(items: list[Json], options: Json, account: str) -> Json:
-    """`account` may be unknown. By default names of credentials differ when the users do."""
+    """`account` may be unknown. By default names of credentials differ when the users do. Who retires a former identity
+    claims it too.
+    """
     by_credential = options["access"] == "credential"
     identity = options["pull_identity"] if by_credential else ""
     endpoints = [item["endpoint"] for item in items if item["endpoint"]]
     regions = sorted({item["region"] for item in items}) if by_credential else []
     named = regions if options["credential_name"] or identity == "caller" else []
+    retiring = by_credential and options["retire_former_identity"]
     return {
-        "user": options["user_name"] if identity == "user" else "",
-        "role": options["role_name"] if identity == "role" else "",
+        "user": options["user_name"] if retiring or identity == "user" else "",
+        "role": options["role_name"] if retiring or identity == "role" else "",
         "account": account,
         "templates": [item["name"] for item in items],
         "endpoints": [endpoint.get("id") or endpoint["name"] for endpoint in endpoints],

@@ -81,6 +81,7 @@ class ObservedState(NamedTuple):
     expiring: dict[str, Expiry | Failure | None] = {}  # image -> when a lifecycle rule takes it
     documents: dict[str, Json | None] | Failure = {}  # ARN of a repository -> its policy
     others: dict[str, Json] = {}  # image that runs and is not wished -> its report
+    former: dict[str, bool | Failure] = {}  # kind of a former identity -> whether there is one of ours
     sinks: list[tuple[str, list[Json] | Failure]] = []  # type of another target of tokens, what is wrong with it
 
     @property

@@ -45,6 +45,7 @@ OPTIONS: Json = {
     "public_force": {"type": "bool", "default": False},
     "allow_suspected_secrets": {"type": "bool", "default": False, "no_log": False},
     "adopt": {"type": "bool", "default": False},
+    "retire_former_identity": {"type": "bool", "default": False},
     "propagation_timeout": {"type": "int", "default": 90},
     "variables": {"type": "list", "elements": "str"},
 }

@@ -16,6 +16,7 @@ from .look import Look
 from .plan_credential import by_credential
 from .plan_delegation import by_delegation
 from .plan_public import NO_ALIAS, PUBLIC, by_public, public_names
+from .plan_retirement import retirement
 from .plan_tokens import minting_values, verified_on_the_way
 from .plan_workloads import endpoint_values, plan_endpoints, plan_templates, workload_results
 from .spec import leftovers, templates
@@ -24,12 +25,14 @@ from .step import Plan, Step
 
 def converge(desired: DesiredState, look: Look) -> Plan:
     endpoints = ["endpoints"] if any(item["endpoint"] for item in desired.items) else []
-    look.api.prefetch(["registries", "delegations", "templates", *endpoints])
+    users = ["endpoints", "pods"] if desired.options["retire_former_identity"] else endpoints
+    look.api.prefetch(["registries", "delegations", "templates", *users])
     access = ACCESS[desired.access](desired, look)
     items = templates(desired.items, access.registries, access.images)
     template_steps, warnings = plan_templates(desired, look, items)
     endpoint_steps = plan_endpoints(desired, look)
-    steps = [*access.steps, *template_steps, *endpoint_steps]
+    retired = retirement(desired, look, access.account)
+    steps = [*access.steps, *template_steps, *endpoint_steps, *retired.steps]
     if desired.options["check_mode"] or any(step.needed for step in steps):
         require_whole(desired, look, access)
     account = preview.account(look, ["registries", "delegations"])
@@ -39,6 +42,7 @@ def converge(desired: DesiredState, look: Look) -> Plan:
         "warnings": [
             *access.warnings,
             *warnings,
+            *retired.warnings,
             *public_images_left(desired, template_steps),
             *leftovers(desired.items, account, desired.access, desired.former_credentials),
         ],
@@ -47,6 +51,7 @@ def converge(desired: DesiredState, look: Look) -> Plan:
         **access_values(desired, look, access),
         "templates": [{key: item[key] for key in ("name", "image", "registry") if key in item} for item in items],
         "endpoints": endpoint_values(desired, endpoint_steps),
+        **retired.handover,
     }
     return Plan(steps, result, values)
 

@@ -65,4 +65,9 @@ def is_handed_over(step: Step) -> bool:
 def minting_values(desired: DesiredState, look: Look, timeout: int | None = None) -> Json:
     """Return how the role's tasks let tokens be minted."""
     minting = {} if desired.by_user else desired.minting(str(preview.caller(look)["Arn"]))
-    return {"puller": desired.puller, "minting": minting, "propagation_timeout": timeout}
+    return {
+        "puller": desired.puller,
+        "minting": minting,
+        "former_store": desired.former_store,
+        "propagation_timeout": timeout,
+    }

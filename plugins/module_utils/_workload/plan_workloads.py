@@ -38,6 +38,8 @@ def plan_endpoints(desired: DesiredState, look: Look) -> list[Step]:
             one = preview.endpoint(look, desired, item["endpoint"])
             name = item["endpoint"].get("name") or item["endpoint"]["id"]
             steps.append(resource_step("endpoint", name, one.action, *to_diff(one.current, one.after)))
+            if one.action == "change":
+                look.api.add("endpoints", one.after or {})
     return steps
 
 

@@ -128,7 +128,8 @@ def denied(aws: ReadOnlyAws, desired: DesiredState, right: Right) -> Verdict:
     """A user that does not exist is judged without its path."""
     if right.rule.resource == table.USERS and not has_user(aws, desired):
         return Verdict(right, UNKNOWN, "without a simulation, AWS tells it once the user exists")
-    if right.rule.resource == table.ROLES and desired.by_role and not has_role(aws, desired):
+    kept = desired.by_role or desired.options["retire_former_identity"]
+    if right.rule.resource == table.ROLES and kept and not has_role(aws, desired):
         return Verdict(right, UNKNOWN, "without a simulation, AWS tells it once the role exists")
     return Verdict(right, MISSING, "AWS denies it")
 

@@ -67,14 +67,15 @@ def facts_of(desired: DesiredState) -> set[str]:
     options, intent = desired.options, desired.intent
     kind = desired.store["type"]
     user = desired.by_user
+    going = desired.former_identities if options["retire_former_identity"] and intent == "converge" else []
     found = {
         "write": intent in WRITES,
         "refresh": intent == "refresh",
         "audit": intent == "audit",
-        "user": user and intent != "refresh",
-        kind: user,
+        "user": (user and intent != "refresh") or "user" in going,
+        kind: user or "user" in going,
         "kms": user and bool(desired.store["kms_key_id"]),
-        "role": desired.by_role and intent != "refresh",
+        "role": (desired.by_role and intent != "refresh") or "role" in going,
         "assume": desired.by_session and intent in ("converge", "refresh", "audit"),
         "caller": desired.access == "credential" and not (user or desired.by_session) and intent != "absent",
         "images": intent in ("converge", "audit"),
@@ -127,7 +128,7 @@ def resources(rule: table.Rule, desired: DesiredState, caller: CallerContext) ->
     iam = f"arn:{caller.partition}:iam::{caller.account}"
     user, path = desired.options["user_name"], desired.options["user_path"]
     role = desired.options["role_name"]
-    lent = desired.options["role_arn"]
+    lent = desired.options["role_arn"] if rule.sid == "AssumePullRole" else None
     public = f"arn:{caller.partition}:ecr-public::{caller.account}"
     found: dict[str, tuple[str, ...]] = {
         table.USERS: (f"{iam}:user{path}{user}",),

@@ -27,7 +27,7 @@ def audit(desired: DesiredState, observed: ObservedState) -> Json:
     scene = Scene(desired, observed)
     found = problems(desired, observed)
     chains = [chain(scene, item, found) for item in desired.items]
-    strays = orphans(desired, observed)
+    strays = [{**one, "remedy": as_called(scene, one["remedy"])} for one in orphans(desired, observed)]
     return {
         "generated_at": format_time(observed.now),
         "identity": observed.identity if isinstance(observed.identity, str) else None,

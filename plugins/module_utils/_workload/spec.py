@@ -219,12 +219,12 @@ def leftovers(
 ) -> list[str]:
     """Return a sentence for each way other than the wished one that RunPod has.
 
-    `credentials` maps patterns for whole names to what made them and how that is removed.
+    `credentials` maps patterns for whole names to how such a one is removed.
     """
     repositories = {item["repository_arn"] for item in items}
     message = [
         f"The credential {registry['name']} ({registry['id']}), another way of access, is still there. "
-        f"When nothing needs it, remove it with runpod_ecr_credential and {remedy}."
+        f"When nothing needs it, {remedy}."
         for registry in current["registries"]
         for pattern, remedy in credentials.items()
         if re.fullmatch(pattern, logical(registry["name"]))

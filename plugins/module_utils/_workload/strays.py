@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 from .._core.errors import Json
 from .._oci.reference import repository_of
-from .._runpod.references import KINDS
-from .desired import DesiredState
+from .._runpod.references import KINDS, credential_users
+from .desired import RETIRE, DesiredState
+from .findings import RETIRING
 from .observed import ObservedState
 from .spec import leftovers, others
 
@@ -24,12 +25,15 @@ UNNAMED = (
 def foreign(desired: DesiredState, observed: ObservedState) -> list[tuple[str, Json]]:
     """Return what runs these repositories and is none of the workloads', with its kind."""
     repositories = set(desired.repositories)
-    current = {kind: observed.listed(kind) for kind in KINDS}
     return [
         (kind, thing)
-        for kind, thing in others(desired.items, current)
+        for kind, thing in others(desired.items, listings(observed))
         if (image := repository_of(thing.get("image"))) and image.repository_arn in repositories
     ]
+
+
+def listings(observed: ObservedState) -> dict[str, list[Json]]:
+    return {kind: observed.listed(kind) for kind in KINDS}
 
 
 def owner_of(observed: ObservedState, thing: Json) -> str:
@@ -73,6 +77,7 @@ def orphans(desired: DesiredState, observed: ObservedState) -> list[Json]:
     found += [
         one for one in left(desired, observed) if not any(f"({identifier})" in one["cause"] for identifier in known)
     ]
+    found += former(desired, observed)
     for one in observed.user_findings:
         if one["code"] in ("foreign_key", "key_inactive"):
             found.append(orphan("key", None, one["user"], one["cause"], one["remedy"]))
@@ -101,10 +106,27 @@ def unnamed(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
 
 
 def left(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
-    current = {kind: observed.listed(kind) for kind in ("registries", "delegations")}
+    """What serves others is not left."""
+    serving = {thing.get("registry") for dummy, thing in others(desired.items, listings(observed))}
+    current = {
+        "registries": [one for one in observed.listed("registries") if one["id"] not in serving],
+        "delegations": observed.listed("delegations"),
+    }
     for message in leftovers(desired.items, current, desired.access, desired.former_credentials):
         cause, dummy, remedy = message.partition(" When ")
-        yield orphan("access", None, None, cause, f"When {remedy}")
+        yield orphan("access", None, None, cause, RETIRING if RETIRE in remedy else f"When {remedy}")
+
+
+def former(desired: DesiredState, observed: ObservedState) -> Iterator[Json]:
+    """Return users or roles as which this run does not pull, and nothing else either."""
+    listed, account, own = observed.listed("registries"), observed.account_id(desired), ours(desired, observed)
+    serving = credential_users(listings(observed)).keys() - own
+    for kind, there in observed.former.items():
+        theirs = desired.as_identity(kind).default_names(listed, account).keys()
+        if there is True and not theirs & serving:
+            name = desired.options[f"{kind}_name"]
+            cause = f"The pull {kind} {name}, as which this run does not pull, is still there."
+            yield orphan(kind, None, name, cause, RETIRING)
 
 
 def orphan(kind: str, identifier: str | None, name: str | None, cause: str, remedy: str) -> Json:

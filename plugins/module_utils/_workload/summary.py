@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 KINDS = {
     "user": "pull user",
     "role": "pull role",
+    "former_credential": "former credential",
+    "former_user": "former pull user",
+    "former_role": "former pull role",
     "grant": "repository policy",
     "public_repository": "public repository",
     "mirror": "image",

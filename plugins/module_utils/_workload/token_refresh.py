@@ -49,6 +49,7 @@ def credential_options(desired: DesiredState, aws: Aws) -> Json:
         "user": desired.puller,
         "registry_regions": desired.regions,
         "secret_store": desired.store if desired.by_user else None,
+        "former_secret_store": desired.former_store,
         "min_validity_hours": given["min_validity_hours"],
         "force": False,
         "propagation_timeout": given["propagation_timeout"] if desired.by_user else 0,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.conftest import USER, House
+from tests.system.conftest import REGISTRY, USER, House
 
 from .audits import SERVED, TRAINING, WORKLOADS, Json, audited, broken
 
@@ -120,3 +120,51 @@ def test_a_role_that_somebody_else_keeps(house: House) -> None:
         RoleName="lent", PolicyArn="arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryReadOnly"
     )
     assert {kind for dummy, kind in broken(audited(house, **LENT))} == {"caller"}
+
+
+RETIRING = "-e runpod_ecr_retire_former_identity=true"
+
+
+def left(report: Json) -> list[tuple[str, str | None]]:
+    """Credentials that nothing refers to have a remedy of their own."""
+    orphans = [one for one in report["orphans"] if one["kind"] != "registry"]
+    assert [one["remedy"] for one in orphans if not one["remedy"].endswith(RETIRING)] == []
+    return [(one["kind"], one["name"]) for one in orphans]
+
+
+def test_a_former_identity_is_left_until_it_is_retired(house: House) -> None:
+    house.arrange(*WORKLOADS)
+    assert house.role(**ROLE, workloads=WORKLOADS, adopt=True).failure == ""
+    assert left(audit(house)) == [("user", USER)]
+    assert house.role(**ROLE, workloads=WORKLOADS, retire_former_identity=True).failure == ""
+    assert left(audit(house)) == []
+    assert house.role(workloads=WORKLOADS, adopt=True).failure == ""
+    assert left(audited(house)) == [("role", USER)]
+    assert house.role(workloads=WORKLOADS, retire_former_identity=True).failure == ""
+    assert left(audited(house)) == []
+
+
+def test_a_user_whose_credential_the_caller_took_over_is_left(house: House) -> None:
+    house.arrange(*WORKLOADS)
+    assert house.role(pull_identity="caller", workloads=WORKLOADS).failure == ""
+    assert left(audited(house, pull_identity="caller")) == [("user", USER)]
+
+
+def test_an_identity_with_which_something_else_pulls_is_in_use(kept: House) -> None:
+    other = [{"image": f"{REGISTRY}/runpod-gpu-inference:v1"}]
+    assert kept.role(workloads=other).failure == ""
+    assert left(audited(kept, workloads=other)) == []
+    kept.client("iam").tag_user(UserName=USER, Tags=[{"Key": "a", "Value": "b"}])
+    assert ("user", USER) not in left(audit(kept))
+
+
+def test_who_else_made_one_of_the_name_is_no_former_identity(kept: House) -> None:
+    kept.client("iam").create_user(UserName=USER.upper())
+    assert left(audit(kept)) == []
+
+
+@pytest.mark.parametrize(("answer", "codes"), [("AccessDenied", set()), ("ServiceFailure", {"unreadable"})])
+def test_a_former_identity_that_cannot_be_looked_for_hides_nothing(kept: House, answer: str, codes: set[str]) -> None:
+    kept.sandbox.fail("iam:GetUser", times=None, answer={"status": 403, "code": answer, "text": "no"})
+    report = audit(kept)
+    assert {one["code"] for one in report["findings"] if one["status"] != "green"} == codes

@@ -33,6 +33,9 @@ MODULES = {  # kind of a step -> the module that takes it
     "credential": "runpod_ecr_credential",
     "template": "runpod_templates",
     "endpoint": "runpod_endpoint",
+    "former_credential": "runpod_ecr_credential",
+    "former_user": "ecr_pull_user",
+    "former_role": "ecr_pull_role",
 }
 
 # Where a run starts
@@ -169,6 +172,47 @@ def foreign_role(house: House) -> None:
     house.client("iam").create_role(RoleName=USER, Path="/runpod/", AssumeRolePolicyDocument=json.dumps(document))
 
 
+def moved_to_role(house: House) -> None:
+    converged(house)
+    assert house.role(pull_identity="role", role_trust=TRUST, adopt=True, endpoint=ENDPOINT).failure == ""
+
+
+def moved_to_user(house: House) -> None:
+    as_role(house)
+    assert house.role(adopt=True, endpoint=ENDPOINT).failure == ""
+
+
+def moved_to_caller(house: House) -> None:
+    """Its tokens take the place of the user's, in the same credential."""
+    converged(house)
+    assert house.role(pull_identity="caller", endpoint=ENDPOINT).failure == ""
+
+
+def half_retired(house: House) -> None:
+    """A run that retired the user ended after its credential."""
+    moved_to_role(house)
+    former = {"user": USER, "registry_region": "us-east-1", "secret_store": {"name": f"runpod-ecr/{USER}"}}
+    house.call("runpod_ecr_credential", {**former, "state": "absent"})
+
+
+def former_pod(house: House) -> None:
+    moved_to_role(house)
+    [registry] = [one for one in house.runpod()["registries"] if "-role-" not in one["name"]]
+    house.sandbox.runpod.seed("pods", {"name": "trainer", "image": IMAGE, "registry": registry["id"]})
+
+
+def former_user_attached(house: House) -> None:
+    moved_to_role(house)
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}]}
+    house.client("iam").put_user_policy(UserName=USER, PolicyName="theirs", PolicyDocument=json.dumps(document))
+
+
+def former_credential_elsewhere(house: House) -> None:
+    """A token of the user for another region, which no run of these workloads keeps."""
+    moved_to_role(house)
+    house.arrange(SEOUL)
+
+
 def rotated() -> Json:
     return {"name": USER, "rotate_after_days": 0, "secret_store": {"name": f"runpod-ecr/{USER}"}}
 
@@ -178,6 +222,8 @@ STARTS: list[Callable[[House], None]] = [
     *(user_tagged, key_gone, two_keys, entry_gone, token_near_its_end, token_of_another_key, credential_gone),
     *(template_changed, template_gone, endpoint_changed, pod_uses_the_token, foreign_user),
     *(as_role, role_policy_gone, trust_widened, foreign_role),
+    *(moved_to_role, moved_to_user, moved_to_caller, half_retired, former_pod, former_user_attached),
+    former_credential_elsewhere,
 ]
 
 # What is wished for
@@ -219,9 +265,35 @@ WISHES: dict[str, Json] = {
         **AS_ROLE,
     },
     "role refresh": {"entry": "refresh", "runpod_ecr_image": IMAGE, "runpod_ecr_pull_identity": "role"},
+    "retire": {
+        "runpod_ecr_image": IMAGE,
+        "runpod_ecr_endpoint": ENDPOINT,
+        "runpod_ecr_adopt": True,
+        "runpod_ecr_retire_former_identity": True,
+    },
+    "role retire": {
+        "runpod_ecr_image": IMAGE,
+        "runpod_ecr_endpoint": ENDPOINT,
+        "runpod_ecr_retire_former_identity": True,
+        **AS_ROLE,
+    },
+    "caller retire": {
+        "runpod_ecr_image": IMAGE,
+        "runpod_ecr_endpoint": ENDPOINT,
+        "runpod_ecr_adopt": True,
+        "runpod_ecr_pull_identity": "caller",
+        "runpod_ecr_retire_former_identity": True,
+    },
 }
-RENEWING = {"role", "role only these", "role refresh"}  # nothing tells when their tokens end
+RENEWING = {
+    "role",
+    "role only these",
+    "role refresh",
+    "role retire",
+    "caller retire",
+}  # nothing tells when their tokens end
 EVERYWHERE = ("converge", "absent")
+RARE = {"half_retired", "former_pod", "former_user_attached", "former_credential_elsewhere"}  # with wishes of their own
 MORE = {
     "empty": set(WISHES) - {*EVERYWHERE},
     "converged": set(WISHES) - {*EVERYWHERE},
@@ -237,17 +309,25 @@ MORE = {
     "token_of_another_key": {"refresh"},
     "credential_gone": {"refresh", "delegation"},
     "pod_uses_the_token": {"delegation"},
-    "foreign_user": {"quarantine", "rotate"},
     "as_role": {"role", "role only these", "role absent", "role refresh"},
     "role_policy_gone": {"role", "role absent", "role refresh"},
     "trust_widened": {"role"},
-    "foreign_role": {"role", "role absent"},
+    "foreign_role": {"role", "role absent", "retire"},
+    "foreign_user": {"quarantine", "rotate", "role retire"},
+    "moved_to_role": {"role", "role retire", "retire", "role absent", "caller retire"},
+    "moved_to_user": {"retire", "role retire"},
+    "moved_to_caller": {"caller retire", "retire", "role retire"},
+    "half_retired": {"role retire", "retire"},
+    "former_pod": {"role retire", "retire"},
+    "former_user_attached": {"role retire"},
+    "former_credential_elsewhere": {"role retire"},
 }
 
 
 def pairs() -> Iterator[tuple[Callable[[House], None], str]]:
     for start in STARTS:
-        yield from ((start, wish) for wish in WISHES if wish in EVERYWHERE or wish in MORE.get(start.__name__, ()))
+        wished = {*MORE.get(start.__name__, ()), *(() if start.__name__ in RARE else EVERYWHERE)}
+        yield from ((start, wish) for wish in WISHES if wish in wished)
 
 
 @pytest.mark.parametrize(

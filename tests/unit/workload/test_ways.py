@@ -14,8 +14,9 @@ from unittest.mock import patch
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.plan_retirement import runs_as
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
-from tests.system.conftest import IMAGE, SEOUL, House
+from tests.system.conftest import ENDPOINT, IMAGE, SEOUL, House
 from tests.system.role import Played, Role
 
 Play = Callable[..., Played]
@@ -145,13 +146,109 @@ def test_user_and_role_take_each_other_s_place_and_the_former_is_reported(house:
     to_role = play(**ROLE, runpod_ecr_adopt=True)
     assert (to_role.failure, set(to_role.changed)) == ("", MINTED)
     [left] = to_role.result["warnings"]
-    assert f"{NAME}-123456789012-us-east-1" in left and "its user with ecr_pull_user" in left
+    assert f"{NAME}-123456789012-us-east-1" in left and "runpod_ecr_retire_former_identity=true" in left
     assert (house.users(), roles(house)) == ([NAME], [NAME])
     assert [pullable(house, IMAGE), len(credentials(house))] == [True, 2]
     back = play(runpod_ecr_adopt=True)
     assert (back.failure, back.changed) == ("", ["runpod_templates"])
     [left] = back.result["warnings"]
-    assert f"{NAME}-role-123456789012-us-east-1" in left and "its role with ecr_pull_role" in left
+    assert f"{NAME}-role-123456789012-us-east-1" in left and "runpod_ecr_retire_former_identity=true" in left
+
+
+RETIRE = {"runpod_ecr_adopt": True, "runpod_ecr_retire_former_identity": True}
+AS_USER, AS_ROLE = f"{NAME}-123456789012-us-east-1", f"{NAME}-role-123456789012-us-east-1"
+
+
+def test_a_run_that_is_asked_to_retires_the_former_identity_last(house: House, play: Play) -> None:
+    play()
+    to_role = play(**ROLE, **RETIRE)
+    assert (to_role.failure, to_role.warnings) == ("", [])
+    assert to_role.changed[-2:] == ["runpod_ecr_credential", "ecr_pull_user"]
+    assert to_role.plan["changes"][-2:] == [
+        f"- former credential {AS_USER} (is not wanted any more)",
+        f"- former pull user {NAME} (is not wanted any more)",
+    ]
+    assert (house.users(), house.secrets(), credentials(house), roles(house)) == ([], [], [AS_ROLE], [NAME])
+    assert pullable(house, IMAGE) and play(**ROLE, **RETIRE).changed == ["runpod_ecr_credential"]
+
+    to_user = play(**RETIRE)
+    assert (to_user.failure, to_user.warnings, to_user.changed[-1]) == ("", [], "ecr_pull_role")
+    assert (house.users(), credentials(house), roles(house)) == ([NAME], [AS_USER], [])
+    assert pullable(house, IMAGE) and play(**RETIRE).changed == []
+
+
+def test_the_caller_takes_the_place_of_both(house: House, play: Play) -> None:
+    play()
+    play(**ROLE, runpod_ecr_adopt=True)
+    assert play(**CALLER, **RETIRE).failure == ""
+    assert (house.users(), roles(house), credentials(house)) == ([], [], [AS_USER])
+    assert play(**CALLER, **RETIRE).changed == ["runpod_ecr_credential"]
+
+
+def test_a_role_that_the_caller_assumes_or_is_is_never_retired(house: House, play: Play) -> None:
+    play(**ROLE)
+    own = f"arn:aws:iam::123456789012:role/runpod/{NAME}"
+    assert play(**CALLER, **RETIRE, runpod_ecr_role_arn=own).failure == "" and roles(house) == [NAME]
+    assert [runs_as(arn, kind, NAME) for arn, kind in WHOSE] == [True, False, True, False]
+
+
+WHOSE = [
+    (f"arn:aws:sts::123456789012:assumed-role/{NAME}/refresh", "role"),
+    (f"arn:aws:sts::123456789012:assumed-role/{NAME}/refresh", "user"),
+    (f"arn:aws:iam::123456789012:user/runpod/{NAME}", "user"),
+    ("arn:aws:iam::123456789012:root", "user"),
+]
+
+
+def test_what_something_else_needs_is_not_retired_and_says_why(house: House, play: Play) -> None:
+    play()
+    other = IMAGE.replace("training", "inference")
+    play(runpod_ecr_image=other)
+    kept = play(**ROLE, **RETIRE)
+    assert kept.failure == "" and (house.users(), len(house.secrets())) == ([NAME], 1)
+    assert credentials(house) == [AS_USER, AS_ROLE]
+    assert [text for text in kept.warnings if text.startswith(f"The former pull user {NAME} stays, for something")]
+    assert play(**ROLE, **RETIRE, runpod_ecr_image=other).failure == ""
+    assert (house.users(), house.secrets(), credentials(house)) == ([], [], [AS_ROLE])
+
+
+def test_a_credential_of_another_region_keeps_the_former_identity(house: House, play: Play) -> None:
+    play(**ROLE, **TWO)
+    kept = play(**RETIRE)
+    [text] = [text for text in kept.warnings if "stays" in text]
+    assert "ap-northeast-2" in text and text.endswith("holds a token of the same pull role.")
+    assert roles(house) == [NAME] and credentials(house) == [AS_USER, AS_ROLE.replace("us-east-1", "ap-northeast-2")]
+
+
+def test_somebody_elses_user_of_the_name_is_no_former_identity(house: House, play: Play) -> None:
+    house.client("iam").create_user(UserName=NAME)
+    done = play(**ROLE, **RETIRE)
+    assert (done.failure, house.users()) == ("", [NAME])
+    assert [text for text in done.warnings if text.startswith(f"The pull user {NAME} is not retired: The IAM user")]
+
+
+def test_an_endpoint_that_moves_with_its_template_keeps_nothing(house: House, play: Play) -> None:
+    play(runpod_ecr_endpoint=ENDPOINT)
+    foreseen = play(check=True, **ROLE, **RETIRE, runpod_ecr_endpoint=ENDPOINT)
+    assert foreseen.plan["needed"][-2:] == ["former_credential", "former_user"]
+
+
+@pytest.mark.parametrize("entry", ["main", "refresh"])
+def test_a_user_does_not_take_another_s_tokens_for_its_own(house: House, play: Play, entry: str) -> None:
+    """The caller's tokens are handed over in the credential of the user's name."""
+    play()
+    assert play(check=True).plan["needed"] == []
+    assert play(entry=entry, **CALLER).failure == ""
+    assert play(check=True).plan["needed"] == ["credential"]
+    assert (play().changed, play().changed) == (["runpod_ecr_credential"], [])
+
+
+def test_a_role_does_not_leave_its_tokens_under_the_user_s_name(house: House, play: Play) -> None:
+    named = {"runpod_ecr_credential_name": "ecr", "runpod_ecr_secret_store": {"type": "ssm"}}
+    play(**named)
+    assert play(**ROLE, **named).failure == ""
+    assert play(check=True, **named).plan["needed"] == ["credential"]
+    assert play(**ROLE, **named, **RETIRE).failure == "" and (house.users(), credentials(house)) == ([], ["ecr"])
 
 
 def test_a_role_that_something_else_needs_stays_and_loses_what_nothing_uses(house: House, play: Play) -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.desired import (
+    MADE_BY,
     VARIABLES,
     DesiredState,
     desired_state,
@@ -79,6 +80,11 @@ def test_a_quarantine_needs_no_image() -> None:
         ({"role_arn": "arn:aws:iam::123456789012:role/x"}, "runpod_ecr_role_arn names a role that"),
         ({"role_external_id": "team"}, "runpod_ecr_role_external_id is for a role"),
         ({"intent": "quarantine", "access": "public"}, "Only a pull user can be put in quarantine"),
+        (
+            {"retire_former_identity": True, "access": "delegation"},
+            "with runpod_ecr_access=delegation it pulls as nobody",
+        ),
+        ({"retire_former_identity": True, "verify": False}, "set runpod_ecr_verify=true."),
         ({"min_validity_hours": 12}, "runpod_ecr_min_validity_hours is 12"),
         ({"min_validity_hours": 0}, "runpod_ecr_min_validity_hours is 0"),
         ({"template": {"state": "absent"}}, "runpod_ecr_template: state cannot be set"),
@@ -125,6 +131,8 @@ def test_a_host_claims_what_no_other_may_have() -> None:
     assert desired().claims("1")["credentials"] == []
     lent = desired(pull_identity="caller").claims("123456789012")
     assert (lent["user"], lent["credentials"]) == ("", ["runpod-ecr-access-123456789012-us-east-1"])
+    retiring = desired(pull_identity="role", retire_former_identity=True).claims("123456789012")
+    assert (retiring["user"], retiring["role"]) == ("runpod-ecr-access", "runpod-ecr-access")
 
 
 def test_a_host_with_a_pull_role_claims_the_role() -> None:
@@ -149,9 +157,42 @@ def test_credentials_of_others_are_known_by_their_names(options: dict[str, Any],
     }
     found = desired(**options).former_credentials
     assert list(found) == [patterns[identity] for identity in identities]
-    assert [f"its {identity} with" in remedy for identity, remedy in zip(identities, found.values(), strict=True)] == [
-        True for dummy in identities
-    ]
+    retired = "run again with runpod_ecr_retire_former_identity=true"
+    removed = {kind: f"remove it with runpod_ecr_credential and {MADE_BY[kind]}" for kind in patterns}
+    by_name = options.get("access") == "delegation"
+    assert [*found.values()] == [removed[identity] if by_name else retired for identity in identities]
+    at_the_end = desired(**options, intent="absent").former_credentials
+    assert by_name or [*at_the_end.values()] == [f"run again with runpod_ecr_pull_identity={one}" for one in identities]
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ({}, ["role"]),
+        ({"pull_identity": "role"}, ["user"]),
+        ({"pull_identity": "caller"}, ["user", "role"]),
+        ({"pull_identity": "caller", "role_arn": "arn:aws:iam::123456789012:role/lent"}, ["user", "role"]),
+        ({"pull_identity": "caller", "role_arn": "arn:aws:iam::123456789012:role/runpod/runpod-ecr-access"}, ["user"]),
+        ({"access": "delegation"}, []),
+    ],
+)
+def test_a_role_that_is_assumed_is_no_former_identity(options: dict[str, Any], kinds: list[str]) -> None:
+    assert desired(**options).former_identities == kinds
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, False),
+        ({"pull_identity": "role"}, False),
+        ({"pull_identity": "role", "credential_name": "mine"}, True),
+        ({"pull_identity": "caller"}, True),
+        ({"access": "public", "acknowledge_public": True}, False),
+    ],
+)
+def test_the_entry_of_a_user_may_tell_of_credentials_of_the_same_names(options: dict[str, Any], told: bool) -> None:
+    store = {"type": "secretsmanager", "name": "runpod-ecr/runpod-ecr-access", "region": None}
+    assert desired(**options).former_store == (store if told else None)
 
 
 def test_tokens_are_minted_as_a_role_at_the_caller_s_account() -> None:
