@@ -20,6 +20,9 @@ TEMPLATE = {"serverless": True, "env": ENV}
 WORKLOADS = [
     {"image": IMAGE, "template": {**TEMPLATE, "name": f"bulk-{number}"}, "endpoint": {}} for number in range(3)
 ]
+TRUST = [{"principal_arns": ["arn:aws:iam::123456789012:user/operator"]}]
+AS_ROLE = {"pull_identity": "role", "role_trust": TRUST}
+RETIRING = {"adopt": True, "retire_former_identity": True}
 PUBLIC = {"access": "public", "acknowledge_public": True}
 
 
@@ -70,6 +73,10 @@ def delegated(house: House) -> None:
     done(house, access="delegation")
 
 
+def as_role(house: House) -> None:
+    done(house, **AS_ROLE, endpoint=ENDPOINT)
+
+
 def published(house: House) -> None:
     done(house, **PUBLIC)
 
@@ -82,6 +89,7 @@ def quarantined(house: House) -> None:
 SCENARIOS = {
     "first converge": Scenario(nothing, options={"endpoint": ENDPOINT}),
     "first converge, ssm": Scenario(nothing, options={"secret_store": {"type": "ssm"}}),
+    "first converge, role": Scenario(nothing, options={**AS_ROLE, "endpoint": ENDPOINT}),
     "first converge, delegation": Scenario(nothing, options={"access": "delegation"}),
     "first converge, public": Scenario(nothing, options=PUBLIC, mirrors=True),
     "refresh in place": Scenario(token_ends, "refresh"),
@@ -94,10 +102,13 @@ SCENARIOS = {
     "bulk templates": Scenario(converged, options={"workloads": WORKLOADS}),
     "way changed": Scenario(converged, options={"access": "delegation", "endpoint": ENDPOINT}),
     "way changed back": Scenario(delegated, options={}),
+    "moved to a role": Scenario(converged, options={**AS_ROLE, **RETIRING, "endpoint": ENDPOINT}),
+    "moved back to a user": Scenario(as_role, options={**RETIRING, "endpoint": ENDPOINT}),
     "quarantine": Scenario(converged, options={"state": "quarantined"}),
     "release": Scenario(quarantined, options={"release_quarantine": True, "endpoint": ENDPOINT}),
     "teardown": Scenario(converged, options={"state": "absent", "endpoint": ENDPOINT}),
     "teardown, ssm": Scenario(converged_ssm, options={"state": "absent", "secret_store": {"type": "ssm"}}),
+    "teardown, role": Scenario(as_role, options={**AS_ROLE, "state": "absent", "endpoint": ENDPOINT}),
     "teardown, delegation": Scenario(delegated, options={"access": "delegation", "state": "absent"}),
     "teardown, public": Scenario(published, options={**PUBLIC, "state": "absent", "public_force": True}, mirrors=True),
 }

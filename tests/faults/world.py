@@ -16,6 +16,7 @@ from moto.iam.models import iam_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.ssm.models import ssm_backends
 
+from tests.sandbox.aws_roles import session_of
 from tests.sandbox.server import ACCESS_KEY, SECRET_KEY, Sandbox
 from tests.system.conftest import USER, House
 from tests.system.worker import ACCOUNT, REGION, STORES
@@ -106,6 +107,7 @@ def state(house: House) -> Json:
 def _held(house: House) -> Json:
     iam, world = house.client("iam"), house.runpod()
     users = [_user(iam, name) for name in house.users()]
+    roles = [_role(iam, one["RoleName"]) for one in iam.list_roles()["Roles"]]
     for kind, drop in (("registries", "password"), ("templates", ""), ("endpoints", "reads"), ("delegations", "")):
         for record in world[kind]:
             if kind == "registries":
@@ -114,6 +116,7 @@ def _held(house: House) -> Json:
                 record.pop(name, None)
     return {
         "users": users,
+        "roles": roles,
         "entries": [_entry(house, store, {record["id"] for record in world["registries"]}) for store in STORES],
         "policies": {str(place): held.policy for place, held in _repositories() if held.policy},
         "public": {
@@ -134,6 +137,19 @@ def _user(iam: Any, name: str) -> Json:
         "keys": [[key["AccessKeyId"], key["Status"]] for key in keys],
         "inline": {one: iam.get_user_policy(UserName=name, PolicyName=one)["PolicyDocument"] for one in inline},
         "attached": [one["PolicyArn"] for one in iam.list_attached_user_policies(UserName=name)["AttachedPolicies"]],
+    }
+
+
+def _role(iam: Any, name: str) -> Json:
+    role = iam.get_role(RoleName=name)["Role"]
+    inline = iam.list_role_policies(RoleName=name)["PolicyNames"]
+    return {
+        "name": name,
+        "path": role["Path"],
+        "tags": {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])},
+        "trust": role["AssumeRolePolicyDocument"],
+        "inline": {one: iam.get_role_policy(RoleName=name, PolicyName=one)["PolicyDocument"] for one in inline},
+        "attached": [one["PolicyArn"] for one in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]],
     }
 
 
@@ -168,7 +184,10 @@ def _entry(house: House, store: str, registries: set[str]) -> Json:
 
 def _holder(house: House, password: str) -> str:
     login = house.sandbox.aws.logins.get(password)
-    return f"{login.region} as {login.access_key}" if login else "nothing"
+    if login is None:
+        return "nothing"
+    session = session_of(login.access_key)  # each has a key of its own
+    return f"{login.region} as {session.role_arn if session else login.access_key}"
 
 
 # Whether RunPod can pull
