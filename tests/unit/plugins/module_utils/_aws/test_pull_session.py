@@ -6,11 +6,19 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
+import botocore.session
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.loaders import Loader
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.answer import Answer
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.policy_document import compact
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.pull_document import pull_document
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.pull_session import (
@@ -175,3 +183,85 @@ def test_whose_session_it_is(session: str, role: str, same: bool) -> None:
 def test_what_names_no_role_is_refused(minting: Minting, words: str) -> None:
     with pytest.raises(InputError, match=words):
         check_minting(minting)
+
+
+# With botocore itself: its own model of the operation where it has one, else that of 1.44.8 in what is used of it.
+OPERATION: Json = {
+    "name": "GetScopedCredentials",
+    "http": {"method": "POST", "requestUri": "/"},
+    "input": {"shape": "GetScopedCredentialsRequest"},
+    "output": {"shape": "GetScopedCredentialsResponse", "resultWrapper": "GetScopedCredentialsResult"},
+    "errors": [],
+}
+SHAPES: Json = {
+    "GetScopedCredentialsRequest": {"type": "structure", "members": {"Policy": {"shape": "sessionPolicyDocumentType"}}},
+    "GetScopedCredentialsResponse": {"type": "structure", "members": {"Credentials": {"shape": "Credentials"}}},
+}
+LENT = (
+    "<Credentials><AccessKeyId>ASIAIOSFODNN7EXAMPLE</AccessKeyId><SecretAccessKey>wJalrXUtnFEMI</SecretAccessKey>"
+    "<SessionToken>token</SessionToken><Expiration>2026-11-28T12:00:00Z</Expiration></Credentials>"
+)
+REFUSED = "<ErrorResponse><Error><Type>Sender</Type><Code>{}</Code><Message>no</Message></Error></ErrorResponse>"
+
+
+class Endpoint:
+    """What STS answers to a client of botocore; keeps what it was sent."""
+
+    def __init__(self, models: Path, refusal: str = "") -> None:
+        self.refusal, self.sent = refusal, list[Any]()
+        session = botocore.session.get_session()
+        session.set_credentials("ASIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI", "of the caller")
+        loader = session.get_component("data_loader")
+        model = loader.load_service_model("sts", "service-2")
+        if OPERATION["name"] not in model["operations"]:
+            model["operations"][OPERATION["name"]] = OPERATION
+            model["shapes"] |= SHAPES
+            folder = models / "sts" / "2011-06-15"
+            folder.mkdir(parents=True)
+            (folder / "service-2.json").write_text(json.dumps(model))
+            session.register_component("data_loader", Loader([str(models), *loader.search_paths]))
+        self._session = session
+
+    def connect(self, service: str, region: str, **dummy: Any) -> Any:
+        client = self._session.create_client(service, region_name=region)
+        client.meta.events.register("before-send.sts", self.answer)
+        client.meta.events.register("provide-client-params.sts", without_retry)
+        return client
+
+    def answer(self, request: Any, **dummy: Any) -> AWSResponse:
+        self.sent.append(request)
+        body = parse_qs(request.body.decode() if isinstance(request.body, bytes) else request.body)
+        operation = body["Action"][0]
+        held = LENT if operation == OPERATION["name"] else f"<Arn>{DEPLOY}</Arn><Account>123456789012</Account>"
+        text = f"<{operation}Response><{operation}Result>{held}</{operation}Result></{operation}Response>"
+        refused = bool(self.refusal) and operation == OPERATION["name"]
+        found = AWSResponse(request.url, 403 if refused else 200, {}, None)
+        found._content = (REFUSED.format(self.refusal) if refused else text).encode()
+        return found
+
+
+def without_retry(params: Json, **dummy: Any) -> Json:
+    """Take out what a client of amazon.aws does not hand on."""
+    return {name: value for name, value in params.items() if name != "aws_retry"}
+
+
+def aws_at(endpoint: Endpoint) -> Aws:
+    return Aws(endpoint.connect, "us-east-1", None, lambda: datetime(2026, 11, 28, tzinfo=timezone.utc), time.sleep)
+
+
+def test_a_client_of_botocore_narrows_the_caller_s_session(tmp_path: Path) -> None:
+    endpoint = Endpoint(tmp_path)
+    found = open_as(aws_at(endpoint), Minting(None, None, (arn("app"),)))
+    assert (found.key, found.opens_more) == (tuple(GIVEN.values()), "")
+    request = endpoint.sent[-1]
+    body = parse_qs(request.body.decode() if isinstance(request.body, bytes) else request.body)
+    assert request.url == "https://sts.us-east-1.amazonaws.com/"  # the global endpoint does not know the operation
+    assert body["Action"] == ["GetScopedCredentials"]
+    assert json.loads(body["Policy"][0]) == pull_document([arn("app")])
+    assert request.headers["X-Amz-Security-Token"] in ("of the caller", b"of the caller")
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "InvalidAction", "InvalidSubjectCredentials"])
+def test_a_client_of_botocore_that_is_refused_keeps_all_its_rights(tmp_path: Path, code: str) -> None:
+    found = open_as(aws_at(Endpoint(tmp_path, code)), Minting(None, None, (arn("app"),)))
+    assert found.key is None and f"RunPod can pull whatever {DEPLOY} can" in found.opens_more
