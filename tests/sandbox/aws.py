@@ -60,6 +60,8 @@ SWITCHES: dict[str, Any] = {
     "policy_read_seconds": 0.0,  # how long a repository's own account still reads its former policy
     "policy_text": "kept",  # of a repository: as it was set, or with statements and lists in another order
     "token_outlives_key": True,  # whether a registry token still works when its key is gone
+    "token_keeps_scope": True,  # whether a registry token opens no more than the session that minted it
+    "token_outlives_session": True,  # whether it still works when that session is over
     "blob_head_action": "BatchCheckLayerAvailability",  # which right HEAD of a blob takes
     "public_regions": ["us-east-1"],  # where ECR Public's API is
 }
@@ -140,6 +142,7 @@ class AwsSimulator:
         self.logins: dict[str, Login] = {}  # by the password of a registry token
         self.registry: Registry | None = None
         self.publics = {account: PublicRegistry(account, self._now, lambda: self.switches) for account in ACCOUNTS}
+        self.session_ends: dict[str, float] = {}  # by the access key that a session was lent
         self.former_policies: dict[tuple[str, str, str], tuple[float, str | None]] = {}
         self.trail = Trail(self._now)
         self.access = Access(self._now, lambda: self.switches["propagation_seconds"])
@@ -163,6 +166,7 @@ class AwsSimulator:
             _provide_policies()
             self.layers.clear()
             self.logins.clear()
+            self.session_ends.clear()
             for registry in self.publics.values():
                 registry.reset()
             self.former_policies.clear()
@@ -221,6 +225,10 @@ class AwsSimulator:
         password = base64.b64encode(secrets.token_bytes(TOKEN_BYTES)).decode()
         expires = self.clock() + self.switches["token_seconds"]
         holder = self.access.holder(call.access_key)
+        if not self.switches["token_keeps_scope"]:
+            holder = holder._replace(session_policy="")
+        if not self.switches["token_outlives_session"]:
+            expires = min(expires, self.session_ends.get(call.access_key, expires))
         self.logins[password] = Login(call.region, expires, holder, call.access_key)
         return password, self.logins[password]
 
@@ -663,7 +671,11 @@ def _assume_role(simulator: AwsSimulator, call: AwsCall, forward: Forward) -> Re
     """moto lends roles that do not exist, to anybody."""
     holder = simulator.access.holder(call.access_key)
     check_assumption(call, holder.arn or OPERATOR_ARN.format(holder.account))
-    return forward(call)
+    response = forward(call)
+    lent = re.search(r"<AccessKeyId>(\w+)<", response.get_data(as_text=True))
+    if lent:
+        simulator.session_ends[lent[1]] = simulator.clock() + float(call.parameters.get("DurationSeconds", 3600))
+    return response
 
 
 # CloudTrail

@@ -30,6 +30,7 @@ This tries gpuops.runpod on your accounts of AWS (region {region}) and RunPod. I
 
   AWS     ECR repository     {prefix}   with an image of a few bytes
           IAM users          {prefix}, {prefix}-probe   in /runpod/, each with a key
+          IAM role           {prefix}-probe   in /runpod/, which this account may assume
           secret             runpod-ecr/{prefix}
   RunPod  registry credentials, templates, delegations and one endpoint that may have no worker, all named {prefix}…
 
@@ -55,7 +56,8 @@ def main(arguments: list[str], environment: Mapping[str, str], ask: Callable[[st
         print("Nothing was made.")
         return 1
     with interruptible() as hold:
-        check = Check(clouds, prefix, ansible_playbook(environment), teller(clouds), options.boundary, hold=hold)
+        play, bound = ansible_playbook(environment), (options.boundary, options.patient)
+        check = Check(clouds, prefix, play, teller(clouds), *bound, hold=hold)
         outcome = check.run()
     text = scrubbed(report(outcome, region, date.today()), clouds.secrets)
     options.report.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +73,10 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         "--report", type=Path, default=ROOT / "live-report.md", metavar="FILE", help="of what was found"
     )
     parser.add_argument(
-        "--boundary", default="", metavar="ARN", help="permissions boundary of the users, if one is due"
+        "--boundary", default="", metavar="ARN", help="permissions boundary of users and role, if one is due"
+    )
+    parser.add_argument(
+        "--patient", action="store_true", help="wait 16 minutes to see whether a token outlives its session"
     )
     parser.add_argument(
         "--clean", type=prefix_of_a_run, metavar="PREFIX", help="only remove what a killed run has left"

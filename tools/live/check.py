@@ -96,11 +96,12 @@ class Check:
         play: Play,
         say: Callable[[str], None],
         boundary: str = "",
+        patient: bool = False,
         sleep: Callable[[float], None] = time.sleep,
         hold: Callable[[], None] = lambda: None,
     ) -> None:
         self.clouds, self.prefix, self.play, self.say = clouds, prefix, play, say
-        self.boundary, self.sleep, self.hold = boundary, sleep, hold
+        self.boundary, self.patient, self.sleep, self.hold = boundary, patient, sleep, hold
         self.outcome = Outcome(prefix)
         self.account = ""
         self.layer = ""
@@ -185,6 +186,7 @@ class Check:
         }
 
     def _ask(self) -> None:
-        context = questions.Context(self.clouds, self.prefix, self.account, TAG, self.layer, self.boundary, self.sleep)
+        about = (self.clouds, self.prefix, self.account, TAG, self.layer, self.boundary, self.patient, self.sleep)
+        context = questions.Context(*about)
         for question, answer in questions.answers(context, self.say):
             self.outcome.answers.append((question, answer))

@@ -20,7 +20,7 @@ Removal = tuple[str, Callable[[], object]]
 
 def found(clouds: Clouds, prefix: str) -> Iterator[Removal]:
     """Yield what stands in both clouds, in the order in which it can go."""
-    for things in (endpoints, templates, registries, delegations, users, secrets, repositories):
+    for things in IN_ORDER:
         yield from things(clouds, prefix)
 
 
@@ -75,6 +75,21 @@ def delete_user(iam: Any, name: str) -> None:
     iam.delete_user(UserName=name)
 
 
+def roles(clouds: Clouds, prefix: str) -> Iterator[Removal]:
+    iam = clouds.aws("iam")
+    for page in iam.get_paginator("list_roles").paginate(PathPrefix="/runpod/"):
+        for role in page["Roles"]:
+            if role["RoleName"].startswith(prefix):
+                name = role["RoleName"]
+                yield f"IAM role {name}", lambda name=name: delete_role(iam, name)  # type: ignore[misc]
+
+
+def delete_role(iam: Any, name: str) -> None:
+    for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
+        iam.delete_role_policy(RoleName=name, PolicyName=policy)
+    iam.delete_role(RoleName=name)
+
+
 def secrets(clouds: Clouds, prefix: str) -> Iterator[Removal]:
     """The entry's name is known: a listing may lag behind."""
     store, name = clouds.aws("secretsmanager"), f"runpod-ecr/{prefix}"
@@ -95,6 +110,9 @@ def repositories(clouds: Clouds, prefix: str) -> Iterator[Removal]:
     for one in held:
         name = one["repositoryName"]
         yield f"ECR repository {name}", lambda: registry.delete_repository(repositoryName=prefix, force=True)
+
+
+IN_ORDER = (endpoints, templates, registries, delegations, users, roles, secrets, repositories)
 
 
 def clean(
@@ -121,7 +139,7 @@ REMOVED = ""
 def removed(clouds: Clouds, prefix: str, say: Callable[[str], None]) -> list[str]:
     """Remove what shows; return a text for each thing, the empty one when it went."""
     said = []
-    for things in (endpoints, templates, registries, delegations, users, secrets, repositories):
+    for things in IN_ORDER:
         try:
             for name, remove in list(things(clouds, prefix)):
                 said.append(attempt(name, remove, say))

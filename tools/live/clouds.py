@@ -12,6 +12,7 @@ import json
 import re
 import tarfile
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -53,10 +54,11 @@ class Clouds:
         self._session: Any = boto3.session.Session()
         self._clients: dict[tuple[str, ...], Any] = {}
 
-    def aws(self, service: str, region: str = "", access_key: str = "", secret_key: str = "") -> Any:
-        identity = (service, region or self.region, access_key, secret_key)
+    def aws(self, service: str, region: str = "", access_key: str = "", secret_key: str = "", session: str = "") -> Any:
+        identity = (service, region or self.region, access_key, secret_key, session)
         if identity not in self._clients:
-            own = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key} if access_key else {}
+            own: Json = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key} if access_key else {}
+            own |= {"aws_session_token": session} if session else {}
             self._clients[identity] = self._session.client(service, region_name=region or self.region, **own)
         return self._clients[identity]
 
@@ -89,12 +91,15 @@ class Clouds:
         headers = {"Authorization": f"Basic {login}", "Accept": MANIFEST}
         return exchanged(Request(f"https://{host}/v2/{path}", headers=headers, method=method))
 
-    def token(self, access_key: str, secret_key: str) -> str:
+    def token(self, access_key: str, secret_key: str, session: str = "") -> str:
         """Mint a token of ECR as the owner of a key."""
-        answer = self.aws("ecr", "", access_key, secret_key).get_authorization_token()
-        password = base64.b64decode(answer["authorizationData"][0]["authorizationToken"]).decode().partition(":")[2]
+        return self.token_with_end(access_key, secret_key, session)[0]
+
+    def token_with_end(self, access_key: str, secret_key: str, session: str = "") -> tuple[str, datetime]:
+        [held] = self.aws("ecr", "", access_key, secret_key, session).get_authorization_token()["authorizationData"]
+        password = base64.b64decode(held["authorizationToken"]).decode().partition(":")[2]
         self.secrets.add(password)
-        return password
+        return password, held["expiresAt"]
 
 
 def exchanged(request: Request) -> Answer:

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import IN_FORCE
@@ -17,6 +18,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.repository_poli
 from .clouds import UNKNOWN, Answer, Clouds, Json, code_of
 
 PROPAGATION = 90.0
+SESSION, AFTER_SESSION = 900, 30  # seconds: the shortest session of a role, and until it is surely over
 LOOKS = 10  # a second apart, until a policy shows
 PULL_ONLY = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
 SCALING = {"type": "QUEUE_DELAY", "queueDelay": 4}
@@ -31,6 +33,7 @@ class Context(NamedTuple):
     tag: str
     layer: str
     boundary: str = ""
+    patient: bool = False
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
@@ -254,14 +257,7 @@ def probe_user(context: Context) -> Iterator[tuple[str, str]]:
     iam, name = context.clouds.aws("iam"), f"{context.prefix}-probe"
     boundary = {"PermissionsBoundary": context.boundary} if context.boundary else {}
     iam.create_user(UserName=name, Path="/runpod/", **boundary)
-    document = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
-            {"Effect": "Allow", "Action": PULL_ONLY, "Resource": context.arn},
-        ],
-    }
-    iam.put_user_policy(UserName=name, PolicyName="pull", PolicyDocument=json.dumps(document))
+    iam.put_user_policy(UserName=name, PolicyName="pull", PolicyDocument=json.dumps(pull_of(context.arn)))
     key = iam.create_access_key(UserName=name)["AccessKey"]
     context.clouds.secrets.add(key["SecretAccessKey"])
     yield key["AccessKeyId"], key["SecretAccessKey"]
@@ -304,16 +300,21 @@ def last_used(context: Context) -> str:
     return f"ServiceName is {used.get('ServiceName')} seconds after the first call to ECR"
 
 
-def working_token(context: Context, key: str, secret: str) -> str:
-    """Return a token once the rights of a new user have arrived too."""
-    until_it_works(context, lambda: context.clouds.token(key, secret))
-    token = context.clouds.token(key, secret)
+def working_token(context: Context, *key: str) -> str:
+    """Return a token once the rights of a new user or role have arrived too."""
+    until_it_works(context, lambda: context.clouds.token(*key))
+    token = context.clouds.token(*key)
     until_it_works(context, lambda: pulled(context, token))
     return token
 
 
+def manifest(context: Context, token: str) -> int:
+    """Return the status with which the registry answers to who pulls with a token."""
+    return context.clouds.registry("GET", context.host, f"{context.prefix}/manifests/{context.tag}", token).status
+
+
 def pulled(context: Context, token: str) -> int:
-    status = context.clouds.registry("GET", context.host, f"{context.prefix}/manifests/{context.tag}", token).status
+    status = manifest(context, token)
     if status != 200:
         raise OSError(f"status {status}")
     return status
@@ -332,9 +333,98 @@ def life_of_token(context: Context) -> str:
         token = working_token(context, key, secret)
         context.clouds.aws("iam").delete_access_key(UserName=f"{context.prefix}-probe", AccessKeyId=key)
         context.sleep(5)
-        path = f"{context.prefix}/manifests/{context.tag}"
-        status = context.clouds.registry("GET", context.host, path, token).status
+        status = manifest(context, token)
     return f"{'still works' if status == 200 else f'is refused ({status})'} seconds after its key was deleted"
+
+
+Lent = tuple[str, str, str]  # the key of a session, with its token
+
+
+@contextmanager
+def probe_role(context: Context) -> Iterator[str]:
+    """A role that may pull and nothing else, for this account and whoever knows the prefix."""
+    iam, name = context.clouds.aws("iam"), f"{context.prefix}-probe"
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": f"arn:aws:iam::{context.account}:root"},
+                "Action": "sts:AssumeRole",
+                "Condition": {"StringEquals": {"sts:ExternalId": context.prefix}},
+            }
+        ],
+    }
+    boundary = {"PermissionsBoundary": context.boundary} if context.boundary else {}
+    made = iam.create_role(RoleName=name, Path="/runpod/", AssumeRolePolicyDocument=json.dumps(trust), **boundary)
+    iam.put_role_policy(RoleName=name, PolicyName="pull", PolicyDocument=json.dumps(pull_of(context.arn)))
+    yield made["Role"]["Arn"]
+    iam.delete_role_policy(RoleName=name, PolicyName="pull")
+    iam.delete_role(RoleName=name)
+
+
+def pull_of(arn: str) -> Json:
+    token = {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}
+    return {
+        "Version": "2012-10-17",
+        "Statement": [token, {"Effect": "Allow", "Action": PULL_ONLY, "Resource": arn}],
+    }
+
+
+def key_of(context: Context, credentials: Json) -> Lent:
+    context.clouds.secrets |= {credentials["SecretAccessKey"], credentials["SessionToken"]}
+    return credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
+
+
+def assumed(context: Context, role: str, policy: Json | None = None) -> Lent:
+    """Return a session of the shortest life that STS lends, once the trust of a new role has arrived."""
+    narrowed = {"Policy": json.dumps(policy)} if policy else {}
+    given = {"RoleArn": role, "RoleSessionName": context.prefix, "ExternalId": context.prefix, **narrowed}
+    sts = context.clouds.aws("sts")
+    until_it_works(context, lambda: sts.assume_role(**given, DurationSeconds=SESSION))
+    return key_of(context, sts.assume_role(**given, DurationSeconds=SESSION)["Credentials"])
+
+
+def scope_of_token(context: Context) -> str:
+    """Each narrowed session may pull from a repository that there is not, and the role from the one that there is."""
+    elsewhere = pull_of(f"{context.arn}-elsewhere")
+    with probe_role(context) as role:
+        whole = assumed(context, role)
+        working_token(context, *whole)
+        by_role = opened(context, assumed(context, role, elsewhere))
+        by_scope = scoped(context, whole, elsewhere)
+    return f"by a session policy of AssumeRole: {by_role}; by GetScopedCredentials: {by_scope}"
+
+
+def opened(context: Context, session: Lent) -> str:
+    status = manifest(context, context.clouds.token(*session))
+    return "no, it opens what the session may not pull" if status == 200 else f"yes, it is refused ({status})"
+
+
+def scoped(context: Context, whole: Lent, policy: Json) -> str:
+    key, secret, session = whole
+    sts = context.clouds.aws("sts", "", key, secret, session)
+    if "get_scoped_credentials" not in sts.meta.method_to_api_mapping:
+        return "not asked, this boto3 does not know it"
+    try:
+        answer = sts.get_scoped_credentials(Policy=json.dumps(policy))
+    except UNKNOWN as error:
+        return f"not answered, it is refused: {code_of(error)}"
+    return opened(context, key_of(context, answer["Credentials"]))
+
+
+def life_beyond_session(context: Context) -> str:
+    with probe_role(context) as role:
+        session = assumed(context, role)
+        working_token(context, *session)
+        token, end = context.clouds.token_with_end(*session)
+        hours = (end - datetime.now(timezone.utc)).total_seconds() / 3600
+        promised = f"ECR says that it works for {hours:.1f} hours, and its session for {SESSION / 3600:.2f}"
+        if not context.patient:
+            return f"{promised}; what holds after that: not asked without --patient, which takes 16 minutes more"
+        context.sleep(SESSION + AFTER_SESSION)
+        status = manifest(context, token)
+    return f"{promised}; after that it {'still works' if status == 200 else f'is refused ({status})'}"
 
 
 def echo_of_policy(context: Context) -> str:
@@ -375,7 +465,6 @@ def public_elsewhere(context: Context) -> str:
 
 GPU = "it takes a GPU, which costs"
 TIME = "it takes days"
-ROLE = "it takes a role, which the check does not make"
 QUESTIONS = (
     Question("RunPod", "14.1", "Is a credential updated in place?", update_in_place),
     Question("RunPod", "14.2", "Which forms of a delegation's resource are taken?", resource_forms),
@@ -401,6 +490,6 @@ QUESTIONS = (
     Question("AWS", "17.9", "Has ECR Public referrers?", None, "it would publish an image"),
     Question("AWS", "17.10", "How does CloudTrail show RunPod's pulls?", None, GPU),
     Question("AWS", "17.11", "Does ECR reorder statements?", order_of_statements),
-    Question("AWS", "19.1", "Does a token open no more than the session that minted it?", None, ROLE),
-    Question("AWS", "19.2", "Does a token outlive the session that minted it?", None, ROLE),
+    Question("AWS", "19.1", "Does a token open no more than the session that minted it?", scope_of_token),
+    Question("AWS", "19.2", "Does a token outlive the session that minted it?", life_beyond_session),
 )
