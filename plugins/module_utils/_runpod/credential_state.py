@@ -18,7 +18,7 @@ from .._aws.token_source import TokenSource, VerifyImages, read_source
 from .._core.errors import Json
 from .._oci.reference import repository_arn
 from .client import Client
-from .credential_replacement import logical, pair
+from .credential_names import logical, pair
 from .references import Account, label, read_users, referring, repositories_by_credential
 
 LONG_PAST = timedelta(days=1)

@@ -14,7 +14,7 @@ from .._core.result import ItemsFailedError, Result
 from . import fields as shared
 from .client import Client
 from .create_once import create_once
-from .credential_replacement import missing
+from .credential_names import missing
 from .duplicates import keep_one
 from .endpoint_fields import (
     TABLE,

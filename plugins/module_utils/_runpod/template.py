@@ -15,7 +15,7 @@ from .._core.result import ItemsFailedError, Result, desired_fields, find_by_nam
 from . import fields as shared
 from .command import predicted_command, with_command
 from .create_once import TAKEN, create_once
-from .credential_replacement import missing
+from .credential_names import missing
 from .duplicates import keep_one
 from .fields import CONTAINER, DISK, Field, Step
 from .ownership import require_ours
