@@ -16,7 +16,7 @@ from . import pull_policy as _policy
 from .audit import findings, nobody
 from .iam_user import find_keys, find_user
 from .options import MOST_DAYS, PATH_PREFIX, check_name, check_number
-from .policy_attachment import default_document, find_document
+from .policy_read import default_document, find_document
 from .principal import USER, Principal
 from .user_report import Expected, StoreState, Subject, kind_of, report, store_place
 

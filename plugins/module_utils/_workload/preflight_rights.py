@@ -15,7 +15,7 @@ from .._aws.secret_store import STORES
 from .._core.errors import Json
 from .._oci.reference import repository_arn
 from .._pull_user import pull_policy
-from .._pull_user.policy_attachment import OF_AWS, customer_arn, policy_of_aws
+from .._pull_user.policy_state import OF_AWS, customer_arn, policy_of_aws
 from .._pull_user.principal import INLINE_LIMITS, ROLE, USER, Principal
 from .desired import DesiredState
 
