@@ -8,7 +8,7 @@ from typing import Any
 
 from .._aws.client import Aws, tolerating
 from .._aws.cloudtrail import LONGEST, PullEvents
-from .._aws.secret_store import store_of
+from .._aws.stored_key import store_of
 from .._core.errors import AwsError, ConflictError, InputError, Json
 from .._core.result import Result
 from .._oci.reference import repository_arn

@@ -16,17 +16,8 @@ from .client import Client
 from .create_once import create_once
 from .credential_names import missing
 from .duplicates import keep_one
-from .endpoint_fields import (
-    TABLE,
-    complete,
-    field_changes,
-    find,
-    new_pools,
-    plan,
-    released,
-    require_known_pools,
-    validation_errors,
-)
+from .endpoint_fields import TABLE, validation_errors
+from .endpoint_plan import complete, field_changes, find, new_pools, plan, released, require_known_pools
 from .fields import Step
 from .ownership import require_ours
 from .rollout import READY, RolloutStatus, follow, read_status

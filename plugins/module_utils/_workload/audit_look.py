@@ -15,7 +15,7 @@ from .._aws.client import tolerating
 from .._core.errors import Json
 from .._core.result import Result
 from .._ecr import pull_check, pull_grant
-from .._ecr.pull_probe import PullIdentity
+from .._ecr.pull_identity import PullIdentity
 from .._oci.reference import Image
 from .._pull_user import inventory
 from . import preview
