@@ -77,9 +77,9 @@ def test(session: nox.Session) -> None:
     with ThreadPoolExecutor(cores) as lanes:
         running = {lanes.submit(run_check, check): check for check in CHECKS}
         for ended in as_completed(running):
-            check, (code, seconds) = running[ended], ended.result()
+            check, (code, times) = running[ended], ended.result()
             print((BUILD / "logs" / f"{check}.log").read_text(errors="replace"))
-            print(f"=== {check}: {'passed' if code == 0 else 'FAILED'} in {seconds:.0f} s", flush=True)
+            print(f"=== {check}: {'passed' if code == 0 else 'FAILED'} in {times}", flush=True)
             results[check] = code
     failed = [check for check in CHECKS if results[check]]
     if failed:
@@ -94,13 +94,15 @@ def told(check: str) -> list[str]:
     return [f"=== {check}: more in {log.relative_to(ROOT)}", *(named or lines)[-SHOWN:]]
 
 
-def run_check(check: str) -> tuple[int, float]:
-    """Run a session with its output in a file; return its exit code and how long it took."""
-    command = [sys.executable, "-m", "nox", "--session", check]
+def run_check(check: str) -> tuple[int, str]:
+    """Run a session with its output in a file; return its exit code and how long it and its processes took."""
     start = time.monotonic()
     with (BUILD / "logs" / f"{check}.log").open("wb") as log:
-        code = subprocess.call(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-    return code, time.monotonic() - start
+        command = [sys.executable, "-m", "nox", "--session", check]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        dummy, status, used = os.wait4(process.pid, 0)
+    code = process.returncode = os.waitstatus_to_exitcode(status)
+    return code, f"{time.monotonic() - start:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of CPU"
 
 
 @nox.session

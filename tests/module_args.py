@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from ansible.module_utils import basic
+from ansible.module_utils.common import warnings
 from ansible.module_utils.common.parameters import PASS_VARS
 
 # Asks for the arguments beside the result. ansible-core before 2.19 shows them unasked.
@@ -25,6 +26,9 @@ def patch_module_args(args: dict[str, Any]) -> Iterator[None]:
     with (
         patch.object(basic, "_ANSIBLE_ARGS", given),
         patch.object(basic, "_ANSIBLE_PROFILE", "legacy", create=True),
+        patch.object(
+            warnings, "_global_warnings", type(warnings._global_warnings)()
+        ),  # of modules before, in a process
     ):
         yield
 

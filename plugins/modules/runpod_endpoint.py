@@ -616,11 +616,7 @@ workers:
 from ..module_utils._core.module import CollectionModule, execute
 from ..module_utils._runpod.connection import ARGUMENTS, runpod_client
 from ..module_utils._runpod.endpoint import run
-from ..module_utils._runpod.endpoint_fields import (
-    NOT_BOTH,
-    ONE_OF,
-    OPTIONS,
-)
+from ..module_utils._runpod.endpoint_fields import NOT_BOTH, ONE_OF, OPTIONS
 from ..module_utils._runpod.ownership import ADOPT
 
 

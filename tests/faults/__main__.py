@@ -18,6 +18,9 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import count
+from typing import TypeVar
 from unittest.mock import patch
 
 from tests.sandbox.server import Sandbox
@@ -31,6 +34,7 @@ from .scenarios import SCENARIOS
 
 PARTS = ("calls", "pairs", "inputs", "answers")
 COLLECTED = 25  # points
+T = TypeVar("T")
 OF_THE_ROLE = 10  # of so many inputs one is for the role
 AGAIN = 10  # of so many runs on mutated answers one is run again
 
@@ -74,12 +78,18 @@ def chosen(points: list[Point], kinds: list[str]) -> list[Point]:
     return [point for point in points if not kinds or any(each in point.fault for each in kinds)]
 
 
+def tidied(points: Iterable[T]) -> Iterator[T]:
+    """Of its own accord Python seldom looks for what long runs have left, which holds threads and memory."""
+    for number, point in enumerate(points):
+        if not number % COLLECTED:
+            gc.collect()
+        yield point
+
+
 def break_calls(harness: Harness, first: int, every: int, kinds: list[str]) -> int:
     """Print a scenario's row of the table and what went wrong; return how many points that were."""
     began, tried, bad = time.monotonic(), Counter[str](), 0
-    for point in chosen(harness.points, kinds)[first::every]:
-        if not tried.total() % COLLECTED:
-            gc.collect()  # of its own accord Python seldom looks for what long runs have left, which holds threads
+    for point in tidied(chosen(harness.points, kinds)[first::every]):
         verdict = harness.tried(point)
         tried[kind(verdict)] += 1
         if verdict.wrong:
@@ -97,7 +107,7 @@ def let_meet(meetings: Meetings, start: str, seeds: range) -> int:
     all_bad = 0
     for pair in PAIRS:
         bad = 0
-        for seed in seeds:
+        for seed in tidied(seeds):
             if wrong := meetings.wrong(start, pair, seed):
                 bad += 1
                 print(f"  {start}: {' and '.join(pair)}, seed {seed}", *wrong, sep="\n      ", flush=True)
@@ -122,7 +132,7 @@ def give_anything(seeds: range) -> int:
 
 def give_the_role_anything(sandbox: Sandbox, seeds: range) -> int:
     inputs, bad = RoleInputs(sandbox), 0
-    for seed in seeds:
+    for seed in tidied(seeds):
         if found := inputs.ended_badly(seed):
             bad += 1
             print(f"  role, seed {seed}: {found}\n      {inputs.variables(seed)}", flush=True)
@@ -132,17 +142,18 @@ def give_the_role_anything(sandbox: Sandbox, seeds: range) -> int:
 
 def mutate(mutations: Mutations, first: int, answers: int) -> int:
     """Run until so many answers were mutated; print what went wrong, and return how many runs that were."""
-    began, seed, mutated, again, bad = time.process_time(), first, 0, 0, 0
-    while mutated < answers:
+    began, mutated, again, bad = time.process_time(), 0, 0, 0
+    for seed in tidied(count(first)):
         verdict = mutations.tried(seed, again=seed % AGAIN == 0)
         mutated, again = mutated + verdict.mutated, again + verdict.again
         if verdict.wrong:
             bad += 1
             print(f"  seed {seed}:", *verdict.wrong, sep="\n      ", flush=True)
-        seed += 1
+        if mutated >= answers:
+            break
     seconds = time.process_time() - began
     print(
-        f"mutated answers: {mutated} in the runs of seeds {first} to {seed - 1}, {again} of which had written and were "
+        f"mutated answers: {mutated} in the runs of seeds {first} to {seed}, {again} of which had written and were "
         f"run again, {bad} wrong, {seconds:.0f} s of CPU",
         flush=True,
     )

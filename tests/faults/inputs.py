@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -26,6 +27,8 @@ from ansible.module_utils.urls import Request
 from botocore.endpoint import Endpoint
 from botocore.exceptions import EndpointConnectionError
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client as RunpodClient
+from ansible_collections.gpuops.runpod.plugins.module_utils._sink.json_api import JsonApi
 from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args
 from tests.sandbox.near import near
 from tests.sandbox.server import Sandbox
@@ -44,6 +47,7 @@ SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 JOINS = "runpod_ecr_result"  # which is given what other modules return, and nothing by people
 MODULES = sorted({path.stem for path in (ROOT / "plugins" / "modules").glob("*.py")} - {"__init__", JOINS})
 ARN = "arn:aws:ecr:us-east-1:123456789012:repository/team/app"
+SLEEP = time.sleep
 PLACE = IMAGE.partition("/")[0]
 KINDS: dict[str, list[str]] = {
     "references": [
@@ -159,6 +163,15 @@ def refused_by_others(dummy: Any, method: str, url: str, *others: Any, **more: A
     raise URLError(ConnectionRefusedError(111, "Connection refused"))
 
 
+def at_once(dummy: float) -> None:
+    pass
+
+
+def without_pauses(client: type) -> tuple[Any, ...]:
+    """Return the defaults of a client that were set before time.sleep was replaced."""
+    return tuple(at_once if default is SLEEP else default for default in client.__init__.__defaults__)
+
+
 @contextmanager
 def nowhere() -> Iterator[None]:
     """Let nothing be reached, and nothing be written but in a folder that goes."""
@@ -174,9 +187,11 @@ def nowhere() -> Iterator[None]:
     with (
         TemporaryDirectory() as folder,
         patch.dict(os.environ, there),
-        patch("time.sleep", lambda dummy: None),
+        patch("time.sleep", at_once),
         patch.object(Endpoint, "make_request", refused_by_aws),
         patch.object(Request, "open", refused_by_others),
+        patch.object(RunpodClient.__init__, "__defaults__", without_pauses(RunpodClient)),
+        patch.object(JsonApi.__init__, "__defaults__", without_pauses(JsonApi)),
         in_order(),
     ):
         os.chdir(folder)

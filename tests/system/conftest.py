@@ -61,6 +61,12 @@ class Run(NamedTuple):
         return {host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", line)} for host, line in lines}
 
 
+def sharing(archives: Path | None) -> dict[str, str]:
+    """Return what saves a run the time of packing modules that another run has packed."""
+    plugins = str(Path(__file__).with_name("callback"))
+    return {"ANSIBLE_CALLBACK_PLUGINS": plugins, "ARCHIVES": str(archives)} if archives else {}
+
+
 class House:
     """The sandbox, and what stands in both clouds as their own APIs tell it."""
 
@@ -75,17 +81,12 @@ class House:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {"PATH": path, "HOME": os.environ["HOME"], "LANG": "C.UTF-8", **self.sandbox.environment}
 
-    def _shared(self) -> dict[str, str]:
-        """Return what saves a run the time of packing modules that another run has packed."""
-        plugins = str(Path(__file__).with_name("callback"))
-        return {"ANSIBLE_CALLBACK_PLUGINS": plugins, "ARCHIVES": str(self._archives)} if self._archives else {}
-
     def play(self, playbook: str | Path, *arguments: str, **environment: str) -> Run:
         """Run a playbook from the checkout's root and return what it said."""
         done = subprocess.run(
             ["ansible-playbook", str(playbook), *arguments],
             cwd=ROOT,
-            env={**self.environment(), **self._shared(), **environment},
+            env={**self.environment(), **sharing(self._archives), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import IMAGE, ROOT, Run, install
+from .conftest import IMAGE, ROOT, Run, install, sharing
 from .controller import FIELDS, LISTS, PASSWORD, TOKEN, USER, Controller, serving
 
 Json = dict[str, Any]
@@ -82,8 +82,9 @@ class Awx:
 
 
 @pytest.fixture
-def awx(tmp_path: Path) -> Iterator[Awx]:
+def awx(tmp_path: Path, archives: Path) -> Iterator[Awx]:
     made = Awx(Controller(), tmp_path)
+    made.environment |= sharing(archives)
     with serving(made.controller) as host:
         made.environment |= {"CONTROLLER_HOST": host, "CONTROLLER_USERNAME": USER, "CONTROLLER_PASSWORD": PASSWORD}
         yield made

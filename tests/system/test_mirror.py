@@ -27,7 +27,7 @@ from .conftest import REGISTRY, ROOT, House, Run, sampled_processes
 
 PUBLIC = "public.ecr.aws"
 MANY = [f"v{number}" for number in range(15)]
-LARGE = 1024  # MiB
+LARGE = 256  # MiB
 BOTH = ("amd64", "arm64")
 KINDS = {
     "oci": build(Sample("us-east-1", "app", "oci", ("amd64",))),
@@ -216,12 +216,12 @@ def test_a_large_image_tells_how_far_it_is_and_shows_no_secret(shop: Shop) -> No
     assert run.code == 0, run.output
     assert shop.digest(f"{shop.target}:v1") == held
     lines = re.findall(
-        r"^\[localhost\] Copying (\S+) \(image 1 of 1\): \d/2 blobs, ([\d,.]+)/1,024.\d MiB, [\d.]+ MiB/s, .* left",
+        r"^\[localhost\] Copying (\S+) \(image 1 of 1\): \d/2 blobs, ([\d.]+)/256.\d MiB, [\d.]+ MiB/s, .* left",
         run.output,
         re.MULTILINE,
     )
     assert len(lines) >= 2 and {name for name, dummy in lines} == {f"{shop.target}:v1"}, run.output
-    assert float(lines[-1][1].replace(",", "")) > 0
+    assert float(lines[-1][1]) > 0
     secrets = shop.secrets()
     assert len(secrets) > 4 and any("skopeo copy" in line for line in seen)
     for secret in secrets:

@@ -30,7 +30,7 @@ from botocore.config import Config
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token import get_token
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.stored_key import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import runpod_client
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import public_images, templates, workloads

@@ -17,7 +17,8 @@ from .client import Aws
 from .ecr_token import Token, get_token
 from .pull_session import Minting, PullSession, account_of_role, check_minting, pull_session
 from .secret_entry import Entry, KeyPair, keyless, quarantine, young_until
-from .secret_store import SecretStore, read_with_key, store_of
+from .secret_store import SecretStore
+from .stored_key import read_with_key, store_of
 
 LONGEST_PROPAGATION = 3600
 

@@ -14,14 +14,15 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from .._aws.client import Aws, aws_client
 from .._aws.secret_entry import MANAGED, Entry, keyless, quarantine, young_until
-from .._aws.secret_store import read_with_key, store_of
+from .._aws.stored_key import read_with_key, store_of
 from .._core.errors import CollectionError, InputError, Json
 from .._core.result import Result
 from .._oci import manifest as manifests
 from .._oci.reference import Image, parse, parse_ecr, with_content
 from .._oci.registry_client import Login, Registry
 from .diagnosis import GRANTABLE, diagnose
-from .pull_probe import ByApi, ByRegistry, Pull, PullDeniedError, PullIdentity, facts
+from .pull_identity import Pull, PullDeniedError, PullIdentity, facts
+from .pull_probe import ByApi, ByRegistry
 
 LONGEST_TIMEOUT = 3600
 OF_AWS = {"secret_store", "caller"}

@@ -8,112 +8,27 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from ansible.module_utils.urls import ConnectionError as AnsibleConnectionError
 
-from .._aws.answer import MALFORMED
 from .._aws.client import Aws
 from .._aws.ecr_token import get_token
-from .._aws.secret_entry import KeyPair
-from .._core.errors import NOT_YET, AwsError, BlobStoreError, Json, RegistryError
-from .._core.time import retry_until
+from .._core.errors import BlobStoreError, Json, RegistryError
 from .._oci import manifest as manifests
-from .._oci.reference import DOCKER_HUB, Image
-from .._oci.registry_client import DAMAGED, UNEXPECTED, Answer, Login, Registry, digest_of, error_of, words
-from .answer import AnswerError, field
-from .diagnosis import KEY_UNKNOWN, diagnose
+from .._oci.reference import Image
+from .._oci.registry_client import UNEXPECTED, Answer, Login, Registry, digest_of, error_of, words
+from .answer import field
+from .diagnosis import diagnose
+from .pull_identity import NOT_THERE, PullDeniedError, PullIdentity, facts, retry_while_young, understood
+from .pull_refusal import diagnose_refusal, elsewhere
 
 BATCH_GET_IMAGE = "ecr:BatchGetImage"
 LARGEST_CONFIG = 1024 * 1024  # bytes
-NEW = timedelta(minutes=5)  # until a key is known everywhere
-NOT_THERE = {"RepositoryNotFoundException", "NAME_UNKNOWN"}
-MAY_PASS = r"(?is)^(?!.*token has expired)"  # said of a young right, not of an old token
-
-
-class PullDeniedError(Exception):
-    def __init__(self, finding: Json) -> None:
-        super().__init__(finding["cause"])
-        self.finding = finding
-
-
-class PullIdentity(NamedTuple):
-    """The owner of `key`, the caller (`calls`), or whoever has `login`, maybe nobody.
-
-    `young_until`: how long a refusal may pass; `quarantine`: why it is for good.
-    """
-
-    who: str
-    key: KeyPair | None = None
-    calls: bool = True
-    login: Login | None = None
-    young_until: Callable[[], datetime | None] = lambda: None
-    user: Callable[[], str] = lambda: ""
-    quarantine: Callable[[], str] = lambda: ""
-
-    def patient_until(self, deadline: datetime | None) -> PullIdentity:
-        return self._replace(young_until=lambda: deadline)
-
-
-class Pull(Protocol):
-    """Its methods raise PullDeniedError."""
-
-    puller: PullIdentity
-    platform: str
-
-    def manifest(self, image: Image) -> tuple[str, Json]:
-        """Return the digest and the manifest of a digest, tag or both."""
-
-    def configuration(self, image: Image, digest: str) -> Json:
-        """Return {} for what is no image."""
-
-
-def facts(pull: Pull, image: Image, operation: str = "") -> dict[str, str]:
-    who, host = pull.puller.who, image.host or DOCKER_HUB
-    thing = image.repository_arn if image.account_id else f"{host}/{image.repository}"
-    arn = "*" if operation == "get_authorization_token" else thing
-    action = "ecr:" + "".join(part.capitalize() for part in operation.split("_"))
-    return {
-        **{key: str(value) for key, value in image._asdict().items()},
-        "arn": arn,
-        "deed": f"call {action} on {arn}" if image.account_id else f"pull {arn}",
-        "host": host,
-        "kind": "digest" if image.digest else "tag",
-        "place": f"account {image.account_id} in {image.region}" if image.account_id else host,
-        "platform": pull.platform,
-        "platforms": "others",
-        "Service": f"ECR in {image.region}" if image.account_id else f"The registry {host}",
-        "wanted": image.digest or image.tag,
-        "what": "an answer that is none of AWS",
-        "who": who,
-        "Who": who[0].upper() + who[1:],
-    }
-
-
-def retry_while_young(
-    aws: Aws, puller: PullIdentity, attempt: Callable[[], Any], finding: Callable[[Any], Json]
-) -> Any:
-    """Raise PullDeniedError once the key and its rights are old enough."""
-    codes = {*NOT_YET, "DENIED"}
-    try:
-        return attempt()
-    except (AwsError, RegistryError) as error:
-        refusal = error
-    if refusal.code in codes and (shut := puller.quarantine()):
-        raise PullDeniedError(diagnose("Quarantined", shut, {})) from refusal
-    deadline = puller.young_until() if refusal.code in codes else None
-    if deadline and deadline > aws.clock():
-        try:
-            return retry_until(aws, deadline, attempt, codes, MAY_PASS)
-        except (AwsError, RegistryError) as error:
-            refusal = error
-    raise PullDeniedError(finding(refusal)) from refusal
 
 
 def parsed_manifest(digest: str, content: bytes) -> Json:
@@ -127,22 +42,6 @@ def parsed_manifest(digest: str, content: bytes) -> Json:
     if not (manifests.is_index(manifest) or manifests.is_image(manifest) or digest_of(content) == digest):
         raise manifests.NotAManifestError("a manifest that was changed on its way")
     return manifest
-
-
-@contextmanager
-def understood(pull: Pull, image: Image) -> Iterator[None]:
-    code = UNEXPECTED
-    try:
-        yield
-    except manifests.DamagedManifestError as failure:
-        code, what = DAMAGED, str(failure)
-    except manifests.NotAManifestError as failure:
-        what = str(failure)
-    except AnswerError as failure:
-        what = failure.what
-    else:
-        return
-    raise PullDeniedError(diagnose(code, what, {**facts(pull, image), "what": what}))
 
 
 class ByApi:
@@ -265,80 +164,3 @@ class ByRegistry:
         if code in NOT_THERE and self.puller.calls:
             return elsewhere(self._aws, self.puller, image, filled, diagnose(code, error.text, filled, raw))
         return diagnose(code, error.text, filled, raw)
-
-
-# What a refusal does not tell
-
-NO_ANSWER_OF_AWS = (MALFORMED, "ResponseParserError")
-
-
-def diagnose_refusal(aws: Aws, pull: Pull, image: Image, operation: str, error: AwsError) -> Json:
-    """Return the finding, with what can be learned cheaply about why."""
-    filled = facts(pull, image, operation)
-    raw = f"{error.code}: {error.text}"
-    if error.code in NO_ANSWER_OF_AWS:
-        filled = {**filled, "what": f"an answer to {error.call} of which this is wrong: {error.text}"}
-    if error.code in KEY_UNKNOWN and pull.puller.key:
-        state = state_of_key(aws, pull.puller, pull.puller.key, image.region)
-        return diagnose(state or error.code, error.text, filled, raw)
-    code = f"HTTP {error.code}" if error.code.isdigit() else error.code  # which botocore makes of an answer without
-    finding = diagnose(code, error.text, filled, raw)
-    return elsewhere(aws, pull.puller, image, filled, finding) if error.code in NOT_THERE else finding
-
-
-def state_of_key(aws: Aws, puller: PullIdentity, own: KeyPair, region: str) -> str:
-    """Return a code of the diagnosis; empty when IAM does not tell."""
-    call = "iam:ListAccessKeys"
-    try:  # a user's two keys are one page
-        answer = aws.call("iam", "list_access_keys", UserName=puller.user())
-        keys = {
-            field(key, call, "AccessKeyId"): (field(key, call, "Status"), field(key, call, "CreateDate", datetime))
-            for key in field(answer, call, "AccessKeyMetadata", list)
-        }
-    except AwsError as error:
-        return "UserGone" if error.code == "NoSuchEntity" else ""
-    except AnswerError:
-        return ""
-    if own.access_key_id not in keys:
-        return "KeyGone"
-    status, created = keys[own.access_key_id]
-    if status != "Active":
-        return "KeyInactive"
-    if aws.clock() - created < NEW:
-        return "KeyTooNew"
-    return "RegionDisabled" if region != aws.region and account_of(aws, puller) else ""
-
-
-def account_of(aws: Aws, puller: PullIdentity) -> str:
-    """Return "" when AWS does not tell."""
-    try:
-        answer = aws.call("sts", "get_caller_identity", identity=puller.key)
-        return str(field(answer, "sts:GetCallerIdentity", "Account"))
-    except (AwsError, AnswerError):
-        return ""
-
-
-def elsewhere(aws: Aws, puller: PullIdentity, image: Image, filled: dict[str, str], finding: Json) -> Json:
-    """Return where a missing repository is, when in the likely other place."""
-
-    def there(place: Image) -> bool:
-        try:
-            answer = aws.call(
-                "ecr",
-                "batch_get_image",
-                region=place.region,
-                identity=puller.key,
-                registryId=place.account_id,
-                repositoryName=place.repository,
-                imageIds=[{"imageTag": "latest"}],
-            )
-        except AwsError:
-            return False
-        return any(isinstance(answer.get(key), list) for key in ("images", "failures"))
-
-    if image.region != aws.region and there(image._replace(region=aws.region)):
-        return diagnose("WrongRegion", "", {**filled, "other": aws.region}, finding["raw"])
-    own = account_of(aws, puller)
-    if own not in {"", image.account_id} and there(image._replace(account_id=own)):
-        return diagnose("WrongAccount", "", {**filled, "other": own}, finding["raw"])
-    return finding

@@ -15,7 +15,8 @@ from .._core.errors import Json
 from .._oci.reference import parse_ecr
 from .._oci.registry_client import Login, Registry
 from .pull_check import NotPullableError, examine, predicted, verdict
-from .pull_probe import ByRegistry, PullIdentity
+from .pull_identity import PullIdentity
+from .pull_probe import ByRegistry
 
 PLATFORM = "linux/amd64"
 

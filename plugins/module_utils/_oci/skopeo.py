@@ -13,9 +13,11 @@ import re
 import signal
 import threading
 import time
+from asyncio import CancelledError
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -117,11 +119,11 @@ class Skopeo:
         files that are gone when this ends.
         """
         version = self.version()
-        with terminable(), TemporaryDirectory(prefix="skopeo-", dir=self._workspace) as directory:
+        with terminable() as ending, TemporaryDirectory(prefix="skopeo-", dir=self._workspace) as directory:
             files = Path(directory)
             command = self._command(version, files, source, destination)
             meter = CopyProgress(blobs or {}, progress or ignored)
-            code, lines = self._run(command, meter)
+            code, lines = self._run(command, meter, ending)
             if code:
                 text = redacted(fatal(lines))
                 raise SkopeoError(f"skopeo could not copy {source.reference} to {destination.reference}: {text}", text)
@@ -141,25 +143,30 @@ class Skopeo:
             command += flags if version >= since else []
         return [*command, f"docker://{source.reference}", f"docker://{destination.reference}"]
 
-    def _run(self, command: list[str], meter: CopyProgress) -> tuple[int, list[str]]:
+    def _run(self, command: list[str], meter: CopyProgress, ending: Ending) -> tuple[int, list[str]]:
         """Return exit code and last lines. skopeo does not outlive an interruption."""
-        return asyncio.run(self._followed(command, meter))
+        with suppress(CancelledError):
+            ended = asyncio.run(self._followed(command, meter, ending))
+        if ending.number:
+            raise ending.error()
+        return ended
 
-    async def _followed(self, command: list[str], meter: CopyProgress) -> tuple[int, list[str]]:
+    async def _followed(self, command: list[str], meter: CopyProgress, ending: Ending) -> tuple[int, list[str]]:
         last: list[str] = []
-        process = await self._started(command)
-        try:
-            async for line in lines(process.stdout):
-                if line is None:
-                    meter.update(written(process.pid))
-                else:
-                    meter.read(line)
-                    last = [*last, line.rstrip()][-LAST_LINES:]
-            return await process.wait(), last
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        with ending.cancelling():
+            process = await self._started(command)
+            try:
+                async for line in lines(process.stdout):
+                    if line is None:
+                        meter.update(written(process.pid))
+                    else:
+                        meter.read(line)
+                        last = [*last, line.rstrip()][-LAST_LINES:]
+                return await process.wait(), last
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
 
     async def _output(self, *arguments: str) -> str:
         process = await self._started([self._executable, *arguments])
@@ -283,19 +290,41 @@ def is_transient(text: str, public: bool) -> bool:
     return bool(TROUBLE.search(text) or (public and BAD_REQUEST.search(text)))
 
 
+class Ending:
+    """A handler of signals: it raises, but while a process may just be starting it cancels what awaits that."""
+
+    number = 0
+    _cancel: Callable[[], object] | None = None
+
+    def __call__(self, number: int, dummy: FrameType | None) -> None:
+        self.number = number
+        if self._cancel is None:
+            raise self.error()
+        self._cancel()
+
+    def error(self) -> BaseException:
+        return KeyboardInterrupt() if self.number == signal.SIGINT else SystemExit(128 + self.number)
+
+    @contextmanager
+    def cancelling(self) -> Iterator[None]:
+        task: Any = asyncio.current_task()
+        self._cancel = partial(asyncio.get_running_loop().call_soon_threadsafe, task.cancel)
+        try:
+            yield
+        finally:
+            self._cancel = None
+
+
 @contextmanager
-def terminable() -> Iterator[None]:
+def terminable() -> Iterator[Ending]:
     """Let a request to terminate interrupt this process, so that it cleans up."""
+    ending = Ending()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield ending
         return
-
-    def end(number: int, dummy: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    former = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    former = {number: signal.signal(number, ending) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     try:
-        yield
+        yield ending
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)

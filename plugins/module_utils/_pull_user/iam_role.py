@@ -14,7 +14,7 @@ from .._aws.client import Aws, tolerating
 from .._aws.policy_document import compact
 from .._core.errors import AwsError, ConflictError, InputError, Json
 from . import pull_policy as _policy
-from .policy_attachment import AttachedPolicies
+from .policy_state import AttachedPolicies
 from .principal import ROLE, Principal
 from .principal_fields import (
     FieldChange,

@@ -15,7 +15,7 @@ from .._aws.secret_store import SecretStore
 from .._core.errors import DENIED, AwsError, ConflictError, Json
 from .access_keys import AccessKey
 from .entry_lock import LockLostError
-from .policy_attachment import AttachedPolicies
+from .policy_state import AttachedPolicies
 from .principal import USER, Principal
 from .principal_fields import (
     KEY_ID,

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._aws.client import Aws, tolerating
 from .._aws.cloudtrail import LONGEST, PullEvents
-from .._aws.secret_store import store_of
+from .._aws.stored_key import store_of
 from .._core.errors import AwsError, ConflictError, InputError, Json
 from .._core.result import Result
 from .._oci.reference import repository_arn
@@ -16,7 +16,7 @@ from . import pull_policy as _policy
 from .audit import findings, nobody
 from .iam_user import find_keys, find_user
 from .options import MOST_DAYS, PATH_PREFIX, check_name, check_number
-from .policy_attachment import default_document, find_document
+from .policy_read import default_document, find_document
 from .principal import USER, Principal
 from .user_report import Expected, StoreState, Subject, kind_of, report, store_place
 

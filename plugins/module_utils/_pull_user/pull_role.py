@@ -14,7 +14,7 @@ from .._aws.client import Aws
 from .._core.errors import CollectionError, ConflictError, Json
 from .._core.result import PartialError, Result
 from .._oci.reference import repository_arn
-from . import policy_attachment
+from . import policy_attachment, policy_change, policy_read, policy_state
 from .iam_role import (
     RoleAppearedError,
     RoleChange,
@@ -26,7 +26,7 @@ from .iam_role import (
     write_trust,
 )
 from .options import check_role_options
-from .policy_attachment import PolicyChange, is_needed, plan_record
+from .policy_change import PolicyChange, is_needed, plan_record
 from .principal import ROLE, Principal
 from .principal_fields import FieldChange, check_managed, delete_principal, find_others, tags_after, write_tags
 from .user_result import policy_result, still_there
@@ -102,27 +102,27 @@ def read(context: RoleContext, params: Json) -> RoleState:
     state = RoleState(arn[1], arn[4], role)
     if params["state"] == "present":
         desired = desired_policy(params, state, aws.region)
-        return state._replace(policies=policy_attachment.read_policies(aws, principal, role, desired))
+        return state._replace(policies=policy_read.read_policies(aws, principal, role, desired))
     if role is None:
         return state
     check_managed(principal, role["tags"])
-    state = state._replace(policies=policy_attachment.read_policies(aws, principal, role))
-    ours = policy_attachment.attached_arns(state.partition, state.policies)
+    state = state._replace(policies=policy_read.read_policies(aws, principal, role))
+    ours = policy_state.attached_arns(state.partition, state.policies)
     return state._replace(others=tuple(find_others(aws, principal, (), ours)))
 
 
-def desired_policy(params: Json, state: RoleState, region: str) -> policy_attachment.DesiredPolicy:
+def desired_policy(params: Json, state: RoleState, region: str) -> policy_state.DesiredPolicy:
     asked, principal = params["repositories"], Principal(ROLE, params["name"])
     if asked is not None:
         asked = [repository_arn(name, state.partition, state.account, region) for name in asked]
-    return policy_attachment.DesiredPolicy(
+    return policy_state.DesiredPolicy(
         principal,
         state.partition,
         params["policy"],
         asked,
         params["purge_repositories"],
         params["pull_through"],
-        policy_attachment.customer_arn(state.partition, state.account, params["path"], principal),
+        policy_state.customer_arn(state.partition, state.account, params["path"], principal),
     )
 
 
@@ -137,14 +137,14 @@ def plan_for(state: RoleState, params: Json, region: str) -> RolePlan:
 def plan_present(state: RoleState, params: Json, region: str) -> RolePlan:
     change = plan_role(state, params)
     desired = desired_policy(params, state, region)
-    move = policy_attachment.plan_policies(state.policies, desired)
+    move = policy_change.plan_policies(state.policies, desired)
     ahead, stale = plan_record(state.tags, move.ahead)
     fields = change.fields
     fields = fields._replace(tag={**fields.tag, **ahead}, untag=(*fields.untag, *stale))
     change = change._replace(fields=fields)
     role = role_after(state, params["name"], change)
     role["tags"] = tags_after(role["tags"], *plan_record(role["tags"], move.record))
-    after = state._replace(role=role, policies=policy_attachment.policies_after(state.policies, move))
+    after = state._replace(role=role, policies=policy_change.policies_after(state.policies, move))
     return RolePlan(after, change != RoleChange() or is_needed(move), change, move, desired.asked)
 
 
@@ -154,7 +154,7 @@ def plan_absent(state: RoleState) -> RolePlan:
     after = RoleState(state.partition, state.account, None, others=state.others)
     tags: tuple[Json, tuple[str, ...]] = ({}, ())
     if state.role and state.others:
-        tags = plan_record(state.tags, frozenset({policy_attachment.INLINE}))
+        tags = plan_record(state.tags, frozenset({policy_state.INLINE}))
         after = after._replace(role={**state.role, "tags": tags_after(state.tags, *tags)})
     gone = state.role is not None and not state.others
     fields = FieldChange(None, *tags)
@@ -189,7 +189,7 @@ def apply_removal(context: RoleContext, state: RoleState, plan: RolePlan) -> Rol
     others = [*stuck, *state.others] or delete_principal(aws, principal)
     if not others:
         return plan.after
-    made = frozenset({policy_attachment.CUSTOMER if stuck else policy_attachment.INLINE})
+    made = frozenset({policy_state.CUSTOMER if stuck else policy_state.INLINE})
     tags = plan_record(state.tags, made)
     write_tags(aws, principal, *tags)
     return plan.after._replace(role={**(state.role or {}), "tags": tags_after(state.tags, *tags)}, others=tuple(others))
@@ -201,7 +201,7 @@ def apply_removal(context: RoleContext, state: RoleState, plan: RolePlan) -> Rol
 def build_result(
     context: RoleContext, params: Json, changed: bool, before: RoleState, after: RoleState, asked: list[str] | None
 ) -> Result:
-    view = policy_attachment.current_view(context.principal, after.policies)
+    view = policy_state.current_view(context.principal, after.policies)
     results: Json = {"role": after.role, "policy": policy_result(view, asked)}
     warnings: tuple[str, ...] = ()
     if params["state"] == "absent":
@@ -213,6 +213,6 @@ def build_result(
 def for_diff(context: RoleContext, state: RoleState) -> Json | None:
     if state.role is None:
         return None
-    view = policy_attachment.current_view(context.principal, state.policies)
+    view = policy_state.current_view(context.principal, state.policies)
     policy = {"kind": view.kind, "name": view.name, "document": view.document}
     return {"role": state.role, "policy": policy}

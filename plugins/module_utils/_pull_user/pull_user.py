@@ -10,7 +10,7 @@ from __future__ import annotations
 from .._aws.client import Aws
 from .._aws.ecr_token import verify_key
 from .._aws.secret_entry import is_busy
-from .._aws.secret_store import store_of
+from .._aws.stored_key import store_of
 from .._core.errors import CollectionError, ConflictError, Json
 from .._core.result import PartialError, Result
 from . import pull_policy as _policy

@@ -14,13 +14,14 @@ from .._core.errors import InputError, Json
 from .._core.finding import FORMATTER
 from .._core.result import Result
 from .._core.time import format_time
-from . import policy_attachment
+from . import policy_read
 from . import pull_policy as _policy
 from .access_keys import ACTIVE, FOREIGN
 from .entry_lock import KeyContext
 from .iam_user import UserState, check_entry, check_user, find_keys, find_user
 from .key_rotation import deactivate_keys
-from .policy_attachment import DENY, find_document
+from .policy_read import find_document
+from .policy_state import DENY
 from .principal import Principal
 from .principal_fields import tags_after, write_tags
 from .user_result import build_result, owners_of
@@ -75,7 +76,7 @@ def run(context: KeyContext, params: Json, check_mode: bool) -> Result:
 
 def read(context: KeyContext, user: Json) -> UserState:
     aws, store, arn = context.aws, context.store, user["arn"].split(":")
-    policies = policy_attachment.read_policies(aws, context.principal, user)
+    policies = policy_read.read_policies(aws, context.principal, user)
     entry = store.read()
     keys = find_keys(aws, context.user)
     if entry:

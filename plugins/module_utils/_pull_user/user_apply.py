@@ -11,7 +11,7 @@ from contextlib import suppress
 from .._aws.secret_entry import GRANTED, QUARANTINED, Entry
 from .._core.errors import CollectionError, Json
 from .._core.time import format_time
-from . import policy_attachment
+from . import policy_attachment, policy_change, policy_state
 from . import pull_policy as _policy
 from . import quarantine as _quarantine
 from .entry_lock import EntryLock, KeyContext
@@ -24,7 +24,7 @@ from .iam_user import (
     write_user,
 )
 from .key_rotation import apply_keys, keys_after, remove_keys, stored_id
-from .policy_attachment import DENY
+from .policy_state import DENY
 from .principal import USER, Principal
 from .principal_fields import delete_principal, tags_after, write_tags
 from .user_plan import UserPlan, plan_for, plan_rest
@@ -63,7 +63,7 @@ def apply_present(lock: EntryLock, state: UserState, plan: UserPlan) -> UserStat
     write_policy(lock, state, plan)
     keys = tuple(key for key in state.keys if key.id not in plan.untrusted)
     user = user_after(state, name, plan.user._replace(tag={**plan.user.tag, **record}))
-    tags = tags_after(user["tags"], *policy_attachment.plan_record(user["tags"], plan.policies.record))
+    tags = tags_after(user["tags"], *policy_change.plan_record(user["tags"], plan.policies.record))
     entry: Entry | None = lock.entry if plan.keep_key else None
     tag, untag = plan_marks(tags, entry._replace(key=None) if entry and plan.keys.create else entry, plan.after.keys)
     gone = (*untag, *([QUARANTINED] if plan.releasing else ()))
@@ -88,7 +88,7 @@ def apply_present(lock: EntryLock, state: UserState, plan: UserPlan) -> UserStat
 
 
 def repositories_in_use(name: str, plan: UserPlan) -> list[str]:
-    view = policy_attachment.current_view(Principal(USER, name), plan.after.policies)
+    view = policy_state.current_view(Principal(USER, name), plan.after.policies)
     return _policy.repositories_of(view.document) or plan.asked or []
 
 
@@ -98,14 +98,14 @@ def write_policy(lock: EntryLock, state: UserState, plan: UserPlan) -> None:
     """
     context, rights, move = lock.context, state.policies, plan.policies
     aws, name = context.aws, context.user
-    if stored_id(state.entry) and policy_attachment.grants(rights, move):
+    if stored_id(state.entry) and policy_change.grants(rights, move):
         context.store.tag({GRANTED: format_time(aws.clock())})
     lock.check()
     policy_attachment.replace(
         aws, context.principal, state.partition, rights, move, context.deadline(), is_new=plan.user.create
     )
     tags = user_after(state, name, plan.user)["tags"]
-    write_tags(aws, context.principal, *policy_attachment.plan_record(tags, move.record))
+    write_tags(aws, context.principal, *policy_change.plan_record(tags, move.record))
 
 
 def apply_removal(context: KeyContext, lock: EntryLock | None, state: UserState, plan: UserPlan) -> UserState:

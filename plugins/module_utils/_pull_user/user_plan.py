@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from .._aws.secret_entry import QUARANTINED, Entry, is_busy, quarantine
 from .._core.errors import ConflictError, Json
-from . import policy_attachment
+from . import policy_change, policy_state
 from .access_keys import FOREIGN, ORPHAN, AccessKey, KeyPlan, plan_keys
 from .entry_lock import KeyContext
 from .iam_user import UserChange, UserState, marked_keys, plan_marks, plan_user, user_after
 from .key_rotation import keys_after, refuse, stored_id
-from .policy_attachment import is_needed
+from .policy_change import is_needed
 from .principal_fields import tags_after
 from .user_read import desired_policy, is_there
 from .user_result import owners_of
@@ -38,7 +38,7 @@ class UserPlan(NamedTuple):
     after: UserState
     changed: bool
     user: UserChange = UserChange()
-    policies: policy_attachment.PolicyChange = policy_attachment.PolicyChange()
+    policies: policy_change.PolicyChange = policy_change.PolicyChange()
     keys: KeyPlan = KeyPlan()
     releasing: bool = False
     untrusted: tuple[str, ...] = ()
@@ -59,19 +59,19 @@ def plan_present(state: UserState, params: Json, region: str, now: datetime) -> 
     check_quarantine(state, params)
     desired = desired_policy(params, state, region)
     change = plan_user(state.user, params)
-    move = policy_attachment.plan_policies(state.policies, desired)
-    ahead, stale = policy_attachment.plan_record(state.tags, move.ahead)
+    move = policy_change.plan_policies(state.policies, desired)
+    ahead, stale = policy_change.plan_record(state.tags, move.ahead)
     change = change._replace(tag={**change.tag, **ahead}, untag=(*change.untag, *stale))
     untrusted = plan_release(state) if state.denied else ()
     keys, entry, promised = plan_key(state, params, untrusted, now)
     user = user_after(state, params["name"], change)
-    tags = tags_after(user["tags"], *policy_attachment.plan_record(user["tags"], move.record))
+    tags = tags_after(user["tags"], *policy_change.plan_record(user["tags"], move.record))
     marks = ({}, ()) if promised else plan_marks(tags, entry, keys_after(state.keys, keys))
     tags = tags_after(tags, marks[0], (*marks[1], *([QUARANTINED] if state.denied else ())))
     deleted = set(keys.delete) | set(untrusted)
     after = state._replace(
         user={**user, "tags": tags},
-        policies=policy_attachment.policies_after(state.policies, move),
+        policies=policy_change.policies_after(state.policies, move),
         keys=tuple(key for key in keys_after(state.keys, keys) if key.id not in deleted),
         entry=entry,
         promised=promised,
@@ -167,15 +167,15 @@ def plan_absent(state: UserState) -> UserPlan:
         after,
         changed=gone or bool(there or to_delete) or is_there(state.entry) or any(tags),
         keys=KeyPlan(delete=to_delete),
-        policies=policy_attachment.PolicyChange(detach=there),
+        policies=policy_change.PolicyChange(detach=there),
         keep_key=False,
     )
 
 
 def plan_rest(tags: Json, stuck: bool, keys: tuple[AccessKey, ...]) -> tuple[Json, tuple[str, ...]]:
     """A user that stays names no entry, no key, and no policy but one in use."""
-    made = frozenset({policy_attachment.CUSTOMER if stuck else policy_attachment.INLINE})
-    tag, untag = policy_attachment.plan_record(tags, made)
+    made = frozenset({policy_state.CUSTOMER if stuck else policy_state.INLINE})
+    tag, untag = policy_change.plan_record(tags, made)
     marks = plan_marks(tags, None, keys)
     return {**tag, **marks[0]}, (*untag, *marks[1])
 

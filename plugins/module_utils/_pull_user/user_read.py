@@ -12,11 +12,12 @@ from .._aws.client import tolerating
 from .._aws.secret_entry import MANAGED, QUARANTINED, Entry, TokenRecord, token_records
 from .._core.errors import ConflictError, Json
 from .._oci.reference import repository_arn
-from . import policy_attachment
+from . import policy_read, policy_state
 from .access_keys import FOREIGN, MOST_KEYS
 from .entry_lock import KeyContext
 from .iam_user import UserState, check_entry, check_user, find_keys, find_user
-from .policy_attachment import DENY, find_document
+from .policy_read import find_document
+from .policy_state import DENY
 from .principal import USER, Principal
 from .principal_fields import find_others
 from .user_result import owners_of
@@ -43,7 +44,7 @@ def read_once(context: KeyContext, params: Json) -> UserState:
     if user:
         check_user(user, store.arn(state.partition, state.account))
     desired = desired_policy(params, state, aws.region) if params["state"] == "present" else None
-    state = state._replace(policies=policy_attachment.read_policies(aws, context.principal, user, desired))
+    state = state._replace(policies=policy_read.read_policies(aws, context.principal, user, desired))
     if user:
         keys = find_keys(aws, name)
         if entry and entry.key and entry.key.access_key_id not in {key.id for key in keys}:
@@ -73,7 +74,7 @@ def read_rest(context: KeyContext, entry: Entry | None) -> UserState:
 def read_others(context: KeyContext, state: UserState) -> UserState:
     whose = owners_of(state)
     theirs = tuple(key.id for key in state.keys if whose[key.id] == FOREIGN)
-    ours = policy_attachment.attached_arns(state.partition, state.policies)
+    ours = policy_state.attached_arns(state.partition, state.policies)
     others = find_others(context.aws, context.principal, theirs, ours)
     kept = tuple(thing for thing in others if thing["name"] != DENY)
     return state._replace(others=kept, denied=len(kept) < len(others))
@@ -93,20 +94,20 @@ def read_tokens(context: KeyContext, params: Json, state: UserState) -> tuple[To
     return tuple(token_records(context.store.tags()).values())
 
 
-def desired_policy(params: Json, state: UserState, region: str) -> policy_attachment.DesiredPolicy:
+def desired_policy(params: Json, state: UserState, region: str) -> policy_state.DesiredPolicy:
     partition, account = state.partition, state.account
     asked = params["repositories"]
     if asked is not None:
         asked = [repository_arn(name, partition, account, region) for name in asked]
     principal = Principal(USER, params["name"])
-    return policy_attachment.DesiredPolicy(
+    return policy_state.DesiredPolicy(
         principal,
         partition,
         params["policy"],
         asked,
         params["purge_repositories"],
         params["pull_through"],
-        policy_attachment.customer_arn(partition, account, params["path"], principal),
+        policy_state.customer_arn(partition, account, params["path"], principal),
     )
 
 

@@ -17,7 +17,7 @@ from .._core.time import format_time
 from . import pull_policy as _policy
 from .access_keys import ACTIVE, FOREIGN, AccessKey, is_due, owners
 from .iam_user import RANDOM_SUFFIX, SECRET, marked_keys
-from .policy_attachment import DENY
+from .policy_state import DENY
 
 AWS_POLICIES = {
     "AmazonEC2ContainerRegistryPullOnly": "pull_only",

@@ -12,7 +12,7 @@ from .._aws.policy_document import policy_size
 from .._core.errors import Json
 from .._core.result import Result
 from .._core.time import format_time
-from . import policy_attachment
+from . import policy_state
 from . import pull_policy as _policy
 from .access_keys import FOREIGN, is_due, owners
 from .entry_lock import KeyContext
@@ -40,7 +40,7 @@ def build_result(
     stored = next((key for key in after.keys if key.id == stored_id(after.entry)), None)
     results = {
         "user": after.user,
-        "policy": policy_result(policy_attachment.current_view(context.principal, after.policies), asked),
+        "policy": policy_result(policy_state.current_view(context.principal, after.policies), asked),
         "access_keys": keys_result(after, now),
         "secret_store": {
             "type": params["secret_store"]["type"],
@@ -59,8 +59,8 @@ def build_result(
     return Result(changed, for_diff(context.principal, before), for_diff(context.principal, after), results, warnings)
 
 
-def policy_result(policy: policy_attachment.PolicyView, asked: list[str] | None) -> Json:
-    of_aws = policy.kind in policy_attachment.OF_AWS
+def policy_result(policy: policy_state.PolicyView, asked: list[str] | None) -> Json:
+    of_aws = policy.kind in policy_state.OF_AWS
     repositories = ["*"] if of_aws else _policy.repositories_of(policy.document)
     return {
         "kind": policy.kind,
@@ -96,7 +96,7 @@ def keys_result(state: UserState, now: datetime) -> list[Json]:
 
 def for_diff(principal: Principal, state: UserState) -> Json | None:
     """Return nothing secret, and nothing that changes by itself."""
-    entry, policy = state.entry, policy_attachment.current_view(principal, state.policies)
+    entry, policy = state.entry, policy_state.current_view(principal, state.policies)
     if not (state.user or entry):
         return None
     access_keys = [{"id": key.id, "status": key.status} for key in state.keys]

@@ -13,11 +13,13 @@ from .._aws.secret_entry import OURS
 from .._aws.token_source import RefreshError, young_deadline
 from .._core.errors import CollectionError, Json, concerns_all
 from .._core.time import format_time
+from .credential_cleanup import RetainedCredential, clear, report, stays
 from .credential_failure import Failure, failed
 from .credential_minting import mint_in_time
+from .credential_names import called
 from .credential_plan import REFRESH, REMOVE, CredentialPlan, HandedOver
 from .credential_removal import finish, remove
-from .credential_replacement import RetainedCredential, called, clear, renew, report, stays
+from .credential_replacement import renew
 from .credential_result import CredentialResult, describe, item_of, to_diff
 from .credential_state import Clients, expiry, forget, long_past, primary, working
 from .references import label

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from .._aws.ecr_token import Token
 from .._aws.secret_entry import token_records
 from .._core.errors import Json
-from .credential_replacement import pair
+from .credential_names import pair
 from .credential_state import CredentialState, primary
 
 KEEP, REFRESH, REMOVE = "keep", "refresh", "remove"

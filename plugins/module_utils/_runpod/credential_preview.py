@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 from .._core.errors import AwsError, Json
+from .credential_cleanup import report
 from .credential_failure import Failure, failed
 from .credential_minting import mint_token, open_session
 from .credential_plan import KEEP, REMOVE, CredentialPlan
 from .credential_removal import finish, remove
-from .credential_replacement import report
 from .credential_result import CredentialResult, describe, item_of, to_diff
 from .credential_state import Clients, expiry, primary
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from .._aws.secret_entry import OURS
 from .._core.errors import Json
 from .client import Client
+from .credential_cleanup import apply_cleanup, clear, in_use, report, stays
 from .credential_plan import CredentialPlan
-from .credential_replacement import apply_cleanup, clear, in_use, releases, report, stays
 from .credential_result import CredentialResult, describe, item_of, to_diff
 from .credential_state import expiry, forget, others, primary
+from .credential_users import releases
 
 
 def finish(planned: CredentialPlan, images: tuple[Json, ...], check_mode: bool, api: Client) -> CredentialResult:

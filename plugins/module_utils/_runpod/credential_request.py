@@ -13,7 +13,7 @@ from .._aws.secret_entry import MANAGED
 from .._aws.token_source import account_of, check_validity
 from .._core.errors import InputError, Json
 from .._oci.reference import parse_ecr
-from .credential_replacement import check_name
+from .credential_names import check_name
 from .credential_state import CredentialState
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .._core.errors import Json
 from .._core.result import Result
 from .._core.time import format_time
-from .credential_replacement import called, identity
+from .credential_names import called, identity
 from .credential_state import CredentialState, expiry
 
 

@@ -13,13 +13,14 @@ from typing import NamedTuple
 from .._aws.client import Aws
 from .._aws.pull_session import Minting
 from .._aws.secret_entry import OURS, Entry, token_records
-from .._aws.secret_store import SecretStore, store_of
+from .._aws.secret_store import SecretStore
 from .._aws.store_options import STORE_OPTIONS
+from .._aws.stored_key import store_of
 from .._aws.token_source import TokenSource, VerifyImages, read_source
 from .._core.errors import DENIED, AwsError, Json
 from .._oci.reference import repository_arn
 from .client import Client
-from .credential_replacement import logical, pair
+from .credential_names import logical, pair
 from .references import Account, label, read_users, referring, repositories_by_credential
 
 LONG_PAST = timedelta(days=1)

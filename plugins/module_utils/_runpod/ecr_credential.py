@@ -14,12 +14,13 @@ from .._core.result import Result
 from .client import Client
 from .credential_apply import apply
 from .credential_failure import failed, regions_failed
+from .credential_names import default_names
 from .credential_plan import REFRESH, hands_over_the_callers, plan
 from .credential_preview import predict_all
-from .credential_replacement import PATH, default_names
 from .credential_request import images_by_region, name_of, regions_of, validate
 from .credential_result import joined
 from .credential_state import Clients, CredentialState, disown, only_expiry, read_entry, read_users_of_ours
+from .credential_write import PATH
 
 
 def run(params: Json, check_mode: bool, client: Clients) -> Result:

@@ -14,20 +14,12 @@ from .._core.result import ItemsFailedError, Result
 from . import fields as shared
 from .client import Client
 from .create_once import create_once
-from .credential_replacement import missing
+from .credential_names import missing
 from .duplicates import keep_one
-from .endpoint_fields import (
-    TABLE,
-    complete,
-    field_changes,
-    find,
-    new_pools,
-    plan,
-    released,
-    require_known_pools,
-    validation_errors,
-)
+from .endpoint_fields import TABLE, validation_errors
+from .endpoint_plan import complete, field_changes, find, new_pools, plan, released, require_known_pools
 from .fields import Step
+from .ownership import require_ours
 from .rollout import READY, RolloutStatus, follow, read_status
 from .template import PATH as TEMPLATES
 
@@ -124,8 +116,14 @@ def apply(client: Client, step: Step) -> Json | None:
     kept = keep_created(client, step, after)
     if kept["id"] == after["id"]:
         return after
-    changes = field_changes(kept, {field: value for field, value in (step.fields or {}).items() if field != "type"})
-    return write(client, step._replace(current=complete(kept), fields=changes))
+    return brought_up(client, step, kept)
+
+
+def brought_up(client: Client, step: Step, found: Json) -> Json | None:
+    """Give an endpoint that another run may have made at the same moment the fields of this one."""
+    fields = {field: value for field, value in (step.fields or {}).items() if field != "type"}
+    require_ours("endpoint", found, fields, (), False)
+    return write(client, step._replace(current=complete(found), fields=field_changes(found, fields)))
 
 
 def write(client: Client, step: Step) -> Json | None:
@@ -139,7 +137,8 @@ def write(client: Client, step: Step) -> Json | None:
         return read_back(step, client.patch(f"{PATH}/{step.current['id']}", step.fields))
 
     def look_up() -> Json | None:
-        return min(named(client, step.name), key=lambda endpoint: str(endpoint["id"]), default=None)
+        found = min(named(client, step.name), key=lambda endpoint: str(endpoint["id"]), default=None)
+        return brought_up(client, step, found) if found else None
 
     return read_back(step, create_once(client, PATH, step.fields, look_up))
 

@@ -14,7 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .._core.errors import InputError, Json
 from .command import LISTS, parsed
-from .credential_replacement import credential
+from .credential_names import credential
 
 NO_DEFAULT: Any = object()
 STRINGS: Json = {"type": "list", "elements": "str"}

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._core.errors import ConflictError, InputError, Json
 from .._oci.reference import DOCKER_HUB, PUBLIC_HOSTS, Image, parse
-from .credential_replacement import logical
+from .credential_names import logical
 
 ADOPT: Json = {"adopt": {"type": "bool", "default": False}}
 

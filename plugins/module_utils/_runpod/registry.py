@@ -9,19 +9,11 @@ from typing import NamedTuple
 from .._core.errors import InputError, Json
 from .._core.result import Result
 from .client import Client
-from .credential_replacement import (
-    PATH,
-    called,
-    check_name,
-    clear,
-    identity,
-    in_use,
-    pair,
-    renew,
-    report,
-    stays,
-    users_of,
-)
+from .credential_cleanup import clear, in_use, report, stays
+from .credential_names import called, check_name, identity, pair
+from .credential_replacement import renew
+from .credential_users import users_of
+from .credential_write import PATH
 from .references import label
 
 WRITE, KEEP, REMOVE = "write", "keep", "remove"

@@ -15,7 +15,7 @@ from .._core.result import ItemsFailedError, Result, desired_fields, find_by_nam
 from . import fields as shared
 from .command import predicted_command, with_command
 from .create_once import TAKEN, create_once
-from .credential_replacement import missing
+from .credential_names import missing
 from .duplicates import keep_one
 from .fields import CONTAINER, DISK, Field, Step
 from .ownership import require_ours
@@ -189,8 +189,9 @@ def write(client: Client, step: Step) -> Json | None:
         return read_back(step, client.patch(f"{PATH}/{step.current['id']}", step.fields))
 
     def look_up() -> Json | None:
-        found = [template for template in client.items(PATH, "templates") if template.get("name") == step.name]
-        return min(found, key=lambda template: str(template["id"]), default=None)
+        named = [template for template in client.items(PATH, "templates") if template.get("name") == step.name]
+        found = min(named, key=lambda template: str(template["id"]), default=None)
+        return brought_up(client, step, found) if found else None
 
     return read_back(step, create_once(client, PATH, step.fields, look_up, TAKEN))
 
@@ -221,20 +222,22 @@ def keep_created(
         return write(client, steps[name]) or {}
 
     kept = keep_one(client, made, find_all, remove, create)
-    return {
-        name: thing if thing is made[name] else brought_up(client, steps[name], thing) for name, thing in kept.items()
-    }
+    return {name: thing if thing is made[name] else tried(client, steps[name], thing) for name, thing in kept.items()}
 
 
-def brought_up(client: Client, step: Step, kept: Json | CollectionError) -> Json | CollectionError:
-    if isinstance(kept, CollectionError):
-        return kept
-    current = complete(kept)
+def tried(client: Client, step: Step, kept: Json | CollectionError) -> Json | CollectionError:
     try:
-        changes = shared.differing(current, step.fields or {})
-        return write(client, step._replace(current=current, fields=changes)) or current
+        return kept if isinstance(kept, CollectionError) else brought_up(client, step, kept)
     except CollectionError as error:
         return error
+
+
+def brought_up(client: Client, step: Step, found: Json) -> Json:
+    """Give a template that another run may have made at the same moment the fields of this one."""
+    current, fields = complete(found), step.fields or {}
+    require_ours("template", current, fields, (), False)
+    changes = shared.differing(current, fields)
+    return write(client, step._replace(current=current, fields=changes)) or current
 
 
 def read_back(step: Step, answer: Json) -> Json:

@@ -12,7 +12,7 @@ from functools import partial
 from .._core.errors import Json
 from .._core.finding import module_call
 from .._oci.reference import repository_of
-from .._runpod.credential_replacement import logical
+from .._runpod.credential_names import logical
 from .._runpod.references import KINDS, credential_users
 from .audit_scene import Scene, has
 from .audit_user import OF_TOKENS

@@ -17,7 +17,7 @@ from .._aws.secret_entry import MANAGED
 from .._core.errors import ConflictError, Json
 from .._core.result import Result
 from .._ecr import pull_check, pull_grant
-from .._ecr.pull_probe import PullIdentity
+from .._ecr.pull_identity import PullIdentity
 from .._oci.reference import Image
 from .._pull_user import inventory
 from .._pull_user.iam_role import find_role

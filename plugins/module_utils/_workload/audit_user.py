@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .._aws.secret_store import STORES
+from .._aws.stored_key import STORES
 from .._core.errors import Json
 from .._core.result import Result
 from .._ecr.repository_policy import listed, statements

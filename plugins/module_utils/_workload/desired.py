@@ -14,7 +14,7 @@ from typing import NamedTuple
 from .._aws.runpod_roles import IN_FORCE
 from .._aws.store_options import STORE_OPTIONS
 from .._core.errors import InputError, Json
-from .._runpod.credential_replacement import default_names
+from .._runpod.credential_names import default_names
 from .fleet import claims_of, credential_name, puller_of
 from .options import OPTIONS
 from .spec import workloads

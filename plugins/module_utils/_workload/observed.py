@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from .._core.errors import DENIED, ApiError, AwsError, CollectionError, Json
 from .._core.masking import printable
 from .._core.result import Result
-from .._runpod.credential_replacement import logical
+from .._runpod.credential_names import logical
 from .audit_lifecycle import Expiry
 from .audit_workers import Trouble
 from .desired import DesiredState

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .._aws.secret_entry import token_records
-from .._aws.secret_store import store_of
+from .._aws.stored_key import store_of
 from .._core.errors import ConflictError, Json
-from .._runpod.credential_replacement import logical
+from .._runpod.credential_names import logical
 from .._runpod.references import label
 from . import preview
 from .desired import DesiredState

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from .._core.errors import Json
 from .._core.masking import to_diff
-from .._runpod import endpoint_fields, template
+from .._runpod import endpoint_plan, template
 from . import preview
 from .access import Access
 from .desired import DesiredState
@@ -88,7 +88,7 @@ def remove_endpoints(desired: DesiredState, look: Look) -> list[Step]:
     for item in desired.items:
         if item["endpoint"]:
             options = preview.endpoint_options(item["endpoint"])
-            found = endpoint_fields.find(look.api.items("/serverless", "endpoints"), options)
+            found = endpoint_plan.find(look.api.items("/serverless", "endpoints"), options)
             name = item["endpoint"].get("name") or item["endpoint"]["id"]
             steps.append(removal(look, "endpoint", name, found))
     return steps

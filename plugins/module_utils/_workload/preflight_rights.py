@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from .._aws import rights as table
 from .._aws.policy_document import policy_size
-from .._aws.secret_store import STORES
+from .._aws.stored_key import STORES
 from .._core.errors import Json
 from .._oci.reference import repository_arn
 from .._pull_user import pull_policy
-from .._pull_user.policy_attachment import OF_AWS, customer_arn, policy_of_aws
+from .._pull_user.policy_state import OF_AWS, customer_arn, policy_of_aws
 from .._pull_user.principal import INLINE_LIMITS, ROLE, USER, Principal
 from .desired import DesiredState
 

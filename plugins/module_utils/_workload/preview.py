@@ -17,12 +17,12 @@ from .._core.errors import Json
 from .._core.result import Result
 from .._ecr import image_mirror, public_catalog, pull_check, pull_grant
 from .._ecr import public_repository as public
-from .._ecr.pull_probe import PullIdentity
+from .._ecr.pull_identity import PullIdentity
 from .._pull_user import pull_role as roles
 from .._pull_user import pull_user as users
 from .._runpod import account as accounts
 from .._runpod import delegation as delegations
-from .._runpod import ecr_credential, endpoint_fields
+from .._runpod import ecr_credential, endpoint_fields, endpoint_plan
 from .._runpod import endpoint as endpoints
 from .._runpod import template as template_fields
 from .._runpod import templates as bulk
@@ -275,9 +275,9 @@ def endpoint_options(options: Json) -> Json:
 def endpoint(look: Look, desired: DesiredState, given: Json) -> Step:
     options = {**endpoint_options(given), "adopt": desired.options["adopt"]}
     listed = look.api.items("/serverless", "endpoints")
-    current = endpoint_fields.find(listed, options)
+    current = endpoint_plan.find(listed, options)
     template, registries, dummy = endpoints.read(look.api, options, True, current)
-    step = endpoint_fields.plan(options, listed, template, registries)
-    if endpoint_fields.new_pools(step):
-        endpoint_fields.require_known_pools(step, endpoints.read_catalog(look.api))
+    step = endpoint_plan.plan(options, listed, template, registries)
+    if endpoint_plan.new_pools(step):
+        endpoint_plan.require_known_pools(step, endpoints.read_catalog(look.api))
     return step

@@ -13,7 +13,7 @@ from contextlib import suppress
 from .._aws.ecr_token import get_token
 from .._core.errors import AwsError, ConflictError, InputError, Json
 from .._ecr import pull_check, pull_grant, pull_probe
-from .._ecr.pull_probe import PullIdentity
+from .._ecr.pull_identity import PullIdentity
 from .._oci import manifest as manifests
 from .._oci.reference import Image, parse_ecr
 from . import preview

@@ -11,7 +11,7 @@ from functools import partial
 from .._core.errors import Json
 from .._core.masking import to_diff
 from .._oci.reference import PUBLIC_HOSTS, Image
-from .._runpod import account, endpoint, endpoint_fields, rollout
+from .._runpod import account, endpoint, endpoint_plan, rollout
 from .._runpod.worker_logs import last_lines
 from . import preview
 from .audit_verdict import in_use, parsed
@@ -90,7 +90,7 @@ def endpoint_look(desired: DesiredState, look: Look, given: Json) -> EndpointLoo
     status = rollout.read_status(look.api, f"{endpoint.PATH}/{step.current['id']}", with_workers=True)
     workers = tuple(status.workers_as_result())
     found = trouble(workers, status.newest.get("createdAt"), look.aws.clock())
-    changes = status.as_result(endpoint_fields.released(step))
+    changes = status.as_result(endpoint_plan.released(step))
     return EndpointLook(before, after, changes, workers, status.newest, found, logs_of(look, step.current, found))
 
 

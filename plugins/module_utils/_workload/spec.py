@@ -14,7 +14,7 @@ from .._core.errors import InputError, Json
 from .._oci.reference import PUBLIC_HOSTS, parse, parse_ecr, repository_of
 from .._runpod import endpoint_fields as _endpoint
 from .._runpod import template as _template
-from .._runpod.credential_replacement import logical
+from .._runpod.credential_names import logical
 from .._runpod.references import KINDS, in_use
 
 WORKLOAD_KEYS = {"image", "template", "endpoint"}

@@ -63,7 +63,8 @@ class FakeRunpod:
     """One account. `calls` holds (method, path, body) of each request and `naps` the seconds the client slept.
 
     `answers` are scripted, one for each of the next requests: (status, headers, document or bytes) is answered instead
-    of doing anything, an exception is raised instead, Lost() loses the answer, and None is served as ever.
+    of doing anything, an exception is raised instead, Lost() loses the answer, None is served as ever, and a function
+    returns one of these once it is called.
     """
 
     def __init__(self, **held: list[Json]) -> None:
@@ -94,6 +95,8 @@ class FakeRunpod:
         self.headers.append(headers or {})
         note(method, url, data, headers)
         scripted = (self.answers or [None]).pop(0)
+        if callable(scripted):
+            scripted = scripted()
         if isinstance(scripted, Exception):
             raise scripted
         if isinstance(scripted, tuple):

@@ -16,7 +16,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import InputError, Json
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import endpoint_fields as _endpoint
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import endpoint_fields
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import template as _template
 from ansible_collections.gpuops.runpod.plugins.modules import runpod_endpoint, runpod_template, runpod_templates
 from ansible_collections.gpuops.runpod.tests.sandbox.runpod_schemas import (
@@ -184,8 +184,8 @@ KINDS = {
     "runpod_templates": Kind(*TEMPLATES, run=many, shown=lambda done: next(iter(done.results["templates"]), None)),
     "runpod_endpoint": Kind(
         ENDPOINT,
-        _endpoint.OPTIONS,
-        _endpoint.FIELDS,
+        endpoint_fields.OPTIONS,
+        endpoint_fields.FIELDS,
         {"name": "demo", "image": "app:1", "type": "QUEUE", **gpu(), **DELAY},
         "/serverless",
         run=one(runpod_endpoint),
@@ -206,7 +206,7 @@ def leaves(options: Json, place: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize(("kind", "rows"), [("template", TEMPLATE), ("endpoint", ENDPOINT)])
 def test_every_option_has_its_row(kind: str, rows: Json) -> None:
-    options = {"template": _template, "endpoint": _endpoint}[kind].OPTIONS
+    options = {"template": _template, "endpoint": endpoint_fields}[kind].OPTIONS
     assert set(leaves(options)) - NO_FIELDS[kind] == set(rows)
 
 
@@ -215,7 +215,7 @@ def test_every_field_of_the_api_has_its_option() -> None:
         taken = SCHEMAS[f"{action}TemplateRequest"]["properties"]
         assert set(taken) == set(_template.FIELDS.values())
     asked = set(SCHEMAS["CreateEndpointRequest"]["properties"]) - {"templateId"}  # a template is sent as what it says
-    assert asked == set(_endpoint.FIELDS.values())
+    assert asked == set(endpoint_fields.FIELDS.values())
     blocks = {
         "gpu": CREATE_GPU["properties"],
         "cpu": CPU_SELECTION,
@@ -223,7 +223,7 @@ def test_every_field_of_the_api_has_its_option() -> None:
         "scaling": {**QUEUE_DELAY["properties"], **REQUEST_COUNT["properties"]},
     }
     assert {name: set(block) for name, block in blocks.items()} == {
-        name: {field.name for field in table.values()} for name, table in _endpoint.SUBTABLES.items()
+        name: {field.name for field in table.values()} for name, table in endpoint_fields.SUBTABLES.items()
     }
 
 

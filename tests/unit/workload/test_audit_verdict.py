@@ -13,7 +13,7 @@ from unittest.mock import patch
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import pull_check
-from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_probe import PullDeniedError
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_identity import PullDeniedError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import parse_ecr
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload import audit_look, pull_look
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.audit_refusal import BOUND, with_remedy

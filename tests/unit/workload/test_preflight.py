@@ -61,7 +61,7 @@ ABOUT: dict[str, Json] = {
     "users": {"modules": ["ecr_pull_user_info"]},
 }
 SIMULATION = "ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_look.simulation"
-DATE = "ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight.parsedate_to_datetime"
+DATE = "ansible_collections.gpuops.runpod.plugins.module_utils._workload.preflight_host.parsedate_to_datetime"
 LENT = f"arn:aws:iam::{ACCOUNT}:role/lent"
 BOUND = {"user_permissions_boundary": BOUNDARY}
 

@@ -17,16 +17,14 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     CollectionError,
     InputError,
     Json,
+    RegistryError,
     SkopeoError,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._ecr import image_mirror
-from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.image_mirror import (
-    Clients,
-    UnfinishedError,
-    connect,
-    run,
-)
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.image_mirror import connect, run
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.mirror_state import Clients
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.unfinished import UnfinishedError
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.progress import Progress, ProgressReporter
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Registry
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.skopeo import Side
@@ -382,7 +380,7 @@ def test_a_refusal_while_looking_for_a_repository_is_an_error(world: World, monk
     world.source.image("v1")
 
     def refused(self: Registry, repository: str, reference: str) -> None:
-        raise image_mirror.RegistryError("HTTP 403", 403)
+        raise RegistryError("HTTP 403", 403)
 
     monkeypatch.setattr(Registry, "manifest", refused)
     with pytest.raises(CollectionError, match="HTTP 403"):

@@ -24,7 +24,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     KeyPair,
     KeyReservation,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.stored_key import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, InputError
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.result import Result
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import format_time

@@ -23,7 +23,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     KeyPair,
     KeyReservation,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.stored_key import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.token_source import RefreshError, TokenSource
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import (
     ApiError,

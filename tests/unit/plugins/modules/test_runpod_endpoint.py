@@ -204,6 +204,19 @@ def test_a_lost_answer_makes_no_second_endpoint(runpod: SimulatedRunpod) -> None
     assert [endpoint["id"] for endpoint in runpod.state("endpoints")] == [made["id"]]
 
 
+def test_an_endpoint_that_another_run_makes_while_the_answer_is_lost_gets_the_fields_of_this_one(
+    runpod: SimulatedRunpod,
+) -> None:
+    def faster() -> TimeoutError:
+        go(runpod, NEW, workers={"max": 5})
+        return TimeoutError("timed out")
+
+    runpod.answers = [None, None, None, faster]
+    made = go(runpod, NEW, workers={"max": 4}).results["endpoint"]
+    [endpoint] = runpod.state("endpoints")
+    assert (endpoint["id"], endpoint["workers"]["max"]) == (made["id"], 4)
+
+
 def test_a_lost_answer_without_effect_is_an_error(runpod: SimulatedRunpod) -> None:
     runpod.answers = [None, None, None, TimeoutError("timed out")]
     with pytest.raises(CollectionError, match="nothing was created: run again"):

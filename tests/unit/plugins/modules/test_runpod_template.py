@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -180,6 +181,28 @@ def test_a_lost_answer_makes_no_second_template() -> None:
     fake.answers = [None, Lost()]
     assert run({**UNSET, "image": "app:1"}, False, fake.client).results["template"]["id"] == "id-1"
     assert len(fake.current["templates"]) == 1
+
+
+def faster(fake: FakeRunpod, **fields: Any) -> Any:
+    """Another run makes the template just before this one."""
+    fake.current["templates"].append(template("demo", **fields))
+    return refusal(400, "a template of this name exists")
+
+
+def test_a_template_that_another_run_makes_first_gets_the_fields_of_this_one() -> None:
+    fake = FakeRunpod()
+    fake.answers = [None, lambda: faster(fake, image="app:2")]
+    assert run({**UNSET, "image": "app:1"}, False, fake.client).changed
+    assert fake.writes() == ["POST /templates", "PATCH /templates/t-demo"]
+    assert [made["image"] for made in fake.current["templates"]] == ["app:1"]
+
+
+def test_a_template_that_somebody_else_makes_first_stays() -> None:
+    fake = FakeRunpod()
+    fake.answers = [None, lambda: faster(fake, image="theirs:1")]
+    with pytest.raises(ConflictError, match="may be somebody else's: it runs another repository than app:1"):
+        run({**UNSET, "image": "app:1"}, False, fake.client)
+    assert fake.writes() == ["POST /templates"]
 
 
 def test_no_value_of_env_is_in_an_outcome() -> None:

@@ -14,7 +14,8 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry im
     KeyPair,
     KeyReservation,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import STORES, SecretStore, store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import SecretStore
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.stored_key import STORES, store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError, InputError
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import Account, client, refusal
 

@@ -14,13 +14,12 @@ from botocore.exceptions import ClientError, NoCredentialsError
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
-from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_probe import (
-    ByApi,
-    ByRegistry,
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_identity import (
     PullDeniedError,
     PullIdentity,
     facts,
 )
+from ansible_collections.gpuops.runpod.plugins.module_utils._ecr.pull_probe import ByApi, ByRegistry
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.reference import Image, parse
 from ansible_collections.gpuops.runpod.plugins.module_utils._oci.registry_client import Login, Registry, digest_of
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import client

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -52,7 +53,9 @@ seen = {{
     "mode": stat.S_IMODE(os.stat(os.path.dirname(options["digestfile"])).st_mode),
     "pid": os.getpid(),
 }}
-json.dump(seen, open({seen!r}, "w"))
+with open({seen!r} + ".new", "w") as file:
+    json.dump(seen, file)
+os.rename(file.name, {seen!r})
 for line in plan["lines"]:
     print(line, flush=True)
 time.sleep(plan["seconds"])
@@ -313,6 +316,34 @@ def test_an_interruption_leaves_neither_a_file_nor_a_process(
     assert signal.getsignal(signal.SIGTERM) == former
     with pytest.raises(ProcessLookupError):
         os.kill(fake.seen()["pid"], 0)
+
+
+def test_a_process_that_just_starts_does_not_outlive_an_interruption(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.plan(seconds=30)
+    started = []
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, command: list[str], **options: Any) -> None:
+            super().__init__(command, **options)
+            started.append(self.pid)
+            if "copy" in command:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    with pytest.raises(SystemExit) as ended:
+        fake.skopeo().copy(SOURCE, TARGET)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert list(fake.workspace.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(started[-1], 0)
+
+
+@pytest.mark.usefixtures("heeded")
+def test_an_interruption_before_anything_starts_is_one_too() -> None:
+    with pytest.raises(KeyboardInterrupt), terminable():
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_thread_leaves_signals_alone() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
-from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_store import store_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.stored_key import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import AwsError, ConflictError
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.access_keys import KeyPlan
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.entry_lock import (

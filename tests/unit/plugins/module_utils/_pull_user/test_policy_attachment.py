@@ -9,9 +9,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError
-from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import policy_attachment as _attach
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import (
+    policy_attachment,
+    policy_change,
+    policy_read,
+    policy_state,
+)
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user import pull_policy as _policy
-from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.policy_attachment import (
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.policy_state import (
     AttachedPolicies,
     CustomerPolicy,
     DesiredPolicy,
@@ -43,7 +48,7 @@ def ways(text: str) -> frozenset[str]:
     ],
 )
 def test_recorded(tags: dict[str, str], made: str) -> None:
-    assert _attach.recorded(tags) == ways(made)
+    assert policy_state.recorded(tags) == ways(made)
 
 
 @pytest.mark.parametrize(
@@ -58,33 +63,35 @@ def test_recorded(tags: dict[str, str], made: str) -> None:
     ],
 )
 def test_plan_record(tags: dict[str, str], made: str, tag: dict[str, str], untag: tuple[str, ...]) -> None:
-    assert _attach.plan_record(tags, ways(made)) == (tag, untag)
-    assert _attach.recorded({key: value for key, value in {**tags, **tag}.items() if key not in untag}) == ways(made)
+    assert policy_change.plan_record(tags, ways(made)) == (tag, untag)
+    assert policy_state.recorded({key: value for key, value in {**tags, **tag}.items() if key not in untag}) == ways(
+        made
+    )
 
 
 def test_record_of_nobody_is_left_alone() -> None:
-    assert _attach.plan_record({RECORD: "customer"}, None) == ({}, ())
+    assert policy_change.plan_record({RECORD: "customer"}, None) == ({}, ())
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
 def test_arns_are_those_of_the_partition(partition: str) -> None:
     arn = f"arn:{partition}:iam::aws:policy/AmazonEC2ContainerRegistry"
-    own = _attach.customer_arn(partition, "123456789012", "/runpod/", PULLER)
+    own = policy_state.customer_arn(partition, "123456789012", "/runpod/", PULLER)
     for kind, name in (("pull_only", "PullOnly"), ("read_only", "ReadOnly")):
         desired = DesiredPolicy(PULLER, partition, kind, None, False, False, own)
-        assert _attach.plan_policies(AttachedPolicies(), desired).arn == arn + name
+        assert policy_change.plan_policies(AttachedPolicies(), desired).arn == arn + name
         attached = AttachedPolicies(ways(kind), attached=ways(kind))
-        assert _attach.attached_arns(partition, attached) == {arn + name}
+        assert policy_state.attached_arns(partition, attached) == {arn + name}
     many = [f"arn:{partition}:ecr:us-east-1:123456789012:repository/{number:060}" for number in range(40)]
     desired = DesiredPolicy(PULLER, partition, "repositories", many, False, False, own)
-    move = _attach.plan_policies(AttachedPolicies(), desired)
+    move = policy_change.plan_policies(AttachedPolicies(), desired)
     assert (move.target, move.arn) == ("customer", ARN.replace("arn:aws:", f"arn:{partition}:"))
 
 
 @pytest.mark.parametrize("others", [0, 2000])
 def test_other_inline_policies_leave_less_room(others: int) -> None:
     desired = DesiredPolicy(PULLER, "aws", "repositories", ["arn:aws:ecr:us-east-1:1:repository/x"], False, False, ARN)
-    move = _attach.plan_policies(AttachedPolicies(others_size=others), desired)
+    move = policy_change.plan_policies(AttachedPolicies(others_size=others), desired)
     assert move.target == ("customer" if others else "inline")
 
 
@@ -140,28 +147,28 @@ def test_only_what_is_recorded_counts_as_ours() -> None:
     ],
 )
 def test_plan_move(rights: AttachedPolicies, target: str, make: bool, take: str, record: str) -> None:
-    move = _attach.plan_change(rights, target, ONE, ARN)
+    move = policy_change.plan_change(rights, target, ONE, ARN)
     assert (move.attach, move.detach, move.record) == (make, ways(take), ways(record))
     assert move.ahead == rights.made | ways(record)
-    assert _attach.is_needed(move) is (make or bool(take) or move.ahead != move.record)
+    assert policy_change.is_needed(move) is (make or bool(take) or move.ahead != move.record)
 
 
 def test_without_a_target_there_is_nothing_to_do() -> None:
-    assert _attach.is_needed(_attach.PolicyChange()) is False
+    assert policy_change.is_needed(policy_change.PolicyChange()) is False
 
 
 def test_document_that_iam_never_shows_is_an_error_in_time(account: Account) -> None:
     until = account.now + timedelta(seconds=20)
     with pytest.raises(ConflictError, match="somebody else may be changing it"):
-        _attach.see(account.aws(), lambda: TWO, ONE, until)
+        policy_attachment.see(account.aws(), lambda: TWO, ONE, until)
     assert account.naps == [1.0, 2.0, 4.0, 8.0, 8.0]
 
 
 def test_document_that_iam_shows_late_is_waited_for(account: Account) -> None:
     shown = [None, TWO, ONE]
-    _attach.see(account.aws(), lambda: shown.pop(0), ONE, account.now + timedelta(seconds=20))
+    policy_attachment.see(account.aws(), lambda: shown.pop(0), ONE, account.now + timedelta(seconds=20))
     assert account.naps == [1.0, 2.0]
 
 
 def test_managed_policy_that_is_gone_shows_nothing(account: Account) -> None:
-    assert _attach.default_document(account.aws(), ARN) is None
+    assert policy_read.default_document(account.aws(), ARN) is None

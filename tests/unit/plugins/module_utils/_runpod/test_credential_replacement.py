@@ -14,22 +14,21 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
     InputError,
     Json,
 )
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_replacement import (
-    GONE,
-    NOT_OFFERED,
-    WRITTEN,
-    apply_cleanup,
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_cleanup import apply_cleanup, clear
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_names import (
     check_name,
-    clear,
     credential,
     identity,
     missing,
     pair,
-    rank,
-    renew,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_replacement import rank, renew
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_users import repoint, users_of
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.credential_write import (
+    GONE,
+    NOT_OFFERED,
+    WRITTEN,
     replace,
-    repoint,
-    users_of,
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod, refusal, template
 

@@ -12,6 +12,9 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import 
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fields import (
     OPTIONS,
     check,
+    validation_errors,
+)
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_plan import (
     desired,
     field_changes,
     new_pools,
@@ -20,7 +23,6 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.endpoint_fie
     released,
     require_known_pools,
     require_told,
-    validation_errors,
 )
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.fields import Step
 
