@@ -149,6 +149,44 @@ def test_the_workflow_asks_for_no_more_than_a_token_of_its_own() -> None:
     assert assume["with"]["role-to-assume"].rpartition("/")[2] in readme
 
 
+def test_the_workflow_of_a_pull_role_refreshes_as_the_role_itself_without_any_right_of_its_own(
+    house: House, tmp_path: Path
+) -> None:
+    """GitHub's provider would lend the session; here whoever converges does."""
+    folder = EXAMPLES / "github-actions"
+    given = yaml.safe_load((folder / "runpod-ecr-role.yml").read_text())
+    [people, provider] = given.pop("runpod_ecr_role_trust")
+    operator = {"principal_arns": ["arn:aws:iam::123456789012:user/operator"]}
+    made = {name.removeprefix("runpod_ecr_"): value for name, value in given.items()}
+    assert house.role(**made, role_trust=[operator, provider]).failure == ""
+    assert people["principal_arns"] and house.secrets() == house.users() == []
+
+    plain, of_role = (yaml.safe_load((folder / name).read_text()) for name in ("refresh.yml", "refresh-role.yml"))
+    steps = of_role["jobs"]["refresh"]["steps"]
+    [assume] = [step["with"] for step in steps if "role-to-assume" in step.get("with", {})]
+    role = house.client("iam").get_role(RoleName=USER)["Role"]
+    assert assume["role-to-assume"] == role["Arn"] and {**of_role, "jobs": 0} == {**plain, "jobs": 0}
+    assert [one["Action"] for one in role["AssumeRolePolicyDocument"]["Statement"]].count(
+        "sts:AssumeRoleWithWebIdentity"
+    )
+
+    sts = house.client("sts")
+    lent = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="GitHubActions")["Credentials"]
+    machine = Machine(house, tmp_path)
+    (tmp_path / "runpod-ecr-role.yml").write_text((folder / "runpod-ecr-role.yml").read_text())
+    session = {
+        "AWS_ACCESS_KEY_ID": lent["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": lent["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": lent["SessionToken"],
+    }
+    house.sandbox.forget_calls()
+    machine.bare(["sh", "-ec", steps[-1]["run"]], {**environment(house), **session})
+    assert {call["name"] for call in house.sandbox.aws_calls()} <= {
+        *("sts:GetCallerIdentity", "sts:GetScopedCredentials", "ecr:GetAuthorizationToken")
+    }
+    assert machine.refreshed()
+
+
 def environment(house: House) -> dict[str, str]:
     return {
         "PATH": f"{TOOLS}:/usr/bin:/bin",

@@ -402,6 +402,17 @@ def test_without_tokens_none_is_refreshed_or_rotated(access: str) -> None:
     assert {question["default"] for question in answers if question["variable"] == "runpod_ecr_access"} == {access}
 
 
+def test_with_a_pull_role_awx_holds_no_key_of_aws_and_nothing_is_rotated() -> None:
+    example = yaml.safe_load((ROOT / "examples" / "awx-role" / "runpod-awx.yml").read_text())
+    found = data(**SECRETS, **example)
+    assert problems(found) == []
+    used = {name for template in found["controller_templates"] for name in template["credentials"]}
+    assert used == {"RunPod ECR"}
+    enabled = {item["unified_job_template"]: item["enabled"] for item in found["controller_schedules"]}
+    assert enabled == {"RunPod ECR refresh": True, "RunPod ECR rotate": False, "RunPod ECR audit": True}
+    assert example["runpod_awx_variables"].keys() <= spec(named(found, "templates", "RunPod ECR converge")).keys()
+
+
 def test_a_missed_refresh_does_not_matter() -> None:
     refresh = named(data(), "templates", "RunPod ECR refresh")
     [hours] = [question["default"] for question in asked(refresh) if question["type"] == "float"]
