@@ -31,6 +31,7 @@ PULLING = {
     "sts:GetCallerIdentity",  # everybody's
 }
 OPERATOR = "operator operator-managed-policies"  # the most that any operator of pull users has
+KEEPER = "operator-role operator-managed-policies"  # and who keeps pull roles
 ADMIN = "arn:aws:iam::aws:policy/AdministratorAccess"
 PULL_ONLY = "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPullOnly"
 OURS, LOOSE, THEIRS = f"{IAM}:policy/runpod/pull", f"{IAM}:policy/loose-boundary", f"{IAM}:policy/deploy"
@@ -100,7 +101,7 @@ OTHER_CALLS = [
 
 
 class User(NamedTuple):
-    """Somebody, by path and name, with a boundary, what the inline policy allows, and what is attached."""
+    """A user or a role, by path and name, with a boundary, what the inline policy allows, and what is attached."""
 
     arn: str
     boundary: str | None = None
@@ -123,6 +124,11 @@ class Move(NamedTuple):
     after: State
     user: User | None = None
 
+    def of_role(self) -> Move:
+        """Return the same on a role."""
+        given = {name.replace("User", "Role"): value for name, value in self.given.items()}
+        return self._replace(operation=self.operation.replace("User", "Role"), given=given)
+
     def requests(self) -> list[Request]:
         held = self.user or User("")
         keys = tuple(iam_context(self.operation, self.given, held.boundary).items())
@@ -141,6 +147,19 @@ START = State(
     ),
     frozenset({BOUNDARY: PULL, LOOSE: ANYWHERE, THEIRS: PULL, ADMIN: ANYWHERE, PULL_ONLY: PULL, OURS: PULL}.items()),
 )
+
+
+def of_roles(state: State) -> State:
+    """Return an account with roles in place of its users."""
+    held = {(name, one._replace(arn=one.arn.replace(":user/", ":role/"))) for name, one in state.users}
+    return state._replace(users=frozenset(held))
+
+
+def moves_of_roles(state: State) -> Iterator[Move]:
+    """No role is ever moved. Whom one trusts gives no rights, but lets somebody have those that it has."""
+    for move in moves(state):
+        if move.operation != "UpdateUser":
+            yield move.of_role()._replace(after=of_roles(move.after))
 
 
 def moves(state: State) -> Iterator[Move]:
@@ -201,41 +220,44 @@ def is_beyond(user: User, policies: dict[str, str]) -> bool:
     return beyond(ANYWHERE if ANYWHERE in allowing else PULL, boundary)
 
 
-def gains(state: State, may: Callable[[Request], bool]) -> Iterator[str]:
-    """Yield who may do more than pull, if that is new, or if the operator can take that user's place."""
+def gains(state: State, may: Callable[[Request], bool], taking: str) -> Iterator[str]:
+    """Yield who may do more than pull, if that is new, or if the operator can take that one's place."""
     policies, before = dict(state.policies), dict(START.users)
     for name, user in state.users:
         if is_beyond(user, policies):
             if name not in before or not is_beyond(before[name], dict(START.policies)):
                 yield f"{name} may do more than pull"
-            if may(("iam:CreateAccessKey", user.arn, ())):
+            if may((taking, user.arn, ())):
                 yield f"the operator may act as {name}"
 
 
-def escalation(given: list[Json]) -> list[str] | None:
-    """Return the shortest way to a right beyond pulling, or None when there is none."""
-    who = holder(given)
+def escalation(given: list[Json], roles: bool = False) -> list[str] | None:
+    """Return the shortest way to a right beyond pulling, in an account with users or with roles; None when there is
+    none.
+    """
+    who, start = holder(given), of_roles(START) if roles else START
+    taking, moving = ("iam:UpdateAssumeRolePolicy", moves_of_roles) if roles else ("iam:CreateAccessKey", moves)
 
     @cache
     def may(request: Request) -> bool:
         return bool(allowed(who, [request]))
 
-    ahead: deque[tuple[State, list[str]]] = deque([(START, [])])
-    seen = {START}
+    ahead: deque[tuple[State, list[str]]] = deque([(start, [])])
+    seen = {start}
     while ahead:
         state, way = ahead.popleft()
-        for gain in gains(state, may):
+        for gain in gains(state, may, taking):
             return [*way, gain]
-        for move in moves(state):
+        for move in moving(state):
             if move.after not in seen and all(map(may, move.requests())):
                 seen.add(move.after)
                 ahead.append((move.after, [*way, move.operation]))
     return None
 
 
-def altered(change: Callable[[dict[str, Json]], Any]) -> list[Json]:
+def altered(change: Callable[[dict[str, Json]], Any], names: str = OPERATOR) -> list[Json]:
     """Return the operator's statements after a change of them, by their Sids."""
-    given = deepcopy(statements(OPERATOR))
+    given = deepcopy(statements(names))
     change({one["Sid"]: one for one in given})
     return given
 
@@ -298,6 +320,48 @@ def test_search_finds_the_way_that_a_mistake_opens(mistake: tuple[Callable[[dict
     assert way and way[-1].endswith(gain), way
 
 
+# The search, among roles
+
+
+@pytest.mark.parametrize("names", ["operator-role", KEEPER, "role-refresher", f"{OPERATOR} operator-role"])
+def test_no_way_leads_beyond_pulling_by_a_pull_role(names: str) -> None:
+    assert escalation(statements(names), roles=True) is None
+    assert escalation(statements(names)) is None
+
+
+def test_search_goes_where_who_keeps_roles_may_go() -> None:
+    who, start = holder(statements(KEEPER)), of_roles(START)
+    done = {move.operation for move in moves_of_roles(start) if set(move.requests()) == allowed(who, move.requests())}
+    assert done == {
+        "AttachRolePolicy",
+        "CreatePolicyVersion",
+        "CreateRole",
+        "PutRolePermissionsBoundary",
+        "PutRolePolicy",
+    }
+    refresher = holder(statements("role-refresher"))
+    assert not any(allowed(refresher, move.requests()) for move in moves_of_roles(start))
+
+
+MISTAKES_OF_ROLES: dict[str, tuple[Callable[[dict[str, Json]], Any], str]] = {
+    "no conditions": (unconditional, "may do more than pull"),
+    "no boundary": (without("RolesOnlyWithBoundary", "iam:PermissionsBoundary"), "may do more than pull"),
+    "attaching to anybody": (without("RolesOnlyPullPolicies", "iam:PermissionsBoundary"), "may do more than pull"),
+    "removal": (widened("WritePullRoles", ("iam:DeleteRolePermissionsBoundary",)), "may do more than pull"),
+    "all roles": (widened("WritePullRoles", resource=f"{IAM}:role/*"), "the operator may act as admin"),
+    "all policies": (widened("WriteCustomerPolicies", resource=f"{IAM}:policy/*"), "may do more than pull"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES_OF_ROLES.values(), ids=MISTAKES_OF_ROLES)
+def test_search_among_roles_finds_the_way_that_a_mistake_opens(
+    mistake: tuple[Callable[[dict[str, Json]], Any], str],
+) -> None:
+    change, gain = mistake
+    way = escalation(altered(change, KEEPER), roles=True)
+    assert way and way[-1].endswith(gain), way
+
+
 # The calls
 
 
@@ -310,6 +374,9 @@ def test_known_ways_of_escalating_are_shut() -> None:
     wanted = [(action, arn, each) for (action, arn), each in product(OTHER_CALLS, keys)]
     assert {action for action, dummy in OTHER_CALLS} <= {*every_action()}
     assert allowed(holder(statements(OPERATOR)), wanted) == set()
+    of_roles = {(action, arn) for action, arn in OTHER_CALLS if arn == f"{IAM}:role/runpod/x"}  # these are the keeper's
+    beside = [one for one in wanted if (one[0], one[1]) not in of_roles]
+    assert allowed(holder(statements(f"{KEEPER} role-refresher")), beside) == set()
 
 
 def test_who_keeps_roles_gives_nobody_more_than_the_boundary() -> None:
