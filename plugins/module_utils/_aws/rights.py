@@ -138,10 +138,15 @@ RULES = (
         "iam:GetRole GetRolePolicy ListRolePolicies ListAttachedRolePolicies ListInstanceProfilesForRole",
         ROLES,
         "role",
-        "operator-role",
+        "operator-role auditor",
     ),
     Rule(
-        "SeeWhetherPullRoleExists", "the same, before it exists", "iam:GetRole", NO_SUCH_ROLE, "role", "operator-role"
+        "SeeWhetherPullRoleExists",
+        "the same, before it exists",
+        "iam:GetRole",
+        NO_SUCH_ROLE,
+        "role",
+        "operator-role auditor",
     ),
     Rule(
         "WritePullRoles",

@@ -194,6 +194,8 @@ JOBS: list[tuple[str, Json]] = [
     ("operator-role", {**BOUND, "pull_identity": "role"}),
     ("operator-role", {**BOUND, "pull_identity": "role", "intent": "absent"}),
     ("role-refresher", {"pull_identity": "role", "intent": "refresh"}),
+    ("operator operator-role", {**BOUND, "pull_identity": "role", "retire_former_identity": True}),
+    ("operator operator-role", {**BOUND, "retire_former_identity": True}),
 ]
 
 
@@ -217,6 +219,31 @@ def judged_as(house: House, who: Who) -> Iterator[None]:
     )
     yield
     house.sandbox.aws.limit_operators(lambda *dummy: True)
+
+
+@pytest.mark.parametrize(
+    ("options", "action"),
+    [
+        ({"pull_identity": "role"}, "iam:DeleteUser"),
+        ({}, "iam:DeleteRole"),
+        ({"pull_identity": "caller", "role_arn": LENT}, "iam:DeleteRole"),
+    ],
+)
+def test_what_retires_the_former_identity_is_looked_for_when_it_is_asked_for(
+    house: House, options: Json, action: str
+) -> None:
+    make_role(house)
+    with denying(house, action):
+        assert preflight(house, **options)["ready"]
+        found = preflight(house, **options, retire_former_identity=True)
+    kind = action.removeprefix("iam:Delete").lower()
+    assert list(wrong(found)) == [action] and f"{kind}/runpod/{USER}" in wrong(found)[action]
+
+
+def test_a_former_role_that_there_is_not_is_no_missing_right_where_nothing_is_simulated(house: House) -> None:
+    with denying(house, "iam:SimulatePrincipalPolicy", "iam:ListRolePolicies"):
+        found = preflight(house, retire_former_identity=True)
+    assert found["ready"] and "iam:ListRolePolicies" in wrong(found, "unknown")
 
 
 def test_an_operator_who_is_bound_is_told_to_set_the_boundary(house: House) -> None:
