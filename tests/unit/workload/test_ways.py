@@ -243,6 +243,25 @@ def test_a_user_does_not_take_another_s_tokens_for_its_own(house: House, play: P
     assert (play().changed, play().changed) == (["runpod_ecr_credential"], [])
 
 
+@pytest.mark.parametrize(
+    ("call", "code", "warned", "failed"),
+    [
+        ("secretsmanager:DescribeSecret", "AccessDeniedException", False, False),
+        ("secretsmanager:DescribeSecret", "InternalServiceError", False, True),
+        ("secretsmanager:UntagResource", "AccessDeniedException", True, False),
+    ],
+)
+def test_a_caller_without_rights_on_the_entry_hands_its_token_over_all_the_same(
+    house: House, play: Play, call: str, code: str, warned: bool, failed: bool
+) -> None:
+    play()
+    house.sandbox.fail(call, times=None, answer={"status": 400, "code": code, "message": "no"})
+    done = play(**CALLER)
+    assert bool(done.failure) is failed
+    told = [text for text in done.warnings if "still tells of tokens that are no more at RunPod" in text]
+    assert bool(told) is warned
+
+
 def test_a_role_does_not_leave_its_tokens_under_the_user_s_name(house: House, play: Play) -> None:
     named = {"runpod_ecr_credential_name": "ecr", "runpod_ecr_secret_store": {"type": "ssm"}}
     play(**named)
