@@ -34,6 +34,7 @@ SHARES = {  # scenario -> which of its points
     "rotation": (200, 610, 1011),
     "endpoint rollout": (120, 522),
     "way changed": (300, 611),
+    "moved to a role": (2250,),
     "teardown": (200, 420, 633),
 }
 MEETINGS = [
