@@ -78,6 +78,9 @@ notes:
     IAM actions with O(pull_identity=role): C(iam:GetRole), C(iam:GetRolePolicy), C(iam:ListRolePolicies),
     C(iam:ListAttachedRolePolicies), and C(sts:AssumeRole), as with O(role_arn).
   - >-
+    IAM actions that tell of a pull user or role that a move to another O(pull_identity) has left: C(iam:GetUser) and
+    C(iam:GetRole). Without them it is not told.
+  - >-
     IAM actions for every way of access: C(ecr:BatchCheckLayerAvailability), C(ecr:GetLifecyclePolicy) and, where there
     is one, C(ecr:DescribeImages). What may not be looked at is told, and is not taken for a fault.
   - >-

@@ -22,9 +22,11 @@ BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/runpod-pull-boundary"
 PUBLIC = {"access": "public", "acknowledge_public": True}
 
 
-def policy(name: str) -> Who:
-    """Return who has this policy, with the placeholders filled in."""
-    filled = json.dumps(documents()[name]).replace("ACCOUNT", ACCOUNT).replace("repository/team/", "repository/")
+def policy(names: str) -> Who:
+    """Return who has these policies, with the placeholders filled in."""
+    held = [documents()[name] for name in names.split()]
+    whole = {**held[0], "Statement": [one for each in held for one in each["Statement"]]}
+    filled = json.dumps(whole).replace("ACCOUNT", ACCOUNT).replace("repository/team/", "repository/")
     return Who(f"arn:aws:iam::{ACCOUNT}:user/operator", json.loads(filled))
 
 
@@ -106,8 +108,24 @@ def test_each_store_and_a_quarantine_live_within_the_policies(house: House, stor
 
 
 def test_a_caller_who_pulls_needs_no_more_than_to_pull(house: House) -> None:
+    """What a user before it has left is looked for, and done without."""
     who = dict.fromkeys(["main", "refresh", "audit"], "pull-boundary")
-    through_its_life(house, {"pull_identity": "caller"}, who, {"ecr:GetLifecyclePolicy", "ecr:DescribeImages"})
+    left = {"iam:GetUser", "iam:GetRole", "secretsmanager:DescribeSecret"}
+    through_its_life(house, {"pull_identity": "caller"}, who, {"ecr:GetLifecyclePolicy", "ecr:DescribeImages", *left})
+
+
+def test_a_move_that_retires_the_former_identity_lives_within_the_policies(house: House) -> None:
+    make_boundary(house)
+    trust = [{"principal_arns": [f"arn:aws:iam::{ACCOUNT}:user/operator"]}]
+    options = {"user_permissions_boundary": BOUNDARY, "adopt": True, "retire_former_identity": True}
+    for identity in ("user", "role", "user"):
+        with limited(house, "operator operator-role") as denied:
+            played = house.role(pull_identity=identity, role_trust=trust, **options)
+        assert (played.failure, denied) == ("", []), identity
+        with limited(house, "auditor") as denied:
+            assert house.role("audit", pull_identity=identity).failure == ""
+        assert [one for one in denied if not one.startswith("sts:AssumeRole")] == [], identity
+    assert house.users() == [USER] and house.client("iam").list_roles()["Roles"] == []
 
 
 def test_without_the_boundary_no_pull_user_is_made(house: House) -> None:
