@@ -1,7 +1,8 @@
 # Copyright (c) 2026 The gpuops.runpod authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""No value of an environment and no credential shows, whichever callback tells of whichever run, good or failing.
+"""No value of an environment and no credential shows, whichever callback tells of whichever run, good or failing, nor
+in a list of processes.
 
 A full matrix of runs, callbacks and verbosities takes an hour. Callbacks show what a run hands them, and hand on what
 they are asked for, so each run is told by one callback at one verbosity, beside JUnit's, the tree's and the log; each
@@ -21,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import ENDPOINT, IMAGE, ROOT, House, Run
+from .conftest import ENDPOINT, IMAGE, ROOT, House, Run, sampled_processes
 
 FORMATS: dict[str, dict[str, str]] = {
     "default": {},
@@ -113,17 +114,21 @@ class Watch:
         outputs = self.folder / f"shown-{number}"
         given = self.variables(number, **variables)
         verbose = [f"-{'v' * verbosity}"] if verbosity else []
-        done = self.house.play(
-            playbook,
-            *("-e", f"@{given}", "--diff", *verbose, *arguments),
-            **FORMATS[told],
-            ANSIBLE_CALLBACKS_ENABLED="junit,tree",
-            JUNIT_OUTPUT_DIR=str(outputs / "junit"),
-            ANSIBLE_CALLBACK_TREE_DIR=str(outputs / "tree"),
-            ANSIBLE_LOG_PATH=str(self.folder / f"{outputs.name}.log"),
-        )
+        processes: set[str] = set()
+        with sampled_processes(processes, 0.1):
+            done = self.house.play(
+                playbook,
+                *("-e", f"@{given}", "--diff", *verbose, *arguments),
+                **FORMATS[told],
+                ANSIBLE_CALLBACKS_ENABLED="junit,tree",
+                JUNIT_OUTPUT_DIR=str(outputs / "junit"),
+                ANSIBLE_CALLBACK_TREE_DIR=str(outputs / "tree"),
+                ANSIBLE_LOG_PATH=str(self.folder / f"{outputs.name}.log"),
+            )
+        assert any("ansible-playbook" in process for process in processes)
         run = f"{Path(playbook).stem} {json.dumps(variables)} {told} {'v' * verbosity}"
         self.keep(f"{number} {run} stdout", done.output)
+        self.keep(f"{number} {run} processes", "\n".join(processes))
         self.keep_files(f"{number} {run}", [outputs, self.folder / f"{outputs.name}.log"])
         self.keep_files(f"{number} {run}", list(self.folder.glob(f"audit-{number}.*")))
         self.note_secrets()
