@@ -135,10 +135,18 @@ RULES = (
     Rule(
         "ReadPullRoles",
         "the pull role, with `ecr_pull_role`",
-        "iam:GetRole GetRolePolicy ListRolePolicies ListAttachedRolePolicies ListInstanceProfilesForRole",
+        "iam:GetRole GetRolePolicy ListRolePolicies ListAttachedRolePolicies",
         ROLES,
         "role",
         "operator-role auditor",
+    ),
+    Rule(
+        "SeeWhatUsesPullRoles",
+        "the pull role, before it goes",
+        "iam:ListInstanceProfilesForRole",
+        ROLES,
+        "role",
+        "operator-role",
     ),
     Rule(
         "SeeWhetherPullRoleExists",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from .._core.errors import ApiError, Json, NotFoundError
@@ -45,6 +46,7 @@ OPTIONAL = {
     **{name: (dict, "an object") for name in ("env", "mounts", "scaling", "gpu", "workers")},
     **{name: (list, "a list") for name in ("ports", "cpu", "allowedCudaVersions", "dataCenterIds", "networkVolumes")},
 }
+TEXT_LISTS = ("ports", "allowedCudaVersions", "dataCenterIds")
 ITEMS = {
     "/registries/delegations": "delegations",
     "/registries": "registries",
@@ -192,13 +194,25 @@ def item(call: str, kind: str, thing: Any, what: str) -> Json:
             raise unfit(call, f"{what} ({printable(thing['id'])}) has {name} that is not {meant}")
     if not all(isinstance(value, str) for value in (thing.get("env") or {}).values()):
         raise unfit(call, f"{what} ({printable(thing['id'])}) has a value in env that is no text")
-    if kind == "endpoints" and thing.get("gpu") and not is_texts(thing["gpu"].get("pools")):
-        raise unfit(call, f"{what} ({printable(thing['id'])}) has gpu.pools that is not a list of texts")
+    for name, meant in wrong_lists(kind, thing):
+        raise unfit(call, f"{what} ({printable(thing['id'])}) has {name} that is not a list of {meant}")
     return thing if thing.get("name") is not None else {**thing, "name": ""}
 
 
-def is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+def wrong_lists(kind: str, thing: Json) -> Iterator[tuple[str, str]]:
+    """Yield the names of lists that hold something else, and what they should."""
+    gpu = thing.get("gpu") or {}
+    texts = {name: thing.get(name) for name in TEXT_LISTS}
+    texts |= {f"gpu.{name}": gpu.get(name) for name in ("excludedTypes", "allowedCudaVersions")}
+    if kind == "endpoints" and gpu:
+        texts["gpu.pools"] = [None] if gpu.get("pools") is None else gpu["pools"]
+    yield from ((name, "texts") for name, value in texts.items() if not is_list_of(str, value))
+    if not is_list_of(dict, thing.get("cpu")):
+        yield "cpu", "objects"
+
+
+def is_list_of(kind: type, value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(each, kind) for each in value))
 
 
 def next_cursor(path: str, document: Json) -> str | None:

@@ -32,11 +32,11 @@ from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
     ecr_public_repo,
     ecr_pull_grant,
+    ecr_pull_role,
     runpod_ecr_credential,
 )
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     STORES,
-    UNMEASURED,
     client,
     lost,
     refusal,
@@ -54,6 +54,7 @@ from ansible_collections.gpuops.runpod.tests.unit.rights.test_operator import (
     NAME,
     PRIVATE,
     PUBLIC,
+    ROLE,
     Carrier,
     Observed,
     Shelf,
@@ -72,8 +73,6 @@ from ansible_collections.gpuops.runpod.tests.unit.rights.test_operator import (
     use_rotation,
 )
 from ansible_collections.gpuops.runpod.tools.rights import POLICIES, RULES, documents
-
-pytestmark = UNMEASURED
 
 BOUNDARY = f"arn:aws:iam::{HOME}:policy/runpod-pull-boundary"
 TEAM = "/runpod/team/"
@@ -186,6 +185,7 @@ def publish(account: Observed, check_only: bool = False) -> None:
 def audit(account: Observed) -> None:
     check(account, "caller")
     look(account, {"name": NAME})  # before there is a user
+    look_at_a_role(account)
     use_info(account, ({"name": NAME},))
     with unnoted(account):
         play(account)
@@ -196,6 +196,16 @@ def audit(account: Observed) -> None:
     account.public.client().create_repository(repositoryName="app")
     publish(account, check_only=True)
     watch_images(account)
+
+
+def look_at_a_role(account: Observed) -> None:
+    """Before there is one, and once there is."""
+    given = {"permissions_boundary": account.boundary, **ROLE}
+    ecr_pull_role.run(given, True, account.aws())
+    with unnoted(account):
+        keep_role(account)
+    for options in ({}, {"repositories": MANY}, {"policy": "pull_only"}):
+        ecr_pull_role.run({**given, **options}, True, account.aws())
 
 
 def watch_images(account: Observed) -> None:

@@ -46,7 +46,6 @@ from ansible_collections.gpuops.runpod.tests.sandbox.policies import iam_context
 from ansible_collections.gpuops.runpod.tests.unit.plugins import rights
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import (
     STORES,
-    UNMEASURED,
     Account,
     Recorder,
     Store,
@@ -59,8 +58,6 @@ from ansible_collections.gpuops.runpod.tests.unit.plugins.sinks import PRESENT a
 from ansible_collections.gpuops.runpod.tests.unit.plugins.sinks import DockerConfigTarget
 from ansible_collections.gpuops.runpod.tests.unit.rights.judge import Request, Who, allowed, every_action, findings
 from ansible_collections.gpuops.runpod.tools.rights import PAGE, RULES, written
-
-pytestmark = UNMEASURED
 
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[3]

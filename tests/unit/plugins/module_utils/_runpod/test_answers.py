@@ -47,6 +47,19 @@ def answering(status: int, document: Any, *more: Any) -> Client:
         ({"templates": [{**NAMED, "registry": {"id": "r1"}}]}, r"an item \(t1\) has registry that is not a text"),
         ({"templates": [{**NAMED, "env": ["A=1"]}]}, r"an item \(t1\) has env that is not an object"),
         ({"templates": [{**NAMED, "ports": "80/http"}]}, r"an item \(t1\) has ports that is not a list"),
+        (
+            {"templates": [{**NAMED, "ports": ["80/http", None]}]},
+            r"an item \(t1\) has ports that is not a list of texts",
+        ),
+        (
+            {"templates": [{**NAMED, "allowedCudaVersions": [12.8]}]},
+            r"an item \(t1\) has allowedCudaVersions that is not a list of texts",
+        ),
+        (
+            {"templates": [{**NAMED, "gpu": {"excludedTypes": [None]}}]},
+            r"an item \(t1\) has gpu.excludedTypes that is not a list of texts",
+        ),
+        ({"templates": [{**NAMED, "cpu": [None]}]}, r"an item \(t1\) has cpu that is not a list of objects"),
         ({"templates": [{**NAMED, "pool": ["A"]}]}, r"an item \(t1\) has pool that is not a text"),
     ],
 )
