@@ -249,7 +249,8 @@ def aws_at(endpoint: Endpoint) -> Aws:
     return Aws(endpoint.connect, "us-east-1", None, lambda: datetime(2026, 11, 28, tzinfo=timezone.utc), time.sleep)
 
 
-def test_a_client_of_botocore_narrows_the_caller_s_session(tmp_path: Path) -> None:
+def test_a_client_of_botocore_narrows_the_caller_s_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_STS_REGIONAL_ENDPOINTS", "regional")  # as by default where botocore has the operation
     endpoint = Endpoint(tmp_path)
     found = open_as(aws_at(endpoint), Minting(None, None, (arn("app"),)))
     assert (found.key, found.opens_more) == (tuple(GIVEN.values()), "")
