@@ -5,7 +5,7 @@
 
 python -m tests.faults                          all of it
 python -m tests.faults calls [scenario ...]     the calls alone, of these scenarios
-python -m tests.faults pairs                    the pairs alone
+python -m tests.faults pairs [start ...]        the pairs alone, from these starts
 python -m tests.faults inputs                   anything as options of the modules, and as variables of the role, alone
 python -m tests.faults answers                  whole runs on answers that are mutated alone
 """
@@ -47,7 +47,7 @@ def kind(verdict: Verdict) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=["all", *PARTS], default="all")
-    parser.add_argument("scenarios", nargs="*", metavar="scenario")
+    parser.add_argument("names", nargs="*", metavar="name", help="of scenarios, or of starts")
     parser.add_argument("--every", type=int, default=1, help="of the points, only each nth")
     parser.add_argument("--fault", action="append", default=[], help="only faults whose names hold this, such as $")
     parser.add_argument("--first", type=int, default=0, help="the number of the first point, or the first seed")
@@ -61,10 +61,10 @@ def main() -> int:
         here = {name: sandbox.environment[name] for name in ("NO_PROXY", "no_proxy", "SSL_CERT_FILE")}
         with patch.dict(os.environ, here):
             if given.what in ("all", "calls"):
-                for name in given.scenarios or SCENARIOS:
+                for name in given.names or SCENARIOS:
                     wrong += break_calls(Harness(sandbox, name), given.first, given.every, given.fault)
             if given.what in ("all", "pairs"):
-                for start in STARTS:
+                for start in given.names or STARTS:
                     wrong += let_meet(Meetings(sandbox), start, range(given.first, given.first + given.seeds))
             if given.what in ("all", "inputs"):
                 wrong += give_the_role_anything(sandbox, range(given.first, given.first + given.inputs // OF_THE_ROLE))
