@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -41,8 +42,8 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def no_controller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let warnings be kept for the result, whatever of ansible other tests have imported."""
-    if find_spec("ansible.module_utils._internal"):  # not before ansible-core 2.19
-        monkeypatch.setattr("ansible.module_utils._internal.is_controller", False)
+    with suppress(ImportError):  # before ansible-core 2.17
+        monkeypatch.setattr(import_module("ansible.module_utils._internal"), "is_controller", False, raising=False)
 
 
 def end(run: Run, key: str | None, capsys: Capture, **given: Any) -> Json:
