@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError
+from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.iam_user import spelled_otherwise
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload import audit_look
 from tests.system.conftest import REGISTRY, USER, House
 
 from .audits import SERVED, TRAINING, WORKLOADS, Json, audited, broken
@@ -159,7 +163,19 @@ def test_an_identity_with_which_something_else_pulls_is_in_use(kept: House) -> N
 
 
 def test_who_else_made_one_of_the_name_is_no_former_identity(kept: House) -> None:
-    kept.client("iam").create_user(UserName=USER.upper())
+    kept.client("iam").create_user(UserName=USER)
+    assert left(audit(kept)) == []
+
+
+def test_a_user_of_the_name_in_another_spelling_is_no_former_identity(
+    kept: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IAM tells of it whatever the case; moto does not."""
+
+    def told(dummy: Aws, name: str) -> None:
+        raise ConflictError(spelled_otherwise(name, name.upper()))
+
+    monkeypatch.setattr(audit_look, "find_user", told)
     assert left(audit(kept)) == []
 
 
