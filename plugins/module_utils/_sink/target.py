@@ -66,7 +66,8 @@ class TokenSink(Protocol):
     def label(self) -> str:
         """Return what to call it in a sentence."""
 
-    def read(self) -> SinkState: ...
+    def read(self) -> SinkState:
+        """Raise CollectionError when it cannot be read."""
 
     def expected(self, state: SinkState) -> Json:
         """Return the summary after a write, as far as that is known before."""
@@ -74,7 +75,8 @@ class TokenSink(Protocol):
     def write(self, state: SinkState, token: Token, made_by: str) -> SinkState:
         """Raise SupersededError when another run has written since `state` was read."""
 
-    def remove(self, state: SinkState) -> None: ...
+    def remove(self, state: SinkState) -> None:
+        """Take away what this collection wrote."""
 
 
 def fingerprint(password: str) -> str:
