@@ -57,12 +57,20 @@ def delete(clouds: Clouds, path: str) -> None:
 
 
 def users(clouds: Clouds, prefix: str) -> Iterator[Removal]:
+    yield from of_iam(clouds, prefix, "User", delete_user)
+
+
+def roles(clouds: Clouds, prefix: str) -> Iterator[Removal]:
+    yield from of_iam(clouds, prefix, "Role", delete_role)
+
+
+def of_iam(clouds: Clouds, prefix: str, kind: str, remove: Callable[[Any, str], None]) -> Iterator[Removal]:
     iam = clouds.aws("iam")
-    for page in iam.get_paginator("list_users").paginate(PathPrefix="/runpod/"):
-        for user in page["Users"]:
-            if user["UserName"].startswith(prefix):
-                name = user["UserName"]
-                yield f"IAM user {name}", lambda name=name: delete_user(iam, name)  # type: ignore[misc]
+    for page in iam.get_paginator(f"list_{kind.lower()}s").paginate(PathPrefix="/runpod/"):
+        for one in page[f"{kind}s"]:
+            name = one[f"{kind}Name"]
+            if name.startswith(prefix):
+                yield f"IAM {kind.lower()} {name}", lambda name=name: remove(iam, name)  # type: ignore[misc]
 
 
 def delete_user(iam: Any, name: str) -> None:
@@ -73,15 +81,6 @@ def delete_user(iam: Any, name: str) -> None:
     for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
         iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
     iam.delete_user(UserName=name)
-
-
-def roles(clouds: Clouds, prefix: str) -> Iterator[Removal]:
-    iam = clouds.aws("iam")
-    for page in iam.get_paginator("list_roles").paginate(PathPrefix="/runpod/"):
-        for role in page["Roles"]:
-            if role["RoleName"].startswith(prefix):
-                name = role["RoleName"]
-                yield f"IAM role {name}", lambda name=name: delete_role(iam, name)  # type: ignore[misc]
 
 
 def delete_role(iam: Any, name: str) -> None:

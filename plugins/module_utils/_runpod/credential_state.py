@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
@@ -121,6 +121,11 @@ def others(current: CredentialState) -> list[Json]:
     ]
 
 
+def told_of(registries: Iterable[Json], tags: Container[str]) -> list[str]:
+    """Return the freshness tags of these credentials that there are."""
+    return [name for registry in registries if (name := OURS + registry["id"]) in tags]
+
+
 def disown(params: Json, registries: Iterable[Json], aws: Aws) -> tuple[str, ...]:
     """Take back what a pull user's entry tells of credentials that get another identity's tokens, as far as whoever
     runs this may: else a run as that user takes them for its own.
@@ -130,8 +135,7 @@ def disown(params: Json, registries: Iterable[Json], aws: Aws) -> tuple[str, ...
         return ()
     store = store_of(aws, {**dict.fromkeys(STORE_OPTIONS), **given})
     try:
-        tags = store.tags()
-        names = [OURS + registry["id"] for registry in registries if OURS + registry["id"] in tags]
+        names = told_of(registries, store.tags())
     except AwsError as error:
         if error.code not in DENIED:
             raise
@@ -146,7 +150,6 @@ def disown(params: Json, registries: Iterable[Json], aws: Aws) -> tuple[str, ...
 
 def forget(current: CredentialState, registries: Iterable[Json], more: Iterable[str] = ()) -> None:
     """An entry that is being deleted takes its tags along."""
-    names = [OURS + registry["id"] for registry in registries if OURS + registry["id"] in current.tags]
-    names += more
+    names = [*told_of(registries, current.tags), *more]
     if names and current.store and current.entry and not current.entry.deleted:
         current.store.untag(names)
