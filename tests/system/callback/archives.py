@@ -8,7 +8,9 @@ from __future__ import annotations
 import marshal
 import os
 import zipfile
+from hashlib import sha256
 from importlib.util import MAGIC_NUMBER, source_hash
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,9 +37,18 @@ class Archive(zipfile.ZipFile):
         super().writestr(zinfo_or_arcname, data, *rest, **more)
         name = getattr(zinfo_or_arcname, "filename", zinfo_or_arcname)
         if name.endswith(".py"):
-            source = data.encode() if isinstance(data, str) else bytes(data)
-            code = marshal.dumps(compile(source, name, "exec", dont_inherit=True))
-            super().writestr(f"{name}c", MAGIC_NUMBER + UNCHECKED + source_hash(source) + code)
+            super().writestr(f"{name}c", bytecode(name, data.encode() if isinstance(data, str) else bytes(data)))
+
+
+def bytecode(name: str, source: bytes) -> bytes:
+    """Return what Python would cache of a source; most archives have most sources in common."""
+    known = Path(os.environ["ARCHIVES"], f"{sha256(name.encode() + source).hexdigest()}.pyc")
+    if not known.exists():
+        code = marshal.dumps(compile(source, name, "exec", dont_inherit=True))
+        own = known.with_suffix(f".{os.getpid()}")
+        own.write_bytes(MAGIC_NUMBER + UNCHECKED + source_hash(source) + code)
+        own.replace(known)  # whole for whoever reads it meanwhile
+    return known.read_bytes()
 
 
 class CallbackModule(CallbackBase):
