@@ -20,6 +20,8 @@ from jinja2 import Environment
 
 from tests.unit.awx.shipped import data, named
 
+from .conftest import sharing
+
 Json = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,8 +147,8 @@ def listed_playbooks(project: Path, files: Iterable[Path]) -> set[str]:
 class Controller:
     """Syncs projects and runs jobs below a folder, with nothing from the caller's environment."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
-        self._folder, self._settings = folder, settings
+    def __init__(self, folder: Path, settings: Mapping[str, str], archives: Path) -> None:
+        self._folder, self._settings, self._archives = folder, settings, archives
         self._home = folder / "home"
         self._home.mkdir()
         self._jobs = 0
@@ -226,7 +228,7 @@ class Controller:
             "playbook": template["playbook"],
             "inventory": str(hosts),
             "suppress_env_files": True,
-            "envvars": {**self._environment(folder), **self._settings, **credentials},
+            "envvars": {**self._environment(folder), **self._settings, **self._sharing(project), **credentials},
             "fact_cache_type": "",
             "quiet": True,
         }
@@ -235,6 +237,12 @@ class Controller:
         )
         events = [json.loads(path.read_text()) for path in folder.glob("artifacts/*/job_events/*.json")]
         return Job(done.returncode, folder, sorted(events, key=lambda event: event["counter"]))
+
+    def _sharing(self, project: Project) -> dict[str, str]:
+        """Let the jobs of a project share archives, and no others: each finds its modules in its own collection."""
+        archives = self._archives / project.checkout.name
+        archives.mkdir(exist_ok=True)
+        return sharing(archives)
 
     def _extra_variables(self, trusted: Json, answers: Json, workflow: int | None) -> str:
         """Those of the template as they are; what comes at launch is no template of Jinja's, whatever it says."""

@@ -34,7 +34,7 @@ from tools.live.document import differences, summary, written_for
 from tools.live.questions import QUESTIONS
 from tools.live.report import report, scrubbed
 
-from .conftest import ROOT, House
+from .conftest import ROOT, House, sharing
 from .role import Role
 
 PREFIX = "gpuops-live-0a1b2c3d"
@@ -128,13 +128,13 @@ def nothing_is_left(house: House, clouds: Clouds) -> bool:
 # The whole
 
 
-def test_a_whole_run_passes_and_leaves_a_report_that_may_be_shown(house: House, tmp_path: Path) -> None:
+def test_a_whole_run_passes_and_leaves_a_report_that_may_be_shown(house: House, archives: Path, tmp_path: Path) -> None:
     house.sandbox.runpod.switch(document={"paths": {"/v2/registries": {"get": {"responses": {"200": {}}}}}})
     path = tmp_path / "report.md"
     done = subprocess.run(
         [sys.executable, "-m", "tools.live", "--yes", "--report", path],
         cwd=ROOT,
-        env=house.environment(),
+        env=house.environment() | sharing(archives),
         capture_output=True,
         text=True,
         timeout=600,
@@ -152,12 +152,12 @@ def test_a_whole_run_passes_and_leaves_a_report_that_may_be_shown(house: House, 
     assert house.users() == house.secrets() == []
 
 
-def test_a_run_that_is_told_to_end_removes_what_it_made(house: House, tmp_path: Path) -> None:
+def test_a_run_that_is_told_to_end_removes_what_it_made(house: House, archives: Path, tmp_path: Path) -> None:
     path = tmp_path / "report.md"
     with subprocess.Popen(
         [sys.executable, "-m", "tools.live", "--yes", "--report", path],
         cwd=ROOT,
-        env=house.environment(),
+        env=house.environment() | sharing(archives),
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

@@ -34,12 +34,12 @@ def files_of(folder: Path) -> Iterator[Path]:
 class Awx:
     """A controller with the job templates of extensions/awx, an account of each cloud, and both kinds of projects."""
 
-    def __init__(self, house: House, folder: Path) -> None:
+    def __init__(self, house: House, folder: Path, archives: Path) -> None:
         self.house = house
         environment = house.sandbox.environment
         unknown = INJECTED | {"AWS_REGION"}  # that is in the variables of the inventory
         settings = {name: value for name, value in environment.items() if name not in unknown}
-        self.controller = Controller(folder, settings)
+        self.controller = Controller(folder, settings, archives)
         self.collection = self.controller.repository("collection", files_of(ROOT), ROOT)
         self.wrapper = self.controller.repository("wrapper", files_of(WRAPPER), WRAPPER)
 
@@ -92,9 +92,14 @@ class Jobs:
         )
 
 
+@pytest.fixture(scope="module")
+def own_archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("archives")
+
+
 @pytest.fixture
-def awx(house: House, tmp_path: Path) -> Awx:
-    return Awx(house, tmp_path)
+def awx(house: House, tmp_path: Path, own_archives: Path) -> Awx:
+    return Awx(house, tmp_path, own_archives)
 
 
 def secrets(house: House) -> dict[str, str]:
@@ -106,6 +111,13 @@ def secrets(house: House) -> dict[str, str]:
         "operator's secret key": environment["AWS_SECRET_ACCESS_KEY"],
         "RunPod API key": environment["RUNPOD_API_KEY"],
     }
+
+
+def assert_nothing_is_said(jobs: list[Job], hidden: dict[str, str]) -> None:
+    injected = {"operator's secret key": {"command"}, "RunPod API key": {"command"}}
+    for job in jobs:
+        held = {name: files for name, secret in hidden.items() if (files := job.files_with(secret))}
+        assert held == injected  # what ansible-runner writes itself
 
 
 def test_jobs_run_by_ansible_runner_and_leave_no_secret_of_ours(awx: Awx) -> None:
@@ -125,22 +137,13 @@ def test_jobs_run_by_ansible_runner_and_leave_no_secret_of_ours(awx: Awx) -> Non
     assert not jobs.launch(plain, "RunPod ECR refresh").changed
     assert not jobs.launch(plain, "RunPod ECR rotate").changed
     assert jobs.launch(plain, "RunPod ECR audit").published["runpod_ecr_audit"]["status"] == "unproven"
-    hidden = secrets(awx.house)
-    preview = jobs.launch(plain, "RunPod ECR teardown preview", workflow=7)
-    jobs.launch(plain, "RunPod ECR teardown", workflow=7, told=preview.published)
-    assert not awx.house.users()
-    assert not awx.house.runpod()["templates"]
-
-    injected = {"operator's secret key": {"command"}, "RunPod API key": {"command"}}
-    for job in jobs.done:
-        held = {name: files for name, secret in hidden.items() if (files := job.files_with(secret))}
-        assert held == injected  # what ansible-runner writes itself
+    assert_nothing_is_said(jobs.done, secrets(awx.house))
 
 
 def test_a_teardown_removes_what_its_preview_shows_and_nothing_outside_of_the_workflow(awx: Awx) -> None:
     plain = awx.controller.sync(awx.collection)
     awx.house.arrange()
-    jobs = Jobs(awx)
+    jobs, hidden = Jobs(awx), secrets(awx.house)
 
     preview = jobs.launch(plain, "RunPod ECR teardown preview", workflow=7)
     assert preview.published == {"runpod_awx_previewed": "7"}
@@ -156,6 +159,7 @@ def test_a_teardown_removes_what_its_preview_shows_and_nothing_outside_of_the_wo
     shown = [line for line in preview.said if line in removal.said]
     assert len(shown) >= 3 and preview.said[: len(shown)] == removal.said[: len(shown)]
     assert not awx.house.users() and not awx.house.runpod()["templates"] and not awx.house.runpod()["registries"]
+    assert_nothing_is_said(jobs.done, hidden)
 
 
 def test_the_reason_of_a_failure_is_published_for_the_notification(awx: Awx) -> None:
