@@ -123,7 +123,7 @@ def test_without_a_collection_it_says_how_to_get_it(tmp_path: Path) -> None:
 
 
 def test_without_a_controller_none_is_guessed(tmp_path: Path) -> None:
-    for environment in ({}, {"CONTROLLER_HOST": "https://awx.example.com"}, {"AAP_TOKEN": "x"}):
+    for environment in ({"CONTROLLER_HOST": "https://awx.example.com"}, {"AAP_TOKEN": "x"}):
         run = play(PLAYBOOK, ANSIBLE_COLLECTIONS_PATH=str(tmp_path), **environment)
         assert run.code == 2 and "export CONTROLLER_HOST" in run.output and "127.0.0.1" not in run.output
 

@@ -21,6 +21,7 @@ from threading import current_thread, main_thread
 from typing import Any
 from unittest.mock import patch
 
+import boto3
 import pytest
 
 from tests.sandbox import contract, near
@@ -36,6 +37,7 @@ from tools.live.report import report, scrubbed
 
 from .conftest import ROOT, House, sharing
 from .role import Role
+from .worker import session
 
 PREFIX = "gpuops-live-0a1b2c3d"
 ACCOUNT = "123456789012"
@@ -84,7 +86,9 @@ def check(
     patient: bool = False,
 ) -> tuple[Outcome, Clouds]:
     """Run a check in this process. Its playbooks are those of the role, unless they are played by something else."""
-    clouds, interruptions = Clouds(os.environ, "us-east-1"), interruptions or Interruptions()
+    interruptions = interruptions or Interruptions()
+    with patch.object(boto3.session, "Session", session):  # one that has read what the services are like
+        clouds = Clouds(os.environ, "us-east-1")
 
     def hold() -> None:
         interruptions.last = None

@@ -161,11 +161,9 @@ def test_all_images_are_looked_at_before_anything_changes(house: House) -> None:
 def test_absent_removes_what_was_made_in_two_regions_and_a_converge_right_after_it_works(house: House) -> None:
     house.arrange(IMAGE, SEOUL, endpoint=ENDPOINT)
     assert [len(house.runpod()[kind]) for kind in ("registries", "templates", "endpoints")] == [2, 2, 2]
-    workloads = [{"image": IMAGE}, {"image": SEOUL}]
-    absent = {"runpod_ecr_workloads": workloads, "runpod_ecr_state": "absent", "runpod_ecr_endpoint": ENDPOINT}
     house.sandbox.forget_calls()
-    gone = house.main_job("-e", json.dumps(absent))
-    assert gone.code == 0, gone.output
+    gone = house.role(image="", workloads=[{"image": IMAGE}, {"image": SEOUL}], state="absent", endpoint=ENDPOINT)
+    assert gone.failure == ""
     deletions = [call["name"] for call in house.sandbox.aws_calls() if ":Delete" in call["name"]]
     assert deletions == [  # the policies first
         "iam:DeleteUserPolicy",
