@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ HOSTS = {f"account-{account}": (account, key) for key, account in OPERATORS.item
 class Fleet:
     """The hosts, what lies in their registries, and what both clouds hold once the fleet has converged."""
 
-    def __init__(self, sandbox: Sandbox, size: int = 200) -> None:
+    def __init__(self, sandbox: Sandbox, size: int = 200, hosts: Iterable[str] = HOSTS) -> None:
         self.sandbox = sandbox
-        self.keys = {host: key for host, (dummy, key) in HOSTS.items()}  # of the operators
+        self.accounts = {host: HOSTS[host] for host in hosts}
+        self.keys = {host: key for host, (dummy, key) in self.accounts.items()}  # of the operators
         self.workloads = {
-            host: [self._workload(host, number) for number in range(size // len(HOSTS))] for host in HOSTS
+            host: [self._workload(host, number) for number in range(size // len(self.accounts))]
+            for host in self.accounts
         }
 
     def _workload(self, host: str, number: int) -> Json:
@@ -50,9 +53,9 @@ class Fleet:
 
     def write(self, folder: Path) -> Path:
         """Write the inventory: what the hosts have in common as variables of the group, the rest as those of each."""
-        hosts: Json = {"children": {GROUP: {"hosts": dict.fromkeys(HOSTS, {})}}}
+        hosts: Json = {"children": {GROUP: {"hosts": dict.fromkeys(self.accounts, {})}}}
         files: Json = {"hosts.json": {"all": hosts}, f"group_vars/{GROUP}.json": {"runpod_ecr_template": {"disk": 80}}}
-        for host in HOSTS:
+        for host in self.accounts:
             files[f"host_vars/{host}.json"] = {
                 "runpod_ecr_aws": {"access_key": self.keys[host], "secret_key": SECRET_KEY},
                 "runpod_ecr_workloads": self.workloads[host],
@@ -64,7 +67,7 @@ class Fleet:
 
     def wanted(self) -> Json:
         """Return what both clouds are to hold, by name."""
-        accounts = [account for account, dummy in HOSTS.values()]
+        accounts = [account for account, dummy in self.accounts.values()]
         return {
             "templates": sorted(
                 (item["template"]["name"], item["image"], f"{USER}-{HOSTS[host][0]}-{item['image'].split('.')[3]}")
@@ -89,8 +92,8 @@ class Fleet:
         return {
             "templates": sorted((one["name"], one["image"], names[one["registry"]]) for one in world["templates"]),
             "credentials": sorted(names.values()),
-            "users": {account: self._users(key) for account, key in HOSTS.values()},
-            "pullable": {account: self._pullable(key) for account, key in HOSTS.values()},
+            "users": {account: self._users(key) for account, key in self.accounts.values()},
+            "pullable": {account: self._pullable(key) for account, key in self.accounts.values()},
         }
 
     def _users(self, key: str) -> list[Any]:
