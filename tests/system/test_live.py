@@ -87,7 +87,7 @@ def check(
 ) -> tuple[Outcome, Clouds]:
     """Run a check in this process. Its playbooks are those of the role, unless they are played by something else."""
     interruptions = interruptions or Interruptions()
-    with patch.object(boto3.session, "Session", session):  # one that has read what the services are like
+    with patch.object(boto3.session, "Session", return_value=session()):  # one that has read what the services are like
         clouds = Clouds(os.environ, "us-east-1")
 
     def hold() -> None:
