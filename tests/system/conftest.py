@@ -18,6 +18,10 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import pytest
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultSecret
+from ansible.vars.manager import VariableManager
 
 from tests.leaks import Watch
 from tests.sandbox import contract
@@ -132,6 +136,15 @@ class House:
             done = Role(self.runs).perform(tasks, **variables)
         for watch in WATCHES:
             watch.look("a task", json.dumps(done, default=str))
+
+    def arrange_host(self, inventory: Path, host: str, vault_password: str = "") -> None:
+        """Bring about what a first run of the role does for a host of an inventory."""
+        loader = DataLoader()
+        loader.set_vault_secrets([("default", VaultSecret(vault_password.encode()))])
+        hosts = InventoryManager(loader, [str(inventory)])
+        variables = VariableManager(loader, hosts).get_vars(host=hosts.get_host(host))
+        with patch.dict(os.environ, self.environment()):
+            assert Role(self.runs).play(**variables).failure == ""
 
     def call(self, module: str, options: dict[str, Any]) -> None:
         """Run a module in this process, which takes no time either."""

@@ -122,7 +122,7 @@ class Play:
             "inventory_hostname": "localhost",
             "omit": Omit,
         }
-        self.variables: Json = {**given, **magic}
+        self.variables: Json = {**magic, **given}
 
     def include(self, file: str, scope: Json, folder: str = "tasks") -> None:
         path = next(path for path in (ROLE / folder / file, ROLE / "tasks" / file) if path.exists())

@@ -21,6 +21,7 @@ from .conftest import ROOT, House, Run
 from .role import ROLE
 from .worker import ACCOUNT
 
+PASSWORD = "example"  # of the vault
 OPS = ROOT / "examples" / "ops"
 MODULES = sorted((ROOT / "plugins" / "modules").glob("*.py"))
 FILTERS = sorted((ROOT / "plugins" / "filter").glob("*.py"))
@@ -116,7 +117,7 @@ class Company:
     def __init__(self, house: House, folder: Path) -> None:
         self.house, self.handover = house, folder
         password = folder / "vault-password"
-        password.write_text("example")
+        password.write_text(PASSWORD)
         self._environment = {
             "ANSIBLE_CONFIG": str(OPS / "ansible.cfg"),
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections"),
@@ -142,20 +143,21 @@ class Company:
 
 def test_role_runs_among_the_roles_of_a_company(house: House, tmp_path: Path) -> None:
     company = Company(house, tmp_path)
+    house.arrange_host(OPS / "inventory", "inference", PASSWORD)
     foretold = company.changed("--check", "--diff", "--limit", "training")
     assert list(foretold) == ["training"]
     assert foretold["training"] > 0
-    assert not house.users()
-    assert not house.runpod()["templates"]
+    assert house.users() == ["runpod-inference"]
+    assert [held["name"] for held in house.runpod()["templates"]] == ["runpod-gpu-inference"]
 
     done = company.changed()
-    assert done["training"] == done["inference"] > foretold["training"]  # whose plan foretells all steps in one task
+    assert done["training"] > foretold["training"]  # whose plan foretells all steps in one task
+    assert done["inference"] == 1  # what is handed over
     assert sorted(house.users()) == ["runpod-inference", "runpod-training"]
-    assert company.changed("--limit", "inference") == {"inference": 0}
 
     handed_over = tmp_path / "inference.json"
     handed_over.unlink()
-    assert company.changed("--tags", "handover", "--limit", "inference") == {"inference": 1}
+    assert company.changed("--tags", "handover") == {"inference": 1, "training": 0}
     assert company.calls() <= {"sts:GetCallerIdentity", "iam:ListAccountAliases", "GET /v2/templates"}
     [template] = json.loads(handed_over.read_text())
     assert template == "runpod-gpu-inference"
