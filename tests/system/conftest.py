@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, NamedTuple
@@ -220,12 +220,18 @@ class House:
         return [name for name in aws if not name.partition(":")[2].startswith(reads)] + runpod
 
 
-def ancestors(process_id: int) -> Iterator[int]:
-    """Yield the processes that a process comes from. Raises OSError when one is gone."""
-    while process_id > 1:
-        stat = Path(f"/proc/{process_id}/stat").read_text()
-        process_id = int(stat.rpartition(")")[2].split()[1])
-        yield process_id
+def descendants(process_id: int) -> set[int]:
+    """Return a process and those that come from it."""
+    children: dict[int, list[int]] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # it is gone
+            stat = Path(f"/proc/{name}/stat").read_text()
+            children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(name))
+    found, newest = set(), [process_id]
+    while newest:
+        found.update(newest)
+        newest = [child for parent in newest for child in children.get(parent, [])]
+    return found
 
 
 @contextmanager
@@ -238,12 +244,10 @@ def sampled_processes(samples: set[str], seconds: float = 0.02) -> Iterator[None
 
     def sample() -> None:
         while not done.wait(seconds):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    if os.getpid() in ancestors(int(path.parent.name)):
-                        samples.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-                except OSError:
-                    continue
+            for process_id in descendants(os.getpid()) - {os.getpid()}:
+                with suppress(OSError):
+                    command = Path(f"/proc/{process_id}/cmdline").read_bytes()
+                    samples.add(command.replace(b"\0", b" ").decode(errors="replace"))
 
     thread = Thread(target=sample)
     thread.start()
