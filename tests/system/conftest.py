@@ -290,8 +290,11 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the runs of a session share the archives of the checkout's modules."""
-    return tmp_path_factory.mktemp("archives")
+    """Where the runs of a session share the archives of the checkout's modules: Ansible locks each that it makes."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "archives"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
