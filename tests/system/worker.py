@@ -176,16 +176,15 @@ class Runs:
     def replace_key(self) -> None:
         self._run(ecr_pull_user, self._aws, name=USER, rotate_after_days=0, secret_store=self._stored)
 
-    def minter(self) -> Callable[[], None]:
-        """Return what reads the entry and mints a token as a refresh does, but with no patience for a refusal."""
+    def minter(self) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+        """Return what reads the entry, and what mints a token with it as a refresh does, but with no patience."""
         params, aws = self._ready(ecr_pull_user, self._aws, name=USER, secret_store=self._stored)
         store = store_of(aws, params["secret_store"])
 
-        def read_and_mint() -> None:
-            entry = store.read()
+        def mint(entry: Any) -> None:
             get_token(aws, REGION, entry and entry.key)
 
-        return read_and_mint
+        return store.read, mint
 
     @property
     def _stored(self) -> Json:
