@@ -54,7 +54,7 @@ Images = tuple[dict[tuple[str, str], dict[str, Repository]], dict[str, bytes]]  
 Handler = Callable[["AwsSimulator", AwsCall, Forward], Response]
 
 # moto looks through a class for the names of its methods at every call.
-responses.method_names_from_class = cache(responses.method_names_from_class)  # type: ignore[attr-defined]
+responses.method_names_from_class = cache(responses.method_names_from_class)
 
 # How the simulator behaves; what AWS does not document stands here with each answer that it may have.
 SWITCHES: dict[str, Any] = {
