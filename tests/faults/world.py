@@ -16,6 +16,8 @@ from moto.iam.models import iam_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.ssm.models import ssm_backends
 
+from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import is_young
+from ansible_collections.gpuops.runpod.plugins.module_utils._core.time import parse_time
 from tests.sandbox.aws_roles import session_of
 from tests.sandbox.server import ACCESS_KEY, SECRET_KEY, Sandbox
 from tests.system.conftest import USER, House
@@ -30,6 +32,7 @@ TOKEN = re.compile(MOMENT.pattern + r" [A-Z0-9]{16,}$")
 GRANTED = (
     "gpuops.runpod/granted"  # a time, of rights that grew while a key was stored: a run that was broken has two parts
 )
+LOCKED = 90.0  # seconds
 PULL = "ecr:BatchGetImage"
 PUBLIC = "public.ecr.aws/"
 
@@ -170,6 +173,8 @@ def _entry(house: House, store: str, registries: set[str]) -> Json:
     value = stored_key(house, store)
     if not value:
         return {}
+    if "lock" in value and not is_young(parse_time(value["lock"]["since"]), house.runs.clock(), LOCKED):
+        del value["lock"]  # of a dead run, which nobody heeds
     client = house.client(store)
     if store == "ssm":
         tags = client.list_tags_for_resource(ResourceType="Parameter", ResourceId=STORES[store])["TagList"]

@@ -107,7 +107,7 @@ class Runs:
         clock: Callable[[], datetime] = now,
     ) -> None:
         self.store = store
-        self._sleep, self._clock = sleep, clock
+        self._sleep, self.clock = sleep, clock
         self._clients: dict[tuple[ModuleType, Any], Any] = {}
         self._aws = {
             "region": environment["AWS_REGION"],
@@ -251,7 +251,7 @@ class Runs:
             if isinstance(one, Aws | Client):
                 one.sleep = self._sleep
             if isinstance(one, Aws):
-                one.clock, one.connect = self._clock, self._connect
+                one.clock, one.connect = self.clock, self._connect
         return client
 
     def _connect(

@@ -61,6 +61,8 @@ def checked(call: str, shape: Any, value: Any, path: str = "") -> Any:
     if shape.type_name == "list":
         if not isinstance(value, list):
             raise malformed(call, name, "is no list")
+        if any(is_null(shape.member, item, False) for item in value):
+            raise malformed(call, name, "has an empty item")
         return [checked(call, shape.member, item, f"{name}[].") for item in value]
     check_value(call, shape, value, name)
     return value

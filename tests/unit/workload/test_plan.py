@@ -379,8 +379,8 @@ def test_a_step_of_keys_says_what_becomes_of_them(house: House) -> None:
         assert played.failure == ""
         return [line for line in played.plan["changes"] if line.startswith("~ pull user")]
 
-    plain, ahead = house.runs._clock, [timedelta()]
-    house.runs._clock = lambda: plain() + ahead[0]
+    plain, ahead = house.runs.clock, [timedelta()]
+    house.runs.clock = lambda: plain() + ahead[0]
     house.arrange()
     [key] = house.keys()
     made = f"~ pull user {USER} (gets a new key; a later run retires {key})"

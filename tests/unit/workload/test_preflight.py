@@ -492,8 +492,8 @@ def test_skopeo_is_looked_for_only_where_images_are_copied(house: House) -> None
 
 @pytest.mark.parametrize(("minutes", "word"), [(2, "ahead of"), (-2, "behind")])
 def test_a_clock_that_is_off_by_more_than_a_minute_is_told(house: House, minutes: int, word: str) -> None:
-    plain = house.runs._clock
-    house.runs._clock = lambda: plain() + timedelta(minutes=minutes)
+    plain = house.runs.clock
+    house.runs.clock = lambda: plain() + timedelta(minutes=minutes)
     found = preflight(house)
     assert set(wrong(found)) == {"clock: AWS", "clock: RunPod"}
     assert all(word in check["text"] for check in found["checks"] if check["kind"] == "clock")

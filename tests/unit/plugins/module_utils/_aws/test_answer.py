@@ -124,6 +124,14 @@ def user(fields: str) -> str:
     return f"<GetUserResponse><GetUserResult><User>{fields}</User></GetUserResult></GetUserResponse>"
 
 
+def test_name_in_a_list_is_not_empty() -> None:
+    result = "<PolicyNames><member>pull</member><member/></PolicyNames>"
+    body = f"<ListUserPoliciesResult>{result}</ListUserPoliciesResult>"
+    aws = answering(f"<ListUserPoliciesResponse>{body}</ListUserPoliciesResponse>")
+    with pytest.raises(AwsError, match=r"iam:ListUserPolicies: MalformedAnswer: .* PolicyNames has an empty item"):
+        aws.call("iam", "list_user_policies", UserName="puller")
+
+
 def test_arn_of_a_user_is_one() -> None:
     with pytest.raises(AwsError, match=r"iam:GetUser: MalformedAnswer: in the answer User\.Arn is no ARN"):
         answering(user("<Arn>user/puller</Arn>")).call("iam", "get_user", UserName="puller")
