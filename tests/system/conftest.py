@@ -11,13 +11,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import pytest
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultSecret
+from ansible.vars.manager import VariableManager
 
 from tests.leaks import Watch
 from tests.sandbox import contract
@@ -135,6 +139,22 @@ class House:
             watch.look(f"the role's {entry}", json.dumps([played.failure, played.warnings, published], default=str))
         return played
 
+    def perform(self, tasks: str, **variables: Any) -> None:
+        """Let tasks succeed in this process."""
+        with patch.dict(os.environ, self.environment()):
+            done = Role(self.runs).perform(tasks, **variables)
+        for watch in WATCHES:
+            watch.look("a task", json.dumps(done, default=str))
+
+    def arrange_host(self, inventory: Path, host: str, vault_password: str = "") -> None:
+        """Bring about what a first run of the role does for a host of an inventory."""
+        loader = DataLoader()
+        loader.set_vault_secrets([("default", VaultSecret(vault_password.encode()))])
+        hosts = InventoryManager(loader, [str(inventory)])
+        variables = VariableManager(loader, hosts).get_vars(host=hosts.get_host(host))
+        with patch.dict(os.environ, self.environment()):
+            assert Role(self.runs).play(**variables).failure == ""
+
     def call(self, module: str, options: dict[str, Any]) -> None:
         """Run a module in this process, which takes no time either."""
         with patch.dict(os.environ, self.environment()):
@@ -209,12 +229,18 @@ class House:
         return [name for name in aws if not name.partition(":")[2].startswith(reads)] + runpod
 
 
-def ancestors(process_id: int) -> Iterator[int]:
-    """Yield the processes that a process comes from. Raises OSError when one is gone."""
-    while process_id > 1:
-        stat = Path(f"/proc/{process_id}/stat").read_text()
-        process_id = int(stat.rpartition(")")[2].split()[1])
-        yield process_id
+def descendants(process_id: int) -> set[int]:
+    """Return a process and those that come from it."""
+    children: dict[int, list[int]] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # it is gone
+            stat = Path(f"/proc/{name}/stat").read_text()
+            children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(name))
+    found, newest = set(), [process_id]
+    while newest:
+        found.update(newest)
+        newest = [child for parent in newest for child in children.get(parent, [])]
+    return found
 
 
 @contextmanager
@@ -227,12 +253,10 @@ def sampled_processes(samples: set[str], seconds: float = 0.02) -> Iterator[None
 
     def sample() -> None:
         while not done.wait(seconds):
-            for path in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    if os.getpid() in ancestors(int(path.parent.name)):
-                        samples.add(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-                except OSError:
-                    continue
+            for process_id in descendants(os.getpid()) - {os.getpid()}:
+                with suppress(OSError):
+                    command = Path(f"/proc/{process_id}/cmdline").read_bytes()
+                    samples.add(command.replace(b"\0", b" ").decode(errors="replace"))
 
     thread = Thread(target=sample)
     thread.start()
@@ -275,8 +299,11 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the runs of a session share the archives of the checkout's modules."""
-    return tmp_path_factory.mktemp("archives")
+    """Where the runs of a session share the archives of the checkout's modules: Ansible locks each that it makes."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "archives"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

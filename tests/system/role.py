@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The role's own tasks in this process: Ansible's templates and the modules' code, without a process for each task.
 
-It knows the keywords that the role uses, and refuses any other.
+It knows the keywords that the role and the examples of modules use, and refuses any other.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ansible._internal._templating._utils import Omit
 from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 from jinja2 import Environment
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import CollectionError
@@ -89,13 +89,21 @@ class Role:
         self._runs = runs
 
     def play(self, entry: str = "main", check: bool = False, **given: Any) -> Played:
-        play = Play(self._runs, check, given)
+        play = Play(self._runs, check, {**load("defaults/main.yml"), **load("vars/main.yml"), **given})
         failure = ""
         try:
             play.include(f"{entry}.yml", {})
         except TaskError as error:
             failure = str(error)
         return Played(play.ran, play.changed, play.warnings, failure, play.variables)
+
+    def perform(self, tasks: str, **given: Any) -> Json:
+        """Let each of some tasks, written as for a play, succeed, and return the variables then."""
+        play = Play(self._runs, False, given)
+        for task in LOADER.load(trust_as_template(tasks)):
+            assert "when" not in task  # which would pass it over
+            play.task(task, {}, "tasks")
+        return play.variables
 
 
 class Play:
@@ -114,7 +122,7 @@ class Play:
             "inventory_hostname": "localhost",
             "omit": Omit,
         }
-        self.variables: Json = {**load("defaults/main.yml"), **load("vars/main.yml"), **given, **magic}
+        self.variables: Json = {**magic, **given}
 
     def include(self, file: str, scope: Json, folder: str = "tasks") -> None:
         path = next(path for path in (ROLE / folder / file, ROLE / "tasks" / file) if path.exists())
@@ -131,7 +139,7 @@ class Play:
 
     def _loop(self, task: Json, scope: Json, folder: str) -> Json:
         """As in Ansible, items after one that failed have their turn too, and the task tells no more than that."""
-        variable = task["loop_control"]["loop_var"]
+        variable = task.get("loop_control", {}).get("loop_var", "item")
         items = self._template(task["loop"], scope)
         results = [{**self._once(task, {**scope, variable: item}, folder), variable: item} for item in items]
         failed = (
@@ -170,7 +178,7 @@ class Play:
         if action == OURS + "runpod_ecr_result":  # an action of the controller, which runs no module
             return {"changed": False, **run_result(**arguments)}
         if action.startswith(OURS):
-            return self._module(action.removeprefix(OURS), arguments)
+            return self._module(action.removeprefix(OURS), arguments, task.get("check_mode", self._check))
         if name in ("include_tasks", "import_tasks"):
             self.include(arguments, scope, folder)
         elif name == "set_fact":
@@ -179,17 +187,17 @@ class Play:
             raise TaskError({"msg": arguments["msg"]})
         elif name == "assert":
             if not self._holds(task[action]["that"], scope):
-                raise TaskError({"msg": arguments["fail_msg"]})
+                raise TaskError({"msg": arguments.get("fail_msg", "Assertion failed")})
         elif name != "debug":
             raise AssertionError(f"the role uses {action}, which is not known here")
         return {"changed": False}
 
-    def _module(self, name: str, arguments: Json) -> Json:
+    def _module(self, name: str, arguments: Json, check: bool) -> Json:
         self.ran.append(name)
         module = import_module(f"{MODULES}.{name}")
-        arguments = {key: value for key, value in arguments.items() if value is not Omit}
+        arguments = {key: value for key, value in (arguments or {}).items() if value is not Omit}
         try:
-            found = self._runs.outcome(module, arguments, self._check)
+            found = self._runs.outcome(module, arguments, check)
         except CollectionError as error:
             refused = error.as_result()
             return {"changed": False, **refused, "msg": printable(refused["msg"], LINES), "failed": True}

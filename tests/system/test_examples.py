@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import indent
 
@@ -16,8 +18,10 @@ from tests.sandbox import kubernetes
 
 from . import controller
 from .conftest import ROOT, House, Run
+from .role import ROLE
 from .worker import ACCOUNT
 
+PASSWORD = "example"  # of the vault
 OPS = ROOT / "examples" / "ops"
 MODULES = sorted((ROOT / "plugins" / "modules").glob("*.py"))
 FILTERS = sorted((ROOT / "plugins" / "filter").glob("*.py"))
@@ -31,6 +35,7 @@ PLAY = """\
   vars:
     ansible_python_interpreter: "{{ ansible_playbook_python }}"
     team_registry_token: example
+  tags: TAGS
   tasks:
 """
 
@@ -53,25 +58,57 @@ def make_role(house: House, name: str, path: str) -> None:
     iam.put_role_policy(RoleName=name, PolicyName="pull", PolicyDocument=json.dumps(policy))
 
 
-@pytest.mark.parametrize("plugins", [*([module] for module in MODULES), FILTERS], ids=lambda paths: paths[0].stem)
-def test_examples_run(house: House, tmp_path: Path, plugins: list[Path]) -> None:
-    tasks = "".join(map(examples, plugins))
-    playbook = tmp_path / "examples.yml"
-    playbook.write_text(PLAY + indent(tasks, "    "))
+def play(tasks: str, tags: str) -> str:
+    return PLAY.replace("TAGS", tags) + indent(tasks, "    ") + "\n"
+
+
+def tasks_of(examples: str) -> list[str]:
+    """Return examples as the texts of single tasks."""
+    return [f"\n- name: {task}" for task in examples.split("\n- name: ")[1:]]
+
+
+@contextmanager
+def targets() -> Iterator[dict[str, str]]:
+    """Serve what tokens are handed to; yield the variables that lead there."""
     awx = controller.Controller()
     awx.add(
         "credential_types", {"name": "Container Registry", "kind": "registry", "inputs": {"fields": REGISTRY_FIELDS}}
     )
-    make_role(house, "awx-node", "/")
-    if plugins[0].stem != "ecr_pull_role":  # which makes it
-        make_role(house, "runpod-pull", "/runpod/")
     with kubernetes.serving(kubernetes.KubernetesApi()) as cluster, controller.serving(awx) as host:
-        places = {"HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
         access = {"K8S_AUTH_HOST": cluster, "K8S_AUTH_API_KEY": kubernetes.TOKEN}
-        access |= {"CONTROLLER_HOST": host, "CONTROLLER_OAUTH_TOKEN": controller.TOKEN}
-        run = house.play(playbook, **places, **access)
+        yield {**access, "CONTROLLER_HOST": host, "CONTROLLER_OAUTH_TOKEN": controller.TOKEN}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
+def test_examples_run(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Path) -> None:
+    make_role(house, "awx-node", "/")
+    if module.stem != "ecr_pull_role":  # which makes it
+        make_role(house, "runpod-pull", "/runpod/")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with targets() as places:
+        for name, value in places.items():
+            monkeypatch.setenv(name, value)
+        house.perform(examples(module), team_registry_token="example")
+
+
+def test_names_in_examples_resolve_and_modules_that_no_role_runs_are_run_by_ansible(
+    house: House, tmp_path: Path
+) -> None:
+    """All examples are loaded as they stand, and of a module that the role does not run the first one is run."""
+    house.arrange()
+    role = "".join(path.read_text() for path in ROLE.glob("tasks/**/*.yml"))
+    alone = [module for module in MODULES if f"gpuops.runpod.{module.stem}:" not in role]
+    first = [
+        next(task for task in tasks_of(examples(module)) if f"gpuops.runpod.{module.stem}:" in task) for module in alone
+    ]
+    run_tasks = "".join([*first, *map(examples, FILTERS)])
+    plays = [play(run_tasks, tags="always"), play("".join(map(examples, MODULES)), tags="never")]
+    playbook = tmp_path / "examples.yml"
+    playbook.write_text("".join(plays))
+    places = {"HOME": str(tmp_path), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")}
+    run = house.play(playbook, **places)
     assert run.code == 0, run.output
-    assert run.recap["ok"] == tasks.count("\n- name: ")
+    assert run.recap["ok"] == run_tasks.count("- name: ") > len(alone) > 4
 
 
 class Company:
@@ -80,7 +117,7 @@ class Company:
     def __init__(self, house: House, folder: Path) -> None:
         self.house, self.handover = house, folder
         password = folder / "vault-password"
-        password.write_text("example")
+        password.write_text(PASSWORD)
         self._environment = {
             "ANSIBLE_CONFIG": str(OPS / "ansible.cfg"),
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections"),
@@ -106,20 +143,21 @@ class Company:
 
 def test_role_runs_among_the_roles_of_a_company(house: House, tmp_path: Path) -> None:
     company = Company(house, tmp_path)
+    house.arrange_host(OPS / "inventory", "inference", PASSWORD)
     foretold = company.changed("--check", "--diff", "--limit", "training")
     assert list(foretold) == ["training"]
     assert foretold["training"] > 0
-    assert not house.users()
-    assert not house.runpod()["templates"]
+    assert house.users() == ["runpod-inference"]
+    assert [held["name"] for held in house.runpod()["templates"]] == ["runpod-gpu-inference"]
 
     done = company.changed()
-    assert done["training"] == done["inference"] > foretold["training"]  # whose plan foretells all steps in one task
+    assert done["training"] > foretold["training"]  # whose plan foretells all steps in one task
+    assert done["inference"] == 1  # what is handed over
     assert sorted(house.users()) == ["runpod-inference", "runpod-training"]
-    assert company.changed("--limit", "inference") == {"inference": 0}
 
     handed_over = tmp_path / "inference.json"
     handed_over.unlink()
-    assert company.changed("--tags", "handover", "--limit", "inference") == {"inference": 1}
+    assert company.changed("--tags", "handover") == {"inference": 1, "training": 0}
     assert company.calls() <= {"sts:GetCallerIdentity", "iam:ListAccountAliases", "GET /v2/templates"}
     [template] = json.loads(handed_over.read_text())
     assert template == "runpod-gpu-inference"

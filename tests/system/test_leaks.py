@@ -15,6 +15,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import ENDPOINT, IMAGE, ROOT, House, Run, sampled_processes
+from .conftest import ENDPOINT, IMAGE, REGISTRY, ROOT, House, Run, sampled_processes
 
 FORMATS: dict[str, dict[str, str]] = {
     "default": {},
@@ -30,15 +31,23 @@ FORMATS: dict[str, dict[str, str]] = {
     "minimal": {"ANSIBLE_STDOUT_CALLBACK": "minimal"},
     "oneline": {"ANSIBLE_STDOUT_CALLBACK": "oneline"},
 }
+INFERENCE = f"{REGISTRY}/runpod-gpu-inference:v1"
+NEWER = IMAGE.replace(":v1", ":v2")
 RUNNER = "import json, sys, ansible_runner; sys.exit(ansible_runner.run(**json.load(sys.stdin)).rc)"
 REFUSED = {"status": 422, "body": {"title": "Unprocessable Entity", "detail": "no such GPU"}}
 DOWN = {"status": 503, "body": {"title": "Service Unavailable", "detail": "maintenance"}}
 DENIED = {"code": "AccessDenied", "status": 403}
 MAIN, REFRESH, ROTATE, AUDIT = (f"playbooks/{name}.yml" for name in ("runpod_ecr", "refresh", "rotate", "audit"))
-WAYS: dict[str, dict[str, Any]] = {
+NO_REPORT = {"runpod_ecr_audit_report": ""}  # of the same template: of what it would be made shows in the run itself
+WAYS: dict[str, dict[str, Any]] = {  # a host for each
     "credential": {},
-    "delegation": {"runpod_ecr_access": "delegation"},
-    "public": {"runpod_ecr_access": "public", "runpod_ecr_acknowledge_public": True},
+    "delegation": {"runpod_ecr_access": "delegation", "runpod_ecr_image": INFERENCE, **NO_REPORT},
+    "public": {
+        "runpod_ecr_access": "public",
+        "runpod_ecr_acknowledge_public": True,
+        "runpod_ecr_image": NEWER,
+        **NO_REPORT,
+    },
 }
 ABSENT = {"runpod_ecr_state": "absent"}
 QUARANTINED = {"runpod_ecr_state": "quarantined"}
@@ -80,45 +89,63 @@ class Watch:
         self._traces[name] = re.escape(secret)
 
     def note_secrets(self) -> None:
-        """Learn the pull user's key and the tokens that exist now."""
-        if self.house.secrets():
-            self._hide(entry := self.house.entry(), json.loads(entry)["secret_access_key"])
+        """Learn the pull users' keys and the tokens that exist now."""
+        for name in self.house.secrets():
+            entry = self.house.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
+            self._hide(f"{name} {len(self._traces)}", json.loads(entry)["secret_access_key"])
         for number, registry in enumerate(self.house.runpod()["registries"]):
             self._hide(f"token {number} {len(self._traces)}", registry["password"])
 
-    def variables(self, number: int, **given: Any) -> Path:
-        """Write a user's variables, with an environment for the template and one for the endpoint, and credentials."""
+    def variables(self, report: str, name: str = "watched") -> dict[str, Any]:
+        """Return a user's variables, with an environment for the template and one for the endpoint, and credentials."""
         sandbox = self.house.sandbox.environment
-        path = self.folder / f"variables-{number}.json"
-        template = {"name": "watched", "env": environment("template")}
-        endpoint = {**ENDPOINT, "name": "watched", "env": environment("endpoint")}
-        access = {
+        return {
+            "runpod_ecr_image": IMAGE,
+            "runpod_ecr_template": {"name": name, "env": environment("template")},
+            "runpod_ecr_endpoint": {**ENDPOINT, "name": name, "env": environment("endpoint")},
+            "runpod_ecr_audit_report": str(self.folder / report),
             "runpod_ecr_api": {"api_key": sandbox["RUNPOD_API_KEY"]},
             "runpod_ecr_aws": {
                 "access_key": sandbox["AWS_ACCESS_KEY_ID"],
                 "secret_key": sandbox["AWS_SECRET_ACCESS_KEY"],
             },
         }
-        workload = {
-            "runpod_ecr_image": IMAGE,
-            "runpod_ecr_template": template,
-            "runpod_ecr_endpoint": endpoint,
-            "runpod_ecr_audit_report": str(self.folder / f"audit-{number}.html"),
-        }
-        path.write_text(json.dumps({**workload, **access, **given}))
-        return path
 
-    def play(self, playbook: str, told: str, verbosity: int, *arguments: str, **variables: Any) -> Run:
+    def one(self, number: int, **variables: Any) -> list[str]:
+        """Return the arguments of a run for this machine, with its variables in a file."""
+        path = self.folder / f"variables-{number}.json"
+        path.write_text(json.dumps({**self.variables(f"audit-{number}.html"), **variables}))
+        return ["-e", f"@{path}"]
+
+    def several(self, number: int, hosts: dict[str, dict[str, Any]], **variables: Any) -> list[str]:
+        """Return the arguments of a run for several hosts, each with variables and a workload of its own."""
+        given = {
+            name: {**self.variables(f"audit-{number}-{name}.html", f"watched-{name}"), **own, **variables}
+            for name, own in hosts.items()
+        }
+        path = self.folder / f"hosts-{number}.json"
+        path.write_text(json.dumps({"all": {"hosts": given}}))
+        return ["-i", str(path), "-e", "runpod_ecr_hosts=all"]
+
+    def play(
+        self,
+        playbook: str,
+        told: str,
+        verbosity: int,
+        *arguments: str,
+        hosts: dict[str, dict[str, Any]] | None = None,
+        **variables: Any,
+    ) -> Run:
         """Run a playbook and keep what it shows."""
         number = len(self._shown)
         outputs = self.folder / f"shown-{number}"
-        given = self.variables(number, **variables)
+        given = self.several(number, hosts, **variables) if hosts else self.one(number, **variables)
         verbose = [f"-{'v' * verbosity}"] if verbosity else []
         processes: set[str] = set()
         with sampled_processes(processes, 0.1):
             done = self.house.play(
                 playbook,
-                *("-e", f"@{given}", "--diff", *verbose, *arguments),
+                *(*given, "--diff", *verbose, *arguments),
                 **FORMATS[told],
                 ANSIBLE_CALLBACKS_ENABLED="junit,tree",
                 JUNIT_OUTPUT_DIR=str(outputs / "junit"),
@@ -130,7 +157,7 @@ class Watch:
         self.keep(f"{number} {run} stdout", done.output)
         self.keep(f"{number} {run} processes", "\n".join(processes))
         self.keep_files(f"{number} {run}", [outputs, self.folder / f"{outputs.name}.log"])
-        self.keep_files(f"{number} {run}", list(self.folder.glob(f"audit-{number}.*")))
+        self.keep_files(f"{number} {run}", list(self.folder.glob(f"audit-{number}*")))
         self.note_secrets()
         return done
 
@@ -164,10 +191,9 @@ def watch(house: House, tmp_path: Path) -> Watch:
     return Watch(house, tmp_path)
 
 
-def held_by_runpod(house: House) -> dict[str, Any]:
-    """Return the environment that arrived in the endpoint: what is searched for is there to be found."""
-    [endpoint] = house.runpod()["endpoints"]
-    return endpoint["env"]
+def held_by_runpod(house: House) -> list[str]:
+    """Return a value of each environment that arrived in an endpoint: what is searched for is there to be found."""
+    return [endpoint["env"]["HF_TOKEN"] for endpoint in house.runpod()["endpoints"]]
 
 
 @pytest.mark.parametrize("secret", ["endpoint-long-value", 'x "DIGIT": "7"', r"'SHORT': 'Q\xa7e'", "NUMBER: 7", "Q§t"])
@@ -177,24 +203,22 @@ def test_the_search_finds_a_value_however_it_is_written(watch: Watch, secret: st
     assert {leak.partition(" in ")[2].partition(":")[0] for leak in watch.leaks()} == {"a log", "a page"}
 
 
-@pytest.mark.parametrize(
-    ("way", "failing", "good"),
-    [
-        ("credential", ("default", 0), ("default", 4)),
-        ("delegation", ("yaml", 0), ("yaml", 1)),
-        ("public", ("oneline", 3), ("minimal", 2)),
-    ],
-)
-def test_no_value_shows_in_a_first_run_that_an_endpoint_breaks_nor_in_the_next(
-    watch: Watch, way: str, failing: tuple[str, int], good: tuple[str, int]
-) -> None:
-    watch.house.sandbox.fail("POST /v2/serverless", answer=REFUSED)
-    broken = watch.play(MAIN, *failing, **WAYS[way])
-    assert broken.code != 0 and "no such GPU" in broken.output
-    whole = watch.play(MAIN, *good, **WAYS[way])
+def test_no_value_shows_in_the_life_of_workloads_in_all_ways_of_access(watch: Watch) -> None:
+    """The endpoints break their first runs."""
+    watch.house.sandbox.fail("POST /v2/serverless", answer=REFUSED, times=len(WAYS))
+    broken = watch.play(MAIN, "default", 0, hosts=WAYS)
+    assert {name: counters["failed"] for name, counters in broken.recaps.items()} == dict.fromkeys(WAYS, 1)
+    assert broken.code != 0 and broken.output.count("no such GPU") >= len(WAYS)
+
+    whole = watch.play(MAIN, "default", 4, hosts=WAYS)
     assert whole.code == 0, whole.output
-    assert held_by_runpod(watch.house)["HF_TOKEN"] == "endpoint-long-value"
-    assert {"stdout", "log", "xml"} <= watch.files
+    assert held_by_runpod(watch.house) == ["endpoint-long-value"] * len(WAYS)
+    audited = watch.play(AUDIT, "yaml", 3, hosts=WAYS)
+    assert audited.code == 0, audited.output
+    gone = watch.play(MAIN, "minimal", 0, hosts=WAYS, **ABSENT)
+    assert gone.code == 0, gone.output
+    assert watch.house.runpod()["endpoints"] == []
+    assert {"stdout", "log", "xml", "html", "json"} <= watch.files
     assert watch.leaks() == []
 
 
@@ -207,9 +231,7 @@ def arranged(house: House, way: str = "credential") -> None:
 GOOD = [
     (REFRESH, "yaml", 1, {"runpod_ecr_min_validity_hours": 11.99}),
     (ROTATE, "oneline", 2, {"runpod_ecr_rotate_after_days": 0}),
-    (AUDIT, "default", 3, {}),
     (MAIN, "yaml", 4, QUARANTINED),
-    (MAIN, "minimal", 0, ABSENT),
 ]
 
 
@@ -218,17 +240,6 @@ def test_no_value_shows_in_good_runs_of_the_other_entry_points(watch: Watch) -> 
     for playbook, told, verbosity, variables in GOOD:
         run = watch.play(playbook, told, verbosity, **variables)
         assert run.code == 0, run.output
-    assert {"html", "json"} <= watch.files
-    assert watch.leaks() == []
-
-
-@pytest.mark.parametrize("way", ["delegation", "public"])
-def test_no_value_shows_in_an_audit_and_a_teardown_of_the_other_ways(watch: Watch, way: str) -> None:
-    arranged(watch.house, way)
-    for playbook, told, verbosity, variables in ((AUDIT, "yaml", 3, {}), (MAIN, "default", 1, ABSENT)):
-        run = watch.play(playbook, told, verbosity, **WAYS[way], **variables)
-        assert run.code == 0, run.output
-    assert {"html", "json"} <= watch.files
     assert watch.leaks() == []
 
 
@@ -252,46 +263,55 @@ def test_no_value_shows_in_a_run_that_a_cloud_refuses(watch: Watch, case: str) -
     assert watch.leaks() == []
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("runpod_ecr_template", {"env": {"HF_TOKEN": "template-long-value", "FLAG": True}}),
-        ("runpod_ecr_template", {"env": "HF_TOKEN template-long-value"}),
-        ("runpod_ecr_template", {"env": ["Q§t", "template-long-value"]}),
-        ("runpod_ecr_endpoint", {**ENDPOINT, "env": {"SHORT": "Q§e", "FLAG": None}}),
-        ("runpod_ecr_endpoint", {**ENDPOINT, "env": "endpoint-long-value"}),
-        ("runpod_ecr_endpoint", {**ENDPOINT, "evn": {"HF_TOKEN": "endpoint-long-value"}}),
-        ("runpod_ecr_workloads", [{"image": IMAGE, "endpoint": {**ENDPOINT, "env": ["endpoint-long-value"]}}]),
-        ("runpod_ecr_workloads", [{"image": IMAGE, "env": {"HF_TOKEN": "endpoint-long-value"}}]),
-    ],
-)
-def test_no_value_shows_when_the_variables_are_refused(watch: Watch, variable: str, value: Any) -> None:
+REFUSED_VARIABLES: dict[str, tuple[str, Any]] = {
+    "flag": ("runpod_ecr_template", {"env": {"HF_TOKEN": "template-long-value", "FLAG": True}}),
+    "text": ("runpod_ecr_template", {"env": "HF_TOKEN template-long-value"}),
+    "list": ("runpod_ecr_template", {"env": ["Q§t", "template-long-value"]}),
+    "null": ("runpod_ecr_endpoint", {**ENDPOINT, "env": {"SHORT": "Q§e", "FLAG": None}}),
+    "text_of_an_endpoint": ("runpod_ecr_endpoint", {**ENDPOINT, "env": "endpoint-long-value"}),
+    "misspelt": ("runpod_ecr_endpoint", {**ENDPOINT, "evn": {"HF_TOKEN": "endpoint-long-value"}}),
+    "list_of_a_workload": (
+        "runpod_ecr_workloads",
+        [{"image": IMAGE, "endpoint": {**ENDPOINT, "env": ["endpoint-long-value"]}}],
+    ),
+    "misplaced": ("runpod_ecr_workloads", [{"image": IMAGE, "env": {"HF_TOKEN": "endpoint-long-value"}}]),
+}
+
+
+def test_no_value_shows_when_the_variables_are_refused(watch: Watch) -> None:
     arranged(watch.house)
-    assert watch.play(MAIN, "default", 1, "--check", **{variable: value}).code != 0
+    hosts = {name: {variable: value} for name, (variable, value) in REFUSED_VARIABLES.items()}
+    refused = watch.play(MAIN, "default", 1, "--check", hosts=hosts)
+    assert {name: counters["failed"] for name, counters in refused.recaps.items()} == dict.fromkeys(hosts, 1)
     assert watch.leaks() == []
 
 
 def test_no_event_of_ansible_runner_holds_a_value(watch: Watch) -> None:
-    arranged(watch.house)
-    watch.house.sandbox.fail("POST /v2/serverless", answer=REFUSED)
-    for number, code in enumerate((2, 0)):
-        folder = watch.folder / f"runner-{number}"
-        parameters = {
-            "private_data_dir": str(folder),
-            "project_dir": str(ROOT),
-            "playbook": MAIN,
-            "cmdline": f"-e @{watch.variables(number)} --diff {'-vvv' if number else ''}",
-            "envvars": watch.house.environment(),
-            "suppress_env_files": True,
-            "quiet": True,
-        }
-        folder.mkdir()
-        run = subprocess.run([sys.executable, "-c", RUNNER], input=json.dumps(parameters), text=True, check=False)
-        assert run.returncode == code
-        [artifacts] = folder.glob("artifacts/*")
-        (artifacts / "command").unlink()  # holds the environment that ansible-runner was given
-        assert list(artifacts.glob("job_events/*.json"))
-        watch.keep_files(folder.name, [artifacts])
-    assert held_by_runpod(watch.house)["HF_TOKEN"] == "endpoint-long-value"
+    """The endpoint of one of two hosts is refused."""
+    house = watch.house
+    house.sandbox.fail("POST /v2/serverless", answer=REFUSED)
+    hosts = {name: {"runpod_ecr_user_name": name} for name in ("one", "another")}
+    for name in hosts:
+        old = {"name": f"watched-{name}", "env": {"HF_TOKEN": "before"}}
+        assert house.role(user_name=name, template=old).failure == ""
+    folder = watch.folder / "runner"
+    parameters = {
+        "private_data_dir": str(folder),
+        "project_dir": str(ROOT),
+        "playbook": MAIN,
+        "cmdline": f"{shlex.join(watch.several(0, hosts))} --diff -vvv",
+        "envvars": house.environment(),
+        "suppress_env_files": True,
+        "quiet": True,
+    }
+    folder.mkdir()
+    run = subprocess.run([sys.executable, "-c", RUNNER], input=json.dumps(parameters), text=True, check=False)
+    assert run.returncode == 2
+    [artifacts] = folder.glob("artifacts/*")
+    (artifacts / "command").unlink()  # holds the environment that ansible-runner was given
+    events = [json.loads(path.read_text())["event"] for path in artifacts.glob("job_events/*.json")]
+    assert {"runner_on_ok", "runner_on_failed"} <= set(events)
+    watch.keep_files(folder.name, [artifacts])
+    assert held_by_runpod(house) == ["endpoint-long-value"]
     watch.note_secrets()
     assert watch.leaks() == []

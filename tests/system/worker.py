@@ -33,6 +33,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._aws.ecr_token impor
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.stored_key import store_of
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.connection import runpod_client
+from ansible_collections.gpuops.runpod.plugins.module_utils._sink.targets import SINKS
 from ansible_collections.gpuops.runpod.plugins.module_utils._workload.spec import public_images, templates, workloads
 from ansible_collections.gpuops.runpod.plugins.modules import (
     ecr_image_mirror,
@@ -108,7 +109,7 @@ class Runs:
     ) -> None:
         self.store = store
         self._sleep, self.clock = sleep, clock
-        self._clients: dict[tuple[ModuleType, Any], Any] = {}
+        self._clients: dict[tuple[ModuleType, Any, str], Any] = {}
         self._aws = {
             "region": environment["AWS_REGION"],
             "endpoint_url": environment["AWS_ENDPOINT_URL"],
@@ -179,7 +180,7 @@ class Runs:
 
     def minter(self) -> tuple[Callable[[], Any], Callable[[Any], None]]:
         """Return what reads the entry, and what mints a token with it as a refresh does, but with no patience."""
-        params, aws = self._ready(ecr_pull_user, self._aws, name=USER, secret_store=self._stored)
+        params, aws, dummy = self._ready(ecr_pull_user, self._aws, name=USER, secret_store=self._stored)
         store = store_of(aws, params["secret_store"])
 
         def mint(entry: Any) -> None:
@@ -217,7 +218,7 @@ class Runs:
 
     def _run(self, module: ModuleType, access: Json, **options: Any) -> Any:
         """Return what the module makes of its options."""
-        params, client = self._ready(module, access, **options)
+        params, client, dummy = self._ready(module, access, **options)
         return module.run(params, False, client)
 
     def outcome(self, module: ModuleType, options: Json, check: bool = False) -> Any:
@@ -227,23 +228,27 @@ class Runs:
             **(self._aws if "amazon.aws.common" in source else {}),
             **(self._api if "gpuops.runpod.runpod\n" in source else {}),
         }
-        params, client = self._ready(module, access, **options)
-        return module.run(params, check, client)
+        params, client, key = self._ready(module, access, **options)
+        found = module.run(params, check, client)
+        return found._replace(results={**({key: found.after} if key else {}), **found.results})
 
-    def _ready(self, module: ModuleType, access: Json, /, **options: Any) -> tuple[Json, Any]:
-        """Return the module's parameters and its client, as its own main() makes them; the client lives on."""
-        made: list[tuple[Any, Any]] = []
+    def _ready(self, module: ModuleType, access: Json, /, **options: Any) -> tuple[Json, Any, str | None]:
+        """Return the module's parameters, its client, which lives on, and what its result calls the resource, as its
+        own main() makes them.
+        """
+        made: list[tuple[Any, Any, str | None]] = []
 
         def execute(it: Any, dummy: Any, key: str | None, connect: Any = runpod_client) -> None:
-            made.append((it, connect))
+            made.append((it, connect, key))
 
         with patch_module_args({**access, **options}), patch.object(module, "execute", execute):
             module.main()
-        [(it, connect)] = made
-        kind = module, it.params.get("identity")  # nobody's pull needs no region
+        [(it, connect, key)] = made
+        sinks = [it.params.get(name) for name in SINKS]  # each with a client of its own
+        kind = module, it.params.get("identity"), repr(sinks)  # nobody's pull needs no region
         if kind not in self._clients:
             self._clients[kind] = self._hurried(connect(it))
-        return it.params, self._clients[kind]
+        return it.params, self._clients[kind], key
 
     def _hurried(self, client: Any) -> Any:
         """Give a client, or each of several, the clock and the pauses of these runs."""
