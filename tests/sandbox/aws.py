@@ -29,6 +29,7 @@ from functools import cache
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from moto.core import responses
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.ecr.models import Image, Repository, ecr_backends
@@ -51,6 +52,9 @@ Json = dict[str, Any]
 Forward = Callable[[AwsCall], Response]
 Images = tuple[dict[tuple[str, str], dict[str, Repository]], dict[str, bytes]]  # repositories by place, and layers
 Handler = Callable[["AwsSimulator", AwsCall, Forward], Response]
+
+# moto looks through a class for the names of its methods at every call.
+responses.method_names_from_class = cache(responses.method_names_from_class)
 
 # How the simulator behaves; what AWS does not document stands here with each answer that it may have.
 SWITCHES: dict[str, Any] = {

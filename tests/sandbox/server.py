@@ -150,7 +150,7 @@ class Sandbox:
         if known in self._clients:
             return self._clients[known]
         lives_on = secret_key == SECRET_KEY and "config" not in options
-        config = Config(proxies={}).merge(options.pop("config", None) or Config())
+        config = Config(proxies={}, user_agent="tests").merge(options.pop("config", None) or Config())
         identity = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key}
         given = {"region_name": REGION, **identity, "config": config, **options}
         made = self._session.client(service, endpoint_url=self.aws_url, **given)

@@ -87,20 +87,29 @@ class House:
 
     def play(self, playbook: str | Path, *arguments: str, **environment: str) -> Run:
         """Run a playbook from the checkout's root and return what it said."""
-        done = subprocess.run(
+        with self.started(playbook, *arguments, **environment) as process:
+            try:
+                output, dummy = process.communicate(timeout=300)
+            finally:
+                process.kill()
+        assert (
+            re.findall(r"\[DEPRECATION WARNING\]: (?!\w+ has been deprecated. Use another callback)", output) == []
+        ), output
+        return Run(process.returncode, output)
+
+    def started(
+        self, playbook: str | Path, *arguments: str, apart: bool = False, **environment: str
+    ) -> subprocess.Popen[str]:
+        """Start a playbook from the checkout's root, and in a process group of its own if it is to be killed apart."""
+        return subprocess.Popen(
             ["ansible-playbook", str(playbook), *arguments],
             cwd=ROOT,
             env={**self.environment(), **sharing(self._archives), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
-            check=False,
+            start_new_session=apart,
         )
-        assert (
-            re.findall(r"\[DEPRECATION WARNING\]: (?!\w+ has been deprecated. Use another callback)", done.stdout) == []
-        ), done.stdout
-        return Run(done.returncode, done.stdout)
 
     def arrange(
         self, *workloads: Any, access: str = "credential", store: str = "secretsmanager", **options: Any

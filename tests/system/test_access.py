@@ -67,12 +67,12 @@ def test_the_old_way_stays_and_is_reported(house: House) -> None:
 
 
 def test_the_caller_may_be_who_pulls(house: House) -> None:
-    first = house.main_job("-e", "runpod_ecr_pull_identity=caller")
-    assert first.code == 0, first.output
+    first = house.role(**CALLER)
+    assert first.failure == ""
     assert (house.users(), house.secrets()) == ([], [])
     [registry] = house.runpod()["registries"]
     assert [template["registry"] for template in house.runpod()["templates"]] == [registry["id"]]
-    assert "[WARNING]: RunPod can pull whatever arn:aws" in first.output
+    assert [text for text in first.warnings if text.startswith("RunPod can pull whatever arn:aws")]
 
     assert house.role(**CALLER).failure == ""
     [renewed] = house.runpod()["registries"]
@@ -84,19 +84,19 @@ def test_the_caller_may_be_who_pulls(house: House) -> None:
 
 def test_a_role_of_which_no_key_exists_may_be_who_pulls(house: House) -> None:
     trust = [{"principal_arns": ["arn:aws:iam::123456789012:user/operator"]}]
-    role = ("-e", json.dumps({"runpod_ecr_pull_identity": "role", "runpod_ecr_role_trust": trust}))
-    first = house.main_job(*role)
-    assert first.code == 0, first.output
+    role = {"pull_identity": "role", "role_trust": trust}
+    first = house.role(**role)
+    assert first.failure == ""
     assert (house.users(), house.secrets()) == ([], [])
     [registry] = house.runpod()["registries"]
     assert [template["registry"] for template in house.runpod()["templates"]] == [registry["id"]]
-    assert "the pull is proved" in first.output and "RunPod can pull whatever" not in first.output
+    assert "the pull is proved" in str(first.plan["summary"]) and first.warnings == []
 
-    refreshed = house.play("playbooks/refresh.yml", "-e", f"runpod_ecr_image={IMAGE}", *role)
+    variables = {"runpod_ecr_image": IMAGE, **{f"runpod_ecr_{name}": value for name, value in role.items()}}
+    refreshed = house.play("playbooks/refresh.yml", "-e", json.dumps(variables))
     assert refreshed.code == 0, refreshed.output
     [renewed] = house.runpod()["registries"]
     assert renewed["id"] == registry["id"] and renewed["password"] != registry["password"]
 
-    gone = house.main_job(*role, "-e", "runpod_ecr_state=absent")
-    assert gone.code == 0, gone.output
+    assert house.role(**role, state="absent").failure == ""
     assert (house.runpod()["registries"], house.client("iam").list_roles()["Roles"]) == ([], [])

@@ -5,52 +5,49 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from threading import Event, Thread
 
 import pytest
 
 from tests.sandbox.aws_access import iam
 from tests.sandbox.aws_calls import ACCOUNT
+from tests.sandbox.near import near
 
 from .conftest import USER, House
-from .worker import STORES, Runs
+from .worker import STORES, Clock, Runs
 
 PROPAGATION = 1.5  # seconds until a new key works
 LONG_AGO = timedelta(hours=25)  # more than an older key is left alone before it is deactivated, and then deleted
 
 
-@contextmanager
-def minting(mint: Callable[[], None], said: list[str]) -> Iterator[None]:
-    """Mint as fast as can be while the block runs, and note what each time came of it: nothing, or a refusal."""
-    done = Event()
+class Minter:
+    """Mints a token after each call of others: with the entry as it was read before that call, and as it is then."""
 
-    def work() -> None:
-        while not done.is_set():
-            try:
-                mint()
-                said.append("")
-            except Exception as error:
-                said.append(str(error))
+    def __init__(self, runs: Runs) -> None:
+        self._read, self._mint = runs.minter()
+        self._entry = self._read()
+        self._mints = False
+        self.said: list[str] = []  # of each time: nothing, or a refusal
 
-    thread = Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    def called(self, dummy: str, body: bytes) -> bytes:
+        if not self._mints:
+            self._mints = True
+            self.mint()
+            self._entry = self._read()
+            self.mint()
+            self._mints = False
+        return body
+
+    def mint(self) -> None:
+        try:
+            self._mint(self._entry)
+            self.said.append("")
+        except Exception as error:
+            self.said.append(str(error))
 
 
-def let_time_pass(said: list[str]) -> None:
-    """Make all keys older, once no token is being minted with what was read of the entry before."""
-    minted, deadline = len(said), time.monotonic() + 60
-    while len(said) < minted + 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def let_time_pass() -> None:
+    """Make all keys older."""
     for key in iam(ACCOUNT).users[USER].access_keys:
         key.create_date -= LONG_AGO
         if key.last_used:
@@ -58,15 +55,20 @@ def let_time_pass(said: list[str]) -> None:
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_a_token_can_be_minted_at_any_time(house: House, store: str) -> None:
+def test_a_token_can_be_minted_at_any_time(house: House, monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+    clock, states = Clock(), []
+    monkeypatch.setattr("time.sleep", clock.sleep)
+    monkeypatch.setattr(house.sandbox.aws, "clock", lambda: clock.now().timestamp())
     house.sandbox.aws.switch(propagation_seconds=PROPAGATION)
-    runs, said, states = Runs(house.sandbox.environment, store), [], []
+    runs = Runs(house.sandbox.environment, store, clock.sleep, clock.now)
     runs.converge()
-    with minting(Runs(house.sandbox.environment, store).minter(), said):
+    minter = Minter(Runs(house.sandbox.environment, store))
+    with near(house.sandbox, minter.called):
         while len(states) < 5:
-            let_time_pass(said)
+            let_time_pass()
             runs.rotate()
             states.append(sorted(house.keys().values()))
-    assert [refusal for refusal in said if refusal] == []
+    assert [refusal for refusal in minter.said if refusal] == [] and clock.slept >= 3 * PROPAGATION
+    assert len(minter.said) > 100
     rotated, retired = ["Active", "Active"], ["Active", "Inactive"]
     assert states == [rotated, retired, rotated, retired, rotated]

@@ -11,7 +11,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,14 +83,7 @@ class Shop:
     def begun(self, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
         """Yield a run that goes on meanwhile."""
         self.write({}, **options)
-        with subprocess.Popen(
-            [Path(sys.executable).parent / "ansible-playbook", self.playbook, *arguments],
-            cwd=ROOT,
-            env={**self.house.environment(), **self.environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
+        with self.house.started(self.playbook, *arguments, **self.environment) as process:
             try:
                 yield process
             finally:

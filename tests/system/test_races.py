@@ -122,14 +122,8 @@ def test_rotation_and_refresh(house: House, processes: Pair, store: str) -> None
 
 
 def started(house: House, playbook: str | Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        ["ansible-playbook", str(playbook), "-e", f"runpod_ecr_image={IMAGE}", *arguments],
-        cwd=ROOT,
-        env={**house.environment(), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    collections = str(ROOT / "playbooks" / "collections")
+    return house.started(playbook, "-e", f"runpod_ecr_image={IMAGE}", *arguments, ANSIBLE_COLLECTIONS_PATH=collections)
 
 
 def finish(*runs: subprocess.Popen[str]) -> None:

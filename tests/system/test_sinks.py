@@ -1,20 +1,26 @@
 # Copyright (c) 2026 The gpuops.runpod authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The life of a token in each of its targets, by real runs: made, kept, audited, renewed, removed."""
+"""The life of a token in each of its targets: made, renewed and removed by real runs; kept and audited between them."""
 
 from __future__ import annotations
 
 import base64
+import io
 import json
+import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import trustme
 
+from ansible_collections.gpuops.runpod.plugins.modules import ecr_token_sink
+from ansible_collections.gpuops.runpod.tests.module_args import patch_module_args, result_of
 from tests.sandbox import kubernetes
 
 from . import controller
@@ -22,6 +28,7 @@ from .conftest import IMAGE, REGISTRY, ROOT, USER, House, Run
 
 Json = dict[str, Any]
 TYPES = ["awx", "docker_config", "kubernetes", "runpod_secret"]
+COMMON = {"image": IMAGE, "secret_store": {"name": f"runpod-ecr/{USER}"}}
 REGISTRY_FIELDS = [{"id": name} for name in ("host", "username", "password", "verify_ssl")]
 TASK = """\
 - hosts: localhost
@@ -57,22 +64,45 @@ class Targets:
         self.environment: dict[str, str] = {}
         self.output = ""
 
-    def run(self, *arguments: str, **common: Any) -> dict[str, Json]:
-        """Return the result for each type."""
-        sinks = [
+    def sinks(self) -> list[Json]:
+        return [
             {"type": "awx", "awx": {"name": "ECR"}},
             {"type": "docker_config", "docker_config": {"path": str(self.file)}},
             {"type": "kubernetes", "kubernetes": {"name": "ecr-pull", "namespace": "gpu"}},
             {"type": "runpod_secret", "runpod_secret": {"name": "ecr-token"}},
         ]
-        given = {"image": IMAGE, "secret_store": {"name": f"runpod-ecr/{USER}"}, **common}
+
+    def run(self, *arguments: str, **common: Any) -> dict[str, Json]:
+        """Return the result for each type."""
         results = self.folder / "results.json"
         variables = self.folder / "variables.json"
-        variables.write_text(json.dumps({"sinks": sinks, "common": given, "results": str(results)}))
+        given = {"sinks": self.sinks(), "common": {**COMMON, **common}, "results": str(results)}
+        variables.write_text(json.dumps(given))
         run: Run = self.house.play(self.playbook, "-e", f"@{variables}", *arguments, **self.environment)
         assert run.code == 0, run.output
         self.output += run.output
         return dict(zip(TYPES, json.loads(results.read_text()), strict=True))
+
+    def here(self, check: bool = False, **common: Any) -> dict[str, Json]:
+        """Return what the module says in this process for each type."""
+        return {
+            sink["type"]: self._said({**COMMON, **common, **sink, "_ansible_check_mode": check, "_ansible_diff": True})
+            for sink in self.sinks()
+        }
+
+    def _said(self, options: Json) -> Json:
+        said = io.StringIO()
+        with (
+            patch.dict(os.environ, {**self.house.environment(), **self.environment}),
+            patch_module_args(options),
+            redirect_stdout(said),
+            suppress(SystemExit),
+        ):
+            ecr_token_sink.main()
+        result = result_of(said.getvalue())
+        self.output += json.dumps(result)
+        assert not result.get("failed"), result
+        return result
 
     def passwords(self) -> dict[str, str | None]:
         """Return what each logs in with, without our own code."""
@@ -130,7 +160,7 @@ def codes(results: dict[str, Json]) -> dict[str, list[str]]:
 
 def test_the_life_of_a_token_in_each_target(targets: Targets) -> None:
     aws = targets.house.sandbox.aws
-    foretold = targets.run("--check", "--diff")
+    foretold = targets.here(check=True)
     assert changed(foretold) == set(TYPES) and set(targets.passwords().values()) == {None}
 
     aws.switch(token_seconds=3600)
@@ -141,10 +171,10 @@ def test_the_life_of_a_token_in_each_target(targets: Targets) -> None:
     pull = ["skopeo", "inspect", "--raw", "--authfile", str(targets.file), f"docker://{IMAGE}"]
     environment = targets.house.environment()
     assert b"schemaVersion" in subprocess.run(pull, env=environment, capture_output=True, check=True).stdout
-    assert changed(targets.run(min_validity_hours=0.5)) == set()
+    assert changed(targets.here(min_validity_hours=0.5)) == set()
 
     aws.switch(token_seconds=12 * 3600)
-    audited = targets.run("--check")
+    audited = targets.here(check=True)
     assert codes(audited) == dict.fromkeys(TYPES, ["sink_ends_soon"]) and targets.passwords() == first
     renewed = targets.run()
     second = targets.passwords()
@@ -153,7 +183,7 @@ def test_the_life_of_a_token_in_each_target(targets: Targets) -> None:
 
     assert changed(targets.run(state="absent")) == set(TYPES)
     assert set(targets.passwords().values()) == {None}
-    assert changed(targets.run(state="absent")) == set()
+    assert changed(targets.here(state="absent")) == set()
 
     entry = json.loads(targets.house.entry())
     secrets = {*first.values(), *second.values(), entry["secret_access_key"], kubernetes.TOKEN, controller.TOKEN}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -18,7 +17,7 @@ import pytest
 
 from tests.faults.world import state
 
-from .conftest import ENDPOINT, IMAGE, ROOT, USER, House
+from .conftest import ENDPOINT, IMAGE, USER, House
 from .worker import Clock, Runs
 
 DAY = timedelta(days=1)
@@ -151,14 +150,7 @@ def test_a_playbook_that_is_killed_at_a_write_is_finished_by_a_plain_run(house: 
     expected = state(house)
     house.sandbox.reset()
     house.sandbox.fail(re.escape(call), effect="after", delay=1.0)
-    run = subprocess.Popen(
-        ["ansible-playbook", "playbooks/runpod_ecr.yml", "-e", f"runpod_ecr_image={IMAGE}"],
-        cwd=ROOT,
-        env=house.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    run = house.started("playbooks/runpod_ecr.yml", "-e", f"runpod_ecr_image={IMAGE}", apart=True)
     deadline = time.monotonic() + 120
     while call not in house.writes() and time.monotonic() < deadline:
         assert run.poll() is None, run.communicate()

@@ -90,7 +90,8 @@ def session() -> Any:
 def client_of(service: str, region: str, options: str) -> Any:
     """Return a client, which lives on: making one takes longer than its calls."""
     given = json.loads(options)
-    return session().client(service, region, config=Config(**given.pop("config")), **given)
+    config = Config(**{**given.pop("config"), "user_agent": "tests"})  # which takes time to word, and nobody reads
+    return session().client(service, region, config=config, **given)
 
 
 class Runs:
@@ -177,16 +178,15 @@ class Runs:
     def replace_key(self) -> None:
         self._run(ecr_pull_user, self._aws, name=USER, rotate_after_days=0, secret_store=self._stored)
 
-    def minter(self) -> Callable[[], None]:
-        """Return what reads the entry and mints a token as a refresh does, but with no patience for a refusal."""
+    def minter(self) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+        """Return what reads the entry, and what mints a token with it as a refresh does, but with no patience."""
         params, aws, dummy = self._ready(ecr_pull_user, self._aws, name=USER, secret_store=self._stored)
         store = store_of(aws, params["secret_store"])
 
-        def read_and_mint() -> None:
-            entry = store.read()
+        def mint(entry: Any) -> None:
             get_token(aws, REGION, entry and entry.key)
 
-        return read_and_mint
+        return store.read, mint
 
     @property
     def _stored(self) -> Json:

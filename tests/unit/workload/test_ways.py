@@ -76,6 +76,7 @@ def test_a_role_is_made_proved_and_taken_back_without_a_key_anywhere(house: Hous
 
     again, check = play(**ROLE), play(check=True, **ROLE)
     assert (again.failure, again.changed, again.warnings) == ("", ["runpod_ecr_credential"], [])
+    assert [one["id"] for one in again.result["credentials"]] == [one["id"] for one in first.result["credentials"]]
     assert check.plan["needed"] == ["credential"] and check.result["workloads"][0]["pullable"] is True
 
     gone = play(runpod_ecr_state="absent", **ROLE)
@@ -291,7 +292,10 @@ def test_a_caller_may_assume_a_role_that_somebody_else_keeps(house: House, play:
     assert (first.failure, first.warnings, set(first.changed)) == ("", [], MINTED - {"ecr_pull_role"})
     assert [one["pullable"] for one in first.result["workloads"]] == [True]
     assert [pullable(house, image) for image in (IMAGE, IMAGE.replace("training", "inference"))] == [True, False]
-    assert play(entry="refresh", **lent).warnings == []
+    again, refreshed = play(**lent), play(entry="refresh", **lent)
+    assert again.changed == ["runpod_ecr_credential"] and refreshed.warnings == []
+    ids = [[one["id"] for one in each.result["credentials"]] for each in (first, again, refreshed)]
+    assert ids == [ids[0]] * 3
     gone = play(runpod_ecr_state="absent", **lent)
     assert (gone.failure, credentials(house), roles(house)) == ("", [], ["lent"])
 
