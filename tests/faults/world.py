@@ -104,7 +104,11 @@ def state(house: House) -> Json:
     for name, shown in names.items():
         text = text.replace(name, shown)
     clean: Json = json.loads(ALTERNATE.sub(r"\1", SECRET_ARN.sub(r"\1", MOMENT.sub("<time>", text))))
-    return {name: sorted(part, key=str) if isinstance(part, list) else part for name, part in clean.items()}
+    return ordered({**clean, "runpod": ordered(clean["runpod"])})
+
+
+def ordered(parts: Json) -> Json:
+    return {name: sorted(part, key=str) if isinstance(part, list) else part for name, part in parts.items()}
 
 
 def _held(house: House) -> Json:

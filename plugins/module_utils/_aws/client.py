@@ -157,6 +157,9 @@ class Aws:
             raise malformed(name, "everything", "is missing")
         return checked(name, shape, answer) if shape else Answer(name, "", answer)
 
+    def forget(self) -> None:
+        """Let what is read next be what is there by then: here, unlike in a look, it always is."""
+
     def knows(self, service: str, operation: str) -> bool:
         """Return whether boto3 is new enough for an operation."""
         return operation in self._client(service, self.region, None, False).meta.method_to_api_mapping

@@ -20,7 +20,7 @@ from .iam_user import UserState
 from .options import check_options
 from .user_apply import apply, repositories_in_use
 from .user_plan import UserPlan, check_warnings, plan_for
-from .user_read import read
+from .user_read import read, read_anew
 from .user_result import build_result
 
 SECOND_LOOK = 4.0  # seconds until a name is tried again whose entry is being deleted
@@ -42,7 +42,7 @@ def run(params: Json, check_mode: bool, aws: Aws) -> Result:
 
 
 def converge(context: KeyContext, params: Json, check_mode: bool) -> Result:
-    aws, deadline, former = context.aws, context.deadline(), len(context.aws.writes)
+    aws, deadline, written = context.aws, context.deadline(), len(context.aws.writes)
     state = before = read(context, params)
     pause = 1.0
     while True:
@@ -50,13 +50,13 @@ def converge(context: KeyContext, params: Json, check_mode: bool) -> Result:
         try:
             plan = plan_for(state, params, aws.region, aws.clock())
         except ConflictError:
-            state = read(context, params)
-            if state.entry == former_entry:
+            former, state = state, read_anew(context, params)
+            if state == former:
                 raise
             continue
         if check_mode or not plan.changed:
             warnings = (*plan.warnings, *check_warnings(context, state, plan))
-            changed = plan.changed or len(aws.writes) > former
+            changed = plan.changed or len(aws.writes) > written
             return build_result(context, params, changed, before, plan.after, plan.asked, plan.rotated, warnings)
         lost = None
         if is_busy(state.entry, aws.clock(), context.propagation_timeout):

@@ -27,6 +27,11 @@ def read(context: KeyContext, params: Json) -> UserState:
     """Read again when somebody may have removed user or entry meanwhile."""
     with suppress(ConflictError), tolerating("NoSuchEntity"):
         return read_once(context, params)
+    return read_anew(context, params)
+
+
+def read_anew(context: KeyContext, params: Json) -> UserState:
+    context.aws.forget()
     return read_once(context, params)
 
 
@@ -48,6 +53,7 @@ def read_once(context: KeyContext, params: Json) -> UserState:
     if user:
         keys = find_keys(aws, name)
         if entry and entry.key and entry.key.access_key_id not in {key.id for key in keys}:
+            aws.forget()
             keys = find_keys(aws, name)
         state = state._replace(keys=keys, denied=is_denied(context, params, user))
     if entry:

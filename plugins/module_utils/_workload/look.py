@@ -46,6 +46,9 @@ class ReadOnlyAws(Aws):
     def _wait(self, seconds: float) -> None:
         """Let time pass, after which nothing is known any more."""
         self._pause(seconds)
+        self.forget()
+
+    def forget(self) -> None:
         self._answers.clear()
 
     def call(self, service: str, operation: str, **request: Any) -> Answer:

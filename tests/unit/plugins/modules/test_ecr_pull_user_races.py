@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ConflictError
 from ansible_collections.gpuops.runpod.plugins.module_utils._pull_user.pull_user import run
+from ansible_collections.gpuops.runpod.plugins.module_utils._workload.look import ReadOnlyAws
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_aws import BOTH_STORES, UNMEASURED, Account, client
 
 from .test_ecr_pull_user_rotation import DAY, NAME, V1, works
@@ -173,6 +174,20 @@ def test_key_that_another_run_makes_while_this_one_reads_is_no_conflict(account:
     other.now = account.now
     account.before["iam:list_access_keys"] = lambda: run(options, False, other.aws())
     assert run(options, False, account.aws()).changed is False
+    assert len(account.keys(NAME)) == 2 and works(account)
+
+
+def test_rotation_is_foreseen_though_another_run_makes_a_key_while_this_one_reads(account: Account) -> None:
+    """What a look has asked before is asked anew, or the note that explains the key would never be seen."""
+    options = {**V1, "secret_store": account.store.options, "rotate_after_days": 90}
+    run(options, False, account.aws())
+    account.now += 90 * DAY
+    other = Turning(account, "other", Turns(0, account.now))
+    other.now = account.now
+    account.before["iam:list_access_keys"] = lambda: run(options, False, other.aws())
+    look = ReadOnlyAws.of(account.aws())
+    look.call("iam", "get_user", UserName=NAME)
+    assert run(options, True, look).changed is False
     assert len(account.keys(NAME)) == 2 and works(account)
 
 
