@@ -15,6 +15,7 @@ from .fleets import accounts, fleet
 from .mirror import mirror
 from .quota import quota
 from .refresh import refresh
+from .shares import shares
 from .table import Row, failed, table
 from .workload import audit, converge, preflight, user
 from .world import RunError, World
@@ -29,6 +30,7 @@ PARTS: dict[str, Callable[[World], Iterator[Row]]] = {
     "accounts": accounts,
     "mirror": mirror,
     "quota": quota,
+    "shares": shares,
 }
 SLOW = ("quota",)
 

@@ -28,7 +28,8 @@ class Row(NamedTuple):
     kept: bool
 
     def __str__(self) -> str:
-        return LAYOUT.format(self.what, self.target, self.wall, self.cpu, "kept" if self.kept else "MISSED")
+        verdict = "" if self.kept and not self.target else "kept" if self.kept else "MISSED"
+        return LAYOUT.format(self.what, self.target, self.wall, self.cpu, verdict).rstrip()
 
 
 def median_ratio(ours: Sequence[float], others: Sequence[float]) -> float:
@@ -66,6 +67,11 @@ def count(what: str, most: int, found: int) -> Row:
 
 def exactly(what: str, wanted: int, found: int, right: bool = True) -> Row:
     return Row(what, str(wanted), str(found), "", found == wanted and right)
+
+
+def share(what: str, part: float, whole: float) -> Row:
+    """Return a row that has no target: it explains others."""
+    return Row(what, "", "", f"{part:.2f} s {part / whole:4.0%}", True)
 
 
 def failed(what: str) -> Row:

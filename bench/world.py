@@ -30,6 +30,13 @@ COUNTING_PYTHON = """\
 echo >> '{log}'
 exec '{python}' "$@"
 """
+TIMING_PYTHON = """\
+#!/bin/sh
+'{python}' "$@"
+code=$?
+times >> '{log}'
+exit $code
+"""
 
 
 class RunError(Exception):
@@ -59,22 +66,34 @@ class World:
         self.sandbox.reset()
         self.sandbox.runpod.switch(rate_limits=None)
 
-    def play(self, playbook: str, inventory: Path | None = None, **variables: Any) -> Cost:
+    def play(
+        self,
+        playbook: str,
+        inventory: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        **variables: Any,
+    ) -> Cost:
         with TemporaryDirectory() as folder:
             given = Path(folder) / "variables.json"
             given.write_text(json.dumps(variables))
             where = ["-i", str(inventory)] if inventory else []
-            return self.run(["ansible-playbook", playbook, "-e", f"@{given}", *where])
+            return self.run(["ansible-playbook", playbook, "-e", f"@{given}", *where], settings)
 
     def module(self, name: str, options: Mapping[str, Any]) -> Cost:
         return self.run(["ansible", "localhost", "-m", f"gpuops.runpod.{name}", "-a", json.dumps(options)])
 
     def counted(self, playbook: str, **variables: Any) -> Counts:
         """Run a playbook and count its module processes and calls, which costs time: that is not told."""
-        with counting_python() as (python, log):
+        with noting_python(COUNTING_PYTHON) as (python, log):
             self.sandbox.forget_calls()
             self.play(playbook, ansible_python_interpreter=str(python), **variables)
             return Counts(len(log.read_text().splitlines()), *self.calls())
+
+    def timed(self, playbook: str, settings: Mapping[str, str], **variables: Any) -> tuple[Cost, float]:
+        """Run a playbook with settings of Ansible; return also the CPU seconds of its module processes."""
+        with noting_python(TIMING_PYTHON) as (python, log):
+            cost = self.play(playbook, settings=settings, ansible_python_interpreter=str(python), **variables)
+            return cost, sum(map(in_seconds, log.read_text().split()))
 
     def calls(self) -> tuple[list[str], list[str], list[str]]:
         """Return the names of the calls to AWS, RunPod and the registries since they were forgotten."""
@@ -85,7 +104,7 @@ class World:
         )
         return [call["name"] for call in aws], [call["name"] for call in runpod], [call["name"] for call in registry]
 
-    def run(self, command: list[str]) -> Cost:
+    def run(self, command: list[str], settings: Mapping[str, str] | None = None) -> Cost:
         """Run a command to its good end. The processes that it waits for, and those that they do, count."""
         environment = {
             **os.environ,
@@ -93,6 +112,7 @@ class World:
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "playbooks" / "collections"),
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             **self.sandbox.environment,
+            **(settings or {}),
         }
         with TemporaryFile("w+") as output:
             began = time.monotonic()
@@ -107,13 +127,19 @@ class World:
         return Cost(wall, usage.ru_utime + usage.ru_stime)
 
 
+def in_seconds(time: str) -> float:
+    """Return what the shell's `times` tells, such as 1m2.345s."""
+    minutes, seconds = time.rstrip("s").split("m")
+    return int(minutes) * 60 + float(seconds)
+
+
 @contextmanager
-def counting_python() -> Iterator[tuple[Path, Path]]:
+def noting_python(script: str) -> Iterator[tuple[Path, Path]]:
     """Yield an interpreter that writes a line for each process that is started with it, and the file it writes to."""
     with TemporaryDirectory() as folder:
         python, log = Path(folder) / "python", Path(folder) / "processes"
         log.touch()
-        python.write_text(COUNTING_PYTHON.format(log=log, python=sys.executable))
+        python.write_text(script.format(log=log, python=sys.executable))
         python.chmod(0o700)
         yield python, log
 

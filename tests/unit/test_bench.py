@@ -11,7 +11,7 @@ import pytest
 
 from bench import table
 from bench.table import Cost
-from bench.world import by_turns, counting_python
+from bench.world import COUNTING_PYTHON, TIMING_PYTHON, by_turns, in_seconds, noting_python
 
 
 def test_the_median_of_the_rounds_ratios_counts_and_not_the_ratio_of_medians() -> None:
@@ -51,10 +51,23 @@ def test_who_begins_changes_from_round_to_round() -> None:
 
 
 def test_each_process_of_the_counting_interpreter_is_counted_and_does_its_work() -> None:
-    with counting_python() as (python, log):
+    with noting_python(COUNTING_PYTHON) as (python, log):
         for number in range(3):
             done = subprocess.run(
                 [python, "-c", "print(input())"], input=f"{number}\n", capture_output=True, text=True, check=True
             )
             assert done.stdout == f"{number}\n"
         assert len(log.read_text().splitlines()) == 3
+
+
+def test_the_timing_interpreter_tells_the_seconds_of_its_process_and_how_that_ended() -> None:
+    work = "import sys, time\nwhile time.process_time() < 0.3: pass\nsys.exit(3)"
+    with noting_python(TIMING_PYTHON) as (python, log):
+        assert subprocess.run([python, "-c", work], check=False).returncode == 3
+        assert 0.25 < sum(map(in_seconds, log.read_text().split())) < 3
+    assert in_seconds("2m1.500s") == 121.5
+
+
+def test_a_share_has_no_target_to_miss() -> None:
+    row = table.share("start", 0.5, 2)
+    assert row.kept and "25%" in row.cpu and not str(row).endswith(("kept", "MISSED"))
