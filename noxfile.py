@@ -43,24 +43,30 @@ SANITY_THAT_COUNTS = ("import", "pylint", "use-argspec-type-path", "validate-mod
 FAILURE = re.compile(r"(FAILED|ERROR:?|CRITICAL) \S|fatal: \[|.*\bFailed!|\S+:\d+(:\d+)?: ")
 SHOWN = 20
 
+OF_AWX = ("CONTROLLER_", "TOWER_", "AAP_")
+
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["test"]
 
 
-def isolate() -> None:
-    """Let no check see the caller's accounts, or settings of Ansible and Python that others do not have."""
-    for name in list(os.environ):
-        if name.startswith(("ANSIBLE_", "AWS_", "MOLECULE_", "RUNPOD_")) and name != "RUNPOD_OPENAPI":
-            del os.environ[name]
+HIDDEN = ("ANSIBLE_", "AWS_", "MOLECULE_", "RUNPOD_", "K8S_AUTH_", "KUBECONFIG", *OF_AWX)
+
+
+def isolate() -> dict[str, str]:
+    """Let no check see the caller's accounts, or settings of Ansible and Python that others lack; return them."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(HIDDEN)}
+    if "RUNPOD_OPENAPI" in hidden:
+        os.environ["RUNPOD_OPENAPI"] = hidden["RUNPOD_OPENAPI"]
     os.environ["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     os.environ["ANSIBLE_HOME"] = str(BUILD / "ansible")
     os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(ROOT / "playbooks" / "collections")
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of the many processes compiles all that it imports
+    return hidden
 
 
-isolate()
+CALLERS = isolate()
 
 
 @nox.session
@@ -247,4 +253,6 @@ def audits(session: nox.Session) -> None:
 @nox.session
 def awx(session: nox.Session) -> None:
     """All of the playbook for AWX against the stand-in of its API, or a controller that CONTROLLER_HOST names."""
-    session.run("pytest", "--numprocesses=2", "tests/system/test_awx.py", *session.posargs, env={"AWX_WHOLE": "1"})
+    controller = {name: value for name, value in CALLERS.items() if name.startswith(OF_AWX)}
+    environment = {**controller, "AWX_WHOLE": "1"}
+    session.run("pytest", "--numprocesses=2", "tests/system/test_awx.py", *session.posargs, env=environment)

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         renew(f"matrix/{core}", pythons[0], *arguments)
         renew(f"matrix/{core}-tests", pythons[0], *arguments)
         renew(f"matrix/{core}-collections", "3.13", "--no-deps", *arguments)
-    for name in ("importer", "reuse", "sbom"):
+    for name in ("importer", "reuse", "sbom", "site"):
         renew(name, OF_MAKE_TEST, *arguments)
 
 

@@ -1,10 +1,11 @@
 # Copyright (c) 2026 The gpuops.runpod authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the run of all checks says last."""
+"""What the run of all checks hides from them, and what it says last."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,16 @@ def test_a_failed_check_names_its_failures_and_where_more_is(tmp_path: Path, log
     command = [sys.executable, "-c", ENDS, str(tmp_path)]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     assert said == ["=== units: more in .build/logs/units.log", *(told or [line for line in log.splitlines() if line])]
+
+
+def test_no_check_sees_the_accounts_of_the_caller_but_the_one_that_is_for_them() -> None:
+    callers = {
+        "AWS_PROFILE": "mine",
+        "CONTROLLER_HOST": "https://awx.example.com",
+        "K8S_AUTH_HOST": "x",
+        "KUBECONFIG": "x",
+    }
+    command = [sys.executable, "-c", "import noxfile, os; print(*os.environ); print(*noxfile.CALLERS)"]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **callers}, capture_output=True, text=True, check=True)
+    seen, kept = (set(line.split()) for line in done.stdout.splitlines())
+    assert not seen & callers.keys() and callers.keys() <= kept
