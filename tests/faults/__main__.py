@@ -34,6 +34,7 @@ from .scenarios import SCENARIOS
 
 PARTS = ("calls", "pairs", "inputs", "answers")
 COLLECTED = 25  # points
+SMALL = 20 * COLLECTED  # of those that run one module
 T = TypeVar("T")
 OF_THE_ROLE = 10  # of so many inputs one is for the role
 AGAIN = 10  # of so many runs on mutated answers one is run again
@@ -78,10 +79,13 @@ def chosen(points: list[Point], kinds: list[str]) -> list[Point]:
     return [point for point in points if not kinds or any(each in point.fault for each in kinds)]
 
 
-def tidied(points: Iterable[T]) -> Iterator[T]:
-    """Of its own accord Python seldom looks for what long runs have left, which holds threads and memory."""
+def tidied(points: Iterable[T], often: int = COLLECTED) -> Iterator[T]:
+    """Of its own accord Python seldom looks for what long runs have left, which holds threads and memory, and never for
+    what a module has frozen when it began, as it does in a process of its own.
+    """
     for number, point in enumerate(points):
-        if not number % COLLECTED:
+        if not number % often:
+            gc.unfreeze()
             gc.collect()
         yield point
 
@@ -120,7 +124,7 @@ def give_anything(seeds: range) -> int:
     """Print what went wrong with options that a seed draws; return how many times that was."""
     bad = 0
     with nowhere():
-        for seed in seeds:
+        for seed in tidied(seeds, SMALL):
             module = MODULES[seed % len(MODULES)]
             options = Inputs(seed).options(module)
             if found := ended_badly(module, options):
