@@ -275,9 +275,11 @@ class RoleInputs:
     def ended_badly(self, seed: int) -> str:
         """Return what is wrong with how the role ends."""
         start, entry, variables = self.variables(seed)
-        errors = ArgumentSpecValidator(OF_THE_ROLE[entry]).validate(variables).error_messages
-        if errors:  # in the words of ansible-core
-            return ""
+        try:
+            if ArgumentSpecValidator(OF_THE_ROLE[entry]).validate(variables).error_messages:
+                return ""  # in the words of ansible-core
+        except TypeError as error:
+            return f"ansible-core stumbles over the role's specification: {error}"
         self._starts[start].restore()
         self._clock.slept = 0.0
         said = io.StringIO()

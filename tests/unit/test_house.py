@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from packaging.markers import Marker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -196,6 +197,17 @@ def test_defaults_of_the_role_are_the_optional_variables_of_its_spec() -> None:
     options = load("roles/runpod_ecr/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
     optional = {name for name, option in options.items() if not option.get("required")}
     assert set(load("roles/runpod_ecr/defaults/main.yml")) == optional
+
+
+@pytest.mark.parametrize("value", [7, 1.5, True, [7], [None]])
+def test_ansible_core_refuses_what_is_no_dictionary_by_its_name(value: object) -> None:
+    """It stumbles over such a value for a dictionary whose own options are specified."""
+    for entry, spec in load("roles/runpod_ecr/meta/argument_specs.yml")["argument_specs"].items():
+        for name, option in spec["options"].items():
+            if option["type"] != "dict":
+                continue
+            found = ArgumentSpecValidator({name: option}).validate({name: value}).error_messages
+            assert name in " ".join(found), f"{entry}: {name}"
 
 
 def test_role_leaves_the_module_defaults_of_its_caller_alone() -> None:
