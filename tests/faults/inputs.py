@@ -22,6 +22,7 @@ from unittest.mock import patch
 from urllib.error import URLError
 
 import yaml
+from ansible.errors import AnsibleUndefinedVariable
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.urls import Request
 from botocore.endpoint import Endpoint
@@ -246,6 +247,7 @@ def role_spec(entry: str) -> Json:
 
 OF_THE_ROLE = {entry: role_spec(entry) for entry in ("main", "refresh", "rotate")}
 CONNECTIONS = {"runpod_ecr_api", "runpod_ecr_aws"}
+HINT = "where a dictionary is meant"  # of the role's own
 FIT = {"runpod_ecr_image": IMAGE, "runpod_ecr_template": {"serverless": True}}
 
 
@@ -289,6 +291,8 @@ class RoleInputs:
         except SystemExit:
             return judged(said.getvalue()) or self._changed("refused options")
         except BaseException as error:
+            if isinstance(error, AnsibleUndefinedVariable) and HINT in str(error):
+                return unfit(str(error)) or self._changed(str(error))
             place = traceback.extract_tb(error.__traceback__)[-1]
             return f"{type(error).__name__}: {error} at {Path(place.filename).name}:{place.lineno}"
         told = " ".join([played.failure, *played.warnings])

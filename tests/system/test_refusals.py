@@ -10,6 +10,9 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+from ansible.errors import AnsibleUndefinedVariable
+
 from .conftest import ENDPOINT, IMAGE, REGISTRY, ROOT, House
 
 PUBLIC = {"access": "public", "acknowledge_public": True}
@@ -97,6 +100,27 @@ def test_what_cannot_be_is_said_before_anything_changes(house: House) -> None:
     said = [house.role(**case.variables).failure for case in CASES]
     assert [case.cause for case, each in zip(CASES, said, strict=True) if case.cause not in each] == []
     assert [each for each in said if not each.startswith("Nothing was changed. ")] == []
+    assert nothing_was_changed(house)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"template": "disk=80"},
+        {"endpoint": "{}"},
+        {"secret_store": '{"type": "ssm"}'},
+        {"workloads": "image=x"},
+        {"workloads": [f"image={IMAGE}"]},
+        {"workloads": [{"image": IMAGE, "template": "disk=80"}]},
+        {"workloads": [{"image": IMAGE, "endpoint": "{}"}]},
+    ],
+    ids=str,
+)
+def test_a_text_in_place_of_a_dictionary_is_refused_before_the_first_step(house: House, variables: Any) -> None:
+    """A module would take it, and the steps after the first could not combine it."""
+    [name] = variables
+    with pytest.raises(AnsibleUndefinedVariable, match=f"runpod_ecr_{name} is or holds a text"):
+        house.role(**variables)
     assert nothing_was_changed(house)
 
 

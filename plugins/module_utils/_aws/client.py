@@ -80,8 +80,8 @@ def remedy(code: str, call: str, owner: str) -> str:
 def aws_error(failure: Exception, call: str, owner: str = "") -> AwsError:
     """Return code first, raw text behind it, then the remedy for whose key it was."""
     answer: Json = getattr(failure, "response", None) or {}
-    code = answer.get("Error", {}).get("Code") or type(failure).__name__
-    text = answer.get("Error", {}).get("Message") or str(failure)
+    code = str(answer.get("Error", {}).get("Code") or type(failure).__name__)
+    text = str(answer.get("Error", {}).get("Message") or failure)
     if code == "ResponseParserError":
         text = text.partition("\n")[0]  # what follows may hold a secret
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")

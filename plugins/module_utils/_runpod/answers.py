@@ -46,6 +46,12 @@ OPTIONAL = {
     **{name: (dict, "an object") for name in ("env", "mounts", "scaling", "gpu", "workers")},
     **{name: (list, "a list") for name in ("ports", "cpu", "allowedCudaVersions", "dataCenterIds", "networkVolumes")},
 }
+NUMBERS = {
+    "": ("disk", "timeout"),
+    "workers": ("min", "max", "idleTimeout"),
+    "scaling": ("queueDelay", "requestCount"),
+    "gpu": ("count",),
+}
 TEXT_LISTS = ("ports", "allowedCudaVersions", "dataCenterIds")
 ITEMS = {
     "/registries/delegations": "delegations",
@@ -196,6 +202,8 @@ def item(call: str, kind: str, thing: Any, what: str) -> Json:
         raise unfit(call, f"{what} ({printable(thing['id'])}) has a value in env that is no text")
     for name, meant in wrong_lists(kind, thing):
         raise unfit(call, f"{what} ({printable(thing['id'])}) has {name} that is not a list of {meant}")
+    for name in wrong_numbers(thing):
+        raise unfit(call, f"{what} ({printable(thing['id'])}) has {name} that is not a number")
     return thing if thing.get("name") is not None else {**thing, "name": ""}
 
 
@@ -209,6 +217,15 @@ def wrong_lists(kind: str, thing: Json) -> Iterator[tuple[str, str]]:
     yield from ((name, "texts") for name, value in texts.items() if not is_list_of(str, value))
     if not is_list_of(dict, thing.get("cpu")):
         yield "cpu", "objects"
+
+
+def wrong_numbers(thing: Json) -> Iterator[str]:
+    for block, names in NUMBERS.items():
+        held = (thing.get(block) or {}) if block else thing
+        for name in names:
+            value = held.get(name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                yield f"{block}.{name}".lstrip(".")
 
 
 def is_list_of(kind: type, value: Any) -> bool:

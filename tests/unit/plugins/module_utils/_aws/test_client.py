@@ -138,6 +138,13 @@ def test_error_tells_the_code_the_words_of_aws_and_the_remedy(
     assert error.as_result()["error"] == {"call": "iam:GetUser", "code": code, "message": error.text}
 
 
+@pytest.mark.parametrize("text", [[], ["a"], {"a": 1}, 5, 1.5, None])
+def test_error_whose_code_or_words_are_no_texts_is_told(text: Any) -> None:
+    answer: Any = {"Error": {"Code": text, "Message": text}}
+    error = aws_error(botocore.exceptions.ClientError(answer, "GetUser"), "iam:GetUser")
+    assert isinstance(error.code, str) and isinstance(error.text, str) and str(error).startswith("iam:GetUser: ")
+
+
 def test_page_that_leads_to_itself_is_an_error_not_a_loop() -> None:
     page = {"Users": [], "IsTruncated": True, "Marker": "m"}
     with pytest.raises(AwsError, match="iam:ListUsers: MalformedAnswer: in the answer Marker leads to the same page"):

@@ -60,6 +60,9 @@ def answering(status: int, document: Any, *more: Any) -> Client:
             r"an item \(t1\) has gpu.excludedTypes that is not a list of texts",
         ),
         ({"templates": [{**NAMED, "cpu": [None]}]}, r"an item \(t1\) has cpu that is not a list of objects"),
+        ({"templates": [{**NAMED, "disk": "50"}]}, r"an item \(t1\) has disk that is not a number"),
+        ({"templates": [{**NAMED, "workers": {"max": [3]}}]}, r"an item \(t1\) has workers.max that is not a number"),
+        ({"templates": [{**NAMED, "gpu": {"count": True}}]}, r"an item \(t1\) has gpu.count that is not a number"),
         ({"templates": [{**NAMED, "pool": ["A"]}]}, r"an item \(t1\) has pool that is not a text"),
     ],
 )
