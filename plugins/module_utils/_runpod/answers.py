@@ -221,9 +221,9 @@ def wrong_lists(kind: str, thing: Json) -> Iterator[tuple[str, str]]:
 
 def wrong_numbers(thing: Json) -> Iterator[str]:
     for block, names in NUMBERS.items():
-        held = (thing.get(block) or {}) if block else thing
+        numbers = (thing.get(block) or {}) if block else thing
         for name in names:
-            value = held.get(name)
+            value = numbers.get(name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
                 yield f"{block}.{name}".lstrip(".")
 
