@@ -66,9 +66,10 @@ class Run(NamedTuple):
 
 
 def sharing(archives: Path | None) -> dict[str, str]:
-    """Return what saves a run the time of packing modules that another run has packed."""
+    """Return what saves a run the time of packing modules that another run has packed, and of copying them."""
     plugins = str(Path(__file__).with_name("callback"))
-    return {"ANSIBLE_CALLBACK_PLUGINS": plugins, "ARCHIVES": str(archives)} if archives else {}
+    shared = {"ANSIBLE_CALLBACK_PLUGINS": plugins, "ARCHIVES": str(archives), "ANSIBLE_PIPELINING": "true"}
+    return shared if archives else {}
 
 
 class House:

@@ -5,6 +5,21 @@
 
 from __future__ import annotations
 
-from tests.system.conftest import archives, house, nothing_leaks, sandbox, within_the_document
+from pathlib import Path
 
-__all__ = ["archives", "house", "nothing_leaks", "sandbox", "within_the_document"]
+import pytest
+
+from tests.sandbox.server import Sandbox
+from tests.system.conftest import House, archives, nothing_leaks, sandbox, within_the_document
+from tests.system.worker import Runs, hurry
+
+__all__ = ["archives", "nothing_leaks", "sandbox", "within_the_document"]
+
+
+@pytest.fixture
+def house(sandbox: Sandbox, archives: Path) -> House:
+    """Its runs pause for a twentieth of the time."""
+    sandbox.reset()
+    made = House(sandbox, archives)
+    made.runs = Runs(sandbox.environment, sleep=hurry)
+    return made

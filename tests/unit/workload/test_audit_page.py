@@ -26,6 +26,8 @@ from tests.system.conftest import REGISTRY, House
 from .audits import WORKLOADS, audited, observed
 from .test_audit import neighbour, tag_gone, template_changed, token_over
 
+pytestmark = pytest.mark.unmeasured
+
 PAGE = Path(__file__).resolve().parents[3] / "roles" / "runpod_ecr" / "templates" / "audit.html.j2"
 HOSTILE = """<script>alert(1)</script>"><img onerror='x'>&amp;{{ 7 * 7 }}{% raw %}"""
 STRUCTURE = {"status", "kind", "kinds", "links", "severity", "generated_at", "since", "starts_at", "ends_at", "number"}

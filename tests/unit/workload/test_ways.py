@@ -18,6 +18,7 @@ from ansible_collections.gpuops.runpod.plugins.module_utils._workload.plan_retir
 from ansible_collections.gpuops.runpod.plugins.modules import ecr_pull_check
 from tests.system.conftest import ENDPOINT, IMAGE, SEOUL, House
 from tests.system.role import Played, Role
+from tests.system.worker import HASTE
 
 Play = Callable[..., Played]
 
@@ -338,7 +339,7 @@ def test_public_repositories_stay_unless_their_end_is_forced(house: House, play:
     "switches",
     [
         {"policy_text": "reordered"},
-        {"policy_read_seconds": 0.5},
+        {"policy_read_seconds": 0.5 / HASTE},
         {"token_outlives_key": False},
         {"key_use_seconds": 3600},
     ],
