@@ -170,8 +170,7 @@ def molecule(session: nox.Session) -> None:
     shutil.rmtree(home / "tmp", ignore_errors=True)  # what a run that was killed believes to be running
     shutil.rmtree(archives, ignore_errors=True)
     archives.mkdir(parents=True)
-    callback = str(ROOT / "tests" / "system" / "callback")
-    shared = {"ANSIBLE_CALLBACK_PLUGINS": callback, "ARCHIVES": str(archives), "ANSIBLE_PIPELINING": "true"}
+    shared = {"ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "system" / "callback"), "ARCHIVES": str(archives)}
     session.run("molecule", "test", "--all", *session.posargs, env={"ANSIBLE_HOME": str(home), **shared})
 
 

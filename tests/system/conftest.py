@@ -66,10 +66,9 @@ class Run(NamedTuple):
 
 
 def sharing(archives: Path | None) -> dict[str, str]:
-    """Return what saves a run the time of packing modules that another run has packed, and of copying them."""
+    """Return what saves a run the time of packing modules that another run has packed."""
     plugins = str(Path(__file__).with_name("callback"))
-    shared = {"ANSIBLE_CALLBACK_PLUGINS": plugins, "ARCHIVES": str(archives), "ANSIBLE_PIPELINING": "true"}
-    return shared if archives else {}
+    return {"ANSIBLE_CALLBACK_PLUGINS": plugins, "ARCHIVES": str(archives)} if archives else {}
 
 
 class House:

@@ -147,7 +147,6 @@ class Watch:
                 playbook,
                 *(*given, "--diff", *verbose, *arguments),
                 **FORMATS[told],
-                ANSIBLE_PIPELINING="false",  # as users have it: files and command lines could hold a value
                 ANSIBLE_CALLBACKS_ENABLED="junit,tree",
                 JUNIT_OUTPUT_DIR=str(outputs / "junit"),
                 ANSIBLE_CALLBACK_TREE_DIR=str(outputs / "tree"),
