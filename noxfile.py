@@ -21,6 +21,7 @@ from pathlib import Path
 import nox
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from tests.system.shared_archives import sharing
 from tools import sessions
 from tools.ansible_test import has, make_home, make_repository
 
@@ -43,13 +44,12 @@ SANITY_THAT_COUNTS = ("import", "pylint", "use-argspec-type-path", "validate-mod
 FAILURE = re.compile(r"(FAILED|ERROR:?|CRITICAL) \S|fatal: \[|.*\bFailed!|\S+:\d+(:\d+)?: ")
 SHOWN = 20
 
+# Variables of a caller that no check sees, and which of them `awx` does.
 OF_AWX = ("CONTROLLER_", "TOWER_", "AAP_")
+HIDDEN = ("ANSIBLE_", "AWS_", "MOLECULE_", "RUNPOD_", "K8S_AUTH_", "KUBECONFIG", *OF_AWX)
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["test"]
-
-
-HIDDEN = ("ANSIBLE_", "AWS_", "MOLECULE_", "RUNPOD_", "K8S_AUTH_", "KUBECONFIG", *OF_AWX)
 
 
 def isolate() -> dict[str, str]:
@@ -170,8 +170,7 @@ def molecule(session: nox.Session) -> None:
     shutil.rmtree(home / "tmp", ignore_errors=True)  # what a run that was killed believes to be running
     shutil.rmtree(archives, ignore_errors=True)
     archives.mkdir(parents=True)
-    shared = {"ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "system" / "callback"), "ARCHIVES": str(archives)}
-    session.run("molecule", "test", "--all", *session.posargs, env={"ANSIBLE_HOME": str(home), **shared})
+    session.run("molecule", "test", "--all", *session.posargs, env={"ANSIBLE_HOME": str(home), **sharing(archives)})
 
 
 @nox.session

@@ -11,8 +11,10 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+from tests.system.shared_archives import sharing
+
 from .table import Row, share
-from .world import CONVERGE, IMAGE, ROOT, World
+from .world import CONVERGE, IMAGE, World
 
 EMPTY = """\
 - hosts: localhost
@@ -20,32 +22,35 @@ EMPTY = """\
   tasks: []
 """
 RUNS = ("a first converge", "an unchanged one")
-# Ansible packs a module with all that it imports anew in each run, and Python compiles that in each process: not so
-# with archives of an earlier run that hold the bytecode.
-PACKED = {"ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "system" / "callback")}
 
 
 def shares(world: World) -> Iterator[Row]:
-    """Beside the seconds of a run those of its parts; what is left are the tasks in Ansible's own processes."""
+    """Beside the seconds of a run those of its parts; what is left are the tasks in Ansible's own processes.
+
+    Ansible packs a module with all that it imports anew in each run, and Python compiles that in each process: not so
+    with archives of an earlier run that hold the bytecode.
+    """
+    starts, plain, packed, modules = [], *(defaultdict[str, list[float]](list) for _each in range(3))
     with TemporaryDirectory() as folder:
-        nothing = Path(folder) / "nothing.yml"
+        nothing, archives = Path(folder) / "nothing.yml", Path(folder) / "archives"
         nothing.write_text(EMPTY)
-        archives = {**PACKED, "ARCHIVES": str(Path(folder) / "archives")}
-        Path(archives["ARCHIVES"]).mkdir()
-        costs = defaultdict[str, list[float]](list)
+        archives.mkdir()
+        world.reset()
+        world.timed(CONVERGE, sharing(archives), runpod_ecr_image=IMAGE)  # which fills them
         for _round in range(world.rounds):
-            costs["start"].append(world.play(str(nothing)).cpu)
-            for settings in ({}, archives, archives):  # the second one fills the archives
-                world.reset()
-                for run in RUNS:
-                    cost, processes = world.timed(CONVERGE, settings, runpod_ecr_image=IMAGE)
-                    which = "packed" if settings else "plain"
-                    costs[f"{run} {which}"].append(cost.cpu)
-                    costs[f"{run} {which} processes"].append(processes)
-    start = median(costs["start"])
+            starts.append(world.play(str(nothing)).cpu)
+            world.reset()
+            for run in RUNS:
+                plain[run].append(world.timed(CONVERGE, {}, runpod_ecr_image=IMAGE)[0].cpu)
+            world.reset()
+            for run in RUNS:
+                cost, processes = world.timed(CONVERGE, sharing(archives), runpod_ecr_image=IMAGE)
+                packed[run].append(cost.cpu)
+                modules[run].append(processes)
+    start = median(starts)
     for run in RUNS:
-        whole, processes = median(costs[f"{run} plain"]), median(costs[f"{run} packed processes"][1::2])
-        packing = whole - median(costs[f"{run} packed"][1::2])
+        whole, processes = median(plain[run]), median(modules[run])
+        packing = whole - median(packed[run])
         yield share(f"CPU seconds of {run}", whole, whole)
         yield share("  to start Ansible, for a play without a task", start, whole)
         yield share("  to pack the modules and compile what is in them", packing, whole)

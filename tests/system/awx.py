@@ -20,7 +20,7 @@ from jinja2 import Environment
 
 from tests.unit.awx.shipped import data, named
 
-from .conftest import sharing
+from .shared_archives import sharing
 
 Json = dict[str, Any]
 

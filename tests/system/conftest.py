@@ -21,6 +21,7 @@ import pytest
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultSecret
+from ansible.template import Templar, trust_as_template
 from ansible.vars.manager import VariableManager
 
 from tests.leaks import Watch
@@ -28,7 +29,8 @@ from tests.sandbox import contract
 from tests.sandbox.near import near
 from tests.sandbox.server import Sandbox
 
-from .role import Played, Role
+from .role import LOADER, Played, Role
+from .shared_archives import sharing
 from .worker import Runs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,12 +65,6 @@ class Run(NamedTuple):
         """The counters of each host in the last recap."""
         lines = re.findall(r"^(\S+)\s+: (ok=.*)$", self.output, re.MULTILINE)
         return {host: {name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", line)} for host, line in lines}
-
-
-def sharing(archives: Path | None) -> dict[str, str]:
-    """Return what saves a run the time of packing modules that another run has packed."""
-    plugins = str(Path(__file__).with_name("callback"))
-    return {"ANSIBLE_CALLBACK_PLUGINS": plugins, "ARCHIVES": str(archives)} if archives else {}
 
 
 class House:
@@ -159,6 +155,12 @@ class House:
         """Run a module in this process, which takes no time either."""
         with patch.dict(os.environ, self.environment()):
             self.runs.call(module, options)
+
+    def typed(self, words: list[str]) -> None:
+        """Run in this process the module of an `ansible` command that a shell has read; Ansible reads its options."""
+        assert words[:3] == ["ansible", "localhost", "-m"] and words[4] == "-a"
+        options = LOADER.load(trust_as_template(words[5]))
+        self.call(words[3].rpartition(".")[2], Templar(LOADER, variables={}).template(options))
 
     def main_job(self, *arguments: str, image: str = IMAGE, **environment: str) -> Run:
         """Run the main playbook for an image."""

@@ -87,8 +87,7 @@ def carry_out(house: House, remedy: str) -> None:
         options = {"".join(map(str.capitalize, name[2:].split("-"))): value for name, value in given}
         getattr(house.client(command[1]), command[2].replace("-", "_"))(**options)
         return
-    assert command[:3] == ["ansible", "localhost", "-m"] and command[4] == "-a"
-    house.call(command[3].rpartition(".")[2], json.loads(command[5]))
+    house.typed(command)
 
 
 def at_runpod(house: House, method: str, path: str, body: Any = None) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from .conftest import IMAGE, ROOT, Run, install, sharing
+from .conftest import IMAGE, ROOT, Run, install
 from .controller import FIELDS, LISTS, PASSWORD, TOKEN, USER, Controller, serving
+from .shared_archives import sharing
 
 Json = dict[str, Any]
 

@@ -35,8 +35,9 @@ from tools.live.document import differences, summary, written_for
 from tools.live.questions import QUESTIONS
 from tools.live.report import report, scrubbed
 
-from .conftest import ROOT, House, sharing
+from .conftest import ROOT, House
 from .role import Role
+from .shared_archives import sharing
 from .worker import session
 
 PREFIX = "gpuops-live-0a1b2c3d"

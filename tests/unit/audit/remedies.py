@@ -45,16 +45,9 @@ def one_command(house: House, base: Base, remedy: str, words: list[str]) -> None
     elif words[0] == "ansible":
         if words[:3] != ["ansible", "localhost", "-m"] or words[4] != "-a" or len(words) != 6:
             raise NotCarriedOutError(remedy)
-        house.call(words[3].rpartition(".")[2], plain(json.loads(words[5])))
+        house.typed(words)
     else:
         of_a_playbook(house, base, words)
-
-
-def plain(value: object) -> object:
-    """Return options as the module gets them: text that Ansible must not render is marked."""
-    if isinstance(value, dict):
-        return value.get("__ansible_unsafe", None) or {key: plain(each) for key, each in value.items()}
-    return [plain(each) for each in value] if isinstance(value, list) else value
 
 
 def of_aws(house: House, words: list[str]) -> None:
