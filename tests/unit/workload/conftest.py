@@ -5,21 +5,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.sandbox.server import Sandbox
 from tests.system.conftest import House, archives, nothing_leaks, sandbox, within_the_document
+from tests.system.conftest import house as unhurried
 from tests.system.worker import Runs, hurry
 
-__all__ = ["archives", "nothing_leaks", "sandbox", "within_the_document"]
+__all__ = ["archives", "nothing_leaks", "sandbox", "unhurried", "within_the_document"]
 
 
 @pytest.fixture
-def house(sandbox: Sandbox, archives: Path) -> House:
+def house(unhurried: House) -> House:
     """Its runs pause for a twentieth of the time."""
-    sandbox.reset()
-    made = House(sandbox, archives)
-    made.runs = Runs(sandbox.environment, sleep=hurry)
-    return made
+    unhurried.runs = Runs(unhurried.sandbox.environment, sleep=hurry)
+    return unhurried

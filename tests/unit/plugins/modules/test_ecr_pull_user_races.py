@@ -166,26 +166,25 @@ def test_two_runs_at_once_without_a_key_lose_nothing(account: Account, seed: int
     assert opened(account) == {"a", "b"} and account.store.entries() == []
 
 
-def test_key_that_another_run_makes_while_this_one_reads_is_no_conflict(account: Account) -> None:
+def overtaken(account: Account) -> dict[str, Any]:
+    """Let another run rotate a key that is due while the next one reads; return the options of both."""
     options = {**V1, "secret_store": account.store.options, "rotate_after_days": 90}
     run(options, False, account.aws())
     account.now += 90 * DAY
     other = Turning(account, "other", Turns(0, account.now))
     other.now = account.now
     account.before["iam:list_access_keys"] = lambda: run(options, False, other.aws())
-    assert run(options, False, account.aws()).changed is False
+    return options
+
+
+def test_key_that_another_run_makes_while_this_one_reads_is_no_conflict(account: Account) -> None:
+    assert run(overtaken(account), False, account.aws()).changed is False
     assert len(account.keys(NAME)) == 2 and works(account)
 
 
 def test_rotation_is_foreseen_though_another_run_makes_a_key_while_this_one_reads(account: Account) -> None:
     """What a look has asked before is asked anew, or the note that explains the key would never be seen."""
-    options = {**V1, "secret_store": account.store.options, "rotate_after_days": 90}
-    run(options, False, account.aws())
-    account.now += 90 * DAY
-    other = Turning(account, "other", Turns(0, account.now))
-    other.now = account.now
-    account.before["iam:list_access_keys"] = lambda: run(options, False, other.aws())
-    look = ReadOnlyAws.of(account.aws())
+    options, look = overtaken(account), ReadOnlyAws.of(account.aws())
     look.call("iam", "get_user", UserName=NAME)
     assert run(options, True, look).changed is False
     assert len(account.keys(NAME)) == 2 and works(account)
