@@ -11,6 +11,8 @@ import boto3
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.retries import RetryingBotoClientWrapper
 from moto import mock_aws
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.client import Aws
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.secret_entry import KeyPair
@@ -42,9 +44,16 @@ def signing_client(service: str, region: str, options: tuple[tuple[str, Any], ..
     return shorten(boto3.client(service, region_name=region, **dict(options)))
 
 
+@pytest.fixture(scope="module")
+def moto() -> Iterator[None]:
+    """AWS in memory: for all tests of a file, as starting it takes longer than many of them."""
+    with mock_aws():
+        yield
+
+
 @pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """An AWS account in memory, behind a function with the shape of AnsibleAWSModule.client."""
+def connect(moto: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """An empty AWS account in memory, behind a function with the shape of AnsibleAWSModule.client."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 
@@ -52,8 +61,9 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
         made = signing_client(service, region, tuple(sorted(options.items())))
         return RetryingBotoClientWrapper(made, retry_decorator) if retry_decorator else made
 
-    with mock_aws():
-        yield client
+    yield client
+    BackendDict.reset()
+    reset_model_data()
 
 
 @pytest.fixture

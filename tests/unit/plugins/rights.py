@@ -57,4 +57,6 @@ def calling_module() -> str | None:
         name = frame.f_globals.get("__name__", "")
         if name.startswith(MODULES):
             return name.removeprefix(MODULES)
+        if name.startswith("_pytest."):  # which called the test
+            return None
     return None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -15,7 +16,7 @@ from moto import mock_aws
 
 from .direct import RESPONSES, shorten
 
-USER = {"UserName": "puller"}
+USER, ROLE = {"UserName": "puller"}, {"RoleName": "puller"}
 SECRET, PARAMETER = {"SecretId": "runpod-ecr/puller"}, {"Name": "/runpod-ecr/puller"}
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ecr:*", "Resource": "*"}]})
 TAGS = [{"Key": "gpuops.runpod/managed", "Value": "né & <true>"}]
@@ -26,6 +27,9 @@ WRITES: list[tuple[str, str, dict[str, Any]]] = [
     ("iam", "put_user_policy", {**USER, "PolicyName": "pull", "PolicyDocument": POLICY}),
     ("iam", "create_policy", {"PolicyName": "puller", "PolicyDocument": POLICY, "Tags": TAGS}),
     ("iam", "attach_user_policy", {**USER, "PolicyArn": ARN}),
+    ("iam", "create_role", {**ROLE, "Path": "/runpod/", "AssumeRolePolicyDocument": POLICY, "Tags": TAGS}),
+    ("iam", "put_role_policy", {**ROLE, "PolicyName": "pull", "PolicyDocument": POLICY}),
+    ("iam", "attach_role_policy", {**ROLE, "PolicyArn": ARN}),
     ("secretsmanager", "create_secret", {"Name": SECRET["SecretId"], "SecretString": "né", "Tags": TAGS}),
     ("secretsmanager", "put_secret_value", {**SECRET, "SecretString": "ü"}),
     ("ssm", "put_parameter", {**PARAMETER, "Value": "né", "Type": "SecureString", "Tags": TAGS}),
@@ -42,6 +46,16 @@ READS: list[tuple[str, str, dict[str, Any]]] = [
     ("iam", "get_user_policy", {**USER, "PolicyName": "pull"}),
     ("iam", "list_attached_user_policies", USER),
     ("iam", "list_groups_for_user", USER),
+    ("iam", "get_role", ROLE),
+    ("iam", "list_roles", {}),
+    ("iam", "list_role_tags", ROLE),
+    ("iam", "list_role_policies", ROLE),
+    ("iam", "get_role_policy", {**ROLE, "PolicyName": "pull"}),
+    ("iam", "list_attached_role_policies", ROLE),
+    ("iam", "list_instance_profiles_for_role", ROLE),
+    ("iam", "list_entities_for_policy", {"PolicyArn": ARN}),
+    ("iam", "list_policy_tags", {"PolicyArn": ARN}),
+    ("iam", "get_access_key_last_used", {"AccessKeyId": "AKIAIOSFODNN7EXAMPLE"}),
     ("iam", "get_policy", {"PolicyArn": ARN}),
     ("iam", "get_policy_version", {"PolicyArn": ARN, "VersionId": "v1"}),
     ("iam", "list_policy_versions", {"PolicyArn": ARN}),
@@ -98,7 +112,9 @@ def test_both_ways_tell_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def drifting(answer: Any) -> Any:
-    """Leave out what moto makes anew with each answer."""
+    """Leave out what moto makes anew with each answer, and of times what the short way leaves out."""
+    if isinstance(answer, datetime):
+        return int(answer.timestamp() * 1000)
     if isinstance(answer, dict):
         return {key: drifting(value) for key, value in answer.items() if key != "expiresAt"}
     return [drifting(each) for each in answer] if isinstance(answer, list | tuple) else answer

@@ -61,7 +61,7 @@ MANY = [f"svc-{number:06}" for number in range(60)]  # names of ten characters
 # The ways in which a user may have its rights, by the options that lead there
 WAYS: dict[str, Json] = {
     "inline": V1,
-    "customer": {**V1, "repositories": MANY},
+    "customer": {**V1, "repositories": MANY[:31]},  # the fewest that an inline policy has no room for
     "pull_only": {**V1, "policy": "pull_only"},
     "read_only": {**V1, "policy": "read_only"},
 }
