@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ CONTROLLER = Path(__file__).resolve().parents[3] / "extensions" / "awx" / "contr
 
 def files() -> dict[str, Json]:
     """Return the variables of each file, as they stand there."""
-    loader = DataLoader()
-    paths = sorted(CONTROLLER.glob("*.yml"))
-    return {path.stem: loader.load_from_file(str(path), cache="none", trusted_as_template=True) for path in paths}
+    return {path.stem: content(path) for path in sorted(CONTROLLER.glob("*.yml"))}
+
+
+@cache
+def content(path: Path) -> Json:
+    return DataLoader().load_from_file(str(path), trusted_as_template=True)
 
 
 def data(**settings: Any) -> dict[str, list[Json]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
+from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
@@ -209,10 +210,15 @@ def asked(item: Json) -> list[Json]:
     return item.get("survey_spec", {}).get("spec", [])
 
 
-def spec(template: Json) -> Json:
+@cache
+def argument_specs() -> Json:
     every = yaml.safe_load((ROOT / "roles" / "runpod_ecr" / "meta" / "argument_specs.yml").read_text())
+    return every["argument_specs"]
+
+
+def spec(template: Json) -> Json:
     entry = "main" if template["playbook"] == TEARDOWN else ENTRY_POINTS[template["playbook"]]
-    return every["argument_specs"][entry]["options"]
+    return argument_specs()[entry]["options"]
 
 
 def launched() -> list[tuple[Json, Json]]:
@@ -504,6 +510,7 @@ def test_a_fleet_is_sliced_and_asks_nothing() -> None:
 MODULE = "{{ awx_collection }}."
 
 
+@cache
 def passed() -> dict[str, set[str]]:
     """Return what the tasks hand to each module."""
     found: dict[str, set[str]] = {}
