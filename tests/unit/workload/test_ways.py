@@ -306,6 +306,12 @@ def test_a_role_has_nothing_to_rotate_and_no_quarantine(play: Play) -> None:
     assert "Only a pull user can be put in quarantine" in play(runpod_ecr_state="quarantined", **ROLE).failure
 
 
+def test_no_key_is_rotated_where_there_is_no_user(house: House, play: Play) -> None:
+    refused = play(entry="rotate")
+    assert refused.failure.startswith(f"Nothing was changed. There is no IAM user {NAME}. Run the role first")
+    assert house.writes() == []
+
+
 def test_an_image_that_is_not_there_stops_a_run_before_anything_changes(house: House, play: Play) -> None:
     house.sandbox.forget_calls()
     refused = play(runpod_ecr_image=IMAGE.replace(":v1", ":missing"))
