@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.template import Templar
 
 from .awx import Controller, Definitions, Job, Project, answered, listed_playbooks
 from .conftest import IMAGE, ROOT, House
+from .role import LOADER
 
 WRAPPER = ROOT / "examples" / "awx-wrapper"
 # What the credentials of a job bring, so that nothing else may.
@@ -130,10 +132,6 @@ def test_jobs_run_by_ansible_runner_and_leave_no_secret_of_ours(awx: Awx) -> Non
     [workload] = first.published["runpod_ecr_result"]["workloads"]
     assert workload["image"] == IMAGE
     assert workload["pullable"]
-    second = jobs.launch(plain, "RunPod ECR converge")
-    assert not second.changed
-    assert second.published["runpod_ecr_result"]["workloads"] == [workload]
-
     assert not jobs.launch(plain, "RunPod ECR refresh").changed
     assert not jobs.launch(plain, "RunPod ECR rotate").changed
     assert jobs.launch(plain, "RunPod ECR audit").published["runpod_ecr_audit"]["status"] == "unproven"
@@ -149,11 +147,10 @@ def test_a_teardown_removes_what_its_preview_shows_and_nothing_outside_of_the_wo
     assert preview.published == {"runpod_awx_previewed": "7"}
     assert awx.house.writes() == [] or awx.house.users()
     previewed = preview.published
-    for outside in ({}, {"told": previewed}, {"workflow": 8}, {"workflow": 8, "told": previewed}):
-        awx.house.sandbox.forget_calls()
-        refused = jobs.attempt(plain, "RunPod ECR teardown", **outside)
-        assert refused.code != 0 and "Nothing was removed" in refused.output
-        assert not awx.house.sandbox.aws_calls() and not awx.house.sandbox.runpod_calls()
+    awx.house.sandbox.forget_calls()
+    refused = jobs.attempt(plain, "RunPod ECR teardown", workflow=8, told=previewed)
+    assert refused.code != 0 and "Nothing was removed" in refused.output
+    assert not awx.house.sandbox.aws_calls() and not awx.house.sandbox.runpod_calls()
 
     removal = jobs.launch(plain, "RunPod ECR teardown", workflow=7, told=previewed)
     shown = [line for line in preview.said if line in removal.said]
@@ -162,13 +159,37 @@ def test_a_teardown_removes_what_its_preview_shows_and_nothing_outside_of_the_wo
     assert_nothing_is_said(jobs.done, hidden)
 
 
+@pytest.mark.parametrize(
+    ("told", "goes_on"),
+    [
+        ({}, False),
+        ({"runpod_awx_previewed": "7"}, False),
+        ({"awx_workflow_job_id": 8}, False),
+        ({"awx_workflow_job_id": 8, "runpod_awx_previewed": "of an earlier job"}, False),
+        ({"awx_workflow_job_id": 8, "runpod_awx_previewed": "7"}, False),
+        ({"awx_workflow_job_id": "", "runpod_awx_previewed": ""}, False),
+        ({"awx_workflow_job_id": 7, "runpod_awx_previewed": "7"}, True),
+        ({"ansible_check_mode": True}, True),
+    ],
+)
+def test_a_removal_goes_on_where_it_was_previewed_in_the_same_run_of_the_workflow(told: Any, goes_on: bool) -> None:
+    [play] = LOADER.load_from_file(str(ROOT / "playbooks" / "awx_teardown.yml"), trusted_as_template=True)
+    condition = play["tasks"][0]["ansible.builtin.assert"]["that"]
+    assert Templar(LOADER, variables={"ansible_check_mode": False, **told}).evaluate_conditional(condition) is goes_on
+
+
 def test_the_reason_of_a_failure_is_published_for_the_notification(awx: Awx) -> None:
     plain = awx.controller.sync(awx.collection)
-    jobs = Jobs(awx)
-    for name in ("refresh", "rotate"):
-        failed = jobs.attempt(plain, f"RunPod ECR {name}")
-        [reason] = failed.published["runpod_awx_failures"].values()
-        assert failed.code != 0 and reason.startswith("Nothing was changed."), failed.output
+    failed = Jobs(awx).attempt(plain, "RunPod ECR refresh")
+    [reason] = failed.published["runpod_awx_failures"].values()
+    assert failed.code != 0 and reason.startswith("Nothing was changed."), failed.output
+
+
+@pytest.mark.parametrize("name", ["runpod_ecr", "refresh", "rotate", "awx_teardown"])
+def test_each_playbook_that_changes_something_publishes_why_it_failed(name: str) -> None:
+    [play] = LOADER.load_from_file(str(ROOT / "playbooks" / f"{name}.yml"))
+    [block] = [task for task in play["tasks"] if "block" in task]
+    assert "tasks/publish_failure.yml" in [task["ansible.builtin.import_tasks"] for task in block["always"]]
 
 
 def test_checkout_can_be_synced_without_reaching_galaxy(awx: Awx) -> None:
