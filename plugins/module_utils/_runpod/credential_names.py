@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from .._core.errors import ConflictError, InputError, Json
 from .._core.result import find_by_name
 from .references import label
-
-if TYPE_CHECKING:
-    pass
 
 KIND = "registry credential"
 ALTERNATE = "-alt"
@@ -32,7 +28,7 @@ def names(name: str) -> tuple[str, str]:
 
 def default_names(registries: Iterable[Json], user: str, account: str) -> dict[str, tuple[str, str]]:
     """Return id -> region and name, of those that bear a default name of the pull user."""
-    pattern = re.compile(rf"{re.escape(user)}-{account}-([a-z]+(?:-[a-z]+)+-\d+)")
+    pattern = re.compile(rf"{re.escape(user)}-{re.escape(account)}-([a-z]+(?:-[a-z]+)+-\d+)")
     named = {each["id"]: pattern.fullmatch(logical(each["name"])) for each in registries}
     return {identifier: (found[1], found[0]) for identifier, found in named.items() if found}
 
