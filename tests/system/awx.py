@@ -151,7 +151,7 @@ class Controller:
         self._folder, self._settings, self._archives = folder, settings, archives
         self._home = folder / "home"
         self._home.mkdir()
-        self._jobs = 0
+        self._projects = self._jobs = 0
 
     def repository(self, name: str, files: Iterable[Path], root: Path) -> Path:
         """Publish files below a folder as a git repository."""
@@ -168,7 +168,8 @@ class Controller:
 
     def sync(self, published: Path, mirror: Path | None = None) -> Project:
         """Sync a project, with Galaxy credentials if there is a mirror from which the collection can be installed."""
-        checkout = self._folder / "projects" / f"_{published.name}"
+        self._projects += 1
+        checkout = self._folder / "projects" / f"_{self._projects}__{published.name}"
         stage = self._folder / "projects" / ".__awx_cache" / checkout.name / "stage"
         stage.mkdir(parents=True)
         self._git(self._folder, "clone", "--quiet", published.as_uri(), str(checkout))

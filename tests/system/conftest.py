@@ -39,6 +39,7 @@ IMAGE = f"{REGISTRY}/runpod-gpu-training:v1"
 SEOUL = f"{REGISTRY.replace('us-east-1', 'ap-northeast-2')}/team/app:v1"
 USER = "runpod-ecr-access"
 PUBLISHED = ("runpod_ecr_result", "runpod_ecr_audit", "__runpod_ecr_plan", "__runpod_ecr_result")
+READS = ("Get", "List", "Describe", "BatchGet", "BatchCheck", "Lookup", "Simulate", "Assume")  # calls of AWS
 ENDPOINT = {
     "type": "QUEUE",
     "gpu": {"pools": ["ADA_24"], "count": 1},
@@ -72,7 +73,7 @@ class House:
 
     def __init__(self, sandbox: Sandbox, archives: Path | None = None) -> None:
         self.sandbox = sandbox
-        self._archives = archives
+        self.archives = archives
         self._clients: dict[tuple[str, str], Any] = {}
         self.runs = Runs(sandbox.environment)
 
@@ -100,7 +101,7 @@ class House:
         return subprocess.Popen(
             ["ansible-playbook", str(playbook), *arguments],
             cwd=ROOT,
-            env={**self.environment(), **sharing(self._archives), **environment},
+            env={**self.environment(), **sharing(self.archives), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -225,10 +226,9 @@ class House:
 
     def writes(self) -> list[str]:
         """Return the calls to both clouds that are not known to read only."""
-        reads = ("Get", "List", "Describe", "BatchGet", "BatchCheck", "Lookup", "Simulate", "Assume")
         aws = [call["name"] for call in self.sandbox.aws_calls()]
         runpod = [call["name"] for call in self.sandbox.runpod_calls() if call["method"] != "GET"]
-        return [name for name in aws if not name.partition(":")[2].startswith(reads)] + runpod
+        return [name for name in aws if not name.partition(":")[2].startswith(READS)] + runpod
 
 
 def descendants(process_id: int) -> set[int]:

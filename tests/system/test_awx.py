@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.unit.awx.shipped import data
+
 from .conftest import IMAGE, ROOT, Run, install
 from .controller import FIELDS, LISTS, PASSWORD, TOKEN, USER, Controller, serving
 from .shared_archives import sharing
@@ -206,13 +208,58 @@ def another(field: Json, value: Any) -> Any:
     return {"string": "changed by hand", "integer": 7, "id": None}[field["type"]]
 
 
+def some() -> dict[str, list[Json]]:
+    """Return of the shipped data two workflows and what belongs to them: the rest goes the same way."""
+    shipped = data(**SETTINGS, **PRIVATE)
+    [hooked, dummy, approved] = shipped["controller_workflows"]
+    hooked["simplified_workflow_nodes"] = hooked["simplified_workflow_nodes"][-1:]
+    nodes = [*hooked["simplified_workflow_nodes"], *approved["simplified_workflow_nodes"]]
+    launched = [node.get("unified_job_template") for node in nodes]
+    approvers = "RunPod ECR approvers"
+    return {
+        "controller_workflows": [hooked, approved],
+        "controller_templates": [one for one in shipped["controller_templates"] if one["name"] in launched],
+        "controller_schedules": [
+            one for one in shipped["controller_schedules"] if one["unified_job_template"] in launched
+        ],
+        "controller_teams": [one for one in shipped["controller_teams"] if one["name"] == approvers],
+        "controller_roles": [one for one in shipped["controller_roles"] if one["teams"] == [approvers]],
+    }
+
+
+KINDS = {
+    "notifications": "notification_templates",
+    "templates": "job_templates",
+    "workflows": "workflow_job_templates",
+    "nodes": "workflow_job_template_nodes",
+}
+
+
+def test_every_value_of_the_shipped_data_is_one_that_the_api_takes() -> None:
+    shipped = {name.removeprefix("controller_"): things for name, things in data(**SETTINGS, **PRIVATE).items()}
+    shipped["nodes"] = [node for one in shipped["workflows"] for node in one["simplified_workflow_nodes"]]
+    del shipped["roles"]  # which have no fields
+    controller, refused = Controller(), []
+    for name, things in shipped.items():
+        fields = FIELDS[KINDS.get(name, name)]
+        plain = {field for field, told in fields.items() if told["type"] != "id"}
+        assert {field for thing in things for field in thing} & plain, name
+        refused += [
+            (name, field, said)
+            for thing in things
+            for field in plain & thing.keys()
+            if (said := controller.fault(field, fields[field], thing[field]))
+        ]
+    assert refused == []
+
+
 def test_a_check_on_an_empty_controller_tells_what_would_be_made_and_a_run_makes_it(awx: Awx) -> None:
     empty = awx.controller.snapshot()
-    foreseen = awx.run("--check", **PRIVATE)
+    foreseen = awx.run("--check", **PRIVATE, **some())
     assert "job_templates: " in foreseen.output and foreseen.recap["changed"] > 0
     assert awx.controller.snapshot() == empty and awx.controller.writes == []
 
-    first = awx.run("-vvv", **PRIVATE)
+    first = awx.run("-vvv", **PRIVATE, **some())
     assert not [secret for secret in (*SECRETS.values(), PASSWORD) if f'"{secret}"' in first.output]
     made = awx.controller.snapshot()["things"]
     assert {schedule["enabled"] for schedule in made["schedules"]} == {True}

@@ -143,11 +143,14 @@ class Company:
 
 def test_role_runs_among_the_roles_of_a_company(house: House, tmp_path: Path) -> None:
     company = Company(house, tmp_path)
-    house.arrange_host(OPS / "inventory", "inference", PASSWORD)
+    for host in ("inference", "training"):
+        house.arrange_host(OPS / "inventory", host, PASSWORD)
+    [credential] = [one["name"] for one in house.runpod()["registries"] if one["name"].startswith("runpod-training")]
+    for module, name in (("runpod_template", "runpod-gpu-training"), ("runpod_registry", credential)):
+        house.call(module, {"name": name, "state": "absent"})
     foretold = company.changed("--check", "--diff", "--limit", "training")
     assert list(foretold) == ["training"]
     assert foretold["training"] > 0
-    assert house.users() == ["runpod-inference"]
     assert [held["name"] for held in house.runpod()["templates"]] == ["runpod-gpu-inference"]
 
     done = company.changed()

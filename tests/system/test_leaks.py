@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from .conftest import ENDPOINT, IMAGE, REGISTRY, ROOT, House, Run, sampled_processes
+from .shared_archives import sharing
 
 FORMATS: dict[str, dict[str, str]] = {
     "default": {},
@@ -287,20 +288,21 @@ def test_no_value_shows_when_the_variables_are_refused(watch: Watch) -> None:
 
 
 def test_no_event_of_ansible_runner_holds_a_value(watch: Watch) -> None:
-    """The endpoint of one of two hosts is refused."""
+    """The endpoint of one of two workloads is refused."""
     house = watch.house
     house.sandbox.fail("POST /v2/serverless", answer=REFUSED)
-    hosts = {name: {"runpod_ecr_user_name": name} for name in ("one", "another")}
-    for name in hosts:
-        old = {"name": f"watched-{name}", "env": {"HF_TOKEN": "before"}}
-        assert house.role(user_name=name, template=old).failure == ""
+    names = [{"name": name} for name in ("one", "another")]
+    workloads = [{"image": IMAGE, "template": name, "endpoint": name} for name in names]
+    hosts = {"both": {"runpod_ecr_workloads": workloads, "runpod_ecr_image": ""}}
+    old = [{"image": IMAGE, "template": {**name, "env": {"HF_TOKEN": "before"}}} for name in names]
+    assert house.role(image="", workloads=old).failure == ""
     folder = watch.folder / "runner"
     parameters = {
         "private_data_dir": str(folder),
         "project_dir": str(ROOT),
         "playbook": MAIN,
         "cmdline": f"{shlex.join(watch.several(0, hosts))} --diff -vvv",
-        "envvars": house.environment(),
+        "envvars": house.environment() | sharing(house.archives),
         "suppress_env_files": True,
         "quiet": True,
     }

@@ -18,11 +18,17 @@ import pytest
 import yaml
 
 from .conftest import IMAGE, ROOT, USER, House
+from .shared_archives import sharing
 
 EXAMPLES = ROOT / "examples"
 INSTALLED = "/usr/local/lib/runpod-ecr"
 COLLECTIONS = ROOT / "playbooks" / "collections"
 TOOLS = Path(sys.executable).parent
+
+
+def around(house: House) -> dict[str, str]:
+    """Return the variables of the clouds, and of modules that are packed already."""
+    return {**house.sandbox.environment, **sharing(house.archives)}
 
 
 class Machine:
@@ -37,8 +43,8 @@ class Machine:
         for name in ("runpod-ecr.env", "runpod-ecr.yml"):
             text = (EXAMPLES / "systemd" / name).read_text()
             (folder / "etc" / name).write_text(self.here(text))
-        # The clouds of the test, and the one value that no example can have.
-        ours = {**house.sandbox.environment, "RUNPOD_API_KEY": house.sandbox.environment["RUNPOD_API_KEY"]}
+        # The clouds of the test, with the one value that no example can have.
+        ours = around(house)
         with (folder / "etc" / "runpod-ecr.env").open("a") as file:
             file.writelines(f"{name}={value}\n" for name, value in ours.items())
 
@@ -128,10 +134,9 @@ def test_the_workflow_refreshes_as_the_role_that_it_assumes(machine: Machine) ->
     steps = workflow()["jobs"]["refresh"]["steps"]
     [refresh] = [step for step in steps if step.get("name") == "Refresh"]
     assert refresh["env"] == {"RUNPOD_API_KEY": "${{ secrets.RUNPOD_API_KEY }}"}
-    clouds = machine.house.sandbox.environment
     (machine.folder / "runpod-ecr.yml").write_text((EXAMPLES / "systemd" / "runpod-ecr.yml").read_text())
     found = {"PATH": f"{TOOLS}:/usr/bin:/bin", "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS)}
-    machine.bare(["sh", "-ec", refresh["run"]], {**found, **clouds})
+    machine.bare(["sh", "-ec", refresh["run"]], {**found, **around(machine.house)})
     assert machine.refreshed()
 
 
@@ -191,7 +196,7 @@ def environment(house: House) -> dict[str, str]:
     return {
         "PATH": f"{TOOLS}:/usr/bin:/bin",
         "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-        **house.sandbox.environment,
+        **around(house),
     }
 
 
@@ -199,8 +204,9 @@ def test_environments_have_users_and_names_of_their_own(house: House, tmp_path: 
     machine = Machine(house, tmp_path)
     readme = (EXAMPLES / "environments" / "README.md").read_text()
     [commands] = re.findall(r"```sh\n(.+?)```", readme, re.DOTALL)
-    for stage in ("stage", "prod"):
+    for stage in ("dev", "stage", "prod"):
         house.arrange_host(EXAMPLES / "environments" / "inventory", stage)
+    house.call("runpod_template", {"name": "training-dev", "state": "absent"})
     said = machine.bare(["sh", "-ec", commands], environment(house), EXAMPLES / "environments")
     [foretold, *changed] = re.findall(r"^(\w+) +: ok=\d+ +changed=(\d+)", said, re.MULTILINE)
     assert foretold == ("dev", "1")

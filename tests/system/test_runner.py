@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.template import Templar
+
+from tests.sandbox.server import Sandbox
 
 from .awx import Controller, Definitions, Job, Project, answered, listed_playbooks
 from .conftest import IMAGE, ROOT, House
+from .role import LOADER
 
 WRAPPER = ROOT / "examples" / "awx-wrapper"
 # What the credentials of a job bring, so that nothing else may.
@@ -34,17 +38,17 @@ def files_of(folder: Path) -> Iterator[Path]:
 class Awx:
     """A controller with the job templates of extensions/awx, an account of each cloud, and both kinds of projects."""
 
-    def __init__(self, house: House, folder: Path, archives: Path) -> None:
-        self.house = house
-        environment = house.sandbox.environment
+    def __init__(self, environment: dict[str, str], folder: Path, archives: Path) -> None:
+        self._environment = environment
         unknown = INJECTED | {"AWS_REGION"}  # that is in the variables of the inventory
         settings = {name: value for name, value in environment.items() if name not in unknown}
         self.controller = Controller(folder, settings, archives)
         self.collection = self.controller.repository("collection", files_of(ROOT), ROOT)
         self.wrapper = self.controller.repository("wrapper", files_of(WRAPPER), WRAPPER)
+        self.plain = self.controller.sync(self.collection)  # without Galaxy credentials AWX installs nothing
 
     def credentials(self, definitions: Definitions) -> dict[str, str]:
-        environment = self.house.sandbox.environment
+        environment = self._environment
         runpod = {"api_key": environment["RUNPOD_API_KEY"], "api_url": environment["RUNPOD_API_BASE_URL"]}
         injected = {
             "AWS_ACCESS_KEY_ID": environment["AWS_ACCESS_KEY_ID"],
@@ -93,13 +97,8 @@ class Jobs:
 
 
 @pytest.fixture(scope="module")
-def own_archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("archives")
-
-
-@pytest.fixture
-def awx(house: House, tmp_path: Path, own_archives: Path) -> Awx:
-    return Awx(house, tmp_path, own_archives)
+def awx(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Awx:
+    return Awx(sandbox.environment, tmp_path_factory.mktemp("awx"), tmp_path_factory.mktemp("archives"))
 
 
 def secrets(house: House) -> dict[str, str]:
@@ -120,8 +119,7 @@ def assert_nothing_is_said(jobs: list[Job], hidden: dict[str, str]) -> None:
         assert held == injected  # what ansible-runner writes itself
 
 
-def test_jobs_run_by_ansible_runner_and_leave_no_secret_of_ours(awx: Awx) -> None:
-    plain = awx.controller.sync(awx.collection)  # without Galaxy credentials AWX installs nothing
+def test_jobs_run_by_ansible_runner_and_leave_no_secret_of_ours(awx: Awx, house: House) -> None:
     wrapper = awx.controller.sync(awx.wrapper, mirror=awx.collection)
     jobs = Jobs(awx)
 
@@ -130,45 +128,63 @@ def test_jobs_run_by_ansible_runner_and_leave_no_secret_of_ours(awx: Awx) -> Non
     [workload] = first.published["runpod_ecr_result"]["workloads"]
     assert workload["image"] == IMAGE
     assert workload["pullable"]
-    second = jobs.launch(plain, "RunPod ECR converge")
-    assert not second.changed
-    assert second.published["runpod_ecr_result"]["workloads"] == [workload]
-
-    assert not jobs.launch(plain, "RunPod ECR refresh").changed
-    assert not jobs.launch(plain, "RunPod ECR rotate").changed
-    assert jobs.launch(plain, "RunPod ECR audit").published["runpod_ecr_audit"]["status"] == "unproven"
-    assert_nothing_is_said(jobs.done, secrets(awx.house))
+    assert not jobs.launch(awx.plain, "RunPod ECR refresh").changed
+    assert not jobs.launch(awx.plain, "RunPod ECR rotate").changed
+    assert jobs.launch(awx.plain, "RunPod ECR audit").published["runpod_ecr_audit"]["status"] == "unproven"
+    assert_nothing_is_said(jobs.done, secrets(house))
 
 
-def test_a_teardown_removes_what_its_preview_shows_and_nothing_outside_of_the_workflow(awx: Awx) -> None:
-    plain = awx.controller.sync(awx.collection)
-    awx.house.arrange()
-    jobs, hidden = Jobs(awx), secrets(awx.house)
+def test_a_teardown_removes_what_its_preview_shows_and_nothing_outside_of_the_workflow(awx: Awx, house: House) -> None:
+    house.arrange()
+    jobs, hidden = Jobs(awx), secrets(house)
 
-    preview = jobs.launch(plain, "RunPod ECR teardown preview", workflow=7)
+    preview = jobs.launch(awx.plain, "RunPod ECR teardown preview", workflow=7)
     assert preview.published == {"runpod_awx_previewed": "7"}
-    assert awx.house.writes() == [] or awx.house.users()
+    assert house.writes() == [] or house.users()
     previewed = preview.published
-    for outside in ({}, {"told": previewed}, {"workflow": 8}, {"workflow": 8, "told": previewed}):
-        awx.house.sandbox.forget_calls()
-        refused = jobs.attempt(plain, "RunPod ECR teardown", **outside)
-        assert refused.code != 0 and "Nothing was removed" in refused.output
-        assert not awx.house.sandbox.aws_calls() and not awx.house.sandbox.runpod_calls()
+    house.sandbox.forget_calls()
+    refused = jobs.attempt(awx.plain, "RunPod ECR teardown", workflow=8, told=previewed)
+    assert refused.code != 0 and "Nothing was removed" in refused.output
+    assert not house.sandbox.aws_calls() and not house.sandbox.runpod_calls()
 
-    removal = jobs.launch(plain, "RunPod ECR teardown", workflow=7, told=previewed)
+    removal = jobs.launch(awx.plain, "RunPod ECR teardown", workflow=7, told=previewed)
     shown = [line for line in preview.said if line in removal.said]
     assert len(shown) >= 3 and preview.said[: len(shown)] == removal.said[: len(shown)]
-    assert not awx.house.users() and not awx.house.runpod()["templates"] and not awx.house.runpod()["registries"]
+    assert not house.users() and not house.runpod()["templates"] and not house.runpod()["registries"]
     assert_nothing_is_said(jobs.done, hidden)
 
 
+@pytest.mark.parametrize(
+    ("told", "goes_on"),
+    [
+        ({}, False),
+        ({"runpod_awx_previewed": "7"}, False),
+        ({"awx_workflow_job_id": 8}, False),
+        ({"awx_workflow_job_id": 8, "runpod_awx_previewed": "of an earlier job"}, False),
+        ({"awx_workflow_job_id": 8, "runpod_awx_previewed": "7"}, False),
+        ({"awx_workflow_job_id": "", "runpod_awx_previewed": ""}, False),
+        ({"awx_workflow_job_id": 7, "runpod_awx_previewed": "7"}, True),
+        ({"ansible_check_mode": True}, True),
+    ],
+)
+def test_a_removal_goes_on_where_it_was_previewed_in_the_same_run_of_the_workflow(told: Any, goes_on: bool) -> None:
+    [play] = LOADER.load_from_file(str(ROOT / "playbooks" / "awx_teardown.yml"), trusted_as_template=True)
+    condition = play["tasks"][0]["ansible.builtin.assert"]["that"]
+    assert Templar(LOADER, variables={"ansible_check_mode": False, **told}).evaluate_conditional(condition) is goes_on
+
+
+@pytest.mark.usefixtures("house")
 def test_the_reason_of_a_failure_is_published_for_the_notification(awx: Awx) -> None:
-    plain = awx.controller.sync(awx.collection)
-    jobs = Jobs(awx)
-    for name in ("refresh", "rotate"):
-        failed = jobs.attempt(plain, f"RunPod ECR {name}")
-        [reason] = failed.published["runpod_awx_failures"].values()
-        assert failed.code != 0 and reason.startswith("Nothing was changed."), failed.output
+    failed = Jobs(awx).attempt(awx.plain, "RunPod ECR refresh")
+    [reason] = failed.published["runpod_awx_failures"].values()
+    assert failed.code != 0 and reason.startswith("Nothing was changed."), failed.output
+
+
+@pytest.mark.parametrize("name", ["runpod_ecr", "refresh", "rotate", "awx_teardown"])
+def test_each_playbook_that_changes_something_publishes_why_it_failed(name: str) -> None:
+    [play] = LOADER.load_from_file(str(ROOT / "playbooks" / f"{name}.yml"))
+    [block] = [task for task in play["tasks"] if "block" in task]
+    assert "tasks/publish_failure.yml" in [task["ansible.builtin.import_tasks"] for task in block["always"]]
 
 
 def test_checkout_can_be_synced_without_reaching_galaxy(awx: Awx) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The gpuops.runpod authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The life of a token in each of its targets: made, renewed and removed by real runs; kept and audited between them."""
+"""The life of a token in each of its targets: made by a real run; foretold, kept, audited, renewed and removed here."""
 
 from __future__ import annotations
 
@@ -176,12 +176,12 @@ def test_the_life_of_a_token_in_each_target(targets: Targets) -> None:
     aws.switch(token_seconds=12 * 3600)
     audited = targets.here(check=True)
     assert codes(audited) == dict.fromkeys(TYPES, ["sink_ends_soon"]) and targets.passwords() == first
-    renewed = targets.run()
+    renewed = targets.here()
     second = targets.passwords()
     assert changed(renewed) == set(TYPES) and not set(first.values()) & set(second.values())
     assert all(made[kind]["sink"]["target"] == renewed[kind]["sink"]["target"] for kind in TYPES)
 
-    assert changed(targets.run(state="absent")) == set(TYPES)
+    assert changed(targets.here(state="absent")) == set(TYPES)
     assert set(targets.passwords().values()) == {None}
     assert changed(targets.here(state="absent")) == set()
 
