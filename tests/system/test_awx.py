@@ -255,7 +255,7 @@ def test_every_value_of_the_shipped_data_is_one_that_the_api_takes() -> None:
 
 def test_a_check_on_an_empty_controller_tells_what_would_be_made_and_a_run_makes_it(awx: Awx) -> None:
     empty = awx.controller.snapshot()
-    foreseen = awx.run("--check", **PRIVATE, **some())
+    foreseen = awx.run("--check", **PRIVATE)
     assert "job_templates: " in foreseen.output and foreseen.recap["changed"] > 0
     assert awx.controller.snapshot() == empty and awx.controller.writes == []
 

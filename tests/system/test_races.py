@@ -72,11 +72,12 @@ def forget_runpod(house: House) -> None:
         world[kind] = {name: held for name, held in world[kind].items() if held["name"] == THEIRS}
 
 
-# Twenty pairs of each kind; of the converges ten by the modules alone, and ten with the plans of the role around them
+# Twenty pairs of each kind
 
 
-@pytest.mark.parametrize(("run", "store"), [("converge", "secretsmanager"), ("role", "ssm")])
-def test_two_converges(house: House, processes: Pair, run: str, store: str) -> None:
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("run", ["converge", "role"])
+def test_two_converges(house: House, processes: Pair, store: str, run: str) -> None:
     house.sandbox.runpod.switch(rate_limits=None)  # its minutes are real ones, and the pauses of the runs are not
     others = foreign(house)
     for offset in OFFSETS[:ROUNDS]:
