@@ -76,6 +76,7 @@ OTHERS: list[Any] = [
     *(None, True, False, 0, -1, 7, 10**30, 0.5, 1e300, [], {}, [[]], [None], {"x": None}, [{}], ["x"] * 1000),
     {"id": {"id": []}},
 ]
+INVENTED = {str(one) for one in (*TEXTS, *OTHERS)}  # which is no secret where a cloud answers with it as one
 WHOLE = [
     b"",
     b"null",
@@ -333,7 +334,7 @@ class Mutations:
                 yield f"{name}: raw on the terminal: {text[:300]!r}"
         if EVALUATED in whole:
             yield f"{name}: a template was evaluated: {whole[max(whole.index(EVALUATED) - 200, 0) :][:300]}"
-        yield from (f"{name}: a secret is told" for secret in secrets(self.house) if secret in whole)
+        yield from (f"{name}: a secret is told" for secret in secrets(self.house) - INVENTED if secret in whole)
 
     def _played(self, name: str) -> tuple[list[str], Any]:
         """Return the texts of the terminal, and all else that is told."""
