@@ -260,10 +260,6 @@ def entry_of_another(house: House) -> None:
     store_of(house).tag_resource(SecretId=NAME, Tags=[tag])
 
 
-def entry_untagged(house: House) -> None:
-    store_of(house).untag_resource(SecretId=NAME, TagKeys=["gpuops.runpod/managed"])
-
-
 def parameter_gone(house: House) -> None:
     house.client("ssm").delete_parameter(Name=STORES["ssm"])
 
@@ -577,11 +573,6 @@ def granted_otherwise(house: House, workload: str, other: Json) -> None:
 def delegation_gone(house: House, workload: str) -> None:
     [found] = [each for each in house.runpod()["delegations"] if each["repository"] == AT[workload][0]]
     at_runpod(house, "DELETE", f"registries/delegations/{found['id']}")
-
-
-def template_with_a_credential(house: House, workload: str) -> None:
-    stranger = house.sandbox.runpod.seed("registries", {"name": "strangers"})["id"]
-    template(house, workload, registry=stranger)
 
 
 # ECR Public

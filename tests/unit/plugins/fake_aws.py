@@ -235,9 +235,6 @@ class Account:
         text = client("secretsmanager", region).get_secret_value(SecretId=name)["SecretString"]
         return json.loads(text)
 
-    def secret_tags(self, name: str) -> dict[str, str]:
-        return tag_dict(client("secretsmanager").describe_secret(SecretId=name).get("Tags", []))
-
     # The keys' dates, which moto takes from the real clock, and their use, which it does not see
 
     def create_access_key(self, moto: Any, request: Json) -> Json:

@@ -29,7 +29,6 @@ ARN = "arn:aws:ecr:us-east-1:123456789012:repository/runpod-gpu-training"
 EAST, SEOULS = (f"{USER}-123456789012-{region}" for region in ("us-east-1", "ap-northeast-2"))
 FORBIDDEN = {"status": 403, "body": {"title": "Forbidden", "detail": "no such scope"}}
 DENIED = {"code": "AccessDenied", "message": "not authorized", "status": 403}
-PODS_ONLY = {"template": {"serverless": False}, "workloads": [{"image": IMAGE, "template": {"name": TRAINING}}]}
 
 
 def codes(report: Json) -> set[str]:
@@ -166,10 +165,6 @@ def endpoint_scaled(house: House) -> None:
     house.call("runpod_endpoint", {"name": SERVED, "scaling": {"type": "QUEUE_DELAY", "queue_delay": 9}})
 
 
-def endpoint_behind(house: House) -> None:
-    at_runpod(house, "PATCH", f"serverless/{held(house, 'endpoints', SERVED)}", {"image": f"{SEOUL}-old"})
-
-
 def endpoint_unlinked(house: House) -> None:
     at_runpod(house, "PATCH", f"serverless/{held(house, 'endpoints', SERVED)}", {"registry": None})
 
@@ -231,6 +226,16 @@ def test_a_user_that_is_not_as_the_variables_say_is_amber(house: House, options:
     house.arrange(*WORKLOADS)
     report = audited(house, **options)
     assert part in only(report, "user_drift")["cause"] and report["status"] == "amber"
+
+
+def test_an_entry_that_only_a_tag_of_the_user_names_is_its_own(house: House) -> None:
+    house.arrange(*WORKLOADS)
+    entry = {"SecretId": f"runpod-ecr/{USER}"}
+    house.client("secretsmanager").untag_resource(**entry, TagKeys=["gpuops.runpod/managed"])
+    assert broken(audited(house)) == {}
+    house.sandbox.forget_calls()
+    house.arrange(*WORKLOADS)
+    assert house.writes() == []
 
 
 def test_what_a_run_for_other_images_opened_is_worth_knowing_unless_it_is_to_go(house: House) -> None:
