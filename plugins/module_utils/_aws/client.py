@@ -49,7 +49,8 @@ READS = (
 PREFLIGHT = "The playbook gpuops.runpod.preflight, run with the same variables, lists every right that is missing."
 SKEWED = re.compile(r"RequestTimeTooSkewed|Signature (expired|not yet current)", re.IGNORECASE)
 SET_CLOCK = "The clock of this machine is minutes away from AWS': set it, best by NTP, and run again."
-UNPARSED = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)  # of botocore's parsers
+# What botocore's parsers raise
+UNPARSED = (AttributeError, LookupError, NameError, OverflowError, RuntimeError, TypeError, ValueError)
 
 
 def remedy(code: str, call: str, owner: str) -> str:

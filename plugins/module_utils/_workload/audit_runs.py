@@ -171,6 +171,6 @@ def differing(
     if cannot := unpullable(scene, item, kind, parts):
         yield from (one._replace(cause=f"{one.cause}{changed}") for one in cannot)
     elif parts:
-        image = f" It runs {before['image']}." if "image" in parts else ""
+        image = f" It runs {before['image']}." if "image" in parts and before.get("image") else ""
         one = finding(f"{kind}_drift", concerned, name=name, parts=", ".join(parts), image=f"{image}{changed}")
         yield one._replace(remedy=main_job(scene, item))

@@ -228,6 +228,14 @@ def test_a_user_that_is_not_as_the_variables_say_is_amber(house: House, options:
     assert part in only(report, "user_drift")["cause"] and report["status"] == "amber"
 
 
+def test_a_template_of_which_no_image_is_told_differs(house: House) -> None:
+    house.arrange(*WORKLOADS)
+    templates, image = "^GET /v2/templates$", "$.templates[*].image"
+    house.sandbox.fail(templates, answer={"remove": image}, effect="after", times=None)
+    report = audited(house)
+    assert {"template_drift"} <= codes(report) and "It runs" not in json.dumps(report)
+
+
 def test_an_entry_that_only_a_tag_of_the_user_names_is_its_own(house: House) -> None:
     house.arrange(*WORKLOADS)
     entry = {"SecretId": f"runpod-ecr/{USER}"}

@@ -526,6 +526,19 @@ def test_a_quota_that_may_not_be_looked_at_is_unknown(house: House) -> None:
     assert found["ready"] and "preflight.json" in wrong(found, "unknown")["quota of IAM users"]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"remove": "$.GetAccountSummaryResult.SummaryMap.entry.key"},
+        {"null": "$.GetAccountSummaryResult.SummaryMap.entry"},
+    ],
+    ids=str,
+)
+def test_a_quota_in_an_answer_without_its_name_is_unknown(house: House, answer: Json) -> None:
+    house.sandbox.fail("^iam:GetAccountSummary$", answer=answer, effect="after", times=None)
+    assert "GetAccountSummary" in wrong(preflight(house), "unknown")["quota of IAM users"]
+
+
 # The whole
 
 
