@@ -52,6 +52,7 @@ NUMBERS = {
     "scaling": ("queueDelay", "requestCount"),
     "gpu": ("count",),
 }
+SEGMENT = re.compile(r"(?!\.{1,2}\Z)[\w.~!$&'()*+,;=:@-]+", re.ASCII)  # of a path, RFC 3986 section 3.3
 TEXT_LISTS = ("ports", "allowedCudaVersions", "dataCenterIds")
 ITEMS = {
     "/registries/delegations": "delegations",
@@ -190,11 +191,7 @@ def item(call: str, kind: str, thing: Any, what: str) -> Json:
     """An item without a name has an empty one."""
     if not isinstance(thing, dict):
         raise unfit(call, f"{what} is no object")
-    for name in REQUIRED.get(kind, ("id",)):
-        if thing.get(name) in (None, ""):
-            raise unfit(call, f"{what} has no {name}", thing)
-        if not isinstance(thing[name], str):
-            raise unfit(call, f"{what} has {name} that is no text: {printable(thing[name])[:80]}")
+    check_texts(call, kind, thing, what)
     for name, (kinds, meant) in OPTIONAL.items():
         if thing.get(name) is not None and not isinstance(thing[name], kinds):
             raise unfit(call, f"{what} ({printable(thing['id'])}) has {name} that is not {meant}")
@@ -205,6 +202,17 @@ def item(call: str, kind: str, thing: Any, what: str) -> Json:
     for name in wrong_numbers(thing):
         raise unfit(call, f"{what} ({printable(thing['id'])}) has {name} that is not a number")
     return thing if thing.get("name") is not None else {**thing, "name": ""}
+
+
+def check_texts(call: str, kind: str, thing: Json, what: str) -> None:
+    """Raise unless an item has what it must have, and an id that no path takes for something else."""
+    for name in REQUIRED.get(kind, ("id",)):
+        if thing.get(name) in (None, ""):
+            raise unfit(call, f"{what} has no {name}", thing)
+        if not isinstance(thing[name], str):
+            raise unfit(call, f"{what} has {name} that is no text: {printable(thing[name])[:80]}")
+    if not SEGMENT.fullmatch(thing["id"]):
+        raise unfit(call, f"{what} has an id that no address can have: {printable(thing['id'])[:80]}")
 
 
 def wrong_lists(kind: str, thing: Json) -> Iterator[tuple[str, str]]:

@@ -151,8 +151,9 @@ def credential(scene: Scene, item: Json) -> Link:
 
 def delegation(scene: Scene, item: Json) -> Link:
     for each in scene.observed.delegations(item["repository_arn"]):
-        facts = {"id": each["id"], "created_at": each["created_at"]}
-        return item["repository"], f"made {at(each['created_at'])}; its pull is unproven", facts
+        created = each.get("created_at")
+        facts = {"id": each["id"], "created_at": created}
+        return item["repository"], f"{f'made {at(created)}; ' if created else ''}its pull is unproven", facts
     return item["repository"], absence(scene.observed.runpod["delegations"]), {}
 
 
@@ -196,7 +197,8 @@ DESCRIBED: dict[str, Callable[[Scene, Json], Link]] = {
 def proof(scene: Scene, item: Json) -> Json:
     """Return whether the pull was proved, and how; or why not, since when, and what would."""
     if scene.desired.access == "delegation":
-        made = [each["created_at"] for each in scene.observed.delegations(item["repository_arn"])]
+        delegations = scene.observed.delegations(item["repository_arn"])
+        made = [each["created_at"] for each in delegations if each.get("created_at")]
         how = "Only RunPod has the roles that pull by delegation, so that nobody else can prove it."
         return {"proved": False, "how": how, "since": min(made, default=None), "would_prove": STARTS}
     pullable = scene.observed.pullable(scene.desired, item)

@@ -236,6 +236,15 @@ def test_a_template_of_which_no_image_is_told_differs(house: House) -> None:
     assert {"template_drift"} <= codes(report) and "It runs" not in json.dumps(report)
 
 
+def test_a_delegation_of_which_no_time_is_told_is_unproven_all_the_same(house: House) -> None:
+    house.arrange(access="delegation")
+    delegations, moment = "^GET /v2/registries/delegations$", "$.delegations[*].createdAt"
+    house.sandbox.fail(delegations, answer={"remove": moment}, effect="after", times=None)
+    [workload] = audited(house, workloads=WORKLOADS[:1], access="delegation")["workloads"]
+    [link] = [one for one in workload["links"] if one["kind"] == "delegation"]
+    assert (link["detail"], workload["proof"]["since"]) == ("its pull is unproven", None)
+
+
 def test_an_entry_that_only_a_tag_of_the_user_names_is_its_own(house: House) -> None:
     house.arrange(*WORKLOADS)
     entry = {"SecretId": f"runpod-ecr/{USER}"}

@@ -15,6 +15,7 @@ from ansible_collections.gpuops.runpod.tests.sandbox import contract
 from ansible_collections.gpuops.runpod.tests.unit.plugins.fake_runpod import FakeRunpod
 
 NAMED = {"id": "t1", "name": "one"}
+NO_SEGMENTS = (".", "..", "a/b", "a?b=c", "\ud7ff")  # of a path
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +43,10 @@ def answering(status: int, document: Any, *more: Any) -> Client:
         ({"templates": [{"id": None, "name": "one"}]}, "an item has no id"),
         ({"templates": [{"id": "", "name": "one"}]}, "an item has no id"),
         ({"templates": [{"id": 17, "name": "one"}]}, "an item has id that is no text: 17"),
+        (
+            {"templates": [{"id": "../pods/p1", "name": "one"}]},
+            "an item has an id that no address can have: ../pods/p1",
+        ),
         ({"templates": [{"id": "t1"}]}, "an item has no name"),
         ({"templates": [{"id": "t1", "name": ["x"]}]}, "an item has name that is no text"),
         ({"templates": [{**NAMED, "registry": {"id": "r1"}}]}, r"an item \(t1\) has registry that is not a text"),
@@ -104,6 +109,7 @@ def test_a_delegation_has_its_repository(lacking: str) -> None:
         ({"error": "upstream"}, r"the answer has no id \(upstream\)"),
         ({"title": "No", "status": 500, "errors": "a, b"}, r"the answer has no id \(No: a, b\)"),
         ({"id": 5}, "the answer has id that is no text: 5"),
+        *(({"id": odd, "name": "n"}, "the answer has an id that no address can have: ") for odd in NO_SEGMENTS),
     ],
 )
 def test_a_write_whose_answer_shows_nothing_is_an_error(document: Any, said: str) -> None:
