@@ -53,7 +53,7 @@ NUMBERS = {
     "gpu": ("count",),
 }
 SEGMENT = re.compile(r"(?!\.{1,2}\Z)[\w.~!$&'()*+,;=:@-]+", re.ASCII)  # of a path, RFC 3986 section 3.3
-TEXT_LISTS = ("ports", "allowedCudaVersions", "dataCenterIds")
+TEXT_LISTS = ("ports", "allowedCudaVersions", "dataCenterIds", "cmd", "entrypoint")
 ITEMS = {
     "/registries/delegations": "delegations",
     "/registries": "registries",
@@ -205,13 +205,16 @@ def item(call: str, kind: str, thing: Any, what: str) -> Json:
 
 
 def check_texts(call: str, kind: str, thing: Json, what: str) -> None:
-    """Raise unless an item has what it must have, and an id that no path takes for something else."""
+    """Raise unless an item has what it must have, and an id that no path takes for something else.
+
+    The catalogue's, such as "NVIDIA A40", are in no path.
+    """
     for name in REQUIRED.get(kind, ("id",)):
         if thing.get(name) in (None, ""):
             raise unfit(call, f"{what} has no {name}", thing)
         if not isinstance(thing[name], str):
             raise unfit(call, f"{what} has {name} that is no text: {printable(thing[name])[:80]}")
-    if not SEGMENT.fullmatch(thing["id"]):
+    if kind in REQUIRED and not SEGMENT.fullmatch(thing["id"]):
         raise unfit(call, f"{what} has an id that no address can have: {printable(thing['id'])[:80]}")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._core.errors import Json
+from .answers import is_list_of
 
 LISTS = ("cmd", "entrypoint")
 
@@ -23,7 +24,9 @@ def parsed(args: str) -> dict[str, list[str]]:
     except ValueError:
         document = None
     if isinstance(document, dict) and document and document.keys() <= set(LISTS):
-        return {field: document.get(field) or [] for field in LISTS}
+        lists = {field: document.get(field) or [] for field in LISTS}
+        if all(is_list_of(str, value) for value in lists.values()):
+            return lists
     try:
         return {"cmd": shlex.split(args), "entrypoint": []}
     except ValueError:  # a quote without its other half

@@ -56,6 +56,8 @@ def answering(status: int, document: Any, *more: Any) -> Client:
             {"templates": [{**NAMED, "ports": ["80/http", None]}]},
             r"an item \(t1\) has ports that is not a list of texts",
         ),
+        ({"templates": [{**NAMED, "cmd": ["a", {}]}]}, r"an item \(t1\) has cmd that is not a list of texts"),
+        ({"templates": [{**NAMED, "entrypoint": "sh"}]}, r"an item \(t1\) has entrypoint that is not a list of texts"),
         (
             {"templates": [{**NAMED, "allowedCudaVersions": [12.8]}]},
             r"an item \(t1\) has allowedCudaVersions that is not a list of texts",
