@@ -40,6 +40,7 @@ REQUIRED = {
     "workers": ("id",),
     "secrets": ("id", "name"),
 }
+ADDRESSED = ("templates", "registries", "delegations", "endpoints", "secrets")  # by their ids
 TEXTS = ("name", "image", "registry", "status", "tag", "args", "description", "createdAt", "valueLastUpdatedAt", "pool")
 OPTIONAL = {
     **{name: (str, "a text") for name in TEXTS},
@@ -205,16 +206,13 @@ def item(call: str, kind: str, thing: Any, what: str) -> Json:
 
 
 def check_texts(call: str, kind: str, thing: Json, what: str) -> None:
-    """Raise unless an item has what it must have, and an id that no path takes for something else.
-
-    The catalogue's, such as "NVIDIA A40", are in no path.
-    """
+    """Raise unless an item has what it must have, and, where its id goes into a path, one that stays in its place."""
     for name in REQUIRED.get(kind, ("id",)):
         if thing.get(name) in (None, ""):
             raise unfit(call, f"{what} has no {name}", thing)
         if not isinstance(thing[name], str):
             raise unfit(call, f"{what} has {name} that is no text: {printable(thing[name])[:80]}")
-    if kind in REQUIRED and not SEGMENT.fullmatch(thing["id"]):
+    if kind in ADDRESSED and not SEGMENT.fullmatch(thing["id"]):
         raise unfit(call, f"{what} has an id that no address can have: {printable(thing['id'])[:80]}")
 
 
