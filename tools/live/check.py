@@ -98,10 +98,12 @@ class Check:
         boundary: str = "",
         patient: bool = False,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
         hold: Callable[[], None] = lambda: None,
     ) -> None:
         self.clouds, self.prefix, self.play, self.say = clouds, prefix, play, say
-        self.boundary, self.patient, self.sleep, self.hold = boundary, patient, sleep, hold
+        self.boundary, self.patient, self.hold = boundary, patient, hold
+        self.sleep, self.clock = sleep, clock
         self.outcome = Outcome(prefix)
         self.account = ""
         self.layer = ""
@@ -138,15 +140,15 @@ class Check:
 
     def _step(self, name: str, act: Callable[[], str]) -> None:
         self.say(name)
-        start = time.monotonic()
+        start = self.clock()
         try:
             note = act()
         except Exception as error:  # whatever it is, the report is to tell it
             text = str(error) if isinstance(error, StepFailedError) else f"{code_of(error)}: {str(error)[:300]}"
-            self.outcome.steps.append(Step(name, False, time.monotonic() - start, text))
+            self.outcome.steps.append(Step(name, False, self.clock() - start, text))
             self.say(f"failed: {text.splitlines()[-1] if text else name}")
             raise StepFailedError(name) from error
-        self.outcome.steps.append(Step(name, True, time.monotonic() - start, note))
+        self.outcome.steps.append(Step(name, True, self.clock() - start, note))
 
     def _identify(self) -> str:
         self.account = self.clouds.aws("sts").get_caller_identity()["Account"]
@@ -186,7 +188,7 @@ class Check:
         }
 
     def _ask(self) -> None:
-        about = (self.clouds, self.prefix, self.account, TAG, self.layer, self.boundary, self.patient, self.sleep)
-        context = questions.Context(*about)
+        about = (self.clouds, self.prefix, self.account, TAG, self.layer, self.boundary)
+        context = questions.Context(*about, self.patient, self.sleep, self.clock)
         for question, answer in questions.answers(context, self.say):
             self.outcome.answers.append((question, answer))

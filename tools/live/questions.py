@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._aws.runpod_roles import IN_FORCE
@@ -35,7 +34,7 @@ class Context(NamedTuple):
     boundary: str = ""
     patient: bool = False
     sleep: Callable[[float], None] = time.sleep
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.time
 
     @property
     def host(self) -> str:
@@ -418,8 +417,8 @@ def life_beyond_session(context: Context) -> str:
         session = assumed(context, role)
         working_token(context, *session)
         token, end = context.clouds.token_with_end(*session)
-        hours = (end - datetime.now(timezone.utc)).total_seconds() / 3600
-        promised = f"ECR says that it works for {hours:.1f} hours, and its session for {SESSION / 3600:.2f}"
+        hours = (end.timestamp() - context.clock()) / 3600
+        promised = f"ECR says that it works for {hours:.2f} hours, and its session for {SESSION / 3600:.2f}"
         if not context.patient:
             return f"{promised}; what holds after that: not asked without --patient, which takes 16 minutes more"
         context.sleep(SESSION + AFTER_SESSION)
