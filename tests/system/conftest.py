@@ -31,7 +31,7 @@ from tests.sandbox.server import Sandbox
 
 from .role import LOADER, Played, Role
 from .shared_archives import sharing
-from .worker import Runs
+from .worker import PATIENCE, Runs
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -86,7 +86,7 @@ class House:
         """Run a playbook from the checkout's root and return what it said."""
         with self.started(playbook, *arguments, **environment) as process:
             try:
-                output, dummy = process.communicate(timeout=300)
+                output, dummy = process.communicate(timeout=PATIENCE)
             finally:
                 process.kill()
         assert (
@@ -229,6 +229,10 @@ class House:
         aws = [call["name"] for call in self.sandbox.aws_calls()]
         runpod = [call["name"] for call in self.sandbox.runpod_calls() if call["method"] != "GET"]
         return [name for name in aws if not name.partition(":")[2].startswith(READS)] + runpod
+
+    def all_answered(self) -> bool:
+        """Return whether no call to either cloud is still worked on; one that was cut never counts as answered."""
+        return all(call["status"] for call in self.sandbox.aws_calls() + self.sandbox.runpod_calls())
 
 
 def descendants(process_id: int) -> set[int]:

@@ -23,6 +23,7 @@ import pytest
 from tests.sandbox.images import DOCKER, Image, Sample, build, build_large, digest
 
 from .conftest import REGISTRY, ROOT, House, Run, sampled_processes
+from .worker import PATIENCE
 
 PUBLIC = "public.ecr.aws"
 MANY = [f"v{number}" for number in range(15)]
@@ -93,7 +94,7 @@ class Shop:
         """Return the digest that skopeo finds, anonymously."""
         environment = self.house.environment()
         command = ["skopeo", "inspect", "--raw", "--no-creds", f"docker://{reference}"]
-        done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(command, env=environment, capture_output=True, check=False, timeout=PATIENCE)
         return digest(done.stdout) if done.returncode == 0 else None
 
     def images(self) -> dict[str, list[str]]:
@@ -126,8 +127,8 @@ def shop(house: House, tmp_path: Path) -> Iterator[Shop]:
         yield Shop(house, tmp_path, Path(temporary))
 
 
-def until(passed: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
+def until(passed: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
     while not passed():
         assert time.monotonic() < deadline
         time.sleep(0.02)

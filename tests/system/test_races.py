@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from .conftest import IMAGE, ROOT, USER, House
-from .worker import CREDENTIAL, STORES, Pair, pair
+from .worker import CREDENTIAL, PATIENCE, STORES, Pair, pair
 
 ROUNDS = 10  # with each of the two stores
 # By how many seconds the second run is later than the first, which takes about half a second: all its moments are met.
@@ -129,7 +129,7 @@ def started(house: House, playbook: str | Path, *arguments: str) -> subprocess.P
 def finish(*runs: subprocess.Popen[str]) -> None:
     """Wait for runs that started together; all of them succeed."""
     for run in runs:
-        output, dummy = run.communicate(timeout=300)
+        output, dummy = run.communicate(timeout=PATIENCE)
         assert run.returncode == 0, output
 
 

@@ -60,7 +60,7 @@ CREDENTIAL = f"{USER}-{ACCOUNT}-{REGION}"
 MODULES = "ansible_collections.gpuops.runpod.plugins.modules"
 STORES = {"secretsmanager": f"runpod-ecr/{USER}", "ssm": f"/runpod-ecr/{USER}"}
 HASTE = 20  # by how much a worker's pauses are shorter than those of the modules
-PATIENCE = 120.0  # seconds until one process takes the other for dead
+PATIENCE = 600.0  # seconds until a process is taken for dead, on whatever machine
 SPAWN = get_context("spawn")
 
 

@@ -52,7 +52,7 @@ def alive(pid: int) -> bool:
 
 def answers(url: str) -> bool:
     try:
-        urllib.request.urlopen(f"{url}/_sandbox/calls", timeout=5).close()
+        urllib.request.urlopen(f"{url}/_sandbox/calls", timeout=60).close()
     except urllib.error.URLError:
         return False
     return True
@@ -161,7 +161,7 @@ def test_the_sandbox_of_run_ends_with_it(
         url = json.loads((tmp_path / "env.json").read_text())["AWS_ENDPOINT_URL"]
         assert answers(url)
         process.send_signal(number)
-        process.wait(30)
+        process.wait(60)
         assert not answers(url)
         assert processes(tmp_path) == []
         assert alive(command) == survives

@@ -560,22 +560,24 @@ def test_a_host_that_is_silent_is_waited_for_when_it_takes_connections(
     accepts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.05)
-    monkeypatch.setattr(client, "PROBE", 0.5)
+    monkeypatch.setattr(client, "PROBE", 30.0)
+    over = Event()
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
     class Silent:
         def open(self, *dummy: Any, **options: Any) -> Any:
-            Event().wait(0.3)
+            over.wait(0.3 if accepts else 60)
             raise HTTPError("u", 401, "", Message(), io.BytesIO(b""))
 
     with bound() as listening:
         port = listening.getsockname()[1]
         if not accepts:
             listening.close()
-        made = Client(f"http://127.0.0.1:{port}", KEY, Silent(), timeout=5)
+        made = Client(f"http://127.0.0.1:{port}", KEY, Silent(), timeout=90)
         with pytest.raises(ApiError if accepts else TransportError, match="401" if accepts else "no connection after"):
             made.get("/registries")
+    over.set()
 
 
 def test_behind_a_proxy_the_host_itself_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -587,7 +589,8 @@ def test_behind_a_proxy_the_host_itself_is_not_tried(monkeypatch: pytest.MonkeyP
 
 def test_a_call_that_takes_longer_than_the_probe_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "SILENCE_TIMEOUT", 0.01)
-    assert within(5, lambda: Event().wait(0.1) or "done") == "done"  # type: ignore[comparison-overlap, arg-type, return-value]
+    monkeypatch.setattr(client, "PROBE", 30.0)
+    assert within(90, lambda: Event().wait(0.1) or "done") == "done"  # type: ignore[comparison-overlap, arg-type, return-value]
 
 
 @pytest.mark.parametrize(

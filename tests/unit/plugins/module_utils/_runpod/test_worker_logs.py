@@ -14,7 +14,7 @@ import pytest
 from ansible.module_utils.urls import Request
 
 from ansible_collections.gpuops.runpod.plugins.module_utils._core.errors import ApiError, NotFoundError, TransportError
-from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import worker_logs
+from ansible_collections.gpuops.runpod.plugins.module_utils._runpod import client, worker_logs
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.client import Client
 from ansible_collections.gpuops.runpod.plugins.module_utils._runpod.worker_logs import last_lines, lines_of
 from ansible_collections.gpuops.runpod.tests.unit.plugins.simulated_runpod import SimulatedRunpod
@@ -128,19 +128,20 @@ class Silent:
     """An opener whose answer has a line, and no other for as long as anybody waits."""
 
     def __init__(self) -> None:
-        self.over = Event()
+        self.read, self.over = Event(), Event()
 
     def open(self, *dummy: Any, **dummies: Any) -> Any:
         return nullcontext(self._lines())
 
     def _lines(self) -> Iterator[bytes]:
         yield EVENT
-        self.over.wait(10)
+        self.read.set()
+        self.over.wait(60)
 
 
 def test_what_has_come_is_told_while_the_rest_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_logs, "WAIT", 0.2)
     silent = Silent()
+    monkeypatch.setattr(client, "wait", lambda *dummy: silent.read.wait(60))
     assert last_lines(Client("http://127.0.0.1:1", "key", silent), "e1", "w1") == ["2026-08-31T12:00:00Z pulling"]
     silent.over.set()
 
