@@ -256,8 +256,8 @@ def test_an_interruption_leaves_no_file_and_no_process(shop: Shop, number: signa
         assert any("auth" in path or "src.json" in path for path in shop.left())
         os.kill(run.pid, number)
         run.communicate()
-    until(lambda: not [path for path in shop.left() if path.endswith("json")], 10)
-    until(lambda: not running(str(shop.temporary)), 10)
+    until(lambda: not [path for path in shop.left() if path.endswith("json")])
+    until(lambda: not running(str(shop.temporary)))
 
 
 def running(text: str) -> list[str]:
