@@ -39,7 +39,7 @@ from tools.live.report import report, scrubbed
 from .conftest import ROOT, House
 from .role import Role
 from .shared_archives import sharing
-from .worker import PATIENCE, Clock, Runs, session
+from .worker import Clock, Runs, session, until
 
 PREFIX = "gpuops-live-0a1b2c3d"
 ACCOUNT = "123456789012"
@@ -179,9 +179,7 @@ def test_a_run_that_is_told_to_end_removes_what_it_made(house: House, archives: 
         assert process.stdout
         for line in process.stdout:
             if line.endswith(" converge\n"):
-                deadline = time.monotonic() + PATIENCE
-                while not house.users() and time.monotonic() < deadline:
-                    time.sleep(0.1)
+                until(house.users)
                 process.send_signal(signal.SIGTERM)
                 break
         rest = process.stdout.read()

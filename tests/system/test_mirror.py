@@ -11,8 +11,7 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +22,7 @@ import pytest
 from tests.sandbox.images import DOCKER, Image, Sample, build, build_large, digest
 
 from .conftest import REGISTRY, ROOT, House, Run, sampled_processes
-from .worker import PATIENCE
+from .worker import PATIENCE, until
 
 PUBLIC = "public.ecr.aws"
 MANY = [f"v{number}" for number in range(15)]
@@ -125,13 +124,6 @@ class Shop:
 def shop(house: House, tmp_path: Path) -> Iterator[Shop]:
     with TemporaryDirectory() as temporary:  # not in tmp_path: Ansible makes a socket there, whose path has to be short
         yield Shop(house, tmp_path, Path(temporary))
-
-
-def until(passed: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not passed():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_every_kind_of_image_is_mirrored_once_and_then_in_sync(shop: Shop) -> None:

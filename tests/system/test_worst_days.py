@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -18,7 +17,7 @@ import pytest
 from tests.faults.world import state
 
 from .conftest import ENDPOINT, IMAGE, USER, House
-from .worker import Clock, Runs
+from .worker import Clock, Runs, until
 
 DAY = timedelta(days=1)
 EXPIRED = {"code": "ExpiredTokenException", "message": "The security token included is expired", "status": 400}
@@ -151,13 +150,11 @@ def test_a_playbook_that_is_killed_at_a_write_is_finished_by_a_plain_run(house: 
     house.sandbox.reset()
     house.sandbox.fail(re.escape(call), effect="after", delay=1.0)
     run = house.started("playbooks/runpod_ecr.yml", "-e", f"runpod_ecr_image={IMAGE}", apart=True)
-    while call not in house.writes():
-        assert run.poll() is None, run.communicate()
-        time.sleep(0.05)
+    until(lambda: call in house.writes() or run.poll() is not None)
+    assert call in house.writes(), run.communicate()
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate()
-    while not house.all_answered():  # what nobody waits for, too
-        time.sleep(0.05)
+    until(house.all_answered)  # what nobody waits for, too
     house.sandbox.mend()
     later = Clock()
     later.slept = 600.0

@@ -81,6 +81,13 @@ class Clock:
         return now() + timedelta(seconds=self.slept)
 
 
+def until(passed: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not passed():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @cache
 def session() -> Any:
     return boto3.session.Session()
