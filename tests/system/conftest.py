@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ from tests.sandbox.server import Sandbox
 
 from .role import LOADER, Played, Role
 from .shared_archives import sharing
-from .worker import PATIENCE, Runs
+from .worker import PATIENCE, Runs, until
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -88,16 +89,14 @@ class House:
             try:
                 output, dummy = process.communicate(timeout=PATIENCE)
             finally:
-                process.kill()
+                kill(process)
         assert (
             re.findall(r"\[DEPRECATION WARNING\]: (?!\w+ has been deprecated. Use another callback)", output) == []
         ), output
         return Run(process.returncode, output)
 
-    def started(
-        self, playbook: str | Path, *arguments: str, apart: bool = False, **environment: str
-    ) -> subprocess.Popen[str]:
-        """Start a playbook from the checkout's root, and in a process group of its own if it is to be killed apart."""
+    def started(self, playbook: str | Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a playbook from the checkout's root."""
         return subprocess.Popen(
             ["ansible-playbook", str(playbook), *arguments],
             cwd=ROOT,
@@ -105,7 +104,6 @@ class House:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=apart,
         )
 
     def arrange(
@@ -249,6 +247,25 @@ def descendants(process_id: int) -> set[int]:
     return found
 
 
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill a playbook unless it has ended, and what works for it: each worker of Ansible has a session of its own, and
+    would finish its task. All are stopped first, so that none starts another meanwhile.
+    """
+    if process.poll() is not None:
+        return
+    stopped: set[int] = set()
+    while going := descendants(process.pid) - stopped:
+        send(signal.SIGSTOP, going)
+        stopped |= going
+    send(signal.SIGKILL, stopped)
+
+
+def send(number: signal.Signals, processes: set[int]) -> None:
+    for each in processes:
+        with suppress(ProcessLookupError):
+            os.kill(each, number)
+
+
 @contextmanager
 def sampled_processes(samples: set[str], seconds: float = 0.02) -> Iterator[None]:
     """Collect the command lines of the processes that come from this one while the block runs.
@@ -316,6 +333,31 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def house(sandbox: Sandbox, archives: Path) -> House:
     sandbox.reset()
     return House(sandbox, archives)
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on(sandbox: Sandbox) -> Iterator[None]:
+    """What a test has started ends before the next one looks at the calls to the sandbox."""
+    yield
+    address = f"AWS_ENDPOINT_URL={sandbox.environment['AWS_ENDPOINT_URL']}\0".encode()
+    until(lambda: not started_with(address))
+
+
+def started_with(variable: bytes) -> list[int]:
+    """Return the processes that were started with an environment variable."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # it is gone, or somebody else's
+            if variable in Path(f"/proc/{name}/environ").read_bytes():
+                found.append(int(name))
+    return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Before anything is set up for a test, forget what others have said: those of the sandbox print its secrets."""
+    for watch in WATCHES:
+        watch.taken()
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ import pytest
 
 from tests.sandbox.images import DOCKER, Image, Sample, build, build_large, digest
 
-from .conftest import REGISTRY, ROOT, House, Run, sampled_processes
+from .conftest import REGISTRY, ROOT, House, Run, kill, sampled_processes
 from .worker import PATIENCE, until
 
 PUBLIC = "public.ecr.aws"
@@ -87,7 +87,7 @@ class Shop:
             try:
                 yield process
             finally:
-                process.kill()
+                kill(process)
 
     def digest(self, reference: str) -> str | None:
         """Return the digest that skopeo finds, anonymously."""

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -16,7 +14,7 @@ import pytest
 
 from tests.faults.world import state
 
-from .conftest import ENDPOINT, IMAGE, USER, House
+from .conftest import ENDPOINT, IMAGE, USER, House, kill
 from .worker import Clock, Runs, until
 
 DAY = timedelta(days=1)
@@ -149,10 +147,10 @@ def test_a_playbook_that_is_killed_at_a_write_is_finished_by_a_plain_run(house: 
     expected = state(house)
     house.sandbox.reset()
     house.sandbox.fail(re.escape(call), effect="after", delay=1.0)
-    run = house.started("playbooks/runpod_ecr.yml", "-e", f"runpod_ecr_image={IMAGE}", apart=True)
+    run = house.started("playbooks/runpod_ecr.yml", "-e", f"runpod_ecr_image={IMAGE}")
     until(lambda: call in house.writes() or run.poll() is not None)
     assert call in house.writes(), run.communicate()
-    os.killpg(run.pid, signal.SIGKILL)
+    kill(run)
     run.communicate()
     until(house.all_answered)  # what nobody waits for, too
     house.sandbox.mend()

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.sandbox.server import Sandbox
-from tests.system.conftest import House, nothing_leaks, sandbox, within_the_document
+from tests.system.conftest import House, nothing_leaks, pytest_runtest_setup, sandbox, within_the_document
 
 from .bases import Worlds
 
-__all__ = ["nothing_leaks", "sandbox", "within_the_document"]
+__all__ = ["nothing_leaks", "pytest_runtest_setup", "sandbox", "within_the_document"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -75,5 +75,6 @@ def node() -> str:
 
 @cache
 def evaluator() -> subprocess.Popen[str]:
-    """Start the evaluator, which ends when its input does: with this process."""
-    return subprocess.Popen([node(), SCRIPT, EVALUATOR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    """Start the evaluator, which ends when its input does, with this process, and knows of no cloud."""
+    command = [node(), SCRIPT, EVALUATOR]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={})

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.conftest import House, archives, nothing_leaks, sandbox, within_the_document
+from tests.system.conftest import House, archives, nothing_leaks, pytest_runtest_setup, sandbox, within_the_document
 from tests.system.conftest import house as unhurried
 from tests.system.worker import Runs, hurry
 
-__all__ = ["archives", "nothing_leaks", "sandbox", "unhurried", "within_the_document"]
+__all__ = ["archives", "nothing_leaks", "pytest_runtest_setup", "sandbox", "unhurried", "within_the_document"]
 
 
 @pytest.fixture
