@@ -154,6 +154,12 @@ def test_a_teardown_removes_what_its_preview_shows_and_nothing_outside_of_the_wo
     assert_nothing_is_said(jobs.done, hidden)
 
 
+def play_of(playbook: str) -> Any:
+    """Return the play of a playbook, which the loader keeps as it is read first: trusted, as Ansible reads it."""
+    [play] = LOADER.load_from_file(str(ROOT / "playbooks" / f"{playbook}.yml"), trusted_as_template=True)
+    return play
+
+
 @pytest.mark.parametrize(
     ("told", "goes_on"),
     [
@@ -168,8 +174,7 @@ def test_a_teardown_removes_what_its_preview_shows_and_nothing_outside_of_the_wo
     ],
 )
 def test_a_removal_goes_on_where_it_was_previewed_in_the_same_run_of_the_workflow(told: Any, goes_on: bool) -> None:
-    [play] = LOADER.load_from_file(str(ROOT / "playbooks" / "awx_teardown.yml"), trusted_as_template=True)
-    condition = play["tasks"][0]["ansible.builtin.assert"]["that"]
+    condition = play_of("awx_teardown")["tasks"][0]["ansible.builtin.assert"]["that"]
     assert Templar(LOADER, variables={"ansible_check_mode": False, **told}).evaluate_conditional(condition) is goes_on
 
 
@@ -182,8 +187,7 @@ def test_the_reason_of_a_failure_is_published_for_the_notification(awx: Awx) -> 
 
 @pytest.mark.parametrize("name", ["runpod_ecr", "refresh", "rotate", "awx_teardown"])
 def test_each_playbook_that_changes_something_publishes_why_it_failed(name: str) -> None:
-    [play] = LOADER.load_from_file(str(ROOT / "playbooks" / f"{name}.yml"))
-    [block] = [task for task in play["tasks"] if "block" in task]
+    [block] = [task for task in play_of(name)["tasks"] if "block" in task]
     assert "tasks/publish_failure.yml" in [task["ansible.builtin.import_tasks"] for task in block["always"]]
 
 

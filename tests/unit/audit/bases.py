@@ -48,13 +48,18 @@ class Worlds:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        house.sandbox.reset()
-        house.sandbox.runpod.switch(rate_limits=None)
-        self._empty = Snapshot(house.sandbox)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.house.sandbox.reset()
+        self.house.sandbox.runpod.switch(rate_limits=None)
+        self._empty = Snapshot(self.house.sandbox)
         self._made: dict[str, Snapshot] = {}
 
     def enter(self, name: str) -> Base:
-        """Let both clouds be as the role leaves them for a base."""
+        """Let both clouds be as the role leaves them for a base, whoever has used them since."""
+        if self._empty.is_lost():
+            self._begin()
         if name not in self._made:
             self._empty.restore()
             converge(self.house, BASES[name])

@@ -46,6 +46,10 @@ class Snapshot:
             (owner, deepcopy({name: getattr(owner, name) for name in names})) for owner, names in parts(sandbox)
         ]
 
+    def is_lost(self) -> bool:
+        """Return whether the clouds were reset since: what moto held is no longer what it answers from."""
+        return not {*map(id, self._backends)} <= {*map(id, backends())}
+
     def restore(self) -> None:
         """Let both clouds hold the same again, and break no call."""
         self._sandbox.mend()
