@@ -10,6 +10,7 @@ those of tools/sessions.py, which keep theirs below .build.
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -160,6 +161,15 @@ def sanity(session: nox.Session) -> None:
 def system(session: nox.Session) -> None:
     """Real runs of the playbooks against the sandbox."""
     session.run("pytest", *SPREAD, "--durations=10", "tests/system", *session.posargs)
+
+
+@nox.session
+def orders(session: nox.Session) -> None:
+    """Units and real runs in an order that nobody chose, as two processes that share them may come to any:
+    `-- --random-order-seed=7` goes back to one that is printed.
+    """
+    seed = f"--random-order-seed={random.randrange(1_000_000)}"  # which all processes have to know
+    session.run("pytest", *SPREAD, "--random-order", seed, "tests/unit", "tests/system", *session.posargs)
 
 
 @nox.session
