@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from ansible.template import Templar, trust_as_template
 from ansible.vars.manager import VariableManager
 
 from tests.leaks import Watch
+from tests.processes import descendants, kill, of_each
 from tests.sandbox import contract
 from tests.sandbox.near import near
 from tests.sandbox.server import Sandbox
@@ -233,39 +233,6 @@ class House:
         return all(call["status"] for call in self.sandbox.aws_calls() + self.sandbox.runpod_calls())
 
 
-def descendants(process_id: int) -> set[int]:
-    """Return a process and those that come from it."""
-    children: dict[int, list[int]] = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError):  # it is gone
-            stat = Path(f"/proc/{name}/stat").read_text()
-            children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(name))
-    found, newest = set(), [process_id]
-    while newest:
-        found.update(newest)
-        newest = [child for parent in newest for child in children.get(parent, [])]
-    return found
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    """Kill a playbook unless it has ended, and what works for it: each worker of Ansible has a session of its own, and
-    would finish its task. All are stopped first, so that none starts another meanwhile.
-    """
-    if process.poll() is not None:
-        return
-    stopped: set[int] = set()
-    while going := descendants(process.pid) - stopped:
-        send(signal.SIGSTOP, going)
-        stopped |= going
-    send(signal.SIGKILL, stopped)
-
-
-def send(number: signal.Signals, processes: set[int]) -> None:
-    for each in processes:
-        with suppress(ProcessLookupError):
-            os.kill(each, number)
-
-
 @contextmanager
 def sampled_processes(samples: set[str], seconds: float = 0.02) -> Iterator[None]:
     """Collect the command lines of the processes that come from this one while the block runs.
@@ -340,17 +307,7 @@ def nothing_runs_on(sandbox: Sandbox) -> Iterator[None]:
     """What a test has started ends before the next one looks at the calls to the sandbox."""
     yield
     address = f"AWS_ENDPOINT_URL={sandbox.environment['AWS_ENDPOINT_URL']}\0".encode()
-    until(lambda: not started_with(address))
-
-
-def started_with(variable: bytes) -> list[int]:
-    """Return the processes that were started with an environment variable."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError):  # it is gone, or somebody else's
-            if variable in Path(f"/proc/{name}/environ").read_bytes():
-                found.append(int(name))
-    return found
+    until(lambda: not any(address in environment for environment in of_each("environ").values()))
 
 
 @pytest.hookimpl(tryfirst=True)

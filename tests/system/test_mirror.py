@@ -19,9 +19,10 @@ from typing import Any
 
 import pytest
 
+from tests.processes import kill, running
 from tests.sandbox.images import DOCKER, Image, Sample, build, build_large, digest
 
-from .conftest import REGISTRY, ROOT, House, Run, kill, sampled_processes
+from .conftest import REGISTRY, ROOT, House, Run, sampled_processes
 from .worker import PATIENCE, until
 
 PUBLIC = "public.ecr.aws"
@@ -250,9 +251,3 @@ def test_an_interruption_leaves_no_file_and_no_process(shop: Shop, number: signa
         run.communicate()
     until(lambda: not [path for path in shop.left() if path.endswith("json")])
     until(lambda: not running(str(shop.temporary)))
-
-
-def running(text: str) -> list[str]:
-    """Return the processes with a text in their arguments."""
-    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    return [line for line in lines if text in line]

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.faults.world import state
+from tests.processes import kill
 
-from .conftest import ENDPOINT, IMAGE, USER, House, kill
+from .conftest import ENDPOINT, IMAGE, USER, House
 from .worker import Clock, Runs, until
 
 DAY = timedelta(days=1)

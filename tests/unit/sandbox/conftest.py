@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -27,22 +26,6 @@ def sandbox(served: Sandbox) -> Sandbox:
     served.forget_calls()
     served.aws.switch(**SWITCHES)
     return served
-
-
-@pytest.fixture
-def processes() -> Callable[[Path], list[str]]:
-    """A function that lists the commands that run with a file of a folder."""
-
-    def listed(folder: Path) -> list[str]:
-        found = []
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-            except OSError:  # it has just ended
-                continue
-        return [command for command in found if str(folder) in command]
-
-    return listed
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests import processes
 from tests.sandbox import registry_backend
 from tests.sandbox.images import DOCKER, OCI, SAMPLES, Image, MediaTypes, Sample, build, build_large, digest
 from tests.sandbox.registry_hosts import EXPIRED
@@ -596,11 +597,11 @@ def test_a_large_layer_streams_through(shop: Shop) -> None:
 # Coming and going
 
 
-def test_nothing_is_left_of_the_registries(tmp_path: Path, processes: Callable[[Path], list[str]]) -> None:
+def test_nothing_is_left_of_the_registries(tmp_path: Path) -> None:
     with Sandbox(with_registries=True, files=tmp_path) as sandbox:
-        assert len(processes(tmp_path)) == 1
+        assert len(processes.running(str(tmp_path))) == 1
         assert Path(sandbox.environment["SSL_CERT_FILE"]).parent.parent == tmp_path
-    assert processes(tmp_path) == []
+    assert processes.running(str(tmp_path)) == []
     assert list(tmp_path.iterdir()) == []
 
 

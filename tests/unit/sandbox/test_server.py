@@ -12,12 +12,13 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import processes
 from tests.sandbox import server
 from tests.sandbox.__main__ import main
 from tests.sandbox.server import Sandbox, SandboxError
@@ -137,9 +138,7 @@ def test_start_says_why_it_failed_and_leaves_nothing(tmp_path: Path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
-def test_run_hands_the_variables_and_the_exit_code_on_and_leaves_nothing(
-    tmp_path: Path, processes: Callable[[Path], list[str]]
-) -> None:
+def test_run_hands_the_variables_and_the_exit_code_on_and_leaves_nothing(tmp_path: Path) -> None:
     process = launcher("run", "--state", str(tmp_path), "--", sys.executable, "-c", SHOW)
     shown, errors = process.communicate(timeout=60)
     assert process.returncode == 7, errors
@@ -147,14 +146,12 @@ def test_run_hands_the_variables_and_the_exit_code_on_and_leaves_nothing(
     assert environment.keys() >= NAMES
     assert not {"AWS_PROFILE", "AWS_ENDPOINT_URL_ECR"} & environment.keys()
     assert environment["HTTPS_PROXY"].startswith("http://127.0.0.1:")
-    assert processes(tmp_path) == []
+    assert processes.running(str(tmp_path)) == []
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("number", "survives"), [(signal.SIGTERM, False), (signal.SIGKILL, True)])
-def test_the_sandbox_of_run_ends_with_it(
-    tmp_path: Path, processes: Callable[[Path], list[str]], number: signal.Signals, survives: bool
-) -> None:
+def test_the_sandbox_of_run_ends_with_it(tmp_path: Path, number: signal.Signals, survives: bool) -> None:
     with launcher("run", "--state", str(tmp_path), "--", "sh", "-c", "echo $$; exec sleep 60") as process:
         assert process.stdout
         command = int(process.stdout.readline())
@@ -163,7 +160,7 @@ def test_the_sandbox_of_run_ends_with_it(
         process.send_signal(number)
         process.wait(60)
         assert not answers(url)
-        assert processes(tmp_path) == []
+        assert processes.running(str(tmp_path)) == []
         assert alive(command) == survives
         if survives:
             os.kill(command, signal.SIGKILL)
