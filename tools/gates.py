@@ -43,6 +43,9 @@ LINTED = "Passed: 0 failure(s), 0 warning(s)"
 # A violation or a message; but it is offline, and playbooks/awx.yml uses awx.awx, which no package index has, or what a
 # variable names in its place.
 LINT_LOG = r"^\S+:\d+(:\d+)?: |^(WARNING|ERROR)(?!.*( offline mode\.| of (awx\.awx|\{\{ \w+ \}\})\.\w+ module\.)$)"
+# Errors and warnings, but not what ansible-test and its pip say of the machine: that an index has no page, that a test
+# needs another Python, that the locale en_US.UTF-8 is not installed; nor that it repeats its warnings at the end.
+SANITY_LOG = r"^(ERROR|WARNING: (?!Location|Skipping|Using locale|Reviewing previous))"
 
 
 class Subject(NamedTuple):
@@ -170,7 +173,7 @@ def sanity(subject: Subject) -> list[str]:
     home = BUILD / "sanity-home"
     command = [sys.executable, "-m", "tools.ansible_test", str(BIN), str(subject.tree), str(home), PYTHON]
     code, output = said(command, ROOT)
-    return problems(code, output, r"^(ERROR|WARNING: (?!Location|Skipping))")
+    return problems(code, output, SANITY_LOG)
 
 
 def bill(subject: Subject) -> list[str]:

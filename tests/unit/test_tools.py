@@ -171,6 +171,17 @@ def test_a_gate_reads_what_its_tool_says(code: int, output: str, found: list[str
     assert gates.problems(code, output, "^WARNING") == found
 
 
+def test_the_gate_of_sanity_takes_what_is_said_of_the_machine_for_no_fault_of_the_artifact() -> None:
+    of_the_machine = [
+        "WARNING: Location 'file:///index/simple/pip/' is ignored: it is neither a file nor a directory.",
+        "WARNING: Skipping sanity test 'import' on Python 3.9 because it could not be found.",
+        'WARNING: Using locale "C.UTF-8" instead of "en_US.UTF-8". Tests which depend on it may behave unexpectedly.',
+        "WARNING: Reviewing previous 2 warning(s):",
+    ]
+    faults = ["WARNING: a target does not exist", "ERROR: a test failed"]
+    assert gates.problems(0, "\n".join([*of_the_machine, *faults]), gates.SANITY_LOG) == faults
+
+
 def test_a_sanity_test_that_looked_at_nothing_does_not_count(tmp_path: Path) -> None:
     report = tmp_path / "python3.10-sanity-import.xml"
     report.write_text("<testsuites><testsuite><testcase><skipped/></testcase></testsuite></testsuites>")
