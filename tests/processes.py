@@ -8,23 +8,33 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 
-def of_each(file: str) -> dict[int, bytes]:
-    """Return what a file of /proc (stat, cmdline, environ) tells of each process, by its id, unless that is secret."""
+def of_each(file: str, processes: Iterable[int] | None = None) -> dict[int, bytes]:
+    """Return what a file of /proc (stat, cmdline, environ) tells of processes, or of all, by their ids, unless that is
+    secret.
+    """
+    if processes is None:
+        processes = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     found = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
+    for each in processes:
         with suppress(OSError):  # it is gone, or somebody else's
-            found[int(name)] = Path(f"/proc/{name}/{file}").read_bytes()
+            found[each] = Path(f"/proc/{each}/{file}").read_bytes()
     return found
+
+
+def commands(processes: Iterable[int] | None = None) -> list[str]:
+    """Return the command lines of processes, or of all."""
+    lines = of_each("cmdline", processes).values()
+    return [line.replace(b"\0", b" ").decode(errors="replace") for line in lines]
 
 
 def running(text: str) -> list[str]:
     """Return the commands that run with a text in them."""
-    commands = [command.replace(b"\0", b" ").decode(errors="replace") for command in of_each("cmdline").values()]
-    return [command for command in commands if text in command]
+    return [command for command in commands() if text in command]
 
 
 def descendants(process_id: int) -> set[int]:

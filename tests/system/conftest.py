@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from ansible.template import Templar, trust_as_template
 from ansible.vars.manager import VariableManager
 
 from tests.leaks import Watch
-from tests.processes import descendants, kill, of_each
+from tests.processes import commands, descendants, kill, of_each
 from tests.sandbox import contract
 from tests.sandbox.near import near
 from tests.sandbox.server import Sandbox
@@ -243,10 +243,7 @@ def sampled_processes(samples: set[str], seconds: float = 0.02) -> Iterator[None
 
     def sample() -> None:
         while not done.wait(seconds):
-            for process_id in descendants(os.getpid()) - {os.getpid()}:
-                with suppress(OSError):
-                    command = Path(f"/proc/{process_id}/cmdline").read_bytes()
-                    samples.add(command.replace(b"\0", b" ").decode(errors="replace"))
+            samples.update(commands(descendants(os.getpid()) - {os.getpid()}))
 
     thread = Thread(target=sample)
     thread.start()
